@@ -1,0 +1,272 @@
+//! The backbone image: layers, sites, memory plan, frozen weights, identity epilogues.
+
+use zerocopy::FromBytes;
+
+use crate::container::{Container, Header, Kind, SectionKind, Verify, backbone_id};
+use crate::digest::Digest;
+use crate::error::ImageError;
+use crate::plan;
+use crate::records::{
+    Input, InputRecord, Layer, LayerRecord, Op, PlanRecord, Site, SiteRecord, Tensor, TensorRecord,
+};
+
+/// Where the parts of a checked backbone are: plain numbers, so that an owner of the bytes can keep it beside them
+/// and make [`BackboneImage`]s at no cost.
+#[derive(Clone, Copy, Debug)]
+pub struct BackboneIndex(Container);
+
+/// A checked backbone image, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct BackboneImage<'a> {
+    bytes: &'a [u8],
+    index: Container,
+}
+
+impl<'a> BackboneImage<'a> {
+    /// Checks the bytes of a backbone. They must be aligned to 64.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes. After success no method fails on their account.
+    pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
+        let index = Container::check(bytes, Kind::Backbone, verify)?;
+        let image = Self { bytes, index };
+        let id = Header::ref_from_prefix(bytes).map(|(header, _)| backbone_id(header));
+        if id.ok() != Some(image.id()) {
+            return Err(ImageError::Header {
+                problem: "the backbone id does not match the sections",
+            });
+        }
+        image.check_records()?;
+        plan::check(&image)?;
+        Ok(image)
+    }
+
+    /// The same bytes again, once checked. Any other bytes make the methods panic.
+    pub fn from_index(bytes: &'a [u8], index: BackboneIndex) -> Self {
+        Self {
+            bytes,
+            index: index.0,
+        }
+    }
+
+    /// Where the parts are, for [`BackboneImage::from_index`].
+    pub fn index(&self) -> BackboneIndex {
+        BackboneIndex(self.index)
+    }
+
+    fn check_records(&self) -> Result<(), ImageError> {
+        let wrong = |section, index, problem| ImageError::Record {
+            section,
+            index,
+            problem,
+        };
+        let size = |section, record: usize, head: usize| {
+            let bytes = self.section(section).len();
+            match bytes.checked_sub(head) {
+                Some(rest) if rest.is_multiple_of(record) => Ok(rest / record),
+                _ => Err(ImageError::Section {
+                    section,
+                    problem: "not a whole number of records",
+                }),
+            }
+        };
+        let inputs = size(SectionKind::Input, size_of::<InputRecord>(), 0)?;
+        let layers = size(SectionKind::Layers, size_of::<LayerRecord>(), 0)?;
+        size(SectionKind::Sites, size_of::<SiteRecord>(), 0)?;
+        let tensors = size(
+            SectionKind::Plan,
+            size_of::<TensorRecord>(),
+            size_of::<PlanRecord>(),
+        )?;
+        if inputs != 1 || layers == 0 || layers >= usize::from(u16::MAX) || tensors != layers + 1 {
+            return Err(ImageError::Section {
+                section: SectionKind::Plan,
+                problem: "the numbers of inputs, layers and tensors do not fit together",
+            });
+        }
+        let input = self
+            .input_record()
+            .decode()
+            .map_err(|problem| wrong(SectionKind::Input, 0, problem))?;
+        for (index, tensor) in self.tensor_records().iter().enumerate() {
+            tensor
+                .decode()
+                .map_err(|problem| wrong(SectionKind::Plan, index, problem))?;
+        }
+        if self.tensor(0).shape != input.shape {
+            return Err(wrong(SectionKind::Plan, 0, "not the shape of the input"));
+        }
+        Ok(())
+    }
+
+    fn section(&self, kind: SectionKind) -> &'a [u8] {
+        let (offset, length) = self.index.section(kind);
+        &self.bytes[offset..offset + length]
+    }
+
+    fn records<T>(&self, kind: SectionKind, head: usize) -> &'a [T]
+    where
+        T: FromBytes + zerocopy::Immutable + zerocopy::KnownLayout + zerocopy::Unaligned,
+    {
+        let section = self.section(kind).get(head..).unwrap_or_default();
+        <[T]>::ref_from_bytes(section).unwrap_or_default()
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// BLAKE3 over layers, sites, identity epilogues and frozen weights: what patches are made for.
+    pub fn id(&self) -> Digest {
+        self.index.backbone_id
+    }
+
+    /// BLAKE3 of the header, which covers the digest of every section.
+    pub fn digest(&self) -> Digest {
+        self.index.digest
+    }
+
+    fn input_record(&self) -> &'a InputRecord {
+        &self.records::<InputRecord>(SectionKind::Input, 0)[0]
+    }
+
+    /// Resolution of the plan, and normalisation.
+    pub fn input(&self) -> Input {
+        self.input_record().decode().expect("checked at open")
+    }
+
+    pub(crate) fn layer_records(&self) -> &'a [LayerRecord] {
+        self.records(SectionKind::Layers, 0)
+    }
+
+    /// Layers.
+    pub fn layer_count(&self) -> usize {
+        self.layer_records().len()
+    }
+
+    /// A layer, in execution order.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn layer(&self, index: usize) -> Layer {
+        self.layer_records()[index]
+            .decode()
+            .expect("checked at open")
+    }
+
+    fn site_records(&self) -> &'a [SiteRecord] {
+        self.records(SectionKind::Sites, 0)
+    }
+
+    /// Sites.
+    pub fn site_count(&self) -> usize {
+        self.site_records().len()
+    }
+
+    /// A site, in the order of the layers.
+    ///
+    /// # Panics
+    /// If there is no such site.
+    pub fn site(&self, index: usize) -> Site {
+        let record = &self.site_records()[index];
+        let layer = usize::from(record.layer.get());
+        let op = self.layer_records().get(layer).map(|layer| layer.op);
+        let is_depthwise = op == Some(Op::Depthwise as u8);
+        Site {
+            layer,
+            outputs: record.outputs.get() as usize,
+            depth: record.depth.get() as usize,
+            is_head: layer + 1 == self.layer_count() && !is_depthwise,
+            is_depthwise,
+            weights: record.weights.get() as usize,
+            epilogue: record.epilogue.get() as usize,
+        }
+    }
+
+    /// The head, if the last layer is one.
+    pub fn head(&self) -> Option<usize> {
+        let last = self.site_count().checked_sub(1)?;
+        self.site(last).is_head.then_some(last)
+    }
+
+    fn plan_record(&self) -> &'a PlanRecord {
+        let (record, _) =
+            PlanRecord::ref_from_prefix(self.section(SectionKind::Plan)).expect("checked at open");
+        record
+    }
+
+    fn tensor_records(&self) -> &'a [TensorRecord] {
+        self.records(SectionKind::Plan, size_of::<PlanRecord>())
+    }
+
+    /// A tensor of the plan: 0 is the input, i + 1 the output of layer i.
+    ///
+    /// # Panics
+    /// If there is no such tensor.
+    pub fn tensor(&self, index: usize) -> Tensor {
+        self.tensor_records()[index]
+            .decode()
+            .expect("checked at open")
+    }
+
+    /// Bytes that all activations need.
+    pub fn arena_bytes(&self) -> usize {
+        self.plan_record().arena.get() as usize
+    }
+
+    /// Most classes that a patch's head may have.
+    pub fn max_classes(&self) -> usize {
+        self.plan_record().max_classes.get() as usize
+    }
+
+    /// Packed weights of all sites.
+    pub fn frozen(&self) -> &'a [u8] {
+        self.section(SectionKind::Frozen)
+    }
+
+    /// Identity epilogues of all sites.
+    pub fn epilogues(&self) -> &'a [u8] {
+        self.section(SectionKind::Epilogues)
+    }
+
+    /// Packed f32 weights of a site.
+    pub fn weights(&self, site: &Site) -> &'a [f32] {
+        floats(
+            self.frozen(),
+            site.weights,
+            site.weights_bytes(site.outputs),
+        )
+    }
+
+    /// Identity epilogue of a site.
+    pub fn epilogue(&self, site: &Site) -> &'a [f32] {
+        floats(
+            self.epilogues(),
+            site.epilogue,
+            Site::epilogue_bytes(site.outputs),
+        )
+    }
+
+    /// Postcard metadata, as stored.
+    pub fn metadata_bytes(&self) -> &'a [u8] {
+        self.section(SectionKind::Metadata)
+    }
+
+    /// Names, labels and what else only the host needs.
+    ///
+    /// # Errors
+    /// [`ImageError::Metadata`].
+    #[cfg(feature = "alloc")]
+    pub fn metadata(&self) -> Result<crate::metadata::BackboneMetadata, ImageError> {
+        postcard::from_bytes(self.metadata_bytes()).map_err(|_| ImageError::Metadata)
+    }
+}
+
+/// Values in place. Offsets and lengths were checked at open.
+pub(crate) fn floats(section: &[u8], offset: usize, length: usize) -> &[f32] {
+    <[f32]>::ref_from_bytes(&section[offset..offset + length]).expect("checked at open")
+}
+
+#[cfg(target_endian = "big")]
+compile_error!("images are little-endian and read in place: big-endian targets are not supported");

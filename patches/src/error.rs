@@ -1,0 +1,225 @@
+//! What can be wrong with an image, and what to do about it.
+
+use crate::container::{Kind, SectionKind};
+use crate::digest::Digest;
+use crate::geometry::Shape;
+use crate::records::What;
+
+/// Why an image was refused. Every variant says what was found and what was expected; [`ImageError::hint`] says what
+/// to do.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// The file ends before its header does.
+    #[error("the file has {found} bytes, an image has at least {expected}")]
+    TooShort {
+        /// Bytes in the file.
+        found: usize,
+        /// Bytes of a header.
+        expected: usize,
+    },
+    /// The first eight bytes are not those of a Graft image.
+    #[error("not a Graft image: it starts with {found:02x?}, expected {expected:02x?}")]
+    Magic {
+        /// First bytes of the file.
+        found: [u8; 8],
+        /// [`crate::container::MAGIC`].
+        expected: [u8; 8],
+    },
+    /// Written for another version of the format.
+    #[error("format version {found}, this reader knows {expected}")]
+    Version {
+        /// Version in the file.
+        found: u16,
+        /// Version of this crate.
+        expected: u16,
+    },
+    /// Weights packed for another generation of kernels.
+    #[error("weight layout version {found}, this reader knows {expected}")]
+    Layout {
+        /// Version in the file.
+        found: u16,
+        /// Version of this crate.
+        expected: u16,
+    },
+    /// A patch where a backbone was expected, or the reverse.
+    #[error("this is {found}, expected {expected}")]
+    Kind {
+        /// What the file is.
+        found: Kind,
+        /// What the caller asked for.
+        expected: Kind,
+    },
+    /// The header names another length than the file has.
+    #[error("the file has {found} bytes, its header says {expected}")]
+    Length {
+        /// Bytes in the file.
+        found: u64,
+        /// Bytes the header names.
+        expected: u64,
+    },
+    /// The image does not start at an address that kernels can read from.
+    #[error("the image is in memory at an address that is no multiple of {expected}")]
+    Misaligned {
+        /// Alignment in bytes.
+        expected: usize,
+    },
+    /// A header field outside what the format allows.
+    #[error("header: {problem}")]
+    Header {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A section that is missing, misplaced or of a wrong size.
+    #[error("section {section}: {problem}")]
+    Section {
+        /// Which section.
+        section: SectionKind,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The header does not match its digest.
+    #[error("the header does not match its digest")]
+    HeaderDigest,
+    /// A section's bytes do not match its digest.
+    #[error("section {section} does not match its digest")]
+    SectionDigest {
+        /// Which section.
+        section: SectionKind,
+    },
+    /// A record that contradicts the format or another record.
+    #[error("section {section}, record {index}: {problem}")]
+    Record {
+        /// Which section.
+        section: SectionKind,
+        /// Which record.
+        index: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The metadata cannot be decoded.
+    #[error("the metadata cannot be decoded")]
+    Metadata,
+    /// A patch made for another backbone.
+    #[error("the patch was made for backbone {found}, this is backbone {expected}")]
+    WrongBackbone {
+        /// Backbone id in the patch.
+        found: Digest,
+        /// Id of the backbone at hand.
+        expected: Digest,
+    },
+    /// A patch that replaces nothing.
+    #[error("the patch has nothing in it: it replaces no site")]
+    EmptyPatch,
+    /// A patch record for a site that the backbone does not have.
+    #[error("patch record for site {found}, the backbone has {expected} sites")]
+    UnknownSite {
+        /// Site in the patch.
+        found: usize,
+        /// Sites of the backbone.
+        expected: usize,
+    },
+    /// A patch that claims a kind but leaves out one of its sites.
+    #[error("the patch claims kind {kind} but has no {what} for site {site}")]
+    MissingSite {
+        /// The site left out.
+        site: usize,
+        /// What is missing.
+        what: What,
+        /// The claimed kind.
+        kind: &'static str,
+    },
+    /// A patch record that belongs to none of the kinds that the patch claims.
+    #[error("the patch carries {what} for site {site}, which none of its kinds ({kinds}) covers")]
+    UnclaimedSite {
+        /// The site.
+        site: usize,
+        /// What is carried.
+        what: What,
+        /// The claimed kinds.
+        kinds: crate::records::Kinds,
+    },
+    /// Values of a type that this backbone does not use.
+    #[error("site {site}: values of dtype {found}, expected {expected}")]
+    Dtype {
+        /// The site.
+        site: usize,
+        /// Code in the patch.
+        found: u8,
+        /// Code expected.
+        expected: u8,
+    },
+    /// Values of another size than the site has.
+    #[error("site {site}: {found} bytes of {what}, expected {expected}")]
+    SiteLength {
+        /// The site.
+        site: usize,
+        /// What is carried.
+        what: What,
+        /// Bytes in the patch.
+        found: usize,
+        /// Bytes of the site.
+        expected: usize,
+    },
+    /// More classes than the memory plan has room for.
+    #[error("the patch has {found} classes, the backbone's plan has room for {expected}")]
+    TooManyClasses {
+        /// Classes in the patch.
+        found: usize,
+        /// Room in the plan.
+        expected: usize,
+    },
+    /// An input that the backbone's plan cannot hold or its layers cannot reduce.
+    #[error("the patch wants an input of {found}, the backbone was planned for at most {expected}")]
+    Resolution {
+        /// Input of the patch.
+        found: Shape,
+        /// Input of the plan.
+        expected: Shape,
+    },
+}
+
+impl ImageError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::TooShort { .. } | Self::Length { .. } => {
+                "the file is truncated or was written in part: copy or download it again"
+            }
+            Self::Magic { .. } => {
+                "give a .backbone made by `patchtool import` or a .patch made for it"
+            }
+            Self::Version { .. } | Self::Layout { .. } => {
+                "make the file again with the patchtool of this version, or update this program"
+            }
+            Self::Kind { found, .. } => match found {
+                Kind::Backbone => "this is a .backbone: give the .patch file here",
+                Kind::Patch => "this is a .patch: give the .backbone file here",
+            },
+            Self::Misaligned { .. } => {
+                "align the bytes to 64, for instance with #[repr(align(64))]"
+            }
+            Self::Header { .. }
+            | Self::Section { .. }
+            | Self::HeaderDigest
+            | Self::SectionDigest { .. }
+            | Self::Record { .. }
+            | Self::Metadata => {
+                "the file is damaged or was made by a faulty tool: fetch or make it again"
+            }
+            Self::WrongBackbone { .. } => {
+                "run it on the backbone it was made for, or export the patch again for this one"
+            }
+            Self::EmptyPatch
+            | Self::UnknownSite { .. }
+            | Self::MissingSite { .. }
+            | Self::UnclaimedSite { .. }
+            | Self::Dtype { .. }
+            | Self::SiteLength { .. } => "export the patch again for this backbone",
+            Self::TooManyClasses { .. } => "import the backbone again with a larger --max-classes",
+            Self::Resolution { .. } => {
+                "import the backbone again with a larger --resolution: patches of the same weights stay valid"
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The packed layout of weights: the same on disk, in memory and in flash, on x86-64, AArch64 and Cortex-M.
+//!
+//! * dense weights: panels of [`PANEL`] output channels, `[ceil(N/16)][K][16]`, K running over (kernel row, kernel
+//!   column, input channel);
+//! * depthwise weights: `[kh][kw][C]`, C padded to a multiple of 16;
+//! * epilogue: `[ceil(N/16)][2][16]`, 16 scales, then 16 biases.
+//!
+//! Padded lanes hold zeros.
+
+/// Output channels in one panel.
+pub const PANEL: usize = 16;
+
+/// Channels rounded up to whole panels.
+pub const fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(PANEL)
+}
+
+/// Values of packed weights: `depth` of each output channel, channels padded to whole panels. The same for panels and
+/// for depthwise weights.
+pub const fn weights_len(outputs: usize, depth: usize) -> usize {
+    padded(outputs) * depth
+}
+
+/// Values of a packed epilogue.
+pub const fn epilogue_len(outputs: usize) -> usize {
+    padded(outputs) * 2
+}
+
+/// Index of weight (channel, k) in packed dense weights of this depth.
+pub const fn dense_index(channel: usize, k: usize, depth: usize) -> usize {
+    (channel / PANEL * depth + k) * PANEL + channel % PANEL
+}
+
+/// Index of weight (channel, tap) in packed depthwise weights.
+pub const fn depthwise_index(channel: usize, tap: usize, channels: usize) -> usize {
+    tap * padded(channels) + channel
+}
+
+/// Index of a channel's scale in a packed epilogue; its bias is [`PANEL`] behind.
+pub const fn scale_index(channel: usize) -> usize {
+    channel / PANEL * 2 * PANEL + channel % PANEL
+}
+
+/// Packs a depthwise `[channels][taps]` or dense `[outputs][depth]` matrix.
+#[cfg(feature = "alloc")]
+pub fn pack_weights(
+    rows: &[f32],
+    outputs: usize,
+    depth: usize,
+    is_depthwise: bool,
+) -> alloc::vec::Vec<f32> {
+    let mut packed = alloc::vec![0.0; weights_len(outputs, depth)];
+    for (channel, row) in rows.chunks_exact(depth).enumerate() {
+        for (k, &value) in row.iter().enumerate() {
+            packed[weight_index(channel, k, outputs, depth, is_depthwise)] = value;
+        }
+    }
+    packed
+}
+
+/// Undoes [`pack_weights`].
+#[cfg(feature = "alloc")]
+pub fn unpack_weights(
+    packed: &[f32],
+    outputs: usize,
+    depth: usize,
+    is_depthwise: bool,
+) -> alloc::vec::Vec<f32> {
+    (0..outputs * depth)
+        .map(|i| packed[weight_index(i / depth, i % depth, outputs, depth, is_depthwise)])
+        .collect()
+}
+
+#[cfg(feature = "alloc")]
+const fn weight_index(
+    channel: usize,
+    k: usize,
+    outputs: usize,
+    depth: usize,
+    is_depthwise: bool,
+) -> usize {
+    if is_depthwise {
+        depthwise_index(channel, k, outputs)
+    } else {
+        dense_index(channel, k, depth)
+    }
+}
+
+/// Packs one scale and one bias a channel.
+#[cfg(feature = "alloc")]
+pub fn pack_epilogue(scale: &[f32], bias: &[f32]) -> alloc::vec::Vec<f32> {
+    let mut packed = alloc::vec![0.0; epilogue_len(scale.len())];
+    for (channel, (&scale, &bias)) in scale.iter().zip(bias).enumerate() {
+        packed[scale_index(channel)] = scale;
+        packed[scale_index(channel) + PANEL] = bias;
+    }
+    packed
+}
+
+/// Undoes [`pack_epilogue`]: scales and biases.
+#[cfg(feature = "alloc")]
+pub fn unpack_epilogue(
+    packed: &[f32],
+    outputs: usize,
+) -> (alloc::vec::Vec<f32>, alloc::vec::Vec<f32>) {
+    (0..outputs)
+        .map(|channel| {
+            let at = scale_index(channel);
+            (packed[at], packed[at + PANEL])
+        })
+        .unzip()
+}

@@ -1,0 +1,32 @@
+//! Backbone and patch images of Graft: read, check, write.
+//!
+//! A `.backbone` holds the layers, memory plan and frozen weights of a network; a `.patch` holds replacements for some
+//! of its sites. Both are read in place: [`BackboneImage::open`] and [`PatchImage::open`] check everything once and
+//! copy nothing, without `alloc`. The writers ([`writer`]) need `alloc`.
+//!
+//! This crate knows no kernel. The byte-level format is in `FORMAT.md` beside this crate.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod backbone;
+pub mod container;
+mod digest;
+mod error;
+pub mod geometry;
+pub mod layout;
+#[cfg(feature = "alloc")]
+pub mod metadata;
+mod patch;
+pub mod plan;
+pub mod records;
+#[cfg(feature = "alloc")]
+pub mod writer;
+
+pub use backbone::{BackboneImage, BackboneIndex};
+pub use container::Verify;
+pub use digest::Digest;
+pub use error::ImageError;
+pub use patch::{PatchImage, PatchIndex, Replacement};

@@ -1,0 +1,99 @@
+//! Metadata in postcard: what people and host tools need, never needed to run.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+/// How a photograph becomes an input image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resize {
+    /// The shorter side is resized to the input side divided by this share in thousandths (875: 256 for 224), then the
+    /// centre is cropped.
+    Crop {
+        /// Share of the resized image that the crop keeps, in thousandths.
+        share: u32,
+    },
+    /// The whole image is stretched to the input size.
+    #[default]
+    Stretch,
+}
+
+/// Metadata of a backbone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BackboneMetadata {
+    /// Name, such as `efficientnet-lite0`.
+    pub name: String,
+    /// File or architecture it was imported from.
+    pub source: String,
+    /// Tool and version that wrote it.
+    pub tool: String,
+    /// How photographs are resized.
+    pub resize: Resize,
+    /// Class names by index; may be empty.
+    pub labels: Vec<String>,
+    /// Layer names by index.
+    pub layers: Vec<String>,
+    /// Per site.
+    pub sites: Vec<SiteMetadata>,
+}
+
+/// What the importer knew of a site.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SiteMetadata {
+    /// Name of the weight tensor in the model (ONNX initialiser, state-dict key).
+    pub weight: String,
+    /// The layer's own bias.
+    pub bias: Option<Vec<f32>>,
+    /// Raw batch norm: where training starts from.
+    pub batch_norm: Option<BatchNorm>,
+}
+
+/// Raw batch-norm parameters, one value a channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BatchNorm {
+    /// Name in the model.
+    pub name: String,
+    /// Scale.
+    pub gamma: Vec<f32>,
+    /// Shift.
+    pub beta: Vec<f32>,
+    /// Running mean.
+    pub mean: Vec<f32>,
+    /// Running variance.
+    pub var: Vec<f32>,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+impl BatchNorm {
+    /// The fold of DESIGN section 1, with the convolution's own bias: scale = gamma / sqrt(var + eps),
+    /// bias = beta + (own - mean) * scale. Computed in f64, rounded once.
+    #[cfg(feature = "std")]
+    pub fn fold(&self, own: Option<&[f32]>) -> (Vec<f32>, Vec<f32>) {
+        (0..self.gamma.len())
+            .map(|c| {
+                let deviation = (f64::from(self.var[c]) + f64::from(self.epsilon)).sqrt();
+                let scale = f64::from(self.gamma[c]) / deviation;
+                let own = own.map_or(0.0, |own| f64::from(own[c]));
+                let bias = f64::from(self.beta[c]) + (own - f64::from(self.mean[c])) * scale;
+                (scale as f32, bias as f32)
+            })
+            .unzip()
+    }
+}
+
+/// Metadata of a patch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PatchMetadata {
+    /// The task that it serves.
+    pub name: String,
+    /// Where its values come from.
+    pub source: String,
+    /// Tool and version that wrote it.
+    pub tool: String,
+    /// How photographs are resized.
+    pub resize: Resize,
+    /// Class names by index; empty where the backbone's own head and labels serve.
+    pub labels: Vec<String>,
+}

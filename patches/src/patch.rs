@@ -1,0 +1,305 @@
+//! The patch image: replacements for some sites of one backbone.
+
+use zerocopy::FromBytes;
+
+use crate::backbone::{BackboneImage, floats};
+use crate::container::{ALIGN, Container, Kind, SectionKind, Verify};
+use crate::digest::Digest;
+use crate::error::ImageError;
+use crate::records::{DTYPE_F32, Input, InputRecord, Kinds, PatchRecord, Site, What};
+
+/// Where the parts of a checked patch are, as [`crate::BackboneIndex`] for backbones.
+#[derive(Clone, Copy, Debug)]
+pub struct PatchIndex(Container);
+
+/// A checked patch image, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct PatchImage<'a> {
+    bytes: &'a [u8],
+    index: Container,
+}
+
+/// One replacement, decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement<'a> {
+    /// Site of the backbone.
+    pub site: usize,
+    /// What is replaced.
+    pub what: What,
+    /// Output channels.
+    pub outputs: usize,
+    /// Packed values ([`crate::layout`]).
+    pub values: &'a [f32],
+}
+
+impl<'a> PatchImage<'a> {
+    /// Checks the bytes of a patch, which must be aligned to 64, on their own. [`PatchImage::check_against`] checks
+    /// them against a backbone.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
+        let index = Container::check(bytes, Kind::Patch, verify)?;
+        let image = Self { bytes, index };
+        let input = image.section(SectionKind::Input);
+        let input = InputRecord::ref_from_bytes(input).map_err(|_| ImageError::Section {
+            section: SectionKind::Input,
+            problem: "not one record",
+        })?;
+        input.decode().map_err(|problem| ImageError::Record {
+            section: SectionKind::Input,
+            index: 0,
+            problem,
+        })?;
+        image.check_records()?;
+        Ok(image)
+    }
+
+    /// The same bytes again, once checked. Any other bytes make the methods panic.
+    pub fn from_index(bytes: &'a [u8], index: PatchIndex) -> Self {
+        Self {
+            bytes,
+            index: index.0,
+        }
+    }
+
+    /// Where the parts are, for [`PatchImage::from_index`].
+    pub fn index(&self) -> PatchIndex {
+        PatchIndex(self.index)
+    }
+
+    fn check_records(&self) -> Result<(), ImageError> {
+        let section = self.section(SectionKind::Records);
+        let records =
+            <[PatchRecord]>::ref_from_bytes(section).map_err(|_| ImageError::Section {
+                section: SectionKind::Records,
+                problem: "not a whole number of records",
+            })?;
+        if records.is_empty() {
+            return Err(ImageError::EmptyPatch);
+        }
+        let values = self.section(SectionKind::Values).len();
+        let mut previous = None;
+        let mut end = 0;
+        for (index, record) in records.iter().enumerate() {
+            let wrong = |problem| ImageError::Record {
+                section: SectionKind::Records,
+                index,
+                problem,
+            };
+            if decode_what(record).is_none() {
+                return Err(wrong("neither epilogue nor weights"));
+            }
+            if record.dtype != DTYPE_F32 {
+                return Err(ImageError::Dtype {
+                    site: record.site.get().into(),
+                    found: record.dtype,
+                    expected: DTYPE_F32,
+                });
+            }
+            let key = Some((record.site.get(), record.what));
+            if key <= previous {
+                return Err(wrong("records are not sorted by site, or one stands twice"));
+            }
+            previous = key;
+            let offset = record.offset.get() as usize;
+            let length = record.length.get() as usize;
+            let next = offset.checked_add(length).filter(|&next| next <= values);
+            if !offset.is_multiple_of(ALIGN) || offset < end || !length.is_multiple_of(ALIGN) {
+                return Err(wrong("values misaligned or overlapping"));
+            }
+            end = next.ok_or(wrong("values out of bounds"))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that this patch can run on a backbone: made for it, every site known and of its size, every site of the
+    /// claimed kinds there, no more classes and no larger input than the plan has room for. Whether every layer can
+    /// reduce a smaller input is for [`crate::plan::infer_shapes`], which needs memory, to say.
+    ///
+    /// # Errors
+    /// The first thing that does not fit.
+    pub fn check_against(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        if self.backbone_id() != backbone.id() {
+            return Err(ImageError::WrongBackbone {
+                found: self.backbone_id(),
+                expected: backbone.id(),
+            });
+        }
+        self.replacements()
+            .try_for_each(|replacement| self.check_replacement(backbone, &replacement))?;
+        self.check_complete(backbone)?;
+        crate::plan::check_fits(backbone, self.input().shape)
+    }
+
+    fn check_replacement(
+        &self,
+        backbone: &BackboneImage<'_>,
+        replacement: &Replacement<'_>,
+    ) -> Result<(), ImageError> {
+        let &Replacement {
+            site: index,
+            what,
+            outputs,
+            values,
+        } = replacement;
+        if index >= backbone.site_count() {
+            return Err(ImageError::UnknownSite {
+                found: index,
+                expected: backbone.site_count(),
+            });
+        }
+        let site = backbone.site(index);
+        if !self.kinds().covers(&site, what) {
+            return Err(ImageError::UnclaimedSite {
+                site: index,
+                what,
+                kinds: self.kinds(),
+            });
+        }
+        if site.is_head && outputs > backbone.max_classes() {
+            return Err(ImageError::TooManyClasses {
+                found: outputs,
+                expected: backbone.max_classes(),
+            });
+        }
+        let wanted = if site.is_head { outputs } else { site.outputs };
+        let expected = match what {
+            What::Epilogue => Site::epilogue_bytes(wanted),
+            What::Weights => site.weights_bytes(wanted),
+        };
+        let found = size_of_val(values);
+        if outputs == 0 || outputs != wanted || found != expected {
+            return Err(ImageError::SiteLength {
+                site: index,
+                what,
+                found,
+                expected,
+            });
+        }
+        Ok(())
+    }
+
+    /// Every site that the claimed kinds demand is there, and a head's weights and epilogue agree on its classes.
+    fn check_complete(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        for index in 0..backbone.site_count() {
+            let site = backbone.site(index);
+            let mut outputs = [site.outputs; 2];
+            for (what, outputs) in [What::Epilogue, What::Weights]
+                .into_iter()
+                .zip(&mut outputs)
+            {
+                match self.find(index, what) {
+                    Some(replacement) => *outputs = replacement.outputs,
+                    None => {
+                        if let Some(kind) = self.kinds().requires(&site, what) {
+                            return Err(ImageError::MissingSite {
+                                site: index,
+                                what,
+                                kind,
+                            });
+                        }
+                    }
+                }
+            }
+            if outputs[0] != outputs[1] {
+                return Err(ImageError::SiteLength {
+                    site: index,
+                    what: What::Weights,
+                    found: site.weights_bytes(outputs[1]),
+                    expected: site.weights_bytes(outputs[0]),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn section(&self, kind: SectionKind) -> &'a [u8] {
+        let (offset, length) = self.index.section(kind);
+        &self.bytes[offset..offset + length]
+    }
+
+    fn records(&self) -> &'a [PatchRecord] {
+        <[PatchRecord]>::ref_from_bytes(self.section(SectionKind::Records))
+            .expect("checked at open")
+    }
+
+    fn decode(&self, record: &PatchRecord) -> Replacement<'a> {
+        Replacement {
+            site: record.site.get().into(),
+            what: decode_what(record).expect("checked at open"),
+            outputs: record.outputs.get() as usize,
+            values: floats(
+                self.section(SectionKind::Values),
+                record.offset.get() as usize,
+                record.length.get() as usize,
+            ),
+        }
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Id of the backbone that it was made for.
+    pub fn backbone_id(&self) -> Digest {
+        self.index.backbone_id
+    }
+
+    /// BLAKE3 of the header, which covers the digest of every section.
+    pub fn digest(&self) -> Digest {
+        self.index.digest
+    }
+
+    /// Kinds that it claims.
+    pub fn kinds(&self) -> Kinds {
+        self.index.kinds
+    }
+
+    /// Its own resolution and normalisation.
+    pub fn input(&self) -> Input {
+        InputRecord::ref_from_bytes(self.section(SectionKind::Input))
+            .expect("checked at open")
+            .decode()
+            .expect("checked at open")
+    }
+
+    /// All replacements, in the order of their sites.
+    pub fn replacements(&self) -> impl Iterator<Item = Replacement<'a>> + use<'a> {
+        let image = *self;
+        self.records()
+            .iter()
+            .map(move |record| image.decode(record))
+    }
+
+    /// What it replaces at a site, by binary search.
+    pub fn find(&self, site: usize, what: What) -> Option<Replacement<'a>> {
+        let records = self.records();
+        let key = (site, what as u8);
+        records
+            .binary_search_by(|record| (record.site.get().into(), record.what).cmp(&key))
+            .ok()
+            .map(|at| self.decode(&records[at]))
+    }
+
+    /// Postcard metadata, as stored.
+    pub fn metadata_bytes(&self) -> &'a [u8] {
+        self.section(SectionKind::Metadata)
+    }
+
+    /// Labels and provenance.
+    ///
+    /// # Errors
+    /// [`ImageError::Metadata`].
+    #[cfg(feature = "alloc")]
+    pub fn metadata(&self) -> Result<crate::metadata::PatchMetadata, ImageError> {
+        postcard::from_bytes(self.metadata_bytes()).map_err(|_| ImageError::Metadata)
+    }
+}
+
+fn decode_what(record: &PatchRecord) -> Option<What> {
+    [What::Epilogue, What::Weights]
+        .into_iter()
+        .find(|&what| what as u8 == record.what)
+}

@@ -1,0 +1,530 @@
+//! The fixed-size records of both images. See `FORMAT.md`, "Records".
+
+use zerocopy::little_endian::{F32, U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::geometry::{Activation, Padding, Shape, Window};
+
+/// Code of f32 in [`PatchRecord::dtype`], the only one of format version 1.
+pub const DTYPE_F32: u8 = 1;
+/// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
+pub const NONE: u16 = u16::MAX;
+/// Largest height, width or channel count.
+pub const MAX_SIDE: usize = 1 << 16;
+
+/// Resolution and normalisation of the input: one record.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct InputRecord {
+    /// Rows.
+    pub height: U32,
+    /// Columns.
+    pub width: U32,
+    /// 1 to 4.
+    pub channels: U32,
+    /// Zero.
+    pub reserved: U32,
+    /// Subtracted from a pixel (0 to 255), per channel.
+    pub mean: [F32; 4],
+    /// Divides the difference, per channel.
+    pub std: [F32; 4],
+}
+
+/// What an input image must look like: its size, and how 8-bit pixels become activations, `(x - mean) / std`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Input {
+    /// Rows, columns and channels (1 to 4).
+    pub shape: Shape,
+    /// Per channel, in units of a pixel (0 to 255).
+    pub mean: [f32; 4],
+    /// Per channel, in units of a pixel.
+    pub std: [f32; 4],
+}
+
+impl InputRecord {
+    pub(crate) fn decode(&self) -> Result<Input, &'static str> {
+        let side = |value: U32| side(value.get(), "no input size, or one above 65,536");
+        let shape = Shape::new(side(self.height)?, side(self.width)?, side(self.channels)?);
+        if shape.channels > 4 {
+            return Err("more than 4 input channels");
+        }
+        let mean = self.mean.map(F32::get);
+        let std = self.std.map(F32::get);
+        if !mean.iter().all(|m| m.is_finite()) || !std.iter().all(|s| s.is_normal()) {
+            return Err("normalisation that is not finite, or a zero std");
+        }
+        Ok(Input { shape, mean, std })
+    }
+}
+
+impl From<&Input> for InputRecord {
+    fn from(input: &Input) -> Self {
+        Self {
+            height: (input.shape.height as u32).into(),
+            width: (input.shape.width as u32).into(),
+            channels: (input.shape.channels as u32).into(),
+            reserved: 0.into(),
+            mean: input.mean.map(F32::new),
+            std: input.std.map(F32::new),
+        }
+    }
+}
+
+/// Operators, by their code in [`LayerRecord::op`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Op {
+    /// k x k convolution.
+    Conv = 1,
+    /// Depthwise convolution.
+    Depthwise = 2,
+    /// 1 x 1 convolution of stride 1.
+    Pointwise = 3,
+    /// Fully connected layer on a 1 x 1 activation.
+    Linear = 4,
+    /// Sum of two activations.
+    Add = 5,
+    /// Product of two activations, the second perhaps 1 x 1 (squeeze-excite).
+    Multiply = 6,
+    /// Average pool.
+    AveragePool = 7,
+    /// Maximum pool.
+    MaxPool = 8,
+    /// Mean over all pixels.
+    GlobalAveragePool = 9,
+}
+
+impl Op {
+    const ALL: [Self; 9] = [
+        Self::Conv,
+        Self::Depthwise,
+        Self::Pointwise,
+        Self::Linear,
+        Self::Add,
+        Self::Multiply,
+        Self::AveragePool,
+        Self::MaxPool,
+        Self::GlobalAveragePool,
+    ];
+
+    /// Whether layers of this operator are sites: they have weights and an epilogue.
+    pub fn is_site(self) -> bool {
+        matches!(
+            self,
+            Self::Conv | Self::Depthwise | Self::Pointwise | Self::Linear
+        )
+    }
+
+    /// Operands.
+    pub fn arity(self) -> usize {
+        if matches!(self, Self::Add | Self::Multiply) {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// Lower-case name, as `patchtool` shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Conv => "conv",
+            Self::Depthwise => "depthwise",
+            Self::Pointwise => "pointwise",
+            Self::Linear => "linear",
+            Self::Add => "add",
+            Self::Multiply => "multiply",
+            Self::AveragePool => "average-pool",
+            Self::MaxPool => "max-pool",
+            Self::GlobalAveragePool => "global-average-pool",
+        }
+    }
+}
+
+/// One layer. Layer i writes tensor i + 1; tensor 0 is the input.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct LayerRecord {
+    /// [`Op`].
+    pub op: u8,
+    /// 0 clamp (`params`: min, max), 1 hard-swish, 2 hard-sigmoid (`params`: alpha, beta).
+    pub activation: u8,
+    /// 0 explicit (`padding`), 1 TensorFlow's SAME.
+    pub padding_mode: u8,
+    /// Average pool: 1 where padding counts in the divisor.
+    pub count_padding: u8,
+    /// Tensors read; [`NONE`] where the operator has one operand.
+    pub inputs: [U16; 2],
+    /// Site, or [`NONE`].
+    pub site: U16,
+    /// Kernel height and width.
+    pub kernel: [u8; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [u8; 2],
+    /// Top, left, bottom, right.
+    pub padding: [u8; 4],
+    /// Zero.
+    pub reserved: [u8; 6],
+    /// Of the activation.
+    pub params: [F32; 2],
+}
+
+/// A decoded layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Layer {
+    /// What it computes.
+    pub op: Op,
+    /// Tensors it reads. The second is meaningful for operators with two operands.
+    pub inputs: [usize; 2],
+    /// Its site, if it has weights.
+    pub site: Option<usize>,
+    /// Of a convolution or pool; 1 x 1 otherwise.
+    pub window: Window,
+    /// Fused activation.
+    pub activation: Activation,
+    /// Average pool: whether padding counts in the divisor.
+    pub count_padding: bool,
+}
+
+impl LayerRecord {
+    pub(crate) fn decode(&self) -> Result<Layer, &'static str> {
+        let op = Op::ALL
+            .into_iter()
+            .find(|&op| op as u8 == self.op)
+            .ok_or("unknown operator")?;
+        let params = self.params.map(F32::get);
+        let activation = match self.activation {
+            0 => Activation::Clamp {
+                min: params[0],
+                max: params[1],
+            },
+            1 => Activation::HardSwish,
+            2 => Activation::HardSigmoid {
+                alpha: params[0],
+                beta: params[1],
+            },
+            _ => return Err("unknown activation"),
+        };
+        if params.iter().any(|p| p.is_nan()) {
+            return Err("an activation parameter is not a number");
+        }
+        Ok(Layer {
+            op,
+            inputs: self.inputs.map(|input| input.get().into()),
+            site: (self.site != NONE).then(|| self.site.get().into()),
+            window: self.window(op)?,
+            activation,
+            count_padding: self.count_padding == 1,
+        })
+    }
+
+    fn window(&self, op: Op) -> Result<Window, &'static str> {
+        let kernel = self.kernel.map(usize::from);
+        let [top, left, bottom, right] = self.padding.map(usize::from);
+        let padding = match self.padding_mode {
+            0 => Padding::Explicit {
+                top,
+                left,
+                bottom,
+                right,
+            },
+            1 => Padding::Same,
+            _ => return Err("unknown padding mode"),
+        };
+        let window = Window {
+            kernel,
+            stride: self.stride.map(usize::from),
+            padding,
+        };
+        if kernel.contains(&0) || window.stride.contains(&0) {
+            return Err("a kernel side or stride of zero");
+        }
+        // Every window then covers at least one real row and column, so an average never divides by zero.
+        if top >= kernel[0] || bottom >= kernel[0] || left >= kernel[1] || right >= kernel[1] {
+            return Err("padding as large as the kernel");
+        }
+        let is_windowed = matches!(op, Op::Conv | Op::Depthwise | Op::AveragePool | Op::MaxPool);
+        if !is_windowed && window != Window::POINT {
+            return Err("a window on an operator that has none");
+        }
+        Ok(window)
+    }
+}
+
+impl From<&Layer> for LayerRecord {
+    fn from(layer: &Layer) -> Self {
+        let (activation, params) = match layer.activation {
+            Activation::Clamp { min, max } => (0, [min, max]),
+            Activation::HardSwish => (1, [0.0; 2]),
+            Activation::HardSigmoid { alpha, beta } => (2, [alpha, beta]),
+        };
+        let (padding_mode, padding) = match layer.window.padding {
+            Padding::Explicit {
+                top,
+                left,
+                bottom,
+                right,
+            } => (0, [top, left, bottom, right]),
+            Padding::Same => (1, [0; 4]),
+        };
+        let mut inputs = layer.inputs.map(|input| U16::new(input as u16));
+        if layer.op.arity() == 1 {
+            inputs[1] = NONE.into();
+        }
+        Self {
+            op: layer.op as u8,
+            activation,
+            padding_mode,
+            count_padding: layer.count_padding.into(),
+            inputs,
+            site: layer.site.map_or(NONE, |site| site as u16).into(),
+            kernel: layer.window.kernel.map(|k| k as u8),
+            stride: layer.window.stride.map(|s| s as u8),
+            padding: padding.map(|p| p as u8),
+            reserved: [0; 6],
+            params: params.map(F32::new),
+        }
+    }
+}
+
+/// One site: a layer with weights and an epilogue.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct SiteRecord {
+    /// Its layer.
+    pub layer: U16,
+    /// Zero.
+    pub reserved: U16,
+    /// Output channels, N.
+    pub outputs: U32,
+    /// Weights per output channel: kh * kw * C_in, or kh * kw of a depthwise site.
+    pub depth: U32,
+    /// Of the packed weights, in the frozen section.
+    pub weights: U32,
+    /// Of the identity epilogue, in its section.
+    pub epilogue: U32,
+    /// Zero.
+    pub reserved2: [U32; 3],
+}
+
+/// A decoded site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Its layer.
+    pub layer: usize,
+    /// Output channels, N.
+    pub outputs: usize,
+    /// Weights per output channel.
+    pub depth: usize,
+    /// Whether it is the last layer: the head, whose number of outputs a patch may change.
+    pub is_head: bool,
+    /// Whether it is depthwise.
+    pub is_depthwise: bool,
+    /// Offset of the packed weights in the frozen section.
+    pub(crate) weights: usize,
+    /// Offset of the identity epilogue in its section.
+    pub(crate) epilogue: usize,
+}
+
+impl Site {
+    /// Bytes of packed f32 weights for `outputs` channels.
+    pub const fn weights_bytes(&self, outputs: usize) -> usize {
+        crate::layout::weights_len(outputs, self.depth) * 4
+    }
+
+    /// Bytes of an f32 epilogue for `outputs` channels.
+    pub const fn epilogue_bytes(outputs: usize) -> usize {
+        crate::layout::epilogue_len(outputs) * 4
+    }
+}
+
+/// Head of the plan section.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct PlanRecord {
+    /// Bytes of the arena for activations.
+    pub arena: U32,
+    /// Most classes that a patch's head may have: the scores tensor is planned for so many channels.
+    pub max_classes: U32,
+    /// Zero.
+    pub reserved: [U32; 2],
+}
+
+/// Shape, place and lifetime of one activation at the plan's resolution.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct TensorRecord {
+    /// Rows.
+    pub height: U32,
+    /// Columns.
+    pub width: U32,
+    /// Channels.
+    pub channels: U32,
+    /// Byte offset in the arena, a multiple of 64.
+    pub offset: U32,
+    /// Last layer that reads it; the number of layers for the scores.
+    pub last: U16,
+    /// Zero.
+    pub reserved: [U16; 3],
+}
+
+/// A decoded tensor of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// At the plan's resolution.
+    pub shape: Shape,
+    /// Byte offset in the arena.
+    pub offset: usize,
+    /// Last layer that reads it; the number of layers for the scores.
+    pub last: usize,
+}
+
+impl TensorRecord {
+    pub(crate) fn decode(&self) -> Result<Tensor, &'static str> {
+        let side = |value: U32| side(value.get(), "a side of zero, or above 65,536");
+        Ok(Tensor {
+            shape: Shape::new(side(self.height)?, side(self.width)?, side(self.channels)?),
+            offset: self.offset.get() as usize,
+            last: self.last.get().into(),
+        })
+    }
+}
+
+fn side(value: u32, problem: &'static str) -> Result<usize, &'static str> {
+    match usize::try_from(value) {
+        Ok(side @ 1..=MAX_SIDE) => Ok(side),
+        _ => Err(problem),
+    }
+}
+
+/// What a patch record replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum What {
+    /// Scale and bias of the site.
+    Epilogue = 1,
+    /// Packed weights of the site.
+    Weights = 2,
+}
+
+impl core::fmt::Display for What {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Epilogue => "epilogue",
+            Self::Weights => "weights",
+        })
+    }
+}
+
+/// One replacement of a patch. Records are sorted by (site, what), each pair at most once.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct PatchRecord {
+    /// Site of the backbone.
+    pub site: U16,
+    /// [`What`].
+    pub what: u8,
+    /// [`DTYPE_F32`].
+    pub dtype: u8,
+    /// Output channels: those of the site, or for the head the number of classes.
+    pub outputs: U32,
+    /// Of the packed values, in the values section.
+    pub offset: U32,
+    /// Bytes.
+    pub length: U32,
+}
+
+/// The kinds that a patch combines, as in DESIGN's table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// Last layer: weights and epilogue.
+    pub const HEAD: Self = Self(1);
+    /// Epilogues of every site but the head's.
+    pub const BN: Self = Self(2);
+    /// Weights of every depthwise site.
+    pub const DW: Self = Self(4);
+    /// Weights and epilogues of chosen sites.
+    pub const GENERATED: Self = Self(8);
+
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::BN, "bn"),
+        (Self::DW, "dw"),
+        (Self::HEAD, "head"),
+        (Self::GENERATED, "generated"),
+    ];
+
+    /// Both.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in it.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// As stored.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// From its stored form; `None` where a bit is unknown.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits < 16 { Some(Self(bits)) } else { None }
+    }
+
+    /// Whether a patch of these kinds may carry `what` for `site`.
+    pub fn covers(self, site: &Site, what: What) -> bool {
+        self.contains(Self::GENERATED) || self.requires(site, what).is_some()
+    }
+
+    /// The kind that makes `what` for `site` mandatory, by name.
+    pub fn requires(self, site: &Site, what: What) -> Option<&'static str> {
+        if site.is_head && self.contains(Self::HEAD) {
+            Some("head")
+        } else if what == What::Epilogue && !site.is_head && self.contains(Self::BN) {
+            Some("bn")
+        } else if what == What::Weights && site.is_depthwise && self.contains(Self::DW) {
+            Some("dw")
+        } else {
+            None
+        }
+    }
+}
+
+impl core::fmt::Display for Kinds {
+    /// `bn+head`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut separator = "";
+        for (kind, name) in Self::NAMES {
+            if self.contains(kind) {
+                write!(f, "{separator}{name}")?;
+                separator = "+";
+            }
+        }
+        if separator.is_empty() {
+            f.write_str("none")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::str::FromStr for Kinds {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        text.split('+').try_fold(Self::default(), |kinds, part| {
+            Self::NAMES
+                .iter()
+                .find(|(_, name)| *name == part)
+                .map(|(kind, _)| kinds.with(*kind))
+                .ok_or(UnknownKind)
+        })
+    }
+}
+
+/// A word that names no kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected head, bn, dw, generated or several of them joined by +")]
+pub struct UnknownKind;

@@ -1,0 +1,218 @@
+//! Writes a backbone: infers shapes, plans memory, packs weights.
+
+use alloc::vec::Vec;
+
+use zerocopy::IntoBytes;
+
+use crate::container::{Kind, assemble};
+use crate::geometry::Shape;
+use crate::layout::{pack_epilogue, pack_weights};
+use crate::metadata::BackboneMetadata;
+use crate::plan::output_shape;
+use crate::records::{
+    Input, InputRecord, Kinds, Layer, LayerRecord, MAX_SIDE, NONE, Op, PlanRecord, SiteRecord,
+    TensorRecord,
+};
+
+use super::{WriteError, append, plan};
+
+/// The values of one site, row-major.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteValues<'a> {
+    /// `[outputs][depth]`: dense weights with depth in (kernel row, kernel column, input channel) order, or depthwise
+    /// `[channels][kernel row, kernel column]`.
+    pub weights: &'a [f32],
+    /// One per output channel.
+    pub scale: &'a [f32],
+    /// One per output channel.
+    pub bias: &'a [f32],
+}
+
+/// Collects layers in execution order, then writes the image.
+#[derive(Debug)]
+pub struct BackboneWriter {
+    input: Input,
+    shapes: Vec<Shape>,
+    layers: Vec<Layer>,
+    sites: Vec<SiteRecord>,
+    epilogues: Vec<u8>,
+    frozen: Vec<u8>,
+}
+
+impl BackboneWriter {
+    /// A backbone for this input. Its resolution is the largest that patches may use.
+    pub fn new(input: Input) -> Self {
+        Self {
+            shapes: alloc::vec![input.shape],
+            input,
+            layers: Vec::new(),
+            sites: Vec::new(),
+            epilogues: Vec::new(),
+            frozen: Vec::new(),
+        }
+    }
+
+    /// Adds a layer that reads earlier tensors (0 is the input, i + 1 the output of layer i); `layer.site` is filled
+    /// in. Returns its output tensor and shape.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn push(
+        &mut self,
+        mut layer: Layer,
+        values: Option<SiteValues<'_>>,
+    ) -> Result<(usize, Shape), WriteError> {
+        let index = self.layers.len();
+        let wrong = |problem| WriteError::Layer {
+            layer: index,
+            problem,
+        };
+        if index + 2 >= usize::from(NONE) {
+            return Err(wrong("more layers than the format has numbers for"));
+        }
+        let operands = &layer.inputs[..layer.op.arity()];
+        if operands.iter().any(|&input| input > index) {
+            return Err(wrong("reads a tensor that is not written yet"));
+        }
+        let window = layer.window;
+        let sides = window.kernel.iter().chain(&window.stride);
+        if sides.into_iter().any(|side| !(1..=255).contains(side)) {
+            return Err(wrong("a kernel side or stride outside of 1 to 255"));
+        }
+        let left = self.shapes[operands[0]];
+        let right = self.shapes[operands[operands.len() - 1]];
+        let outputs = values.map(|values| values.scale.len());
+        let shape = output_shape(&layer, left, right, outputs).map_err(wrong)?;
+        if shape.channels > MAX_SIDE || outputs == Some(0) {
+            return Err(wrong("no output channels, or more than 65,536"));
+        }
+        layer.site = match values {
+            Some(values) => Some(self.push_site(&layer, left, values)?),
+            None if layer.op.is_site() => return Err(wrong("no values for a site")),
+            None => None,
+        };
+        self.layers.push(layer);
+        self.shapes.push(shape);
+        Ok((index + 1, shape))
+    }
+
+    fn push_site(
+        &mut self,
+        layer: &Layer,
+        input: Shape,
+        values: SiteValues<'_>,
+    ) -> Result<usize, WriteError> {
+        let site = self.sites.len();
+        let outputs = values.scale.len();
+        let is_depthwise = layer.op == Op::Depthwise;
+        let taps = layer.window.kernel[0] * layer.window.kernel[1];
+        let depth = if is_depthwise {
+            taps
+        } else {
+            taps * input.channels
+        };
+        let sizes = [
+            ("weights", values.weights.len(), outputs * depth),
+            ("biases", values.bias.len(), outputs),
+        ];
+        for (what, found, expected) in sizes {
+            if found != expected {
+                return Err(WriteError::Values {
+                    site,
+                    what,
+                    found,
+                    expected,
+                });
+            }
+        }
+        let weights = pack_weights(values.weights, outputs, depth, is_depthwise);
+        let epilogue = pack_epilogue(values.scale, values.bias);
+        self.sites.push(SiteRecord {
+            layer: (self.layers.len() as u16).into(),
+            reserved: 0.into(),
+            outputs: (outputs as u32).into(),
+            depth: (depth as u32).into(),
+            weights: append(&mut self.frozen, &weights).into(),
+            epilogue: append(&mut self.epilogues, &epilogue).into(),
+            reserved2: [0.into(); 3],
+        });
+        if u32::try_from(self.frozen.len()).is_err() {
+            return Err(WriteError::Layer {
+                layer: self.layers.len(),
+                problem: "more than 4 GiB of weights",
+            });
+        }
+        Ok(site)
+    }
+
+    /// Writes the image, with room in its plan for heads of up to `max_classes` classes.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn finish(
+        self,
+        max_classes: usize,
+        metadata: &BackboneMetadata,
+    ) -> Result<Vec<u8>, WriteError> {
+        let (plan, tensors) = self.plan(max_classes)?;
+        let layers: Vec<LayerRecord> = self.layers.iter().map(LayerRecord::from).collect();
+        let metadata = postcard::to_allocvec(metadata).map_err(|_| WriteError::Metadata)?;
+        let mut plan_section = plan.as_bytes().to_vec();
+        plan_section.extend_from_slice(tensors.as_bytes());
+        Ok(assemble(
+            Kind::Backbone,
+            Kinds::default(),
+            None,
+            &[
+                InputRecord::from(&self.input).as_bytes(),
+                layers.as_bytes(),
+                self.sites.as_bytes(),
+                &plan_section,
+                &self.epilogues,
+                &self.frozen,
+                &metadata,
+            ],
+        ))
+    }
+
+    fn plan(&self, max_classes: usize) -> Result<(PlanRecord, Vec<TensorRecord>), WriteError> {
+        let too_large = WriteError::Layer {
+            layer: self.layers.len(),
+            problem: "the activations need more than 4 GiB",
+        };
+        let Some(scores) = self.shapes.last().filter(|_| !self.layers.is_empty()) else {
+            return Err(WriteError::Layer {
+                layer: 0,
+                problem: "the network has no layers",
+            });
+        };
+        let max_classes = max_classes.max(scores.channels);
+        let mut bytes: Vec<u64> = self
+            .shapes
+            .iter()
+            .map(|shape| 4 * shape.len() as u64)
+            .collect();
+        bytes[self.layers.len()] = 4 * (scores.pixels() * max_classes) as u64;
+        let tensors = plan::place(&self.layers, &bytes);
+        let end = tensors.iter().map(|tensor| tensor.end).max().unwrap_or(0);
+        let arena = u32::try_from(end).map_err(|_| too_large)?;
+        let plan = PlanRecord {
+            arena: arena.into(),
+            max_classes: (max_classes as u32).into(),
+            reserved: [0.into(); 2],
+        };
+        let records = self
+            .shapes
+            .iter()
+            .zip(&tensors)
+            .map(|(shape, tensor)| TensorRecord {
+                height: (shape.height as u32).into(),
+                width: (shape.width as u32).into(),
+                channels: (shape.channels as u32).into(),
+                offset: (tensor.offset as u32).into(),
+                last: (tensor.last as u16).into(),
+                reserved: [0.into(); 3],
+            });
+        Ok((plan, records.collect()))
+    }
+}

@@ -1,0 +1,49 @@
+//! Writers of images, in memory: the caller puts the bytes where it wants them.
+
+mod backbone;
+mod patch;
+mod plan;
+
+pub use backbone::{BackboneWriter, SiteValues};
+pub use patch::PatchWriter;
+
+/// Why an image cannot be written.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The layers do not fit together, or are too many or too large for the format.
+    #[error("layer {layer}: {problem}")]
+    Layer {
+        /// Index of the layer.
+        layer: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The values of a site have another size than its layer.
+    #[error("site {site}: {found} {what}, expected {expected}")]
+    Values {
+        /// Index of the site.
+        site: usize,
+        /// Which values.
+        what: &'static str,
+        /// How many were given.
+        found: usize,
+        /// How many the site has.
+        expected: usize,
+    },
+    /// The image as written is refused by the reader.
+    #[error(transparent)]
+    Image(#[from] crate::ImageError),
+    /// The metadata cannot be encoded.
+    #[error("the metadata cannot be encoded")]
+    Metadata,
+}
+
+/// Appends values at the next multiple of 64 and returns their offset.
+fn append(section: &mut alloc::vec::Vec<u8>, values: &[f32]) -> u32 {
+    use zerocopy::IntoBytes;
+    section.resize(section.len().next_multiple_of(crate::container::ALIGN), 0);
+    let offset = section.len() as u32;
+    section.extend_from_slice(values.as_bytes());
+    offset
+}

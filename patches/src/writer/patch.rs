@@ -1,0 +1,152 @@
+//! Writes a patch for a backbone.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use zerocopy::IntoBytes;
+
+use crate::backbone::BackboneImage;
+use crate::container::{Kind, assemble};
+use crate::layout::{pack_epilogue, pack_weights};
+use crate::metadata::PatchMetadata;
+use crate::records::{DTYPE_F32, Input, InputRecord, Kinds, PatchRecord, What};
+
+use super::{WriteError, append};
+
+/// Collects replacements in any order, then writes the image. A later replacement of the same values wins.
+#[derive(Debug)]
+pub struct PatchWriter<'a> {
+    backbone: BackboneImage<'a>,
+    kinds: Kinds,
+    input: Input,
+    values: BTreeMap<(usize, What), (usize, Vec<f32>)>,
+}
+
+impl<'a> PatchWriter<'a> {
+    /// A patch of these kinds for a backbone, at the backbone's own resolution and normalisation.
+    pub fn new(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
+        Self {
+            backbone,
+            kinds,
+            input: backbone.input(),
+            values: BTreeMap::new(),
+        }
+    }
+
+    /// A patch of these kinds filled with the backbone's own values: it changes nothing, and is the place to start
+    /// from. Of kind `generated`, every site.
+    pub fn identity(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
+        let mut writer = Self::new(backbone, kinds);
+        for index in 0..backbone.site_count() {
+            let site = backbone.site(index);
+            if kinds.covers(&site, What::Epilogue) {
+                let own = backbone.epilogue(&site).to_vec();
+                writer
+                    .values
+                    .insert((index, What::Epilogue), (site.outputs, own));
+            }
+            if kinds.covers(&site, What::Weights) {
+                let own = backbone.weights(&site).to_vec();
+                writer
+                    .values
+                    .insert((index, What::Weights), (site.outputs, own));
+            }
+        }
+        writer
+    }
+
+    /// Another resolution or normalisation than the backbone's.
+    pub fn input(&mut self, input: Input) -> &mut Self {
+        self.input = input;
+        self
+    }
+
+    /// Scale and bias of a site, one value a channel.
+    ///
+    /// # Errors
+    /// [`WriteError::Values`] where there are not as many biases as scales, or no such site.
+    pub fn epilogue(
+        &mut self,
+        site: usize,
+        scale: &[f32],
+        bias: &[f32],
+    ) -> Result<&mut Self, WriteError> {
+        self.check_site(site)?;
+        if scale.len() != bias.len() {
+            return Err(WriteError::Values {
+                site,
+                what: "biases",
+                found: bias.len(),
+                expected: scale.len(),
+            });
+        }
+        let packed = pack_epilogue(scale, bias);
+        self.values
+            .insert((site, What::Epilogue), (scale.len(), packed));
+        Ok(self)
+    }
+
+    /// Weights of a site, `[outputs][depth]` as in [`super::SiteValues`].
+    ///
+    /// # Errors
+    /// [`WriteError::Values`] where they are no whole number of output channels, or no such site.
+    pub fn weights(&mut self, site: usize, weights: &[f32]) -> Result<&mut Self, WriteError> {
+        self.check_site(site)?;
+        let record = self.backbone.site(site);
+        let outputs = weights.len() / record.depth;
+        if outputs * record.depth != weights.len() {
+            return Err(WriteError::Values {
+                site,
+                what: "weights",
+                found: weights.len(),
+                expected: record.outputs * record.depth,
+            });
+        }
+        let packed = pack_weights(weights, outputs, record.depth, record.is_depthwise);
+        self.values.insert((site, What::Weights), (outputs, packed));
+        Ok(self)
+    }
+
+    fn check_site(&self, site: usize) -> Result<(), WriteError> {
+        if site < self.backbone.site_count() {
+            return Ok(());
+        }
+        Err(WriteError::Image(crate::ImageError::UnknownSite {
+            found: site,
+            expected: self.backbone.site_count(),
+        }))
+    }
+
+    /// Writes the image.
+    ///
+    /// # Errors
+    /// [`WriteError::Metadata`]. Whether the patch is complete is for the reader to say: see
+    /// [`crate::PatchImage::check_against`].
+    pub fn finish(&self, metadata: &PatchMetadata) -> Result<Vec<u8>, WriteError> {
+        let mut section = Vec::new();
+        let records: Vec<PatchRecord> = self
+            .values
+            .iter()
+            .map(|(&(site, what), (outputs, values))| PatchRecord {
+                site: (site as u16).into(),
+                what: what as u8,
+                dtype: DTYPE_F32,
+                outputs: (*outputs as u32).into(),
+                offset: append(&mut section, values).into(),
+                length: (size_of_val(values.as_slice()) as u32).into(),
+            })
+            .collect();
+        let metadata = postcard::to_allocvec(metadata).map_err(|_| WriteError::Metadata)?;
+        Ok(assemble(
+            Kind::Patch,
+            self.kinds,
+            Some(self.backbone.id()),
+            &[
+                InputRecord::from(&self.input).as_bytes(),
+                records.as_bytes(),
+                &section,
+                &metadata,
+            ],
+        ))
+    }
+}

@@ -1,0 +1,115 @@
+//! The memory of a session: activations as planned, scratch per thread, the shapes of the current resolution.
+
+use core::ops::Range;
+
+use graft_patches::BackboneImage;
+use graft_patches::geometry::Shape;
+use graft_patches::records::Op;
+use zerocopy::FromBytes;
+
+use crate::Error;
+use crate::kernels::conv_scratch_len;
+
+const LINE: usize = 64;
+
+/// Where the parts of an arena are, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArenaLayout {
+    activations: usize,
+    scratch_per_thread: usize,
+    threads: usize,
+    tensors: usize,
+}
+
+impl ArenaLayout {
+    pub(crate) fn new(image: &BackboneImage<'_>, threads: usize) -> Self {
+        let scratch = (0..image.layer_count())
+            .map(|index| image.layer(index))
+            .filter(|layer| layer.op == Op::Conv)
+            .map(|layer| {
+                let inputs = image.tensor(layer.inputs[0]).shape.channels;
+                conv_scratch_len(&layer.window, inputs) * size_of::<f32>()
+            })
+            .max();
+        Self {
+            activations: image.arena_bytes().next_multiple_of(LINE),
+            scratch_per_thread: scratch.unwrap_or(0).next_multiple_of(LINE),
+            threads,
+            tensors: image.layer_count() + 1,
+        }
+    }
+
+    fn scratch(&self) -> Range<usize> {
+        let end = self.activations + self.threads * self.scratch_per_thread;
+        self.activations..end
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.scratch().end + self.tensors * size_of::<Shape>()
+    }
+}
+
+/// The memory itself.
+pub(crate) enum ArenaBytes<'a> {
+    Borrowed(&'a mut [u8]),
+    #[cfg(feature = "alloc")]
+    Owned(crate::bytes::AlignedBytes),
+}
+
+/// An arena cut into its parts.
+pub(crate) struct Arena<'a> {
+    layout: ArenaLayout,
+    bytes: ArenaBytes<'a>,
+}
+
+/// The parts of an arena.
+pub(crate) struct Parts<'a> {
+    /// All activations, at the plan's offsets.
+    pub(crate) activations: &'a mut [f32],
+    /// Scratch of all threads.
+    pub(crate) scratch: &'a mut [f32],
+    /// Floats of scratch for each thread.
+    pub(crate) scratch_per_thread: usize,
+    /// Shapes of all tensors at the current resolution.
+    pub(crate) shapes: &'a mut [Shape],
+}
+
+impl<'a> Arena<'a> {
+    pub(crate) fn new(layout: ArenaLayout, bytes: ArenaBytes<'a>) -> Result<Self, Error> {
+        let mut arena = Self { layout, bytes };
+        let slice = arena.slice();
+        let is_aligned = slice.as_ptr().addr().is_multiple_of(LINE);
+        let found = if is_aligned { slice.len() } else { 0 };
+        let expected = layout.bytes();
+        if found < expected {
+            return Err(Error::Arena { found, expected });
+        }
+        Ok(arena)
+    }
+
+    fn slice(&mut self) -> &mut [u8] {
+        match &mut self.bytes {
+            ArenaBytes::Borrowed(bytes) => bytes,
+            #[cfg(feature = "alloc")]
+            ArenaBytes::Owned(bytes) => bytes.as_mut_slice(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.layout.bytes()
+    }
+
+    pub(crate) fn parts(&mut self) -> Parts<'_> {
+        let layout = self.layout;
+        let end = layout.bytes();
+        let (activations, rest) = self.slice()[..end].split_at_mut(layout.activations);
+        let (scratch, shapes) = rest.split_at_mut(layout.scratch().len());
+        let message = "lengths and alignment were checked by Arena::new";
+        Parts {
+            activations: <[f32]>::mut_from_bytes(activations).expect(message),
+            scratch: <[f32]>::mut_from_bytes(scratch).expect(message),
+            scratch_per_thread: layout.scratch_per_thread / size_of::<f32>(),
+            shapes: <[Shape]>::mut_from_bytes(shapes).expect(message),
+        }
+    }
+}

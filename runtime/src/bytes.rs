@@ -1,0 +1,80 @@
+//! Where the bytes of an image live.
+
+/// Bytes of an image: in flash or the program itself, in a file mapping, or on the heap. Cloning shares them.
+#[derive(Clone)]
+pub(crate) enum Bytes {
+    Static(&'static [u8]),
+    #[cfg(feature = "alloc")]
+    Heap(alloc::sync::Arc<AlignedBytes>),
+    #[cfg(feature = "std")]
+    Mapped(alloc::sync::Arc<memmap2::Mmap>),
+}
+
+impl Bytes {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Static(bytes) => bytes,
+            #[cfg(feature = "alloc")]
+            Self::Heap(bytes) => bytes.as_slice(),
+            #[cfg(feature = "std")]
+            Self::Mapped(map) => map,
+        }
+    }
+
+    /// Copies bytes to the heap, aligned.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn copied(bytes: &[u8]) -> Self {
+        let mut buffer = AlignedBytes::zeroed(bytes.len());
+        buffer.as_mut_slice().copy_from_slice(bytes);
+        Self::Heap(alloc::sync::Arc::new(buffer))
+    }
+
+    /// Maps a file read-only. The pages are shared with every other mapping of the file, in this process or another.
+    #[cfg(feature = "std")]
+    pub(crate) fn map(path: &std::path::Path) -> Result<Self, crate::Error> {
+        let failed = |source| crate::Error::File {
+            path: path.into(),
+            source,
+        };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        }
+        // SAFETY: the mapping is read-only. A file that another process shortens or rewrites while it is mapped breaks
+        // any reader of a map; images are published by rename and never written in place (crate docs, "Files").
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
+        Ok(Self::Mapped(alloc::sync::Arc::new(map)))
+    }
+}
+
+/// A heap buffer that starts at a multiple of 64.
+#[cfg(feature = "alloc")]
+pub(crate) struct AlignedBytes {
+    lines: alloc::vec::Vec<Line>,
+    length: usize,
+}
+
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+#[cfg(feature = "alloc")]
+impl AlignedBytes {
+    pub(crate) fn zeroed(length: usize) -> Self {
+        Self {
+            lines: alloc::vec![Line([0; 64]); length.div_ceil(64)],
+            length,
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        use zerocopy::IntoBytes;
+        &self.lines.as_bytes()[..self.length]
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+        use zerocopy::IntoBytes;
+        &mut self.lines.as_mut_bytes()[..self.length]
+    }
+}

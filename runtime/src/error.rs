@@ -1,0 +1,89 @@
+//! What can go wrong at open, bind and run.
+
+use graft_patches::{Digest, ImageError};
+
+use crate::kernels::KernelError;
+
+/// Why a backbone, patch or session was refused. [`Error::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that cannot be opened or mapped.
+    #[cfg(feature = "std")]
+    #[error("cannot open {}", path.display())]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file that is no valid image.
+    #[cfg(feature = "std")]
+    #[error("cannot use {}", path.display())]
+    InvalidFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        source: ImageError,
+    },
+    /// Bytes that are no valid image, or a patch that does not fit its backbone.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A patch that was bound to another backbone than the session's.
+    #[error("the patch is bound to backbone {found}, the session runs {expected}")]
+    OtherBackbone {
+        /// Backbone of the patch.
+        found: Digest,
+        /// Backbone of the session.
+        expected: Digest,
+    },
+    /// An image of another size than the patch's input.
+    #[error("the image has {found} values, the patch's input has {expected}")]
+    InputLength {
+        /// Values given.
+        found: usize,
+        /// Height x width x channels of the patch's input.
+        expected: usize,
+    },
+    /// An arena that is too small or misaligned.
+    #[error("the arena has {found} bytes aligned to 64, the session needs {expected}")]
+    Arena {
+        /// Bytes given; 0 where they are misaligned.
+        found: usize,
+        /// Bytes needed.
+        expected: usize,
+    },
+    /// Kernels that this machine does not have.
+    #[error(transparent)]
+    Kernels(#[from] KernelError),
+    /// A session cannot start its threads.
+    #[cfg(feature = "std")]
+    #[error("cannot start {threads} threads")]
+    Threads {
+        /// Threads asked for.
+        threads: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "std")]
+            Self::File { .. } => "check the path and its permissions",
+            #[cfg(feature = "std")]
+            Self::InvalidFile { source, .. } => source.hint(),
+            Self::Image(error) => error.hint(),
+            Self::OtherBackbone { .. } => "open the patch with the backbone that the session runs",
+            Self::InputLength { .. } => {
+                "give height x width x channels values of the patch's own resolution, NHWC"
+            }
+            Self::Arena { .. } => "give Session::arena_bytes bytes, aligned to 64",
+            Self::Kernels(_) => "unset GRAFT_KERNELS, or set it to one of the names listed",
+            #[cfg(feature = "std")]
+            Self::Threads { .. } => "ask for 1 to 256 threads",
+        }
+    }
+}

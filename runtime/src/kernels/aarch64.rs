@@ -1,0 +1,11 @@
+//! Kernels for AArch64.
+
+use super::Kernels;
+use super::table::simd_kernels;
+use super::vector::Neon;
+
+/// 32 registers: 24 sums, 4 weights, 1 input.
+pub(super) static NEON: Kernels = simd_kernels!(
+    "neon", Neon,
+    tile: 6 x 4, panel: 4, linear: 8
+);

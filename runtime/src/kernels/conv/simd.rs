@@ -1,0 +1,92 @@
+//! Fast convolution: gathers the windows of some output pixels, which makes them pixels of a pointwise convolution.
+
+use crate::kernels::vector::Vector;
+use crate::kernels::window::clip;
+use crate::kernels::{CONV_ROWS, Conv, Pointwise, pointwise};
+
+/// Convolution in register tiles as in [`pointwise::simd::pointwise`].
+///
+/// # Safety
+/// `check(task, first, out, scratch)` holds; the CPU has the instruction set of `V`.
+#[inline(always)]
+pub(in crate::kernels) unsafe fn conv<
+    V: Vector,
+    const ROWS: usize,
+    const WIDE: usize,
+    const NARROW: usize,
+>(
+    task: &Conv,
+    first: usize,
+    out: &mut [f32],
+    scratch: &mut [f32],
+) {
+    let inputs = task.window.kernel[0] * task.window.kernel[1] * task.input_shape.channels;
+    let outputs = task.output_shape.channels;
+    let mut pixel = first * task.output_shape.width;
+    for out in out.chunks_mut(CONV_ROWS * outputs) {
+        for window in scratch.chunks_exact_mut(inputs).take(out.len() / outputs) {
+            // SAFETY: the caller vouches for the instruction set.
+            unsafe { gather::<V>(task, pixel, window) };
+            pixel += 1;
+        }
+        let windows = Pointwise {
+            input: scratch,
+            inputs,
+            outputs,
+            weights: task.weights,
+            epilogue: task.epilogue,
+        };
+        // SAFETY: `check` of the convolution is that of the pointwise convolution for at most `CONV_ROWS` pixels.
+        unsafe { pointwise::simd::pointwise::<V, ROWS, WIDE, NARROW>(&windows, 0, out) };
+    }
+}
+
+/// Copies the window of an output pixel, `[kh][kw][C_in]`, zeros where it lies on padding.
+///
+/// # Safety
+/// As for every method of [`Vector`].
+#[inline(always)]
+unsafe fn gather<V: Vector>(task: &Conv, pixel: usize, to: &mut [f32]) {
+    let (shape, window) = (task.input_shape, task.window);
+    let [top, left] = window.pad_before(shape);
+    let (y, x) = (
+        pixel / task.output_shape.width,
+        pixel % task.output_shape.width,
+    );
+    let rows = clip(y, window.stride[0], top, window.kernel[0], shape.height);
+    let columns = clip(x, window.stride[1], left, window.kernel[1], shape.width);
+    if rows.taps.len() < window.kernel[0] || columns.taps.len() < window.kernel[1] {
+        to.fill(0.0);
+    }
+    let length = columns.taps.len() * shape.channels;
+    for (row, ky) in (rows.start..).zip(rows.taps) {
+        let from = &task.input[(row * shape.width + columns.start) * shape.channels..][..length];
+        let to = &mut to[(ky * window.kernel[1] + columns.taps.start) * shape.channels..][..length];
+        // SAFETY: the caller vouches for the instruction set.
+        unsafe { copy::<V>(from, to) };
+    }
+}
+
+/// Copies a few values: in line, where `copy_from_slice` calls a function that takes longer than the work.
+///
+/// # Safety
+/// As for every method of [`Vector`].
+#[inline(always)]
+unsafe fn copy<V: Vector>(from: &[f32], to: &mut [f32]) {
+    let length = from.len().min(to.len());
+    if length < V::LANES {
+        for (from, to) in from.iter().zip(to) {
+            *to = *from;
+        }
+        return;
+    }
+    let last = length - V::LANES;
+    let mut i = 0;
+    while i < length {
+        // The last vector overlaps the one before.
+        let start = i.min(last);
+        // SAFETY: `start + LANES <= length`.
+        unsafe { V::load(from.as_ptr().add(start)).store(to.as_mut_ptr().add(start)) };
+        i += V::LANES;
+    }
+}

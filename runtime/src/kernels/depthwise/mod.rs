@@ -1,0 +1,25 @@
+//! Depthwise convolution: each channel by itself.
+
+pub(super) mod reference;
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) mod simd;
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+mod tile;
+
+use super::conv::check_rows;
+use super::{Conv, PANEL};
+
+/// Panics unless the operands are as long as a depthwise convolution of the output rows from `first` needs.
+pub(super) fn check(task: &Conv, first: usize, out: &[f32]) {
+    let channels = task.output_shape.channels;
+    let [height, width] = task.window.kernel;
+    check_rows(task, first, out);
+    assert_eq!(
+        task.input_shape.channels, channels,
+        "input and output differ in channels"
+    );
+    assert!(
+        task.weights.len() >= height * width * channels.next_multiple_of(PANEL),
+        "weights are too short"
+    );
+}

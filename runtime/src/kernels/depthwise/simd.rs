@@ -1,0 +1,109 @@
+//! Fast depthwise convolution: output rows, tiles of neighbouring columns, vectors of channels.
+
+use super::tile::{COLUMNS, Row, edge, inner};
+use crate::kernels::Conv;
+use crate::kernels::vector::Vector;
+use crate::kernels::window::clip;
+
+/// Depthwise convolution with tiles for the usual kernels, pixel by pixel for others.
+///
+/// # Safety
+/// `check(task, first, out)` holds; the CPU has the instruction set of `V`.
+#[inline(always)]
+pub(in crate::kernels) unsafe fn depthwise<V: Vector>(task: &Conv, first: usize, out: &mut [f32]) {
+    let length = task.output_shape.width * task.output_shape.channels;
+    for (y, out) in (first..).zip(out.chunks_exact_mut(length)) {
+        let row = row(task, y);
+        // SAFETY: `row` and `out` belong to the same row of the output.
+        unsafe {
+            match (task.window.kernel[1], task.window.stride[1]) {
+                (3, 1) => tiles::<V, 3, 1, 6>(task, &row, out),
+                (3, 2) => tiles::<V, 3, 2, 9>(task, &row, out),
+                (5, 1) => tiles::<V, 5, 1, 8>(task, &row, out),
+                (5, 2) => tiles::<V, 5, 2, 11>(task, &row, out),
+                _ => pixels::<V>(task, &row, out),
+            }
+        }
+    }
+}
+
+/// The operands of output row `y`.
+#[inline(always)]
+fn row<'a>(task: &Conv<'a>, y: usize) -> Row<'a> {
+    let (shape, window) = (task.input_shape, task.window);
+    let [top, _] = window.pad_before(shape);
+    let rows = clip(y, window.stride[0], top, window.kernel[0], shape.height);
+    let mut row = Row {
+        input: task.input[rows.start * shape.width * shape.channels..].as_ptr(),
+        weights: task.weights.as_ptr(),
+        taps: rows.taps.len(),
+        kernel_width: window.kernel[1],
+        width: shape.width,
+        channels: shape.channels,
+        epilogue: task.epilogue,
+    };
+    row.weights = row.weights(rows.taps.start, 0, 0);
+    row
+}
+
+/// One output row in tiles of [`COLUMNS`] columns.
+///
+/// # Safety
+/// `row` is made for this row of the output; `check` holds.
+#[inline(always)]
+unsafe fn tiles<V: Vector, const KERNEL: usize, const STRIDE: usize, const SPAN: usize>(
+    task: &Conv,
+    row: &Row,
+    out: &mut [f32],
+) {
+    let [_, left] = task.window.pad_before(task.input_shape);
+    let mut column = -(left as isize);
+    for out in out.chunks_mut(COLUMNS * row.channels) {
+        let outputs = out.len() / row.channels;
+        let whole =
+            outputs == COLUMNS && column >= 0 && column + SPAN as isize <= row.width as isize;
+        let out = out.as_mut_ptr();
+        let mut channel = 0;
+        while channel < row.channels {
+            // SAFETY: `whole` says that the columns are in bounds; there are `outputs` pixels in `out`.
+            unsafe {
+                if whole && channel + V::LANES <= row.channels {
+                    inner::<V, KERNEL, STRIDE, SPAN>(row, column, channel, out);
+                } else {
+                    edge::<V, KERNEL, STRIDE, SPAN>(row, column, channel, out, outputs);
+                }
+            }
+            channel += V::LANES;
+        }
+        column += (COLUMNS * STRIDE) as isize;
+    }
+}
+
+/// One output row pixel by pixel, for any kernel.
+///
+/// # Safety
+/// `row` is made for this row of the output; `check` holds.
+#[inline(always)]
+unsafe fn pixels<V: Vector>(task: &Conv, row: &Row, out: &mut [f32]) {
+    let (shape, window) = (task.input_shape, task.window);
+    let [_, left] = window.pad_before(shape);
+    for (x, out) in out.chunks_exact_mut(row.channels).enumerate() {
+        let columns = clip(x, window.stride[1], left, window.kernel[1], shape.width);
+        for channel in (0..row.channels).step_by(V::LANES) {
+            let channels = row.channels - channel;
+            // SAFETY: the window is clipped to the input, and only channels below `row.channels` are touched.
+            unsafe {
+                let mut sum = V::splat(0.0);
+                for tap in 0..row.taps {
+                    for (column, k) in (columns.start..).zip(columns.taps.clone()) {
+                        let input = row.input(tap, column as isize, channel);
+                        let weight = V::load(row.weights(tap, k, channel));
+                        sum = V::load_up_to(input, channels).mul_add(weight, sum);
+                    }
+                }
+                row.finish(core::slice::from_mut(&mut sum), channel);
+                sum.store_up_to(out.as_mut_ptr().add(channel), channels);
+            }
+        }
+    }
+}

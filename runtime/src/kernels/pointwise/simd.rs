@@ -1,0 +1,91 @@
+//! Fast pointwise convolution and fully connected layer: blocks of pixels, then panels, then register tiles.
+
+use super::tile::{tile, tiles};
+use crate::kernels::vector::Vector;
+use crate::kernels::{PANEL, Pointwise};
+
+/// Input floats of a block: half of a usual L2 cache, so that a block stays there while all panels pass.
+const BLOCK: usize = 64 * 1024;
+
+/// Pointwise convolution in tiles of at most `ROWS` pixels by `WIDE` vectors, `NARROW` for a panel by itself.
+///
+/// # Safety
+/// `check(task, first, out)` holds; the CPU has the instruction set of `V`.
+#[inline(always)]
+pub(in crate::kernels) unsafe fn pointwise<
+    V: Vector,
+    const ROWS: usize,
+    const WIDE: usize,
+    const NARROW: usize,
+>(
+    task: &Pointwise,
+    first: usize,
+    out: &mut [f32],
+) {
+    let most = (BLOCK / task.inputs.max(1)).clamp(ROWS, 16 * ROWS);
+    let mut input = &task.input[first * task.inputs..];
+    for out in out.chunks_mut(most * task.outputs) {
+        let rows = out.len() / task.outputs;
+        // SAFETY: `rows` pixels are left in `input` and in `out`.
+        unsafe { block::<V, ROWS, WIDE, NARROW>(task, input.as_ptr(), out.as_mut_ptr(), rows) };
+        input = &input[rows * task.inputs..];
+    }
+}
+
+/// All panels for a block of pixels.
+///
+/// # Safety
+/// `check` holds for `rows` pixels at `input` and `output`.
+#[inline(always)]
+unsafe fn block<V: Vector, const ROWS: usize, const WIDE: usize, const NARROW: usize>(
+    task: &Pointwise,
+    input: *const f32,
+    output: *mut f32,
+    rows: usize,
+) {
+    let mut channel = 0;
+    while channel < task.outputs {
+        let left = (task.outputs - channel).next_multiple_of(PANEL);
+        // SAFETY: the tiles' panels are in the weights and the table: `left` padded channels are.
+        unsafe {
+            let output = output.add(channel);
+            if left >= WIDE * V::LANES {
+                tiles::<V, ROWS, WIDE>(task, channel, input, output, rows);
+                channel += WIDE * V::LANES;
+            } else {
+                tiles::<V, ROWS, NARROW>(task, channel, input, output, rows);
+                channel += NARROW * V::LANES;
+            }
+        }
+    }
+}
+
+/// Fully connected layer, `WIDE` vectors at a time, `NARROW` for a panel by itself.
+///
+/// # Safety
+/// `check_linear(task, first, out)` holds; the CPU has the instruction set of `V`.
+#[inline(always)]
+pub(in crate::kernels) unsafe fn linear<V: Vector, const WIDE: usize, const NARROW: usize>(
+    task: &Pointwise,
+    first: usize,
+    out: &mut [f32],
+) {
+    let input = task.input.as_ptr();
+    let mut done = 0;
+    while done < out.len() {
+        let channel = first * PANEL + done;
+        let left = (out.len() - done).next_multiple_of(PANEL);
+        // SAFETY: `left` padded channels are in the weights and the table. The output ends at a panel or at
+        // `task.outputs`, beyond which a tile stores nothing.
+        unsafe {
+            let output = out.as_mut_ptr().add(done);
+            if left >= WIDE * V::LANES {
+                tile::<V, 1, WIDE>(task, channel, input, output);
+                done += WIDE * V::LANES;
+            } else {
+                tile::<V, 1, NARROW>(task, channel, input, output);
+                done += NARROW * V::LANES;
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Plain pools.
+
+use super::{check, check_global, divisor};
+use crate::kernels::{Pool, activation};
+
+pub(in crate::kernels) fn average_pool(task: &Pool, first: usize, out: &mut [f32]) {
+    pool(task, first, out, |values| {
+        let (sum, taps) = values.fold((0.0, 0), |(sum, taps), x| (sum + x, taps + 1));
+        sum / divisor(task, taps)
+    });
+}
+
+pub(in crate::kernels) fn max_pool(task: &Pool, first: usize, out: &mut [f32]) {
+    pool(task, first, out, |values| {
+        values.fold(f32::NEG_INFINITY, f32::max)
+    });
+}
+
+pub(in crate::kernels) fn global_average_pool(task: &Pool, first: usize, out: &mut [f32]) {
+    check_global(task, first, out);
+    let pixels = task.input_shape.pixels();
+    for (channel, out) in (first..).zip(out) {
+        let values = task.input[channel..]
+            .iter()
+            .step_by(task.input_shape.channels);
+        let mean = values.sum::<f32>() / pixels as f32;
+        *out = activation::apply(mean, task.activation);
+    }
+}
+
+/// Reduces the values of each window that lie on the input.
+fn pool(
+    task: &Pool,
+    first: usize,
+    out: &mut [f32],
+    reduce: impl Fn(&mut dyn Iterator<Item = f32>) -> f32,
+) {
+    check(task, first, out);
+    let (width, channels) = (task.output_shape.width, task.output_shape.channels);
+    for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
+        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            for (channel, out) in pixel.iter_mut().enumerate() {
+                let value = reduce(&mut window(task, y, x, channel));
+                *out = activation::apply(value, task.activation);
+            }
+        }
+    }
+}
+
+/// The input values of one channel under the window of one output position.
+fn window(task: &Pool, y: usize, x: usize, channel: usize) -> impl Iterator<Item = f32> {
+    let Pool {
+        input,
+        input_shape: shape,
+        window,
+        ..
+    } = *task;
+    let [top, left] = window.pad_before(shape);
+    let rows = (0..window.kernel[0]).map(move |ky| y * window.stride[0] + ky);
+    let rows = rows.filter(move |row| (top..top + shape.height).contains(row));
+    rows.flat_map(move |row| {
+        let columns = (0..window.kernel[1]).map(move |kx| x * window.stride[1] + kx);
+        let columns = columns.filter(move |column| (left..left + shape.width).contains(column));
+        columns.map(move |column| {
+            let pixel = (row - top) * shape.width + column - left;
+            input[pixel * shape.channels + channel]
+        })
+    })
+}

@@ -1,0 +1,69 @@
+//! A task's current patch, published while others are running.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::{Error, Patch, Receipt};
+
+/// The current patch of one task of a service. Readers see the old patch or the new one, never a mixture, and never
+/// wait.
+///
+/// ```no_run
+/// # fn main() -> Result<(), graft_runtime::Error> {
+/// use graft_runtime::{Backbone, Patch, Session, TaskSlot};
+/// let backbone = Backbone::open("lite0.backbone")?;
+/// let slot = TaskSlot::new("flowers", Patch::open("flowers-1.patch", &backbone)?);
+/// // In a worker, for every frame:
+/// let mut session = Session::new(&backbone)?;
+/// let frame = vec![0u8; 224 * 224 * 3];
+/// let scores = session.run(&slot.patch(), &frame)?;
+/// // In whatever thread receives updates:
+/// slot.publish(Patch::open("flowers-2.patch", &backbone)?)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct TaskSlot {
+    name: String,
+    patch: ArcSwap<Patch>,
+}
+
+impl TaskSlot {
+    /// A slot for a task that starts with this patch.
+    pub fn new(name: impl Into<String>, patch: impl Into<Arc<Patch>>) -> Self {
+        Self {
+            name: name.into(),
+            patch: ArcSwap::new(patch.into()),
+        }
+    }
+
+    /// The task's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The patch of this moment: it stays valid for as long as it is held, whatever is published meanwhile.
+    pub fn patch(&self) -> Arc<Patch> {
+        self.patch.load_full()
+    }
+
+    /// Makes this the task's patch for all frames that start from now on, and says what it replaces. The memory of the
+    /// patch before it is freed when the last frame that uses it ends.
+    ///
+    /// # Errors
+    /// [`Error::OtherBackbone`] where it is bound to another backbone than the patch before it; the slot then keeps
+    /// what it had.
+    pub fn publish(&self, patch: impl Into<Arc<Patch>>) -> Result<Receipt, Error> {
+        let patch = patch.into();
+        let expected = self.patch.load().backbone_id();
+        if patch.backbone_id() != expected {
+            return Err(Error::OtherBackbone {
+                found: patch.backbone_id(),
+                expected,
+            });
+        }
+        let receipt = patch.receipt();
+        self.patch.store(patch);
+        Ok(receipt)
+    }
+}

@@ -1,0 +1,187 @@
+//! A pool of parked workers that share a layer. Handing out work takes no allocation, which rules out task queues.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Rounds a worker looks for the next layer before it sleeps: about the time between two layers.
+const SPINS: usize = 4096;
+
+type Job<'a> = dyn Fn(usize) + Sync + 'a;
+
+/// A job's address, without its lifetime: `ThreadPool::run` does not return before every worker is done with it.
+#[derive(Clone, Copy)]
+struct JobPointer(*const Job<'static>);
+
+// SAFETY: the job is Sync, and the pool only hands it out while `run` keeps it borrowed.
+unsafe impl Send for JobPointer {}
+
+struct Shared {
+    /// Counts jobs: a worker runs when it is not the number that the worker has seen.
+    round: AtomicUsize,
+    /// Workers that have not finished the current job.
+    pending: AtomicUsize,
+    has_panicked: AtomicBool,
+    job: Mutex<Option<JobPointer>>,
+    wake: Condvar,
+}
+
+/// Worker threads of one session.
+pub(crate) struct ThreadPool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl ThreadPool {
+    /// A pool of `threads` threads, the caller of [`ThreadPool::run`] among them.
+    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            round: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            has_panicked: AtomicBool::new(false),
+            job: Mutex::new(None),
+            wake: Condvar::new(),
+        });
+        let mut pool = Self {
+            shared,
+            workers: Vec::with_capacity(threads - 1),
+        };
+        for thread in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let worker = std::thread::Builder::new()
+                .name(format!("graft-{thread}"))
+                .spawn(move || work(&shared, thread))?;
+            pool.workers.push(worker);
+        }
+        Ok(pool)
+    }
+
+    /// Threads, with the caller.
+    pub(crate) fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `job(thread)` once on every thread and returns when all are done.
+    ///
+    /// # Panics
+    /// If the job panics on a worker.
+    pub(crate) fn run(&mut self, job: &Job<'_>) {
+        // SAFETY: only the lifetime changes. The pointer is gone from `shared` before this function returns or
+        // unwinds: `WaitForWorkers` waits for all of them.
+        let pointer = unsafe { core::mem::transmute::<*const Job<'_>, *const Job<'static>>(job) };
+        self.publish(Some(JobPointer(pointer)));
+        let wait = WaitForWorkers(&self.shared);
+        job(0);
+        drop(wait);
+        let has_panicked = self.shared.has_panicked.swap(false, Ordering::Relaxed);
+        assert!(!has_panicked, "a kernel panicked on a worker thread");
+    }
+
+    fn publish(&self, job: Option<JobPointer>) {
+        let mut slot = lock(&self.shared.job);
+        *slot = job;
+        self.shared
+            .pending
+            .store(self.workers.len(), Ordering::Relaxed);
+        self.shared.round.fetch_add(1, Ordering::Release);
+        drop(slot);
+        self.shared.wake.notify_all();
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        self.publish(None);
+        for worker in self.workers.drain(..) {
+            // A worker catches panics of its jobs, so there is nothing to report here.
+            let _ = worker.join();
+        }
+    }
+}
+
+struct WaitForWorkers<'a>(&'a Shared);
+
+impl Drop for WaitForWorkers<'_> {
+    fn drop(&mut self) {
+        let mut spins = 0;
+        while self.0.pending.load(Ordering::Acquire) > 0 {
+            spins += 1;
+            if spins < SPINS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+fn work(shared: &Shared, thread: usize) {
+    let mut seen = 0;
+    while let Some(job) = next_job(shared, &mut seen) {
+        // SAFETY: `run` keeps the job borrowed until `pending` reaches zero, which this worker's part still prevents.
+        let job = unsafe { &*job.0 };
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(thread)));
+        if result.is_err() {
+            shared.has_panicked.store(true, Ordering::Relaxed);
+        }
+        shared.pending.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// The next job after round `seen`; `None` when the pool is dropped.
+fn next_job(shared: &Shared, seen: &mut usize) -> Option<JobPointer> {
+    for _ in 0..SPINS {
+        if shared.round.load(Ordering::Acquire) != *seen {
+            break;
+        }
+        std::hint::spin_loop();
+    }
+    let mut job = lock(&shared.job);
+    while shared.round.load(Ordering::Acquire) == *seen {
+        job = shared
+            .wake
+            .wait(job)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+    *seen = shared.round.load(Ordering::Acquire);
+    *job
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_thread_runs_every_job_once() {
+        let mut pool = ThreadPool::new(4).expect("four threads start");
+        let counts: [AtomicUsize; 4] = Default::default();
+        for _ in 0..500 {
+            pool.run(&|thread| {
+                counts[thread].fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert!(
+            counts
+                .iter()
+                .all(|count| count.load(Ordering::Relaxed) == 500)
+        );
+    }
+
+    #[test]
+    fn a_panic_on_a_worker_reaches_the_caller_and_the_pool_lives_on() {
+        let mut pool = ThreadPool::new(2).expect("two threads start");
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.run(&|thread| assert_ne!(thread, 1));
+        }));
+        assert!(result.is_err());
+        let count = AtomicUsize::new(0);
+        pool.run(&|_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(count.into_inner(), 2);
+    }
+}

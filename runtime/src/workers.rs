@@ -1,0 +1,129 @@
+//! How a layer's output is shared out among threads.
+
+/// Below this many multiply-adds a layer is not worth waking another thread for.
+#[cfg(feature = "std")]
+const MIN_SHARED_WORK: usize = 100_000;
+/// Parts per thread: the slowest core of a mixed cluster takes fewer of them.
+#[cfg(feature = "std")]
+const PARTS_PER_THREAD: usize = 4;
+
+/// Computes one part of an output: index of its first unit, the part, the scratch of the thread.
+pub(crate) type Part<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
+
+/// The threads of a session.
+pub(crate) enum Workers {
+    /// The caller alone.
+    One,
+    #[cfg(feature = "std")]
+    Pool(crate::threads::ThreadPool),
+}
+
+/// An output to be computed in parts.
+#[cfg_attr(
+    not(feature = "std"),
+    expect(dead_code, reason = "one thread computes all of it")
+)]
+pub(crate) struct Output<'a> {
+    /// All of it.
+    pub(crate) values: &'a mut [f32],
+    /// Values that must stay in one part.
+    pub(crate) unit: usize,
+    /// Multiply-adds in all of it.
+    pub(crate) work: usize,
+}
+
+impl Workers {
+    #[cfg(feature = "std")]
+    pub(crate) fn new(threads: usize) -> Result<Self, crate::Error> {
+        let failed = |source| crate::Error::Threads { threads, source };
+        match threads {
+            1 => Ok(Self::One),
+            2..=256 => crate::threads::ThreadPool::new(threads)
+                .map(Self::Pool)
+                .map_err(failed),
+            _ => Err(failed(std::io::ErrorKind::InvalidInput.into())),
+        }
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        match self {
+            Self::One => 1,
+            #[cfg(feature = "std")]
+            Self::Pool(pool) => pool.threads(),
+        }
+    }
+
+    /// Computes an output: `part` is called for parts that together are the output, each on one thread.
+    pub(crate) fn compute(
+        &mut self,
+        output: Output<'_>,
+        scratch: &mut [f32],
+        scratch_per_thread: usize,
+        part: &Part<'_>,
+    ) {
+        match self {
+            #[cfg(feature = "std")]
+            Self::Pool(pool) if output.work >= MIN_SHARED_WORK => {
+                share(pool, output, scratch, scratch_per_thread, part);
+            }
+            _ => part(0, output.values, &mut scratch[..scratch_per_thread]),
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+fn share(
+    pool: &mut crate::threads::ThreadPool,
+    output: Output<'_>,
+    scratch: &mut [f32],
+    scratch_per_thread: usize,
+    part: &Part<'_>,
+) {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    let Output { values, unit, .. } = output;
+    let length = values.len();
+    let units = length.div_ceil(unit);
+    let parts = (pool.threads() * PARTS_PER_THREAD).min(units);
+    assert!(scratch.len() >= pool.threads() * scratch_per_thread);
+    let values = Shared(values.as_mut_ptr());
+    let scratch = Shared(scratch.as_mut_ptr());
+    let next = AtomicUsize::new(0);
+    pool.run(&|thread| {
+        // SAFETY: the pool calls once per thread index, and the assertion above makes room for all of them.
+        let scratch = unsafe { scratch.slice(thread * scratch_per_thread, scratch_per_thread) };
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= parts {
+                return;
+            }
+            let first = units * index / parts;
+            let end = (units * (index + 1) / parts * unit).min(length);
+            // SAFETY: `next` hands out each index once and the ranges of different indices do not overlap.
+            let values = unsafe { values.slice(first * unit, end - first * unit) };
+            part(first, values, scratch);
+        }
+    });
+}
+
+/// The start of a slice whose parts go to different threads.
+#[cfg(feature = "std")]
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: a bare address; `slice` states what its users must keep.
+#[cfg(feature = "std")]
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+#[cfg(feature = "std")]
+unsafe impl Sync for Shared {}
+
+#[cfg(feature = "std")]
+impl Shared {
+    /// # Safety
+    /// The range must lie in the slice and overlap no other range in use.
+    unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a mut [f32] {
+        // SAFETY: the caller's.
+        unsafe { core::slice::from_raw_parts_mut(self.0.add(start), length) }
+    }
+}

@@ -1,0 +1,345 @@
+//! A labelled set of images: a folder or a tar archive laid out `class/image.jpg`.
+//!
+//! [`Dataset::open`] lists what is there and reads no pixels. An archive is indexed once; after that its images are
+//! read by their offset, from any thread, without unpacking it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use image::RgbImage;
+
+use super::image_file::{self, ImageFileError};
+use super::layout::{self, Place};
+use super::{folder, listed, tar_file};
+
+/// Images and their classes, in a fixed order: by class, then by name.
+#[derive(Debug)]
+pub struct Dataset {
+    archive: Option<File>,
+    classes: Vec<String>,
+    items: Vec<Item>,
+    skipped: usize,
+}
+
+/// One image of a data set.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// `class/file`, as messages and reports name it.
+    pub name: String,
+    /// Index into [`Dataset::classes`].
+    pub class: usize,
+    pub(super) place: Place,
+}
+
+/// Why a data set could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// Nothing is there.
+    #[error("the data set {} does not exist", path.display())]
+    NotFound {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// The system refused to read it.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that is no tar archive.
+    #[error("{} is neither a folder nor a tar archive: found {found}", path.display())]
+    NotADataset {
+        /// The file.
+        path: PathBuf,
+        /// What its first bytes look like.
+        found: &'static str,
+    },
+    /// The archive ends early.
+    #[error("the tar archive {} is truncated: it ends after {after}", path.display())]
+    TruncatedTar {
+        /// The archive.
+        path: PathBuf,
+        /// The last entry that was found.
+        after: String,
+    },
+    /// The archive's structure is broken.
+    #[error("the tar archive {} is damaged after {after}", path.display())]
+    DamagedTar {
+        /// The archive.
+        path: PathBuf,
+        /// The last entry that was found.
+        after: String,
+        /// What the reader said.
+        source: io::Error,
+    },
+    /// Nothing inside.
+    #[error("the data set {} is empty", path.display())]
+    Empty {
+        /// The folder or archive.
+        path: PathBuf,
+    },
+    /// Files, but no JPEG or PNG among them.
+    #[error("no images in {}: found {found}", path.display())]
+    NoImages {
+        /// The folder or archive.
+        path: PathBuf,
+        /// What is there instead.
+        found: String,
+    },
+    /// Images without folders that say what they show.
+    #[error("{} has no class folders: {images} images lie directly in it, such as {example}", path.display())]
+    NoClassFolders {
+        /// The folder or archive.
+        path: PathBuf,
+        /// How many there are.
+        images: usize,
+        /// One of them.
+        example: String,
+    },
+    /// Images in folders of folders: probably several data sets (train, test) side by side.
+    #[error("the images of {} are nested too deep, such as {example}: expected class/image", path.display())]
+    TooDeep {
+        /// The folder or archive.
+        path: PathBuf,
+        /// One of them.
+        example: String,
+    },
+    /// Class folders with nothing in them to learn from.
+    #[error("class folders without images in {}: {}", path.display(), listed(classes))]
+    EmptyClasses {
+        /// The folder or archive.
+        path: PathBuf,
+        /// Their names.
+        classes: Vec<String>,
+    },
+}
+
+impl DatasetError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "check the path",
+            Self::Unreadable { .. } => "check the permissions",
+            Self::NotADataset { .. } => "unpack it first, or make a plain, uncompressed .tar of class/image.jpg",
+            Self::TruncatedTar { .. } | Self::DamagedTar { .. } => "copy, download or make the archive again",
+            Self::Empty { .. } | Self::NoImages { .. } => "put JPEG or PNG images into one folder for each class",
+            Self::NoClassFolders { .. } => "sort the images into one folder for each class: class/image.jpg",
+            Self::TooDeep { .. } => "name the folder that directly holds the class folders",
+            Self::EmptyClasses { .. } => "add images (JPEG or PNG) to these folders or remove the folders",
+        }
+    }
+}
+
+impl Dataset {
+    /// Lists the images of the folder or tar archive at `path`.
+    ///
+    /// Hidden files, `__MACOSX` and whatever is not named `.jpg`, `.jpeg` or `.png` are passed over. One folder wrapped
+    /// around all class folders is looked through.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DatasetError> {
+        let path = path.as_ref();
+        let unreadable = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => DatasetError::NotFound { path: path.to_owned() },
+            _ => DatasetError::Unreadable { path: path.to_owned(), source },
+        };
+        let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+        let (archive, entries) = if kind.is_dir() {
+            (None, folder::entries(path)?)
+        } else if kind.is_file() {
+            let file = File::open(path).map_err(unreadable)?;
+            let entries = tar_file::entries(path, &file)?;
+            (Some(file), entries)
+        } else {
+            return Err(DatasetError::NotADataset { path: path.to_owned(), found: "a device or a pipe" });
+        };
+        let layout = layout::arrange(path, entries)?;
+        Ok(Self { archive, classes: layout.classes, items: layout.items, skipped: layout.skipped })
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Never true: a data set without images does not open.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The names of the class folders, sorted by their bytes.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// All images, by class and then by name.
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// How many files were passed over.
+    pub fn skipped(&self) -> usize {
+        self.skipped
+    }
+
+    /// The encoded bytes of image `index`.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Self::len`], as indexing a slice does.
+    pub fn read(&self, index: usize) -> Result<Vec<u8>, ImageFileError> {
+        let item = &self.items[index];
+        match (&item.place, &self.archive) {
+            (Place::Archive { offset, length }, Some(archive)) => {
+                if *length > image_file::MAX_BYTES {
+                    return Err(ImageFileError::TooLarge { name: item.name.clone() });
+                }
+                tar_file::read_at(archive, *offset, *length)
+                    .map_err(|source| ImageFileError::Unreadable { name: item.name.clone(), source })
+            }
+            (Place::File(path), _) => image_file::read(path),
+            (Place::Archive { .. }, None) => unreachable!("only archives have places in an archive"),
+        }
+    }
+
+    /// The pixels of image `index`.
+    ///
+    /// # Panics
+    /// As [`Self::read`].
+    pub fn decode(&self, index: usize) -> Result<RgbImage, ImageFileError> {
+        image_file::decode(&self.items[index].name, &self.read(index)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageFormat, Rgb};
+    use std::io::Cursor;
+
+    fn png(value: u8) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        RgbImage::from_pixel(2, 2, Rgb([value; 3])).write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    /// Three images of two classes, and two files that are none.
+    fn files() -> Vec<(&'static str, Vec<u8>)> {
+        vec![
+            ("./b/2.png", png(2)),
+            ("./a/1.PNG", png(1)),
+            ("./b/3.png", png(3)),
+            ("./a/._1.PNG", vec![0; 600]),
+            ("./LICENSE", vec![b'x'; 700]),
+        ]
+    }
+
+    fn tar_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, name, bytes.as_slice()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    fn check(dataset: &Dataset) {
+        assert_eq!((dataset.len(), dataset.skipped()), (3, 2));
+        assert_eq!(dataset.classes(), ["a", "b"]);
+        let found: Vec<_> = dataset.items().iter().map(|item| (item.name.as_str(), item.class)).collect();
+        assert_eq!(found, [("a/1.PNG", 0), ("b/2.png", 1), ("b/3.png", 1)]);
+        for index in 0..3 {
+            assert_eq!(dataset.decode(index).unwrap()[(0, 0)], Rgb([index as u8 + 1; 3]));
+        }
+    }
+
+    #[test]
+    fn a_folder_and_a_tar_are_read_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files() {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        check(&Dataset::open(folder.path()).unwrap());
+        check(&Dataset::open(written(&tar_of(&files()))).unwrap());
+    }
+
+    #[test]
+    fn long_names_in_a_tar_are_kept() {
+        let name = format!("{}/{}.png", "c".repeat(120), "i".repeat(150));
+        let dataset = Dataset::open(written(&tar_of(&[(&name, png(9))]))).unwrap();
+        assert_eq!(dataset.items()[0].name, name);
+        assert_eq!(dataset.decode(0).unwrap()[(1, 1)], Rgb([9; 3]));
+    }
+
+    #[test]
+    fn every_truncated_tar_is_refused() {
+        let bytes = tar_of(&files());
+        let archive = written(&bytes);
+        // The two blocks of zeros at the end count as one: a single byte of them says that nothing is missing.
+        for length in (0..=bytes.len() - 1024).rev().step_by(64) {
+            archive.as_file().set_len(length as u64).unwrap();
+            let error = Dataset::open(archive.path()).unwrap_err();
+            let truncated = matches!(error, DatasetError::TruncatedTar { .. });
+            assert_eq!(truncated, length > 512, "cut at {length}: {error}");
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused_by_what_they_are() {
+        let cases: [(&[u8], &str); 5] = [
+            (b"", "an empty file"),
+            (&[0x1F, 0x8B, 8, 0], "a gzip file"),
+            (b"PK\x03\x04....", "a zip archive"),
+            (&png(1), "a single image"),
+            (&[b'a'; 5000], "something else"),
+        ];
+        for (bytes, found) in cases {
+            let error = Dataset::open(written(bytes)).unwrap_err();
+            assert!(error.to_string().ends_with(found), "{error}");
+        }
+        assert!(matches!(Dataset::open(written(&[0; 1024])), Err(DatasetError::Empty { .. })));
+        assert!(matches!(Dataset::open("/no/such/set"), Err(DatasetError::NotFound { .. })));
+        assert!(matches!(Dataset::open("/dev/null"), Err(DatasetError::NotADataset { .. })));
+    }
+
+    #[test]
+    fn flipped_bytes_in_a_tar_never_panic() {
+        let bytes = tar_of(&files());
+        let archive = written(&bytes);
+        for at in (0..bytes.len()).step_by(7) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x81;
+            fs::write(archive.path(), damaged).unwrap();
+            if let Ok(dataset) = Dataset::open(archive.path()) {
+                (0..dataset.len()).for_each(|index| drop(dataset.decode(index)));
+            }
+        }
+    }
+
+    #[test]
+    fn links_are_followed_and_loops_end() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        fs::write(folder.path().join("target"), png(4)).unwrap();
+        let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, folder.path().join(from)).unwrap();
+        link("../target", "a/1.png");
+        link("/no/such/file", "a/2.png");
+        link(".", "a/loop");
+        let error = Dataset::open(folder.path()).unwrap_err();
+        assert!(matches!(error, DatasetError::TooDeep { .. }), "{error}");
+        fs::remove_file(folder.path().join("a/loop")).unwrap();
+        let dataset = Dataset::open(folder.path()).unwrap();
+        assert!(dataset.decode(0).is_ok());
+        assert!(matches!(dataset.decode(1), Err(ImageFileError::Unreadable { .. })));
+    }
+}

@@ -1,0 +1,248 @@
+//! One image file, JPEG or PNG, to 8-bit RGB.
+//!
+//! Grey, palette and 16-bit images are converted and an alpha channel is dropped, as PIL's `convert("RGB")` does. The
+//! orientation that a camera recorded in EXIF is applied: a network has to see the photograph upright.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use image::error::ImageError;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+/// The longest side that is decoded, in pixels.
+pub const MAX_SIDE: u32 = 16_384;
+/// The most memory that one decoded image, or one encoded file, may take.
+pub const MAX_BYTES: u64 = 512 << 20;
+
+/// Why an image could not be decoded. `name` is the file as the user knows it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageFileError {
+    /// The file cannot be opened or read.
+    #[error("cannot read the image {name}")]
+    Unreadable {
+        /// The file.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The content is neither a JPEG nor a PNG, whatever the extension says.
+    #[error("{name} is not an image that can be read: found {found}, expected a JPEG or PNG")]
+    NotAnImage {
+        /// The file.
+        name: String,
+        /// What its first bytes look like.
+        found: String,
+    },
+    /// Decoding would take more memory than any photograph should.
+    #[error("the image {name} is too large: the limit is {MAX_SIDE} pixels a side and {} MiB", MAX_BYTES >> 20)]
+    TooLarge {
+        /// The file.
+        name: String,
+    },
+    /// The file ends before the image does.
+    #[error("the image {name} is truncated: the file ends before the picture does")]
+    Truncated {
+        /// The file.
+        name: String,
+    },
+    /// The decoder refused the content.
+    #[error("the image {name} is damaged")]
+    Damaged {
+        /// The file.
+        name: String,
+        /// What the decoder said.
+        source: ImageError,
+    },
+}
+
+impl ImageFileError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "check the path and its permissions",
+            Self::NotAnImage { .. } => "convert it to JPEG or PNG, or leave it out",
+            Self::TooLarge { .. } => "scale the image down first: networks look at a few hundred pixels",
+            Self::Truncated { .. } | Self::Damaged { .. } => "copy or download the image again, or leave it out",
+        }
+    }
+
+    /// Sorts what the decoder said into the kinds above.
+    fn from_decoder(name: &str, error: ImageError) -> Self {
+        let name = name.to_owned();
+        match error {
+            ImageError::Limits(_) => Self::TooLarge { name },
+            ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated { name },
+            source => Self::Damaged { name, source },
+        }
+    }
+}
+
+/// Reads and decodes the image at `path`.
+pub fn open(path: &Path) -> Result<RgbImage, ImageFileError> {
+    let name = path.display().to_string();
+    decode(&name, &read(path)?)
+}
+
+/// Reads a file of a size that an image may have.
+pub fn read(path: &Path) -> Result<Vec<u8>, ImageFileError> {
+    let name = path.display().to_string();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Err(source) => Err(ImageFileError::Unreadable { name, source }),
+        Ok(length) if length as u64 > MAX_BYTES => Err(ImageFileError::TooLarge { name }),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// Decodes `bytes`, the content of the file that errors call `name`.
+pub fn decode(name: &str, bytes: &[u8]) -> Result<RgbImage, ImageFileError> {
+    let format = recognise(name, bytes)?;
+    // The JPEG decoder fills what is missing with grey; a network should not be asked about grey.
+    if format == ImageFormat::Jpeg && !jpeg_has_an_end(bytes) {
+        return Err(ImageFileError::Truncated { name: name.to_owned() });
+    }
+    decode_upright(format, bytes)
+        .map(DynamicImage::into_rgb8)
+        .map_err(|error| ImageFileError::from_decoder(name, error))
+}
+
+fn recognise(name: &str, bytes: &[u8]) -> Result<ImageFormat, ImageFileError> {
+    let found = match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Jpeg | ImageFormat::Png)) => return Ok(format),
+        Ok(other) => format!("the format {}", other.to_mime_type()),
+        Err(_) if bytes.is_empty() => "an empty file".to_owned(),
+        Err(_) => format!("the first bytes {:02x?}", &bytes[..bytes.len().min(4)]),
+    };
+    Err(ImageFileError::NotAnImage { name: name.to_owned(), found })
+}
+
+fn decode_upright(format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage, ImageError> {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits.clone());
+    let mut decoder = reader.into_decoder()?;
+    limits.reserve(decoder.total_bytes())?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// Whether the end-of-image marker follows the segments, read from the front: an embedded thumbnail or a video that a
+/// phone appended has an end of its own, which does not count.
+fn jpeg_has_an_end(bytes: &[u8]) -> bool {
+    const END_OF_IMAGE: u8 = 0xD9;
+    let mut at = 2;
+    while let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)) {
+        at += skipped;
+        match bytes.get(at + 1..) {
+            Some([END_OF_IMAGE, ..]) => return true,
+            Some([0xFF, ..]) => at += 1,
+            // An escaped data byte or a restart marker inside the compressed pixels: neither has a length.
+            Some([0x00 | 0x01 | 0xD0..=0xD7, ..]) => at += 2,
+            Some([_, high, low, ..]) => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
+            _ => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
+
+    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn gradient() -> RgbImage {
+        RgbImage::from_fn(24, 16, |x, y| Rgb([x as u8 * 10, y as u8 * 15, 90]))
+    }
+
+    #[test]
+    fn png_is_exact_and_jpeg_is_close() {
+        let image = gradient();
+        assert_eq!(decode("a", &encoded(image.clone(), ImageFormat::Png)).unwrap(), image);
+        let jpeg = decode("a", &encoded(image.clone(), ImageFormat::Jpeg)).unwrap();
+        assert_eq!(jpeg.dimensions(), image.dimensions());
+        let far = jpeg.as_raw().iter().zip(image.as_raw()).filter(|(a, b)| a.abs_diff(**b) > 24);
+        assert_eq!(far.count(), 0);
+    }
+
+    #[test]
+    fn other_pixel_types_become_rgb8() {
+        let grey = GrayImage::from_pixel(3, 2, Luma([77]));
+        assert_eq!(decode("g", &encoded(grey, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([77; 3]));
+        let alpha = ImageBuffer::from_pixel(3, 2, Rgba([200u8, 100, 50, 0]));
+        assert_eq!(decode("a", &encoded(alpha, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([200, 100, 50]));
+        let grey_alpha = ImageBuffer::from_pixel(3, 2, LumaA([9u8, 0]));
+        assert_eq!(decode("a", &encoded(grey_alpha, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([9; 3]));
+        let deep = ImageBuffer::from_pixel(3, 2, Rgb([0u16, 0x80_80, 0xFF_FF]));
+        assert_eq!(decode("d", &encoded(deep, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([0, 128, 255]));
+    }
+
+    #[test]
+    fn camera_orientation_is_applied() {
+        let mut bytes = encoded(gradient(), ImageFormat::Jpeg);
+        // An APP1 segment with one EXIF entry: orientation (0x0112), a short, 6 = rotate by 90 degrees.
+        let exif = b"\xFF\xE1\x00\x22Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        bytes.splice(2..2, exif.iter().copied());
+        assert_eq!(decode("a", &bytes).unwrap().dimensions(), (16, 24));
+    }
+
+    #[test]
+    fn every_truncation_is_an_error() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let bytes = encoded(gradient(), format);
+            // The last chunk of a PNG carries nothing; the picture is whole without it.
+            let whole = if format == ImageFormat::Png { bytes.len() - 12 } else { bytes.len() };
+            for length in 0..whole {
+                assert!(decode("cut.img", &bytes[..length]).is_err(), "{format:?} cut at {length} of {}", bytes.len());
+            }
+            let half = decode("cut.img", &bytes[..bytes.len() / 2]).unwrap_err();
+            assert!(matches!(half, ImageFileError::Truncated { .. }), "{half:?}");
+        }
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let bytes = encoded(gradient(), format);
+            for at in 0..bytes.len() {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 0xA5;
+                let _ = decode("damaged", &damaged);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_what_was_found() {
+        let empty = decode("nothing.jpg", b"").unwrap_err().to_string();
+        assert!(empty.contains("nothing.jpg") && empty.contains("an empty file"), "{empty}");
+        let text = decode("notes.png", b"hello world").unwrap_err().to_string();
+        assert!(text.contains("68, 65, 6c, 6c"), "{text}");
+        let gif = decode("a.gif", b"GIF89a..").unwrap_err().to_string();
+        assert!(gif.contains("image/gif"), "{gif}");
+        let missing = open(Path::new("/no/such.png")).unwrap_err();
+        assert!(matches!(missing, ImageFileError::Unreadable { .. }) && missing.to_string().contains("/no/such.png"));
+        assert!(matches!(open(Path::new("/")).unwrap_err(), ImageFileError::Unreadable { .. }));
+    }
+
+    #[test]
+    fn huge_images_are_refused_before_they_are_decoded() {
+        let mut jpeg = encoded(gradient(), ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        jpeg[frame + 5..frame + 9].fill(0xFF);
+        assert!(matches!(decode("bomb.jpg", &jpeg), Err(ImageFileError::TooLarge { .. })));
+    }
+}

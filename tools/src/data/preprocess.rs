@@ -1,0 +1,262 @@
+//! From a decoded image to the network's input, as torchvision does it on PIL images.
+//!
+//! Sizes and offsets are rounded as torchvision's `Resize` and `CenterCrop` round them, and the resampling is PIL's
+//! bicubic (a = -0.5, support scaled when shrinking, 8-bit between the passes). Only the source window that the centre
+//! crop keeps is resampled, which gives the same pixels.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+/// How an image of any size becomes one of the network's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// Scale the shorter side to this many pixels, then keep the centre (torchvision `Resize` + `CenterCrop`). Where
+    /// the scaled image is smaller than the input, black is added around it.
+    ShorterSide(u32),
+    /// Scale the whole image to the input size, whatever its aspect ratio.
+    Stretch,
+}
+
+/// The channels a network reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// One: luma (ITU-R 601-2, as PIL's `convert("L")`).
+    Grey,
+    /// Three: red, green, blue.
+    Rgb,
+}
+
+impl Channels {
+    /// The channels of a network whose input has `count` of them; `None` for anything but 1 and 3.
+    pub fn from_count(count: usize) -> Option<Self> {
+        match count {
+            1 => Some(Self::Grey),
+            3 => Some(Self::Rgb),
+            _ => None,
+        }
+    }
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
+/// What is done to an image before a network sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preprocess {
+    /// Height of the input in pixels.
+    pub height: u32,
+    /// Width of the input in pixels.
+    pub width: u32,
+    /// Channels of the input.
+    pub channels: Channels,
+    /// How the image is brought to that size.
+    pub resize: Resize,
+    /// Subtracted from a channel, on the scale 0 to 255. Grey uses the first.
+    pub mean: [f32; 3],
+    /// What a channel is then divided by, on the same scale.
+    pub std: [f32; 3],
+}
+
+impl Preprocess {
+    /// How many values one input has.
+    pub fn values(&self) -> usize {
+        self.height as usize * self.width as usize * self.channels.count()
+    }
+
+    /// The input as bytes, rows of pixels with their channels side by side (NHWC).
+    pub fn pixels(&self, image: &RgbImage) -> Vec<u8> {
+        match self.channels {
+            Channels::Rgb => self.resample(image.dimensions(), image.as_raw(), PixelType::U8x3),
+            Channels::Grey => self.resample(image.dimensions(), &luma(image), PixelType::U8),
+        }
+    }
+
+    /// The normalised input, NHWC: `(pixel - mean) / std`.
+    pub fn tensor(&self, image: &RgbImage) -> Vec<f32> {
+        let mut tensor = vec![0.0; self.values()];
+        self.normalise(&self.pixels(image), &mut tensor);
+        tensor
+    }
+
+    /// Normalises what [`Self::pixels`] made, or several of them one after the other.
+    pub fn normalise(&self, pixels: &[u8], tensor: &mut [f32]) {
+        let channels = self.channels.count();
+        for (values, pixel) in tensor.chunks_exact_mut(channels).zip(pixels.chunks_exact(channels)) {
+            for channel in 0..channels {
+                values[channel] = (f32::from(pixel[channel]) - self.mean[channel]) / self.std[channel];
+            }
+        }
+    }
+
+    fn resample(&self, (width, height): (u32, u32), bytes: &[u8], pixel: PixelType) -> Vec<u8> {
+        let (resized_width, resized_height) = self.resized(width, height);
+        let across = Span::new(width, resized_width, self.width);
+        let down = Span::new(height, resized_height, self.height);
+        let mut resampled = Image::new(across.length, down.length, pixel);
+        if resampled.buffer().is_empty() || bytes.is_empty() {
+            return vec![0; self.values()];
+        }
+        let source = ImageRef::new(width, height, bytes, pixel).expect("an image has the bytes its size says");
+        let bicubic = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
+            .crop(across.start, down.start, across.extent, down.extent);
+        Resizer::new().resize(&source, &mut resampled, &bicubic).expect("the window lies inside the image");
+        self.padded(resampled.into_vec(), across, down)
+    }
+
+    /// The size of the whole image after scaling, before the crop.
+    fn resized(&self, width: u32, height: u32) -> (u64, u64) {
+        let Resize::ShorterSide(side) = self.resize else {
+            return (self.width.into(), self.height.into());
+        };
+        let (width, height, side) = (u64::from(width), u64::from(height), u64::from(side));
+        let shorter = width.min(height).max(1);
+        (side * width / shorter, side * height / shorter)
+    }
+
+    /// Puts the resampled pixels in the middle of a black input, if they do not fill it.
+    fn padded(&self, resampled: Vec<u8>, across: Span, down: Span) -> Vec<u8> {
+        if resampled.len() == self.values() {
+            return resampled;
+        }
+        let channels = self.channels.count();
+        let mut input = vec![0; self.values()];
+        let rows = input.chunks_exact_mut(self.width as usize * channels).skip(down.margin);
+        for (row, pixels) in rows.zip(resampled.chunks_exact(across.length as usize * channels)) {
+            row[across.margin * channels..][..pixels.len()].copy_from_slice(pixels);
+        }
+        input
+    }
+}
+
+/// One axis of the window that the centre crop keeps.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// Where the window starts in the source, in source pixels.
+    start: f64,
+    /// How much of the source it covers.
+    extent: f64,
+    /// How many input pixels it makes.
+    length: u32,
+    /// Black pixels before them.
+    margin: usize,
+}
+
+impl Span {
+    fn new(source: u32, resized: u64, input: u32) -> Self {
+        let length = resized.min(input.into()) as u32;
+        let scale = f64::from(source) / resized.max(1) as f64;
+        let start = half_to_even(resized - u64::from(length)) as f64 * scale;
+        // Rounding must not carry the window over the edge.
+        let extent = (f64::from(length) * scale).min(f64::from(source) - start);
+        Self { start, extent, length, margin: (input - length) as usize / 2 }
+    }
+}
+
+/// Half of `n`, rounded as Python's `round` does.
+fn half_to_even(n: u64) -> u64 {
+    let half = n / 2;
+    half + (half & n & 1)
+}
+
+/// Luma with PIL's fixed-point weights.
+fn luma(image: &RgbImage) -> Vec<u8> {
+    let weigh = |[red, green, blue]: [u8; 3]| {
+        (u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000) >> 16
+    };
+    image.pixels().map(|pixel| weigh(pixel.0) as u8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Rgb;
+
+    fn rgb(height: u32, width: u32, resize: Resize) -> Preprocess {
+        Preprocess { height, width, channels: Channels::Rgb, resize, mean: [127.0; 3], std: [128.0; 3] }
+    }
+
+    fn gradient(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x + y) as u8]))
+    }
+
+    #[test]
+    fn the_centre_is_kept_as_it_is_when_no_scaling_is_needed() {
+        // 341 - 224 = 117: torchvision starts at round(58.5) = 58; 256 - 224 = 32 starts at 16.
+        let pixels = rgb(224, 224, Resize::ShorterSide(256)).pixels(&gradient(341, 256));
+        assert_eq!(pixels[..3], [58, 16, 58 + 16]);
+        assert_eq!(pixels[pixels.len() - 3..], [(58 + 223) as u8, 16 + 223, (58 + 16 + 446) as u8]);
+    }
+
+    #[test]
+    fn offsets_round_half_to_even() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 117].map(half_to_even), [0, 0, 1, 2, 2, 2, 58]);
+    }
+
+    #[test]
+    fn longer_side_is_truncated() {
+        let preprocess = rgb(224, 224, Resize::ShorterSide(256));
+        assert_eq!(preprocess.resized(500, 375), (341, 256));
+        assert_eq!(preprocess.resized(375, 500), (256, 341));
+        assert_eq!(preprocess.resized(32, 32), (256, 256));
+    }
+
+    #[test]
+    fn flat_images_stay_flat_at_every_size() {
+        let colour = Rgb([200, 3, 90]);
+        for (width, height) in [(1, 1), (1, 300), (300, 1), (7, 5), (31, 32), (33, 97), (640, 480)] {
+            let image = RgbImage::from_pixel(width, height, colour);
+            for resize in [Resize::Stretch, Resize::ShorterSide(20), Resize::ShorterSide(31)] {
+                let pixels = rgb(17, 19, resize).pixels(&image);
+                assert!(pixels.chunks_exact(3).all(|pixel| pixel == colour.0), "{width}x{height} {resize:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_scaled_below_the_input_gets_a_black_margin() {
+        let pixels = rgb(8, 6, Resize::ShorterSide(4)).pixels(&RgbImage::from_pixel(4, 4, Rgb([255; 3])));
+        let bright = |x: usize, y: usize| pixels[(y * 6 + x) * 3] == 255;
+        assert_eq!(pixels.len(), 8 * 6 * 3);
+        assert!(bright(1, 2) && bright(4, 5) && !bright(0, 2) && !bright(5, 5) && !bright(1, 1) && !bright(4, 6));
+    }
+
+    #[test]
+    fn stretch_shows_the_whole_image() {
+        let halves = RgbImage::from_fn(90, 30, |x, _| Rgb([if x < 45 { 0 } else { 255 }; 3]));
+        let pixels = rgb(10, 10, Resize::Stretch).pixels(&halves);
+        assert_eq!((pixels[0], pixels[9 * 3]), (0, 255));
+    }
+
+    #[test]
+    fn values_are_normalised_per_channel() {
+        let mut preprocess = rgb(2, 2, Resize::Stretch);
+        (preprocess.mean, preprocess.std) = ([0.0, 100.0, 127.0], [1.0, 10.0, 128.0]);
+        let tensor = preprocess.tensor(&RgbImage::from_pixel(2, 2, Rgb([5, 50, 255])));
+        assert_eq!(tensor, [5.0, -5.0, 1.0].repeat(4));
+    }
+
+    #[test]
+    fn grey_networks_see_luma() {
+        let mut preprocess = rgb(1, 1, Resize::Stretch);
+        preprocess.channels = Channels::Grey;
+        for (colour, luma) in [([255, 255, 255], 255), ([255, 0, 0], 76), ([0, 255, 0], 150), ([0, 0, 255], 29)] {
+            assert_eq!(preprocess.pixels(&RgbImage::from_pixel(3, 3, Rgb(colour))), [luma]);
+        }
+        assert_eq!(preprocess.tensor(&RgbImage::from_pixel(3, 3, Rgb([255; 3]))), [1.0]);
+    }
+
+    #[test]
+    fn empty_images_and_inputs_do_not_panic() {
+        assert_eq!(rgb(2, 2, Resize::Stretch).pixels(&RgbImage::new(0, 0)), [0; 12]);
+        assert_eq!(rgb(2, 2, Resize::ShorterSide(4)).pixels(&RgbImage::new(0, 5)), [0; 12]);
+        assert_eq!(rgb(0, 2, Resize::Stretch).pixels(&gradient(4, 4)), []);
+        assert_eq!(rgb(2, 2, Resize::ShorterSide(0)).pixels(&gradient(4, 4)), [0; 12]);
+    }
+}

@@ -1,0 +1,109 @@
+//! Where the files of a tar archive are, and reading them there.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path};
+
+use tar::{Archive, EntryType, Header};
+
+use super::dataset::DatasetError;
+use super::layout::{Entry, EntryKind, Place};
+
+/// Tar archives are made of blocks of this size.
+const BLOCK: u64 = 512;
+
+/// Everything in the archive, with offsets into `file`.
+pub(super) fn entries(path: &Path, file: &File) -> Result<Vec<Entry>, DatasetError> {
+    let path = path.to_owned();
+    let archive_length = match file.metadata() {
+        Ok(metadata) => metadata.len(),
+        Err(source) => return Err(DatasetError::Unreadable { path, source }),
+    };
+    let mut index = Index::default();
+    let outcome = index.read(file);
+    let after = index.last;
+    match outcome {
+        // A whole archive ends with blocks of zeros; one that ends with a file has lost what came next.
+        Ok(()) if index.end < archive_length => Ok(index.entries),
+        _ if after.is_empty() => Err(DatasetError::NotADataset { path, found: recognised(file) }),
+        Err(source) if archive_length.is_multiple_of(BLOCK) => Err(DatasetError::DamagedTar { path, after, source }),
+        _ => Err(DatasetError::TruncatedTar { path, after }),
+    }
+}
+
+/// Reads `length` bytes at `offset` without moving a file position that other threads share.
+pub(super) fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
+
+/// What has been read of an archive so far.
+#[derive(Default)]
+struct Index {
+    entries: Vec<Entry>,
+    /// The last entry's path.
+    last: String,
+    /// Where the last entry's data ends.
+    end: u64,
+}
+
+impl Index {
+    fn read(&mut self, file: &File) -> io::Result<()> {
+        for entry in Archive::new(file).entries_with_seek()? {
+            let entry = entry?;
+            let offset = entry.raw_file_position();
+            let length = stored_length(entry.header(), entry.size())?;
+            let path = entry.path()?;
+            self.last = path.display().to_string();
+            self.end = offset.saturating_add(length);
+            let parts = parts(&path);
+            if !parts.is_empty() {
+                self.entries.push(Entry { parts, kind: kind(entry.header().entry_type(), offset, length) });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes an entry takes in the archive: for a sparse file, fewer than the file has.
+fn stored_length(header: &Header, size: u64) -> io::Result<u64> {
+    match header.entry_type() {
+        EntryType::GNUSparse => header.entry_size(),
+        _ => Ok(size),
+    }
+}
+
+fn kind(entry_type: EntryType, offset: u64, length: u64) -> EntryKind {
+    match entry_type {
+        EntryType::Directory => EntryKind::Folder,
+        EntryType::Regular | EntryType::Continuous => EntryKind::File(Place::Archive { offset, length }),
+        _ => EntryKind::Other,
+    }
+}
+
+/// The named parts of a path: without `./`, `/` and `..`, none of which may lead out of the data set.
+fn parts(path: &Path) -> Vec<String> {
+    let named = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    named.collect()
+}
+
+/// What a file that is no tar archive looks like.
+fn recognised(file: &File) -> &'static str {
+    let mut start = [0; 8];
+    let length = file.read_at(&mut start, 0).unwrap_or(0);
+    match &start[..length] {
+        [] => "an empty file",
+        [0x1F, 0x8B, ..] => "a gzip file",
+        [b'P', b'K', ..] => "a zip archive",
+        [b'B', b'Z', b'h', ..] => "a bzip2 file",
+        [0xFD, b'7', b'z', b'X', b'Z', ..] => "an xz file",
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => "a zstd file",
+        other if image::guess_format(other).is_ok() => "a single image",
+        _ => "something else",
+    }
+}

@@ -1,0 +1,155 @@
+//! What can go wrong while importing a model: what was found, what was expected and, in [`ImportError::hint`], what
+//! to do about it. Names come from the file, so they are quoted: an error stays one line.
+
+use std::path::PathBuf;
+
+/// Why a model was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{} is not {expected}: {why}", path.display())]
+    WrongFile {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// What its reader found.
+        why: String,
+    },
+    /// An operator, or a use of it, that no layer of the runtime computes.
+    #[error("operator {op} at node {node:?} is not supported: {why}")]
+    UnsupportedOperator {
+        /// Operator type.
+        op: String,
+        /// Node name, or its output's name if it has none.
+        node: String,
+        /// What it does that is not supported.
+        why: String,
+    },
+    /// The model was quantised before import.
+    #[error("operator {op} at node {node:?} belongs to a quantised model, expected a float model")]
+    Quantised {
+        /// Operator type.
+        op: String,
+        /// Node name, or its output's name if it has none.
+        node: String,
+    },
+    /// A node that breaks the rules of ONNX.
+    #[error("operator {op} at node {node:?} is malformed: {why}")]
+    MalformedNode {
+        /// Operator type.
+        op: String,
+        /// Node name, or its output's name if it has none.
+        node: String,
+        /// The broken rule.
+        why: String,
+    },
+    /// A graph that breaks the rules of ONNX.
+    #[error("the graph is malformed: {why}")]
+    MalformedGraph {
+        /// The broken rule.
+        why: String,
+    },
+    /// A tensor with the wrong shape, type or values.
+    #[error("tensor {name:?}: found {found}, expected {expected}")]
+    Tensor {
+        /// Initialiser name or state-dict key.
+        name: String,
+        /// What the file holds.
+        found: String,
+        /// What it should hold.
+        expected: String,
+    },
+    /// A tensor that is not in the file.
+    #[error("tensor {name:?} is missing, expected {expected}")]
+    MissingTensor {
+        /// Initialiser name or state-dict key.
+        name: String,
+        /// What it should hold.
+        expected: String,
+    },
+    /// External data whose file is not there.
+    #[error("tensor {tensor:?}: its external data file {} is missing", file.display())]
+    MissingExternalData {
+        /// Initialiser name.
+        tensor: String,
+        /// Where the model says the data is.
+        file: PathBuf,
+    },
+    /// A model input or output of the wrong number or shape.
+    #[error("found {found}, expected {expected}")]
+    Interface {
+        /// What the model has.
+        found: String,
+        /// What it should have.
+        expected: &'static str,
+    },
+    /// The model leaves its resolution open.
+    #[error("input {input:?}: found the dynamic shape {found}, expected a fixed height and width")]
+    DynamicResolution {
+        /// Name of the model's input.
+        input: String,
+        /// Its shape.
+        found: String,
+    },
+    /// The state dict holds more than the architecture uses.
+    #[error("{count} tensors are not part of {arch}, the first is {first:?}")]
+    UnusedTensors {
+        /// The architecture asked for.
+        arch: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The first in alphabetical order.
+        first: String,
+    },
+    /// No such architecture.
+    #[error("found the architecture {found:?}, expected one of {expected}")]
+    UnknownArchitecture {
+        /// What was asked for.
+        found: String,
+        /// The names there are.
+        expected: String,
+    },
+}
+
+impl ImportError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Read { .. } => "give the path of a readable file",
+            Self::WrongFile { .. } => {
+                "give an ONNX model (MODEL.onnx), or a PyTorch state dict with --torch FILE.pth --arch NAME"
+            }
+            Self::UnsupportedOperator { .. } => {
+                "Graft runs MobileNet-style networks (convolution, depthwise, pointwise, linear, add, multiply, pooling; \
+                 clamp, hard-swish, hard-sigmoid): export the model in inference mode and without that operator"
+            }
+            Self::Quantised { .. } => "import the float model, then run `patchtool quantize`",
+            Self::MalformedNode { .. } | Self::MalformedGraph { .. } => {
+                "check the model with `onnx.checker.check_model`, or export it again"
+            }
+            Self::Tensor { .. } | Self::MissingTensor { .. } => {
+                "the file is damaged, or not the model that it was taken for"
+            }
+            Self::UnusedTensors { .. } => "choose the --arch that the weights were trained with",
+            Self::UnknownArchitecture { .. } => "choose one of these with --arch",
+            Self::MissingExternalData { .. } => {
+                "put the data file where the model names it, next to the .onnx file"
+            }
+            Self::Interface { .. } => {
+                "export the model with one float image batch of 1 as input and its scores as output"
+            }
+            Self::DynamicResolution { .. } => "choose one with --resolution, as in --resolution 224",
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,3 @@
+//! From ONNX models and PyTorch state dicts to backbone images.
+
+pub mod graph;

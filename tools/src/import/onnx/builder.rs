@@ -1,0 +1,315 @@
+//! The graph under construction, and what may still be fused into its layers.
+
+use std::collections::HashMap;
+
+use graft_patches::geometry::{Activation, Shape};
+
+use super::InputAffine;
+use super::node::Node;
+use super::value::View;
+use crate::import::error::ImportError;
+use crate::import::graph::{BatchNorm, Graph, Layer, Op, TensorId, Weights};
+
+/// Rows, columns and channels of any activation; keeps hostile shapes from overflowing.
+const MAX_DIM: usize = 1 << 16;
+
+/// Builds a [`Graph`] layer by layer.
+pub(super) struct Builder<'a> {
+    pub(super) graph: Graph,
+    pub(super) input_affine: Option<InputAffine>,
+    /// A Softmax that was left out: nothing may follow.
+    pub(super) softmax: Option<Node<'a>>,
+    states: Vec<State>,
+    /// How often each layer name was asked for.
+    names: HashMap<String, usize>,
+}
+
+/// Who computes and who reads a tensor.
+#[derive(Default)]
+struct State {
+    producer: Option<usize>,
+    /// ONNX reads of it that are still to come.
+    open_reads: usize,
+    is_read: bool,
+    generation: u32,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(input: Shape) -> Result<Self, ImportError> {
+        let mut builder = Self {
+            graph: Graph::default(),
+            input_affine: None,
+            softmax: None,
+            states: Vec::new(),
+            names: HashMap::new(),
+        };
+        if !is_possible(input) {
+            return Err(ImportError::Interface {
+                found: format!("an image of {input}"),
+                expected: "1 to 65536 rows and columns",
+            });
+        }
+        builder.graph.tensors.push(input);
+        builder.states.push(State::default());
+        Ok(builder)
+    }
+
+    pub(super) fn shape(&self, view: &View<'_>) -> Shape {
+        self.graph.tensors[view.tensor]
+    }
+
+    /// Announces reads of a tensor.
+    pub(super) fn expect_reads(&mut self, tensor: TensorId, reads: usize) {
+        self.states[tensor].open_reads += reads;
+    }
+
+    /// One announced read is happening.
+    pub(super) fn take_read(&mut self, tensor: TensorId) {
+        let open = &mut self.states[tensor].open_reads;
+        *open = open.saturating_sub(1);
+    }
+
+    /// Adds a layer and returns its output tensor.
+    pub(super) fn push(
+        &mut self,
+        node: Node<'a>,
+        op: Op,
+        inputs: &[&View<'a>],
+        shape: Shape,
+    ) -> Result<TensorId, ImportError> {
+        self.check_softmax()?;
+        if !is_possible(shape) {
+            return Err(node.malformed(format!("its output would be {shape}")));
+        }
+        for view in inputs {
+            self.check_generation(node, view)?;
+            self.states[view.tensor].is_read = true;
+        }
+        let output = self.graph.tensors.len();
+        self.graph.tensors.push(shape);
+        self.states.push(State {
+            producer: Some(self.graph.layers.len()),
+            ..State::default()
+        });
+        let name = self.unique_name(node.name());
+        self.graph.layers.push(Layer {
+            name,
+            op,
+            inputs: inputs.iter().map(|view| view.tensor).collect(),
+            output,
+            activation: Activation::NONE,
+        });
+        Ok(output)
+    }
+
+    /// Fuses the view's pending expression into the layer that computes its tensor.
+    pub(super) fn fuse(&mut self, node: Node<'a>, view: &View<'a>) -> Result<u32, ImportError> {
+        let fused = view.expression.fused().ok_or_else(|| {
+            node.unsupported("this function is not a clamp, hard-swish or hard-sigmoid")
+        })?;
+        self.claim(node, view)?;
+        if fused.slope != 1.0 || fused.offset != 0.0 {
+            let each = |value: f32| vec![value; view.channels()];
+            self.add_affine(node, view.tensor, each(fused.slope), each(fused.offset))?;
+        }
+        if fused.activation != Activation::NONE {
+            self.add_activation(node, view.tensor, fused.activation)?;
+        }
+        Ok(self.next_generation(view.tensor))
+    }
+
+    /// Fuses `scale * x + shift`, one value a channel.
+    pub(super) fn fuse_affine(
+        &mut self,
+        node: Node<'a>,
+        view: &View<'a>,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    ) -> Result<u32, ImportError> {
+        self.claim(node, view)?;
+        self.add_affine(node, view.tensor, scale, shift)?;
+        Ok(self.next_generation(view.tensor))
+    }
+
+    /// Fuses a batch norm and keeps its raw parameters where the layer has none yet.
+    pub(super) fn fuse_batch_norm(
+        &mut self,
+        node: Node<'a>,
+        view: &View<'a>,
+        norm: BatchNorm,
+    ) -> Result<u32, ImportError> {
+        self.claim(node, view)?;
+        match self.site(view.tensor) {
+            Some(weights) if weights.batch_norm.is_none() => weights.batch_norm = Some(norm),
+            _ => {
+                let (scale, shift) = affine_of(&norm);
+                self.add_affine(node, view.tensor, scale, shift)?;
+            }
+        }
+        Ok(self.next_generation(view.tensor))
+    }
+
+    /// Fails if a value of an older generation is read: a node wants the tensor as it was before something was fused.
+    pub(super) fn check_generation(
+        &self,
+        node: Node<'a>,
+        view: &View<'a>,
+    ) -> Result<(), ImportError> {
+        if view.generation == self.states[view.tensor].generation {
+            return Ok(());
+        }
+        Err(node.unsupported(
+            "its input is also read through an activation, which the layer that computes it has fused",
+        ))
+    }
+
+    /// Fails unless the view is the only reader of its tensor.
+    fn claim(&self, node: Node<'a>, view: &View<'a>) -> Result<(), ImportError> {
+        self.check_softmax()?;
+        self.check_generation(node, view)?;
+        let state = &self.states[view.tensor];
+        if state.is_read || state.open_reads > 0 {
+            return Err(node.unsupported(
+                "other nodes read its input too, so it cannot be fused into the layer that computes it",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_softmax(&self) -> Result<(), ImportError> {
+        match self.softmax {
+            Some(softmax) => Err(softmax.unsupported("expected it as the last operator only")),
+            None => Ok(()),
+        }
+    }
+
+    fn next_generation(&mut self, tensor: TensorId) -> u32 {
+        let state = &mut self.states[tensor];
+        state.generation += 1;
+        state.generation
+    }
+
+    fn layer(&mut self, tensor: TensorId) -> Option<&mut Layer> {
+        let producer = self.states[tensor].producer?;
+        Some(&mut self.graph.layers[producer])
+    }
+
+    /// The weights of the layer that computes a tensor, while nothing comes between them and the tensor.
+    fn site(&mut self, tensor: TensorId) -> Option<&mut Weights> {
+        let layer = self.layer(tensor)?;
+        match &mut layer.op {
+            _ if layer.activation != Activation::NONE => None,
+            Op::Conv(_, weights)
+            | Op::Depthwise(_, weights)
+            | Op::Pointwise(weights)
+            | Op::Linear(weights) => Some(weights),
+            _ => None,
+        }
+    }
+
+    fn add_affine(
+        &mut self,
+        node: Node<'a>,
+        tensor: TensorId,
+        scale: Vec<f32>,
+        shift: Vec<f32>,
+    ) -> Result<(), ImportError> {
+        if scale.iter().chain(&shift).any(|value| !value.is_finite()) {
+            return Err(node.malformed("it scales or shifts by infinity or NaN"));
+        }
+        if self.states[tensor].producer.is_none() {
+            let affine = self.input_affine.take();
+            self.input_affine = Some(InputAffine::then(affine, scale, shift));
+            return Ok(());
+        }
+        let weights = self.site(tensor).ok_or_else(|| {
+            node.unsupported(
+                "its input is not the direct output of a convolution or linear layer, nor the image",
+            )
+        })?;
+        scale_and_shift(weights, node.name(), scale, shift);
+        Ok(())
+    }
+
+    fn add_activation(
+        &mut self,
+        node: Node<'a>,
+        tensor: TensorId,
+        activation: Activation,
+    ) -> Result<(), ImportError> {
+        let layer = self
+            .layer(tensor)
+            .ok_or_else(|| node.unsupported("it is applied to the image, expected a layer"))?;
+        if let Op::AveragePool(..) | Op::MaxPool(..) | Op::GlobalAveragePool = layer.op {
+            return Err(node.unsupported("it follows a pool, which cannot fuse it"));
+        }
+        layer.activation = match (layer.activation, activation) {
+            (Activation::NONE, new) => new,
+            (Activation::Clamp { min: a, max: b }, Activation::Clamp { min, max }) => {
+                Activation::Clamp {
+                    min: a.max(min).min(max),
+                    max: b.max(min).min(max),
+                }
+            }
+            _ => return Err(node.unsupported("the layer before already has an activation")),
+        };
+        Ok(())
+    }
+
+    fn unique_name(&mut self, name: &str) -> String {
+        let mut unique = name.to_owned();
+        while self.names.contains_key(&unique) {
+            let count = self.names.entry(name.to_owned()).or_default();
+            *count += 1;
+            unique = format!("{name}_{count}");
+        }
+        self.names.insert(unique.clone(), 1);
+        unique
+    }
+}
+
+fn is_possible(shape: Shape) -> bool {
+    [shape.height, shape.width, shape.channels]
+        .iter()
+        .all(|dim| (1..=MAX_DIM).contains(dim))
+}
+
+/// Scale and shift of a batch norm.
+fn affine_of(norm: &BatchNorm) -> (Vec<f32>, Vec<f32>) {
+    let scale = norm.gamma.iter().zip(&norm.var);
+    let scale: Vec<f32> = scale
+        .map(|(gamma, var)| gamma / (var + norm.epsilon).sqrt())
+        .collect();
+    let shift = norm.beta.iter().zip(&norm.mean).zip(&scale);
+    let shift = shift.map(|((beta, mean), scale)| beta - mean * scale);
+    (scale.clone(), shift.collect())
+}
+
+fn scale_and_shift(weights: &mut Weights, name: &str, scale: Vec<f32>, shift: Vec<f32>) {
+    if let Some(norm) = &mut weights.batch_norm {
+        for ((gamma, beta), (scale, shift)) in norm
+            .gamma
+            .iter_mut()
+            .zip(&mut norm.beta)
+            .zip(scale.iter().zip(&shift))
+        {
+            *gamma *= scale;
+            *beta = *beta * scale + shift;
+        }
+    } else if scale.iter().all(|&scale| scale == 1.0) {
+        let bias = weights.bias.get_or_insert_with(|| vec![0.0; shift.len()]);
+        for (bias, shift) in bias.iter_mut().zip(&shift) {
+            *bias += shift;
+        }
+    } else {
+        // A batch norm of unit statistics says the same.
+        weights.batch_norm = Some(BatchNorm {
+            name: name.to_owned(),
+            mean: vec![0.0; scale.len()],
+            var: vec![1.0; scale.len()],
+            gamma: scale,
+            beta: shift,
+            epsilon: 0.0,
+        });
+    }
+}

@@ -1,0 +1,138 @@
+//! ONNX models, read node by node.
+//!
+//! The nodes are walked in execution order without any optimiser in between, so a layer keeps its node's name, a weight
+//! its initialiser's name, and a BatchNormalization its raw parameters. What the runtime computes inside a layer
+//! (bias, batch norm, activation, padding) is fused into the layer before or behind; arithmetic on shapes is evaluated;
+//! everything else is refused with the operator and the node.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use tract_onnx::pb::{GraphProto, ModelProto};
+use tract_onnx::prelude::Framework;
+
+use self::node::Node;
+use self::walk::Walk;
+use super::error::ImportError;
+use super::graph::Graph;
+
+mod builder;
+mod constant;
+mod convolution;
+mod elementwise;
+mod expression;
+mod folding;
+mod interface;
+mod layout;
+mod linear;
+mod node;
+mod normalization;
+mod order;
+mod pool;
+mod shape;
+mod value;
+mod walk;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+/// An imported ONNX model.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The network.
+    pub graph: Graph,
+    /// Preprocessing that was part of the model.
+    pub input_affine: Option<InputAffine>,
+    /// What a user should know about the import.
+    pub notes: Vec<String>,
+}
+
+/// Preprocessing inside a model: `scale * pixel + offset`, one pair a channel. The network of [`Imported`] starts
+/// behind it: as a normalisation its mean is `-offset / scale` and its standard deviation `1 / scale`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputAffine {
+    /// Factors.
+    pub scale: Vec<f32>,
+    /// Summands.
+    pub offset: Vec<f32>,
+}
+
+impl InputAffine {
+    /// `scale * before + offset`.
+    fn then(before: Option<Self>, scale: Vec<f32>, offset: Vec<f32>) -> Self {
+        let Some(mut before) = before else {
+            return Self { scale, offset };
+        };
+        for (channel, (scale, offset)) in scale.into_iter().zip(offset).enumerate() {
+            before.scale[channel] *= scale;
+            before.offset[channel] = before.offset[channel] * scale + offset;
+        }
+        before
+    }
+}
+
+/// Imports a model; `resolution` (rows, columns) replaces the one in the model and is needed where it is dynamic.
+pub fn load(path: &Path, resolution: Option<[usize; 2]>) -> Result<Imported, ImportError> {
+    let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let model = decode(&bytes).map_err(|why| ImportError::WrongFile {
+        path: path.to_owned(),
+        expected: "an ONNX model",
+        why,
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let imported = import(&model, folder, resolution)?;
+    for note in &imported.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(imported)
+}
+
+fn decode(mut bytes: &[u8]) -> Result<ModelProto, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    let model = tract_onnx::onnx()
+        .proto_model_for_read(&mut bytes)
+        .map_err(|error| format!("{error:#}"))?;
+    match &model.graph {
+        Some(_) => Ok(model),
+        None => Err("it holds no graph".to_owned()),
+    }
+}
+
+fn import(
+    model: &ModelProto,
+    folder: &Path,
+    resolution: Option<[usize; 2]>,
+) -> Result<Imported, ImportError> {
+    let empty = GraphProto::default();
+    let graph = model.graph.as_ref().unwrap_or(&empty);
+    let initialisers: HashMap<&str, _> = graph
+        .initializer
+        .iter()
+        .map(|tensor| (tensor.name.as_str(), tensor))
+        .collect();
+    let nodes: Vec<Node<'_>> = graph.node.iter().map(Node::new).collect();
+    let output = interface::output(graph)?;
+    let order = order::order(&nodes, output)?;
+    let names: HashSet<&str> = initialisers.keys().copied().collect();
+    let input = interface::input(graph, &names, &order.nodes, resolution)?;
+    let mut walk = Walk::new(&input, folder, initialisers, order.reads, opset(model))?;
+    for node in order.nodes {
+        walk.run(node)?;
+    }
+    walk.finish(output)
+}
+
+/// Version of the standard operator set.
+fn opset(model: &ModelProto) -> i64 {
+    let standard = model
+        .opset_import
+        .iter()
+        .find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+    standard.map_or(1, |set| set.version)
+}

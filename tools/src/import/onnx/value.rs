@@ -1,0 +1,118 @@
+//! What is known of an ONNX value while the graph is walked.
+
+use std::rc::Rc;
+
+use super::constant::Constant;
+use super::expression::Expression;
+use super::node::Node;
+use crate::import::error::ImportError;
+use crate::import::graph::TensorId;
+
+/// An ONNX value.
+#[derive(Clone)]
+pub(super) enum Value<'a> {
+    /// Known at import.
+    Constant(Rc<Constant>),
+    /// Computed from the image.
+    Activation(View<'a>),
+    /// Computed from constants by an operator that is not evaluated at import. An error only where a layer needs it.
+    Unknown(Node<'a>),
+}
+
+/// An activation as ONNX sees it: a tensor of the graph, with the ONNX shape, and with work pending on it that the
+/// layer before or behind it will take over.
+#[derive(Clone)]
+pub(super) struct View<'a> {
+    pub(super) tensor: TensorId,
+    /// Changes when an activation or affine map is fused into the layer that computes the tensor.
+    pub(super) generation: u32,
+    pub(super) dims: Vec<usize>,
+    /// Which of `dims` is the channel; the others are the batch (1), then rows and columns.
+    pub(super) channel_axis: usize,
+    /// To be fused into the layer before.
+    pub(super) expression: Expression,
+    /// Zeros around it, which the layer behind takes over: top, left, bottom, right, and the Pad node.
+    pub(super) padding: Option<([usize; 4], Node<'a>)>,
+    /// The node that asked for what is pending.
+    pub(super) origin: Option<Node<'a>>,
+}
+
+impl View<'_> {
+    pub(super) fn channels(&self) -> usize {
+        self.dims[self.channel_axis]
+    }
+
+    /// The axes of rows and columns, if it has both.
+    pub(super) fn spatial_axes(&self) -> Option<[usize; 2]> {
+        match (self.dims.len(), self.channel_axis) {
+            (4, 1) => Some([2, 3]),
+            (4, 3) => Some([1, 2]),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a vector of channels, which every reshape keeps as it is.
+    pub(super) fn is_vector(&self) -> bool {
+        self.dims.iter().product::<usize>() == self.channels()
+    }
+}
+
+/// A node with its input values.
+pub(super) struct Call<'a> {
+    pub(super) node: Node<'a>,
+    pub(super) inputs: Vec<Option<Value<'a>>>,
+}
+
+impl<'a> Call<'a> {
+    /// An input that is an activation.
+    pub(super) fn view(&self, index: usize) -> Result<View<'a>, ImportError> {
+        let view = self.padded_view(index)?;
+        match view.padding {
+            Some((_, pad)) => Err(pad.unsupported(format!(
+                "its padding is read by {} ({:?}), expected Conv or AveragePool",
+                self.node.op(),
+                self.node.name()
+            ))),
+            None => Ok(view),
+        }
+    }
+
+    /// An input that is an activation, perhaps with padding pending.
+    pub(super) fn padded_view(&self, index: usize) -> Result<View<'a>, ImportError> {
+        match self.inputs.get(index) {
+            Some(Some(Value::Activation(view))) => Ok(view.clone()),
+            Some(Some(_)) => Err(self
+                .node
+                .unsupported(format!("input {index} is a constant, expected an activation"))),
+            _ => Err(self.missing(index)),
+        }
+    }
+
+    /// An optional input that must be a constant.
+    pub(super) fn optional_constant(
+        &self,
+        index: usize,
+    ) -> Result<Option<Rc<Constant>>, ImportError> {
+        match self.inputs.get(index) {
+            Some(Some(Value::Constant(constant))) => Ok(Some(constant.clone())),
+            Some(Some(Value::Activation(_))) => Err(self.node.unsupported(format!(
+                "input {index} is computed from the image, expected a constant"
+            ))),
+            Some(Some(Value::Unknown(source))) => Err(source.unsupported(format!(
+                "it is not evaluated at import, and {:?} needs its result",
+                self.node.name()
+            ))),
+            _ => Ok(None),
+        }
+    }
+
+    /// An input that must be a constant.
+    pub(super) fn constant(&self, index: usize) -> Result<Rc<Constant>, ImportError> {
+        self.optional_constant(index)?
+            .ok_or_else(|| self.missing(index))
+    }
+
+    fn missing(&self, index: usize) -> ImportError {
+        self.node.malformed(format!("input {index} is missing"))
+    }
+}

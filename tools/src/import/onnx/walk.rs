@@ -1,0 +1,297 @@
+//! The walk over the nodes: what is known of each value, and which handler reads which operator.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use graft_patches::geometry::Shape;
+use tract_onnx::pb::TensorProto;
+
+use super::Imported;
+use super::builder::Builder;
+use super::constant::{self, Constant, Data};
+use super::expression::Expression;
+use super::folding;
+use super::interface::Input;
+use super::node::Node;
+use super::value::{Call, Value, View};
+use crate::import::error::ImportError;
+use crate::import::graph::Op;
+
+/// The state of the walk.
+pub(super) struct Walk<'a> {
+    pub(super) builder: Builder<'a>,
+    pub(super) opset: i64,
+    folder: &'a Path,
+    initialisers: HashMap<&'a str, &'a TensorProto>,
+    reads: HashMap<&'a str, usize>,
+    values: HashMap<&'a str, Value<'a>>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        input: &Input<'a>,
+        folder: &'a Path,
+        initialisers: HashMap<&'a str, &'a TensorProto>,
+        reads: HashMap<&'a str, usize>,
+        opset: i64,
+    ) -> Result<Self, ImportError> {
+        let mut walk = Self {
+            builder: Builder::new(input.shape)?,
+            opset,
+            folder,
+            initialisers,
+            reads,
+            values: HashMap::new(),
+        };
+        let Shape {
+            height,
+            width,
+            channels,
+        } = input.shape;
+        let dims = match input.channel_axis {
+            1 => vec![1, channels, height, width],
+            _ => vec![1, height, width, channels],
+        };
+        let reads = walk.reads_of(input.name);
+        walk.builder.expect_reads(0, reads);
+        let image = View {
+            tensor: 0,
+            generation: 0,
+            dims,
+            channel_axis: input.channel_axis,
+            expression: Expression::IDENTITY,
+            padding: None,
+            origin: None,
+        };
+        walk.values.insert(input.name, Value::Activation(image));
+        Ok(walk)
+    }
+
+    /// Reads one node.
+    pub(super) fn run(&mut self, node: Node<'a>) -> Result<(), ImportError> {
+        if is_quantised(&node.op()) {
+            return Err(node.quantised());
+        }
+        let call = self.call(node)?;
+        let is_activation = |value: &Option<Value<'_>>| matches!(value, Some(Value::Activation(_)));
+        let value = if node.op() == "Shape" {
+            shape_of(&call)?
+        } else if call.inputs.iter().any(is_activation) {
+            let view = self.activation(&call)?;
+            self.settle(node, view)?
+        } else {
+            self.constant(&call)?
+        };
+        self.values.insert(node.output(), value);
+        Ok(())
+    }
+
+    /// The finished model.
+    pub(super) fn finish(mut self, output: &str) -> Result<Imported, ImportError> {
+        let Some(Value::Activation(view)) = self.values.remove(output) else {
+            return Err(ImportError::MalformedGraph {
+                why: format!("no node computes the output {output:?} from the image"),
+            });
+        };
+        let is_last = self.builder.graph.layers.last().map(|layer| layer.output);
+        if is_last != Some(view.tensor) || !view.is_vector() || view.padding.is_some() {
+            return Err(ImportError::Interface {
+                found: format!("output {output:?} of shape {:?}", view.dims),
+                expected: "one row of scores that the last layer computes",
+            });
+        }
+        let notes = self.builder.softmax.map(|node| {
+            format!(
+                "the trailing {} {:?} was left out: scores are logits",
+                node.op(),
+                node.name()
+            )
+        });
+        Ok(Imported {
+            graph: self.builder.graph,
+            input_affine: self.builder.input_affine,
+            notes: notes.into_iter().collect(),
+        })
+    }
+
+    /// The output of a new layer.
+    pub(super) fn push(
+        &mut self,
+        node: Node<'a>,
+        op: Op,
+        inputs: &[&View<'a>],
+        shape: Shape,
+        dims: Vec<usize>,
+        channel_axis: usize,
+    ) -> Result<View<'a>, ImportError> {
+        Ok(View {
+            tensor: self.builder.push(node, op, inputs, shape)?,
+            generation: 0,
+            dims,
+            channel_axis,
+            expression: Expression::IDENTITY,
+            padding: None,
+            origin: None,
+        })
+    }
+
+    /// The view with its pending expression fused, so that a layer can read it.
+    pub(super) fn concrete(
+        &mut self,
+        node: Node<'a>,
+        view: View<'a>,
+    ) -> Result<View<'a>, ImportError> {
+        if view.expression.is_identity() {
+            return Ok(view);
+        }
+        let origin = view.origin.unwrap_or(node);
+        let generation = self.builder.fuse(origin, &view)?;
+        Ok(View {
+            generation,
+            expression: Expression::IDENTITY,
+            origin: None,
+            ..view
+        })
+    }
+
+    fn reads_of(&self, name: &str) -> usize {
+        self.reads.get(name).copied().unwrap_or(0)
+    }
+
+    /// Only a value with one reader may stay pending: with more, each would have to fuse it.
+    fn settle(&mut self, node: Node<'a>, view: View<'a>) -> Result<Value<'a>, ImportError> {
+        let reads = self.reads_of(node.output());
+        let is_pending = reads == 1 && !view.expression.is_identity();
+        let is_output = reads == 1 && !self.is_read_by_node(node.output());
+        let view = if is_pending && !is_output {
+            view
+        } else {
+            self.concrete(node, view)?
+        };
+        if view.expression.is_identity() {
+            self.builder.expect_reads(view.tensor, reads);
+        }
+        Ok(Value::Activation(view))
+    }
+
+    fn call(&mut self, node: Node<'a>) -> Result<Call<'a>, ImportError> {
+        let values = super::order::values_read(node);
+        let mut inputs = Vec::new();
+        for index in 0..node.input_count() {
+            let Some(name) = node.input(index) else {
+                inputs.push(None);
+                continue;
+            };
+            let value = self.lookup(node, name)?;
+            if let Value::Activation(view) = &value
+                && view.expression.is_identity()
+                && index < values
+            {
+                self.builder.take_read(view.tensor);
+            }
+            inputs.push(Some(value));
+        }
+        Ok(Call { node, inputs })
+    }
+
+    fn lookup(&mut self, node: Node<'a>, name: &'a str) -> Result<Value<'a>, ImportError> {
+        if let Some(value) = self.values.get(name) {
+            return Ok(value.clone());
+        }
+        let missing = || ImportError::MissingTensor {
+            name: name.to_owned(),
+            expected: format!("an initialiser, input {name:?} of node {:?}", node.name()),
+        };
+        let proto = self.initialisers.get(name).ok_or_else(missing)?;
+        let value = Value::Constant(Rc::new(constant::load(proto, self.folder)?));
+        self.values.insert(name, value.clone());
+        Ok(value)
+    }
+
+    fn constant(&mut self, call: &Call<'a>) -> Result<Value<'a>, ImportError> {
+        let node = call.node;
+        let constant = match (node.op().as_str(), call.inputs.as_slice()) {
+            ("Constant", _) => folding::constant(node, self.folder)?,
+            ("Identity" | "Dropout", [Some(value), ..]) => return Ok(value.clone()),
+            ("CastLike", [Some(Value::Constant(from)), Some(like)]) => {
+                Some(folding::cast(from, is_float(like)))
+            }
+            (_, inputs) => {
+                let known: Vec<Option<&Constant>> = inputs.iter().map(known).collect();
+                let all = inputs.iter().zip(&known);
+                let is_known = all.into_iter().all(|(a, b)| a.is_some() == b.is_some());
+                if is_known {
+                    folding::evaluate(node, &known)?
+                } else {
+                    None
+                }
+            }
+        };
+        Ok(match constant {
+            Some(constant) => Value::Constant(Rc::new(constant)),
+            None => Value::Unknown(node),
+        })
+    }
+
+    fn activation(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+        match call.node.op().as_str() {
+            "Identity" | "Dropout" | "CastLike" => call.padded_view(0),
+            "Cast" if folding::is_float(call.node.int("to", 0)?) => call.padded_view(0),
+            "Conv" => self.convolution(call),
+            "Gemm" => self.gemm(call),
+            "MatMul" => self.matmul(call),
+            "BatchNormalization" => self.batch_normalization(call),
+            "Relu" | "Clip" | "HardSwish" | "HardSigmoid" => self.activation_function(call),
+            "Add" | "Sub" | "Mul" | "Div" => self.arithmetic(call),
+            "GlobalAveragePool" => self.global_average_pool(call),
+            "ReduceMean" => self.reduce_mean(call),
+            "AveragePool" => self.average_pool(call),
+            "MaxPool" => self.max_pool(call),
+            "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => self.reshape(call),
+            "Transpose" => self.transpose(call),
+            "Pad" => self.pad(call),
+            "Softmax" | "LogSoftmax" => self.softmax(call),
+            _ => Err(call.node.unsupported("no layer of the runtime computes it")),
+        }
+    }
+}
+
+fn known<'b>(value: &'b Option<Value<'_>>) -> Option<&'b Constant> {
+    match value {
+        Some(Value::Constant(constant)) => Some(constant),
+        _ => None,
+    }
+}
+
+fn is_float(value: &Value<'_>) -> bool {
+    match value {
+        Value::Constant(constant) => matches!(constant.data, Data::Float(_)),
+        _ => true,
+    }
+}
+
+fn shape_of<'a>(call: &Call<'a>) -> Result<Value<'a>, ImportError> {
+    let node = call.node;
+    let dims = match call.inputs.first() {
+        Some(Some(Value::Activation(view))) => view.dims.clone(),
+        Some(Some(Value::Constant(constant))) => constant.dims.clone(),
+        _ => return Ok(Value::Unknown(node)),
+    };
+    let rank = dims.len() as i64;
+    let bound = |at: i64| {
+        let at = if at < 0 { at.saturating_add(rank) } else { at };
+        at.clamp(0, rank) as usize
+    };
+    let range = bound(node.int("start", 0)?)..bound(node.int("end", rank)?);
+    let dims = dims.get(range).unwrap_or(&[]);
+    let dims = dims.iter().map(|&dim| dim as i64).collect();
+    Ok(Value::Constant(Rc::new(Constant::ints(node.output(), dims))))
+}
+
+fn is_quantised(op: &str) -> bool {
+    ["QLinear", "QuantizeLinear", "ConvInteger", "MatMulInteger"]
+        .iter()
+        .any(|word| op.contains(word))
+        || op.contains("DequantizeLinear")
+}

@@ -1,0 +1,3 @@
+//! The library behind `patchtool`.
+
+pub mod import;

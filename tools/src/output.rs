@@ -1,0 +1,242 @@
+//! Output files that are either whole or not there.
+//!
+//! The content goes to a temporary file in the same folder, which takes the name only when everything is on the disk. A
+//! full disk, an error or a kill leaves what was there before.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+/// Why an output file was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// Something is there, and overwriting was not asked for.
+    #[error("{} already exists", path.display())]
+    Exists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// A folder has the name.
+    #[error("cannot write {}: it is a folder", path.display())]
+    IsFolder {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The folder to write in does not exist.
+    #[error("cannot write {}: the folder {} does not exist", path.display(), folder.display())]
+    NoFolder {
+        /// The output.
+        path: PathBuf,
+        /// The folder that is missing.
+        folder: PathBuf,
+    },
+    /// The system refused, or what makes the content failed.
+    #[error("cannot write {}", path.display())]
+    Failed {
+        /// The output.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+impl OutputError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "choose another name, or overwrite it with --force",
+            Self::IsFolder { .. } => "name a file, for example one inside that folder",
+            Self::NoFolder { .. } => "create the folder first",
+            Self::Failed { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    "free some space or write to another disk; nothing was left behind"
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "check the permissions of the folder, or write to another one"
+                }
+                _ => "nothing was left behind; the cause above says what to change",
+            },
+        }
+    }
+}
+
+/// Whether [`write_atomically`] may write `path`: for long jobs to ask before they start.
+pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
+    let (path, folder) = (path.to_owned(), folder_of(path).to_owned());
+    match fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Err(OutputError::IsFolder { path }),
+        Ok(found) if found.is_file() && !force => Err(OutputError::Exists { path }),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.is_dir() => {
+            Err(OutputError::NoFolder { path, folder })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(OutputError::Failed { path, source }),
+    }
+}
+
+/// Writes the file `path` with `content`, all or nothing; an existing file is replaced only if `force` is set.
+///
+/// A device or pipe (`/dev/null`, `/dev/stdout`) is written directly: it cannot be replaced.
+pub fn write_atomically<T>(
+    path: &Path,
+    force: bool,
+    content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
+) -> Result<T, OutputError> {
+    check(path, force)?;
+    let failed = |source| OutputError::Failed { path: path.to_owned(), source };
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
+        return filled(&device, content).map_err(failed);
+    }
+    // What a link points to is replaced, not the link.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let file = temporary(folder_of(&target)).map_err(failed)?;
+    let value = filled(file.as_file(), content).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    publish(file, &target, force)?;
+    Ok(value)
+}
+
+fn filled<T>(file: &File, content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>) -> io::Result<T> {
+    let mut writer = BufWriter::new(file);
+    let value = content(&mut writer)?;
+    writer.flush()?;
+    Ok(value)
+}
+
+/// A hidden file in `folder`, gone with its handle, readable by those the umask allows.
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.prefix(".patchtool-").suffix(".tmp").tempfile_in(folder)
+}
+
+fn publish(file: NamedTempFile, target: &Path, force: bool) -> Result<(), OutputError> {
+    let path = target.to_owned();
+    // Without `force` another process may still have been quicker.
+    let published = if force { file.persist(target) } else { file.persist_noclobber(target) };
+    match published.map_err(|failure| failure.error) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(OutputError::Exists { path }),
+        Err(source) => Err(OutputError::Failed { path, source }),
+        Ok(_) => {
+            // The new name must survive a power failure too. Not every file system can promise that; the file is whole.
+            let _ = File::open(folder_of(target)).and_then(|folder| folder.sync_all());
+            Ok(())
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, SeekFrom};
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn write(path: &Path, force: bool, text: &str) -> Result<(), OutputError> {
+        write_atomically(path, force, |file| file.write_all(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_file_is_overwritten_only_on_request() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.patch");
+        write(&path, false, "one").unwrap();
+        let error = write(&path, false, "two").unwrap_err();
+        assert!(matches!(error, OutputError::Exists { .. }) && error.hint().contains("--force"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        write(&path, true, "three").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three");
+        assert_eq!(names_in(folder.path()), ["a.patch"]);
+    }
+
+    #[test]
+    fn a_file_made_meanwhile_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let error = write_atomically(&path, false, |_| fs::write(&path, "theirs")).unwrap_err();
+        assert!(matches!(error, OutputError::Exists { .. }), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+        assert_eq!(names_in(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_new_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let fail = |file: &mut BufWriter<&File>| {
+            file.write_all(&[7; 100_000])?;
+            Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
+        };
+        let error = write_atomically(&path, false, fail).unwrap_err();
+        assert!(error.hint().contains("space") && names_in(folder.path()).is_empty(), "{error}");
+        write(&path, false, "before").unwrap();
+        write_atomically(&path, true, fail).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before");
+        assert_eq!(names_in(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn writers_may_seek_and_return_a_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let length = write_atomically(&path, false, |file| {
+            file.write_all(b"????body")?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(b"head")?;
+            file.seek(SeekFrom::End(0))
+        });
+        assert_eq!(length.unwrap(), 8);
+        assert_eq!(fs::read(&path).unwrap(), b"headbody");
+    }
+
+    #[test]
+    fn folders_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(write(folder.path(), true, "x"), Err(OutputError::IsFolder { .. })));
+        let missing = folder.path().join("no/such/file");
+        assert!(matches!(check(&missing, false), Err(OutputError::NoFolder { .. })));
+        assert!(matches!(write(&missing, true, "x"), Err(OutputError::NoFolder { .. })));
+        assert!(check(Path::new("a-file-that-is-not-there"), false).is_ok());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn devices_are_written_and_a_full_one_is_an_error() {
+        write(Path::new("/dev/null"), false, "x").unwrap();
+        let error = write(Path::new("/dev/full"), true, "x").unwrap_err();
+        assert!(error.hint().contains("space"), "{error}");
+        assert!(!fs::metadata("/dev/full").unwrap().is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_and_the_umask_decides_who_may_read() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("a"), folder.path().join("link"));
+        write(&path, false, "one").unwrap();
+        fs::write(folder.path().join("plain"), "").unwrap();
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode("a"), mode("plain"));
+        symlink(&path, &link).unwrap();
+        write(&link, true, "two").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+    }
+}
