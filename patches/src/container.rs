@@ -178,6 +178,11 @@ pub struct Header {
 }
 
 impl Header {
+    /// The header at the start of these bytes, unchecked; `None` where they are too few.
+    pub fn parse(bytes: &[u8]) -> Option<&Self> {
+        Self::ref_from_prefix(bytes).ok().map(|(header, _)| header)
+    }
+
     /// What the `digest` field must hold.
     pub fn expected_digest(&self) -> Digest {
         let mut copy = *self;

@@ -94,6 +94,8 @@ pub struct PatchMetadata {
     pub tool: String,
     /// How photographs are resized.
     pub resize: Resize,
+    /// First layer whose result differs from the backbone's; the writer fills it in.
+    pub first_patched_layer: u16,
     /// Class names by index; empty where the backbone's own head and labels serve.
     pub labels: Vec<String>,
 }

@@ -2,14 +2,14 @@
 
 use graft_patches::{BackboneImage, BackboneIndex, Digest, Verify};
 
-use crate::bytes::Bytes;
+use crate::bytes::ImageBytes;
 use crate::{Error, Patch};
 
 /// A frozen network, opened once and shared by all patches, sessions and threads. Cloning is cheap and shares the
 /// bytes; weights are read in place.
 #[derive(Clone)]
 pub struct Backbone {
-    bytes: Bytes,
+    bytes: ImageBytes,
     index: BackboneIndex,
 }
 
@@ -30,7 +30,7 @@ impl Backbone {
     #[cfg(feature = "std")]
     pub fn open_with(path: impl AsRef<std::path::Path>, verify: Verify) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::check(Bytes::map(path)?, verify).map_err(|error| error.in_file(path))
+        Self::check(ImageBytes::map(path)?, verify).map_err(|error| error.in_file(path))
     }
 
     /// Uses bytes in place, in flash or linked into the program. They must be aligned to 64.
@@ -38,7 +38,7 @@ impl Backbone {
     /// # Errors
     /// [`Error::Image`].
     pub fn from_static(bytes: &'static [u8], verify: Verify) -> Result<Self, Error> {
-        Self::check(Bytes::Static(bytes), verify)
+        Self::check(ImageBytes::from_static(bytes), verify)
     }
 
     /// Copies bytes to aligned heap memory and checks all of them.
@@ -47,10 +47,10 @@ impl Backbone {
     /// [`Error::Image`].
     #[cfg(feature = "alloc")]
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        Self::check(Bytes::copied(bytes), Verify::Full)
+        Self::check(ImageBytes::copied(bytes), Verify::Full)
     }
 
-    fn check(bytes: Bytes, verify: Verify) -> Result<Self, Error> {
+    fn check(bytes: ImageBytes, verify: Verify) -> Result<Self, Error> {
         let index = BackboneImage::open(bytes.as_slice(), verify)?.index();
         Ok(Self { bytes, index })
     }

@@ -2,7 +2,10 @@
 
 /// Bytes of an image: in flash or the program itself, in a file mapping, or on the heap. Cloning shares them.
 #[derive(Clone)]
-pub(crate) enum Bytes {
+pub struct ImageBytes(Storage);
+
+#[derive(Clone)]
+enum Storage {
     Static(&'static [u8]),
     #[cfg(feature = "alloc")]
     Heap(alloc::sync::Arc<AlignedBytes>),
@@ -10,15 +13,20 @@ pub(crate) enum Bytes {
     Mapped(alloc::sync::Arc<memmap2::Mmap>),
 }
 
-impl Bytes {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Static(bytes) => bytes,
+impl ImageBytes {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match &self.0 {
+            Storage::Static(bytes) => bytes,
             #[cfg(feature = "alloc")]
-            Self::Heap(bytes) => bytes.as_slice(),
+            Storage::Heap(bytes) => bytes.as_slice(),
             #[cfg(feature = "std")]
-            Self::Mapped(map) => map,
+            Storage::Mapped(map) => map,
         }
+    }
+
+    pub(crate) fn from_static(bytes: &'static [u8]) -> Self {
+        Self(Storage::Static(bytes))
     }
 
     /// Copies bytes to the heap, aligned.
@@ -26,12 +34,15 @@ impl Bytes {
     pub(crate) fn copied(bytes: &[u8]) -> Self {
         let mut buffer = AlignedBytes::zeroed(bytes.len());
         buffer.as_mut_slice().copy_from_slice(bytes);
-        Self::Heap(alloc::sync::Arc::new(buffer))
+        Self(Storage::Heap(alloc::sync::Arc::new(buffer)))
     }
 
     /// Maps a file read-only. The pages are shared with every other mapping of the file, in this process or another.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`].
     #[cfg(feature = "std")]
-    pub(crate) fn map(path: &std::path::Path) -> Result<Self, crate::Error> {
+    pub fn map(path: &std::path::Path) -> Result<Self, crate::Error> {
         let failed = |source| crate::Error::File {
             path: path.into(),
             source,
@@ -43,7 +54,7 @@ impl Bytes {
         // SAFETY: the mapping is read-only. A file that another process shortens or rewrites while it is mapped breaks
         // any reader of a map; images are published by rename and never written in place (crate docs, "Files").
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-        Ok(Self::Mapped(alloc::sync::Arc::new(map)))
+        Ok(Self(Storage::Mapped(alloc::sync::Arc::new(map))))
     }
 }
 

@@ -45,6 +45,7 @@ mod threads;
 mod workers;
 
 pub use backbone::Backbone;
+pub use bytes::ImageBytes;
 pub use error::Error;
 pub use graft_patches::{ImageError, Verify};
 pub use patch::{Patch, Receipt};

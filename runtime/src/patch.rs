@@ -3,7 +3,7 @@
 use graft_patches::records::{Input, Kinds, What};
 use graft_patches::{Digest, PatchImage, PatchIndex, Replacement, Verify};
 
-use crate::bytes::Bytes;
+use crate::bytes::ImageBytes;
 use crate::{Backbone, Error};
 
 /// A patch that was checked against its backbone: it can run, and cannot fail on the file's account. Cloning is cheap
@@ -11,7 +11,7 @@ use crate::{Backbone, Error};
 #[derive(Clone)]
 pub struct Patch {
     /// None for the identity.
-    file: Option<(Bytes, PatchIndex)>,
+    file: Option<(ImageBytes, PatchIndex)>,
     backbone: Digest,
     input: Input,
     classes: usize,
@@ -29,7 +29,7 @@ pub struct Receipt {
     pub epilogues: usize,
     /// Weight tensors replaced.
     pub weights: usize,
-    /// Bytes used in place: the file's. Nothing is copied.
+    /// ImageBytes used in place: the file's. Nothing is copied.
     pub bytes_mapped: usize,
     /// First layer whose result differs from the backbone's; `None` for the identity.
     pub first_patched_layer: Option<usize>,
@@ -57,7 +57,7 @@ impl Patch {
         verify: Verify,
     ) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::bind(Bytes::map(path)?, backbone, verify).map_err(|error| error.in_file(path))
+        Self::bind(ImageBytes::map(path)?, backbone, verify).map_err(|error| error.in_file(path))
     }
 
     /// Uses bytes in place, in flash or linked into the program. They must be aligned to 64.
@@ -69,7 +69,7 @@ impl Patch {
         backbone: &Backbone,
         verify: Verify,
     ) -> Result<Self, Error> {
-        Self::bind(Bytes::Static(bytes), backbone, verify)
+        Self::bind(ImageBytes::from_static(bytes), backbone, verify)
     }
 
     /// Copies bytes to aligned heap memory, checks all of them, and binds them.
@@ -78,10 +78,10 @@ impl Patch {
     /// [`Error::Image`].
     #[cfg(feature = "alloc")]
     pub fn from_bytes(bytes: &[u8], backbone: &Backbone) -> Result<Self, Error> {
-        Self::bind(Bytes::copied(bytes), backbone, Verify::Full)
+        Self::bind(ImageBytes::copied(bytes), backbone, Verify::Full)
     }
 
-    fn bind(bytes: Bytes, backbone: &Backbone, verify: Verify) -> Result<Self, Error> {
+    fn bind(bytes: ImageBytes, backbone: &Backbone, verify: Verify) -> Result<Self, Error> {
         let image = PatchImage::open(bytes.as_slice(), verify)?;
         let base = backbone.image();
         image.check_against(&base)?;

@@ -106,6 +106,11 @@ impl<'a> Session<'a> {
         self.kernels.name
     }
 
+    /// Uses these kernels from now on, whatever was picked at load.
+    pub fn use_kernels(&mut self, kernels: &'static Kernels) {
+        self.kernels = kernels;
+    }
+
     /// Runs one image through the backbone as this patch has it, and returns the scores. Allocates nothing.
     ///
     /// # Errors

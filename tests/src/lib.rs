@@ -1,1 +1,173 @@
-//! End-to-end tests of Graft.
+//! Networks for the tests: small, with random values, and together with every operator.
+
+use graft_patches::geometry::{Activation, Padding, Shape, Window};
+use graft_patches::metadata::{BackboneMetadata, PatchMetadata, SiteMetadata};
+use graft_patches::records::{Input, Kinds, Layer, Op};
+use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
+use graft_runtime::{Backbone, Patch};
+
+/// A small deterministic random number generator (SplitMix64): the same values on every target.
+#[derive(Clone, Debug)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// The next value, evenly from -1 to 1.
+    pub fn value(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    /// Many values, evenly from -scale to scale.
+    pub fn values(&mut self, count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|_| scale * self.value()).collect()
+    }
+}
+
+/// Adds layers with random values.
+struct Builder {
+    writer: BackboneWriter,
+    random: Random,
+    shapes: Vec<Shape>,
+}
+
+impl Builder {
+    fn new(input: Shape, seed: u64) -> Self {
+        Self {
+            writer: BackboneWriter::new(Input {
+                shape: input,
+                mean: [127.0; 4],
+                std: [128.0; 4],
+            }),
+            random: Random(seed),
+            shapes: vec![input],
+        }
+    }
+
+    /// A layer on tensor `input`; `outputs` is for sites. Returns the output tensor.
+    fn layer(&mut self, op: Op, inputs: [usize; 2], window: Window, outputs: usize, activation: Activation) -> usize {
+        let channels = self.shapes[inputs[0]].channels;
+        let taps = window.kernel[0] * window.kernel[1];
+        let depth = if op == Op::Depthwise { taps } else { taps * channels };
+        let weights = self.random.values(outputs * depth, (3.0 / depth as f32).sqrt());
+        let scale: Vec<f32> = (0..outputs).map(|_| 1.0 + 0.3 * self.random.value()).collect();
+        let bias = self.random.values(outputs, 0.3);
+        let values = op.is_site().then_some(SiteValues {
+            weights: &weights,
+            scale: &scale,
+            bias: &bias,
+        });
+        let layer = Layer {
+            op,
+            inputs,
+            site: None,
+            window,
+            activation,
+            count_padding: false,
+        };
+        let (tensor, shape) = self.writer.push(layer, values).expect("the test network fits together");
+        self.shapes.push(shape);
+        tensor
+    }
+
+    fn point(&mut self, op: Op, input: usize, outputs: usize, activation: Activation) -> usize {
+        self.layer(op, [input; 2], Window::POINT, outputs, activation)
+    }
+
+    fn finish(self) -> Vec<u8> {
+        let sites = self.shapes.len();
+        let metadata = BackboneMetadata {
+            name: "test".into(),
+            layers: (1..sites).map(|layer| format!("layer{layer}")).collect(),
+            sites: vec![SiteMetadata::default(); sites],
+            ..BackboneMetadata::default()
+        };
+        self.writer.finish(64, &metadata).expect("the test network fits the format")
+    }
+}
+
+fn window(kernel: usize, stride: usize, padding: Padding) -> Window {
+    Window {
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding,
+    }
+}
+
+fn pad(side: usize) -> Padding {
+    Padding::Explicit {
+        top: side,
+        left: side,
+        bottom: side,
+        right: side,
+    }
+}
+
+/// A backbone with every operator and activation: stem, inverted residual, squeeze-excite, pools, hidden layer, head
+/// of 10 classes.
+pub fn every_operator(side: usize, seed: u64) -> Vec<u8> {
+    let hard_sigmoid = Activation::HardSigmoid {
+        alpha: 1.0 / 6.0,
+        beta: 0.5,
+    };
+    let mut b = Builder::new(Shape::new(side, side, 3), seed);
+    let stem = b.layer(Op::Conv, [0; 2], window(3, 2, Padding::Same), 12, Activation::RELU6);
+    let wide = b.point(Op::Pointwise, stem, 36, Activation::HardSwish);
+    let deep = b.layer(Op::Depthwise, [wide; 2], window(5, 1, pad(2)), 36, Activation::RELU);
+    let squeezed = b.point(Op::GlobalAveragePool, deep, 0, Activation::NONE);
+    let hidden = b.point(Op::Linear, squeezed, 9, Activation::RELU);
+    let gate = b.point(Op::Linear, hidden, 36, hard_sigmoid);
+    let excited = b.layer(Op::Multiply, [deep, gate], Window::POINT, 0, Activation::NONE);
+    let narrow = b.point(Op::Pointwise, excited, 12, Activation::NONE);
+    let sum = b.layer(Op::Add, [stem, narrow], Window::POINT, 0, Activation::NONE);
+    let most = b.layer(Op::MaxPool, [sum; 2], window(3, 2, pad(1)), 0, Activation::NONE);
+    let mean = b.layer(Op::AveragePool, [most; 2], window(2, 1, Padding::Same), 0, Activation::NONE);
+    let strided = b.layer(Op::Depthwise, [mean; 2], window(3, 2, Padding::Same), 12, Activation::RELU6);
+    let last = b.point(Op::Pointwise, strided, 40, Activation::HardSwish);
+    let pooled = b.point(Op::GlobalAveragePool, last, 0, Activation::NONE);
+    b.point(Op::Linear, pooled, 10, Activation::NONE);
+    b.finish()
+}
+
+/// [`every_operator`], opened.
+pub fn backbone(side: usize, seed: u64) -> Backbone {
+    Backbone::from_bytes(&every_operator(side, seed)).expect("the test network is valid")
+}
+
+/// A patch of these kinds with the backbone's own values.
+pub fn identity_patch(backbone: &Backbone, kinds: Kinds) -> Vec<u8> {
+    PatchWriter::identity(backbone.image(), kinds)
+        .finish(&PatchMetadata::default())
+        .expect("metadata can be encoded")
+}
+
+/// A bn+head patch with random values and so many classes.
+pub fn random_patch(backbone: &Backbone, classes: usize, seed: u64) -> Vec<u8> {
+    let mut random = Random(seed);
+    let image = backbone.image();
+    let mut writer = PatchWriter::new(image, Kinds::BN.with(Kinds::HEAD));
+    for index in 0..image.site_count() {
+        let site = image.site(index);
+        let outputs = if site.is_head { classes } else { site.outputs };
+        let scale: Vec<f32> = (0..outputs).map(|_| 1.0 + 0.3 * random.value()).collect();
+        let bias = random.values(outputs, 0.3);
+        writer.epilogue(index, &scale, &bias).expect("as many biases as scales");
+        if site.is_head {
+            let weights = random.values(outputs * site.depth, 0.2);
+            writer.weights(index, &weights).expect("whole output channels");
+        }
+    }
+    writer.finish(&PatchMetadata::default()).expect("metadata can be encoded")
+}
+
+/// [`random_patch`], bound.
+pub fn patch(backbone: &Backbone, classes: usize, seed: u64) -> Patch {
+    Patch::from_bytes(&random_patch(backbone, classes, seed), backbone).expect("the patch fits")
+}
+
+/// A deterministic image for a patch's input.
+pub fn image(patch: &Patch, seed: u64) -> Vec<f32> {
+    Random(seed).values(patch.input().shape.len(), 1.0)
+}

@@ -1,3 +1,11 @@
-//! The library behind `patchtool`.
+//! The library behind `patchtool`: importers, data sets, and the commands.
 
+pub mod cli;
+pub mod commands;
+pub mod data;
+pub mod hint;
 pub mod import;
+pub mod memory;
+pub mod output;
+pub mod report;
+pub mod task;

@@ -51,7 +51,9 @@ impl OutputError {
             Self::IsFolder { .. } => "name a file, for example one inside that folder",
             Self::NoFolder { .. } => "create the folder first",
             Self::Failed { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => {
                     "free some space or write to another disk; nothing was left behind"
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -87,7 +89,10 @@ pub fn write_atomically<T>(
     content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
 ) -> Result<T, OutputError> {
     check(path, force)?;
-    let failed = |source| OutputError::Failed { path: path.to_owned(), source };
+    let failed = |source| OutputError::Failed {
+        path: path.to_owned(),
+        source,
+    };
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
         return filled(&device, content).map_err(failed);
@@ -101,7 +106,10 @@ pub fn write_atomically<T>(
     Ok(value)
 }
 
-fn filled<T>(file: &File, content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>) -> io::Result<T> {
+fn filled<T>(
+    file: &File,
+    content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
+) -> io::Result<T> {
     let mut writer = BufWriter::new(file);
     let value = content(&mut writer)?;
     writer.flush()?;
@@ -113,15 +121,24 @@ fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.prefix(".patchtool-").suffix(".tmp").tempfile_in(folder)
+    builder
+        .prefix(".patchtool-")
+        .suffix(".tmp")
+        .tempfile_in(folder)
 }
 
 fn publish(file: NamedTempFile, target: &Path, force: bool) -> Result<(), OutputError> {
     let path = target.to_owned();
     // Without `force` another process may still have been quicker.
-    let published = if force { file.persist(target) } else { file.persist_noclobber(target) };
+    let published = if force {
+        file.persist(target)
+    } else {
+        file.persist_noclobber(target)
+    };
     match published.map_err(|failure| failure.error) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(OutputError::Exists { path }),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(OutputError::Exists { path })
+        }
         Err(source) => Err(OutputError::Failed { path, source }),
         Ok(_) => {
             // The new name must survive a power failure too. Not every file system can promise that; the file is whole.
@@ -145,7 +162,9 @@ mod tests {
 
     fn names_in(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
     }
 
     fn write(path: &Path, force: bool, text: &str) -> Result<(), OutputError> {
@@ -184,7 +203,10 @@ mod tests {
             Err::<(), _>(io::Error::from(io::ErrorKind::StorageFull))
         };
         let error = write_atomically(&path, false, fail).unwrap_err();
-        assert!(error.hint().contains("space") && names_in(folder.path()).is_empty(), "{error}");
+        assert!(
+            error.hint().contains("space") && names_in(folder.path()).is_empty(),
+            "{error}"
+        );
         write(&path, false, "before").unwrap();
         write_atomically(&path, true, fail).unwrap_err();
         assert_eq!(fs::read_to_string(&path).unwrap(), "before");
@@ -208,10 +230,19 @@ mod tests {
     #[test]
     fn folders_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(write(folder.path(), true, "x"), Err(OutputError::IsFolder { .. })));
+        assert!(matches!(
+            write(folder.path(), true, "x"),
+            Err(OutputError::IsFolder { .. })
+        ));
         let missing = folder.path().join("no/such/file");
-        assert!(matches!(check(&missing, false), Err(OutputError::NoFolder { .. })));
-        assert!(matches!(write(&missing, true, "x"), Err(OutputError::NoFolder { .. })));
+        assert!(matches!(
+            check(&missing, false),
+            Err(OutputError::NoFolder { .. })
+        ));
+        assert!(matches!(
+            write(&missing, true, "x"),
+            Err(OutputError::NoFolder { .. })
+        ));
         assert!(check(Path::new("a-file-that-is-not-there"), false).is_ok());
     }
 
@@ -232,7 +263,12 @@ mod tests {
         let (path, link) = (folder.path().join("a"), folder.path().join("link"));
         write(&path, false, "one").unwrap();
         fs::write(folder.path().join("plain"), "").unwrap();
-        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        let mode = |name: &str| {
+            fs::metadata(folder.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+        };
         assert_eq!(mode("a"), mode("plain"));
         symlink(&path, &link).unwrap();
         write(&link, true, "two").unwrap();

@@ -136,7 +136,12 @@ impl<'a> PatchWriter<'a> {
                 length: (size_of_val(values.as_slice()) as u32).into(),
             })
             .collect();
-        let metadata = postcard::to_allocvec(metadata).map_err(|_| WriteError::Metadata)?;
+        let first = self.values.keys().next();
+        let metadata = PatchMetadata {
+            first_patched_layer: first.map_or(0, |&(site, _)| self.backbone.site(site).layer as u16),
+            ..metadata.clone()
+        };
+        let metadata = postcard::to_allocvec(&metadata).map_err(|_| WriteError::Metadata)?;
         Ok(assemble(
             Kind::Patch,
             self.kinds,

@@ -3,6 +3,7 @@
 /// A [`Kernels`](super::Kernels) table of the kernels on one vector type.
 ///
 /// * `tile`: pixels by vectors of the pointwise register tile;
+/// * `tail`: the same for the last output channels, where they are few;
 /// * `panel`: vectors of one panel;
 /// * `linear`: vectors that a fully connected layer computes at a time;
 /// * `features`: the instruction set to compile for, where it is not in the target's baseline. Whoever hands out the
@@ -10,7 +11,8 @@
 macro_rules! simd_kernels {
     (
         $name:literal, $vector:ty,
-        tile: $rows:literal x $wide:literal, panel: $panel:literal, linear: $linear:literal
+        tile: $rows:literal x $wide:literal, tail: $tall:literal x $narrow:literal,
+        panel: $panel:literal, linear: $linear:literal
         $(, features: $features:literal)?
     ) => {{
         use $crate::kernels::table::simd_kernel as kernel;
@@ -20,15 +22,15 @@ macro_rules! simd_kernels {
         Kernels {
             name: $name,
             conv: kernel!(
-                conv::check, conv::simd::conv::<$vector, $rows, $wide, $panel>,
+                conv::check, conv::simd::conv::<$vector, $rows, $wide, $tall, $narrow>,
                 (task: &Conv, first: usize, out: &mut [f32], scratch: &mut [f32]) $(, $features)?
             ),
             depthwise: kernel!(
-                depthwise::check, depthwise::simd::depthwise::<$vector>,
+                depthwise::check, depthwise::simd::depthwise::<$vector, 2>,
                 (task: &Conv, first: usize, out: &mut [f32]) $(, $features)?
             ),
             pointwise: kernel!(
-                pointwise::check, pointwise::simd::pointwise::<$vector, $rows, $wide, $panel>,
+                pointwise::check, pointwise::simd::pointwise::<$vector, $rows, $wide, $tall, $narrow>,
                 (task: &Pointwise, first: usize, out: &mut [f32]) $(, $features)?
             ),
             linear: kernel!(

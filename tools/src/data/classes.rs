@@ -19,7 +19,10 @@ pub enum ClassesError {
         example: String,
     },
     /// Folders whose name several labels share.
-    #[error("several labels have the name of the class folders {}", listed(folders))]
+    #[error(
+        "several labels have the name of the class folders {}",
+        listed(folders)
+    )]
     Ambiguous {
         /// Their names.
         folders: Vec<String>,
@@ -31,12 +34,16 @@ impl ClassesError {
     pub fn hint(&self) -> String {
         match self {
             Self::Unmapped { labels: 0, .. } => "the model has no labels".to_owned(),
-            Self::Unmapped { labels, example, .. } => format!(
+            Self::Unmapped {
+                labels, example, ..
+            } => format!(
                 "name a class folder like one of the {labels} labels (such as {example}) or start it with the class \
                  index, 0 to {}, as in 0042_name",
                 labels - 1
             ),
-            Self::Ambiguous { .. } => "start the folder's name with the class index, as in 0042_name".to_owned(),
+            Self::Ambiguous { .. } => {
+                "start the folder's name with the class index, as in 0042_name".to_owned()
+            }
         }
     }
 }
@@ -60,7 +67,12 @@ pub fn map_classes(classes: &[String], labels: &[String]) -> Result<Vec<usize>, 
     }
     if !unmapped.is_empty() {
         let example = labels.first().cloned().unwrap_or_default();
-        return Err(ClassesError::Unmapped { folders: unmapped, total: classes.len(), labels: labels.len(), example });
+        return Err(ClassesError::Unmapped {
+            folders: unmapped,
+            total: classes.len(),
+            labels: labels.len(),
+            example,
+        });
     }
     if !ambiguous.is_empty() {
         return Err(ClassesError::Ambiguous { folders: ambiguous });
@@ -69,9 +81,15 @@ pub fn map_classes(classes: &[String], labels: &[String]) -> Result<Vec<usize>, 
 }
 
 fn leading_number(name: &str) -> Option<usize> {
-    let digits = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
+    let digits = name
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(name.len());
     let (number, rest) = name.split_at(digits);
-    if rest.starts_with(char::is_alphabetic) { None } else { number.parse().ok() }
+    if rest.starts_with(char::is_alphabetic) {
+        None
+    } else {
+        number.parse().ok()
+    }
 }
 
 #[cfg(test)]
@@ -90,23 +108,45 @@ mod tests {
     fn names_come_before_numbers() {
         assert_eq!(mapped(&["cat", "dog"], &["dog", "cat"]).unwrap(), [1, 0]);
         assert_eq!(mapped(&["0", "1"], &["1", "0"]).unwrap(), [1, 0]);
-        assert_eq!(mapped(&["0002_n01", "1", "0-x", "dog"], &["a", "b", "dog"]).unwrap(), [2, 1, 0, 2]);
+        assert_eq!(
+            mapped(&["0002_n01", "1", "0-x", "dog"], &["a", "b", "dog"]).unwrap(),
+            [2, 1, 0, 2]
+        );
     }
 
     #[test]
     fn what_is_neither_is_listed() {
-        let error = mapped(&["a", "3d_printer", "9_x", "99999999999999999999999", "é"], &["a", "b", "c", "d"]);
+        let error = mapped(
+            &["a", "3d_printer", "9_x", "99999999999999999999999", "é"],
+            &["a", "b", "c", "d"],
+        );
         let error = error.unwrap_err();
-        assert!(error.to_string().starts_with("no label for 4 of 5 class folders: 3d_printer, 9_x, 9999"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("no label for 4 of 5 class folders: 3d_printer, 9_x, 9999"),
+            "{error}"
+        );
         assert!(error.hint().contains("0 to 3"), "{}", error.hint());
-        assert_eq!(mapped(&["a"], &[]).unwrap_err().hint(), "the model has no labels");
+        assert_eq!(
+            mapped(&["a"], &[]).unwrap_err().hint(),
+            "the model has no labels"
+        );
         let many: Vec<String> = (0..8).map(|n| format!("class{n}")).collect();
-        assert!(map_classes(&many, &many[..1]).unwrap_err().to_string().ends_with("class5 and 2 more"));
+        assert!(
+            map_classes(&many, &many[..1])
+                .unwrap_err()
+                .to_string()
+                .ends_with("class5 and 2 more")
+        );
     }
 
     #[test]
     fn labels_of_one_name_need_a_number() {
-        assert!(matches!(mapped(&["crane"], &["crane", "x", "crane"]), Err(ClassesError::Ambiguous { .. })));
+        assert!(matches!(
+            mapped(&["crane"], &["crane", "x", "crane"]),
+            Err(ClassesError::Ambiguous { .. })
+        ));
         assert_eq!(mapped(&["2_crane"], &["crane", "x", "crane"]).unwrap(), [2]);
     }
 }

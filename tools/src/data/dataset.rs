@@ -124,12 +124,22 @@ impl DatasetError {
         match self {
             Self::NotFound { .. } => "check the path",
             Self::Unreadable { .. } => "check the permissions",
-            Self::NotADataset { .. } => "unpack it first, or make a plain, uncompressed .tar of class/image.jpg",
-            Self::TruncatedTar { .. } | Self::DamagedTar { .. } => "copy, download or make the archive again",
-            Self::Empty { .. } | Self::NoImages { .. } => "put JPEG or PNG images into one folder for each class",
-            Self::NoClassFolders { .. } => "sort the images into one folder for each class: class/image.jpg",
+            Self::NotADataset { .. } => {
+                "unpack it first, or make a plain, uncompressed .tar of class/image.jpg"
+            }
+            Self::TruncatedTar { .. } | Self::DamagedTar { .. } => {
+                "copy, download or make the archive again"
+            }
+            Self::Empty { .. } | Self::NoImages { .. } => {
+                "put JPEG or PNG images into one folder for each class"
+            }
+            Self::NoClassFolders { .. } => {
+                "sort the images into one folder for each class: class/image.jpg"
+            }
             Self::TooDeep { .. } => "name the folder that directly holds the class folders",
-            Self::EmptyClasses { .. } => "add images (JPEG or PNG) to these folders or remove the folders",
+            Self::EmptyClasses { .. } => {
+                "add images (JPEG or PNG) to these folders or remove the folders"
+            }
         }
     }
 }
@@ -142,8 +152,13 @@ impl Dataset {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DatasetError> {
         let path = path.as_ref();
         let unreadable = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => DatasetError::NotFound { path: path.to_owned() },
-            _ => DatasetError::Unreadable { path: path.to_owned(), source },
+            io::ErrorKind::NotFound => DatasetError::NotFound {
+                path: path.to_owned(),
+            },
+            _ => DatasetError::Unreadable {
+                path: path.to_owned(),
+                source,
+            },
         };
         let kind = fs::metadata(path).map_err(unreadable)?.file_type();
         let (archive, entries) = if kind.is_dir() {
@@ -153,10 +168,18 @@ impl Dataset {
             let entries = tar_file::entries(path, &file)?;
             (Some(file), entries)
         } else {
-            return Err(DatasetError::NotADataset { path: path.to_owned(), found: "a device or a pipe" });
+            return Err(DatasetError::NotADataset {
+                path: path.to_owned(),
+                found: "a device or a pipe",
+            });
         };
         let layout = layout::arrange(path, entries)?;
-        Ok(Self { archive, classes: layout.classes, items: layout.items, skipped: layout.skipped })
+        Ok(Self {
+            archive,
+            classes: layout.classes,
+            items: layout.items,
+            skipped: layout.skipped,
+        })
     }
 
     /// How many images there are.
@@ -193,13 +216,21 @@ impl Dataset {
         match (&item.place, &self.archive) {
             (Place::Archive { offset, length }, Some(archive)) => {
                 if *length > image_file::MAX_BYTES {
-                    return Err(ImageFileError::TooLarge { name: item.name.clone() });
+                    return Err(ImageFileError::TooLarge {
+                        name: item.name.clone(),
+                    });
                 }
-                tar_file::read_at(archive, *offset, *length)
-                    .map_err(|source| ImageFileError::Unreadable { name: item.name.clone(), source })
+                tar_file::read_at(archive, *offset, *length).map_err(|source| {
+                    ImageFileError::Unreadable {
+                        name: item.name.clone(),
+                        source,
+                    }
+                })
             }
             (Place::File(path), _) => image_file::read(path),
-            (Place::Archive { .. }, None) => unreachable!("only archives have places in an archive"),
+            (Place::Archive { .. }, None) => {
+                unreachable!("only archives have places in an archive")
+            }
         }
     }
 
@@ -217,10 +248,13 @@ mod tests {
     use super::*;
     use image::{ImageFormat, Rgb};
     use std::io::Cursor;
+    use std::os::unix::fs::FileExt;
 
     fn png(value: u8) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        RgbImage::from_pixel(2, 2, Rgb([value; 3])).write_to(&mut bytes, ImageFormat::Png).unwrap();
+        RgbImage::from_pixel(2, 2, Rgb([value; 3]))
+            .write_to(&mut bytes, ImageFormat::Png)
+            .unwrap();
         bytes.into_inner()
     }
 
@@ -240,7 +274,9 @@ mod tests {
         for (name, bytes) in files {
             let mut header = tar::Header::new_gnu();
             header.set_size(bytes.len() as u64);
-            builder.append_data(&mut header, name, bytes.as_slice()).unwrap();
+            builder
+                .append_data(&mut header, name, bytes.as_slice())
+                .unwrap();
         }
         builder.into_inner().unwrap()
     }
@@ -254,10 +290,17 @@ mod tests {
     fn check(dataset: &Dataset) {
         assert_eq!((dataset.len(), dataset.skipped()), (3, 2));
         assert_eq!(dataset.classes(), ["a", "b"]);
-        let found: Vec<_> = dataset.items().iter().map(|item| (item.name.as_str(), item.class)).collect();
+        let found: Vec<_> = dataset
+            .items()
+            .iter()
+            .map(|item| (item.name.as_str(), item.class))
+            .collect();
         assert_eq!(found, [("a/1.PNG", 0), ("b/2.png", 1), ("b/3.png", 1)]);
         for index in 0..3 {
-            assert_eq!(dataset.decode(index).unwrap()[(0, 0)], Rgb([index as u8 + 1; 3]));
+            assert_eq!(
+                dataset.decode(index).unwrap()[(0, 0)],
+                Rgb([index as u8 + 1; 3])
+            );
         }
     }
 
@@ -290,7 +333,7 @@ mod tests {
             archive.as_file().set_len(length as u64).unwrap();
             let error = Dataset::open(archive.path()).unwrap_err();
             let truncated = matches!(error, DatasetError::TruncatedTar { .. });
-            assert_eq!(truncated, length > 512, "cut at {length}: {error}");
+            assert_eq!(truncated, length >= 512, "cut at {length}: {error}");
         }
     }
 
@@ -307,22 +350,31 @@ mod tests {
             let error = Dataset::open(written(bytes)).unwrap_err();
             assert!(error.to_string().ends_with(found), "{error}");
         }
-        assert!(matches!(Dataset::open(written(&[0; 1024])), Err(DatasetError::Empty { .. })));
-        assert!(matches!(Dataset::open("/no/such/set"), Err(DatasetError::NotFound { .. })));
-        assert!(matches!(Dataset::open("/dev/null"), Err(DatasetError::NotADataset { .. })));
+        assert!(matches!(
+            Dataset::open(written(&[0; 1024])),
+            Err(DatasetError::Empty { .. })
+        ));
+        assert!(matches!(
+            Dataset::open("/no/such/set"),
+            Err(DatasetError::NotFound { .. })
+        ));
+        assert!(matches!(
+            Dataset::open("/dev/null"),
+            Err(DatasetError::NotADataset { .. })
+        ));
     }
 
     #[test]
     fn flipped_bytes_in_a_tar_never_panic() {
         let bytes = tar_of(&files());
         let archive = written(&bytes);
-        for at in (0..bytes.len()).step_by(7) {
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 0x81;
-            fs::write(archive.path(), damaged).unwrap();
+        for (at, &byte) in bytes.iter().enumerate().step_by(7) {
+            let put = |value: u8| archive.as_file().write_all_at(&[value], at as u64).unwrap();
+            put(byte ^ 0x81);
             if let Ok(dataset) = Dataset::open(archive.path()) {
                 (0..dataset.len()).for_each(|index| drop(dataset.decode(index)));
             }
+            put(byte);
         }
     }
 
@@ -331,7 +383,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("a")).unwrap();
         fs::write(folder.path().join("target"), png(4)).unwrap();
-        let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, folder.path().join(from)).unwrap();
+        let link = |to: &str, from: &str| {
+            std::os::unix::fs::symlink(to, folder.path().join(from)).unwrap()
+        };
         link("../target", "a/1.png");
         link("/no/such/file", "a/2.png");
         link(".", "a/loop");
@@ -340,6 +394,9 @@ mod tests {
         fs::remove_file(folder.path().join("a/loop")).unwrap();
         let dataset = Dataset::open(folder.path()).unwrap();
         assert!(dataset.decode(0).is_ok());
-        assert!(matches!(dataset.decode(1), Err(ImageFileError::Unreadable { .. })));
+        assert!(matches!(
+            dataset.decode(1),
+            Err(ImageFileError::Unreadable { .. })
+        ));
     }
 }

@@ -18,14 +18,22 @@ pub(super) fn entries(root: &Path) -> Result<Vec<Entry>, DatasetError> {
 }
 
 fn walk(folder: &Path, parents: &[String], found: &mut Vec<Entry>) -> Result<(), DatasetError> {
-    let unreadable = |source| DatasetError::Unreadable { path: folder.to_owned(), source };
+    let unreadable = |source| DatasetError::Unreadable {
+        path: folder.to_owned(),
+        source,
+    };
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let (path, name) = (
+            entry.path(),
+            entry.file_name().to_string_lossy().into_owned(),
+        );
         let mut parts = parents.to_vec();
         parts.push(name);
         let kind = kind_of(&path);
-        let enter = matches!(kind, EntryKind::Folder) && parts.len() < MAX_DEPTH && !parts.iter().any(|p| is_hidden(p));
+        let enter = matches!(kind, EntryKind::Folder)
+            && parts.len() < MAX_DEPTH
+            && !parts.iter().any(|p| is_hidden(p));
         if enter {
             walk(&path, &parts, found)?;
         }

@@ -63,8 +63,12 @@ impl ImageFileError {
         match self {
             Self::Unreadable { .. } => "check the path and its permissions",
             Self::NotAnImage { .. } => "convert it to JPEG or PNG, or leave it out",
-            Self::TooLarge { .. } => "scale the image down first: networks look at a few hundred pixels",
-            Self::Truncated { .. } | Self::Damaged { .. } => "copy or download the image again, or leave it out",
+            Self::TooLarge { .. } => {
+                "scale the image down first: networks look at a few hundred pixels"
+            }
+            Self::Truncated { .. } | Self::Damaged { .. } => {
+                "copy or download the image again, or leave it out"
+            }
         }
     }
 
@@ -73,7 +77,9 @@ impl ImageFileError {
         let name = name.to_owned();
         match error {
             ImageError::Limits(_) => Self::TooLarge { name },
-            ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated { name },
+            ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Truncated { name }
+            }
             source => Self::Damaged { name, source },
         }
     }
@@ -102,7 +108,9 @@ pub fn decode(name: &str, bytes: &[u8]) -> Result<RgbImage, ImageFileError> {
     let format = recognise(name, bytes)?;
     // The JPEG decoder fills what is missing with grey; a network should not be asked about grey.
     if format == ImageFormat::Jpeg && !jpeg_has_an_end(bytes) {
-        return Err(ImageFileError::Truncated { name: name.to_owned() });
+        return Err(ImageFileError::Truncated {
+            name: name.to_owned(),
+        });
     }
     decode_upright(format, bytes)
         .map(DynamicImage::into_rgb8)
@@ -116,7 +124,10 @@ fn recognise(name: &str, bytes: &[u8]) -> Result<ImageFormat, ImageFileError> {
         Err(_) if bytes.is_empty() => "an empty file".to_owned(),
         Err(_) => format!("the first bytes {:02x?}", &bytes[..bytes.len().min(4)]),
     };
-    Err(ImageFileError::NotAnImage { name: name.to_owned(), found })
+    Err(ImageFileError::NotAnImage {
+        name: name.to_owned(),
+        found,
+    })
 }
 
 fn decode_upright(format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage, ImageError> {
@@ -139,7 +150,10 @@ fn decode_upright(format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage, Ima
 fn jpeg_has_an_end(bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xD9;
     let mut at = 2;
-    while let Some(skipped) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xFF)) {
+    while let Some(skipped) = bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|&byte| byte == 0xFF))
+    {
         at += skipped;
         match bytes.get(at + 1..) {
             Some([END_OF_IMAGE, ..]) => return true,
@@ -171,23 +185,42 @@ mod tests {
     #[test]
     fn png_is_exact_and_jpeg_is_close() {
         let image = gradient();
-        assert_eq!(decode("a", &encoded(image.clone(), ImageFormat::Png)).unwrap(), image);
+        assert_eq!(
+            decode("a", &encoded(image.clone(), ImageFormat::Png)).unwrap(),
+            image
+        );
         let jpeg = decode("a", &encoded(image.clone(), ImageFormat::Jpeg)).unwrap();
         assert_eq!(jpeg.dimensions(), image.dimensions());
-        let far = jpeg.as_raw().iter().zip(image.as_raw()).filter(|(a, b)| a.abs_diff(**b) > 24);
+        let far = jpeg
+            .as_raw()
+            .iter()
+            .zip(image.as_raw())
+            .filter(|(a, b)| a.abs_diff(**b) > 24);
         assert_eq!(far.count(), 0);
     }
 
     #[test]
     fn other_pixel_types_become_rgb8() {
         let grey = GrayImage::from_pixel(3, 2, Luma([77]));
-        assert_eq!(decode("g", &encoded(grey, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([77; 3]));
+        assert_eq!(
+            decode("g", &encoded(grey, ImageFormat::Png)).unwrap()[(1, 1)],
+            Rgb([77; 3])
+        );
         let alpha = ImageBuffer::from_pixel(3, 2, Rgba([200u8, 100, 50, 0]));
-        assert_eq!(decode("a", &encoded(alpha, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([200, 100, 50]));
+        assert_eq!(
+            decode("a", &encoded(alpha, ImageFormat::Png)).unwrap()[(1, 1)],
+            Rgb([200, 100, 50])
+        );
         let grey_alpha = ImageBuffer::from_pixel(3, 2, LumaA([9u8, 0]));
-        assert_eq!(decode("a", &encoded(grey_alpha, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([9; 3]));
+        assert_eq!(
+            decode("a", &encoded(grey_alpha, ImageFormat::Png)).unwrap()[(1, 1)],
+            Rgb([9; 3])
+        );
         let deep = ImageBuffer::from_pixel(3, 2, Rgb([0u16, 0x80_80, 0xFF_FF]));
-        assert_eq!(decode("d", &encoded(deep, ImageFormat::Png)).unwrap()[(1, 1)], Rgb([0, 128, 255]));
+        assert_eq!(
+            decode("d", &encoded(deep, ImageFormat::Png)).unwrap()[(1, 1)],
+            Rgb([0, 128, 255])
+        );
     }
 
     #[test]
@@ -204,9 +237,17 @@ mod tests {
         for format in [ImageFormat::Png, ImageFormat::Jpeg] {
             let bytes = encoded(gradient(), format);
             // The last chunk of a PNG carries nothing; the picture is whole without it.
-            let whole = if format == ImageFormat::Png { bytes.len() - 12 } else { bytes.len() };
+            let whole = if format == ImageFormat::Png {
+                bytes.len() - 12
+            } else {
+                bytes.len()
+            };
             for length in 0..whole {
-                assert!(decode("cut.img", &bytes[..length]).is_err(), "{format:?} cut at {length} of {}", bytes.len());
+                assert!(
+                    decode("cut.img", &bytes[..length]).is_err(),
+                    "{format:?} cut at {length} of {}",
+                    bytes.len()
+                );
             }
             let half = decode("cut.img", &bytes[..bytes.len() / 2]).unwrap_err();
             assert!(matches!(half, ImageFileError::Truncated { .. }), "{half:?}");
@@ -228,21 +269,36 @@ mod tests {
     #[test]
     fn errors_name_the_file_and_what_was_found() {
         let empty = decode("nothing.jpg", b"").unwrap_err().to_string();
-        assert!(empty.contains("nothing.jpg") && empty.contains("an empty file"), "{empty}");
+        assert!(
+            empty.contains("nothing.jpg") && empty.contains("an empty file"),
+            "{empty}"
+        );
         let text = decode("notes.png", b"hello world").unwrap_err().to_string();
         assert!(text.contains("68, 65, 6c, 6c"), "{text}");
         let gif = decode("a.gif", b"GIF89a..").unwrap_err().to_string();
         assert!(gif.contains("image/gif"), "{gif}");
         let missing = open(Path::new("/no/such.png")).unwrap_err();
-        assert!(matches!(missing, ImageFileError::Unreadable { .. }) && missing.to_string().contains("/no/such.png"));
-        assert!(matches!(open(Path::new("/")).unwrap_err(), ImageFileError::Unreadable { .. }));
+        assert!(
+            matches!(missing, ImageFileError::Unreadable { .. })
+                && missing.to_string().contains("/no/such.png")
+        );
+        assert!(matches!(
+            open(Path::new("/")).unwrap_err(),
+            ImageFileError::Unreadable { .. }
+        ));
     }
 
     #[test]
     fn huge_images_are_refused_before_they_are_decoded() {
         let mut jpeg = encoded(gradient(), ImageFormat::Jpeg);
-        let frame = jpeg.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap();
+        let frame = jpeg
+            .windows(2)
+            .position(|pair| pair == [0xFF, 0xC0])
+            .unwrap();
         jpeg[frame + 5..frame + 9].fill(0xFF);
-        assert!(matches!(decode("bomb.jpg", &jpeg), Err(ImageFileError::TooLarge { .. })));
+        assert!(matches!(
+            decode("bomb.jpg", &jpeg),
+            Err(ImageFileError::TooLarge { .. })
+        ));
     }
 }

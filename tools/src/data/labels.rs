@@ -84,9 +84,13 @@ impl LabelsError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => "check the path, the permissions and that it is a UTF-8 text file",
+            Self::Unreadable { .. } => {
+                "check the path, the permissions and that it is a UTF-8 text file"
+            }
             Self::Missing { .. } => "indices start at 0 and leave nothing out",
-            Self::Line { .. } | Self::Empty { .. } => "write one label a line, or a table of index, tab, label",
+            Self::Line { .. } | Self::Empty { .. } => {
+                "write one label a line, or a table of index, tab, label"
+            }
         }
     }
 }
@@ -102,13 +106,27 @@ pub fn read_labels(path: &Path) -> Result<Vec<String>, LabelsError> {
     let Some(first) = text.lines().next() else {
         return Err(LabelsError::Empty { path });
     };
-    let labels = if first.contains('\t') { table(text) } else { list(text) };
+    let labels = if first.contains('\t') {
+        table(text)
+    } else {
+        list(text)
+    };
     let labels = match labels {
         Ok(labels) if labels.is_empty() => return Err(LabelsError::Empty { path }),
         Ok(labels) => labels,
-        Err((line, problem)) => return Err(LabelsError::Line { path, line, problem }),
+        Err((line, problem)) => {
+            return Err(LabelsError::Line {
+                path,
+                line,
+                problem,
+            });
+        }
     };
-    match labels.keys().zip(0..).find(|&(&index, expected)| index != expected) {
+    match labels
+        .keys()
+        .zip(0..)
+        .find(|&(&index, expected)| index != expected)
+    {
         Some((_, index)) => Err(LabelsError::Missing { path, index }),
         None => Ok(labels.into_values().collect()),
     }
@@ -129,16 +147,23 @@ fn list(text: &str) -> Parsed {
 
 fn table(text: &str) -> Parsed {
     let mut lines = (1..).zip(text.lines()).peekable();
-    let header: Vec<&str> = lines.peek().map_or(Vec::new(), |(_, first)| first.split('\t').map(str::trim).collect());
+    let header: Vec<&str> = lines.peek().map_or(Vec::new(), |(_, first)| {
+        first.split('\t').map(str::trim).collect()
+    });
     let mut label_column = header.len().saturating_sub(1);
-    if header.first().is_some_and(|first| first.eq_ignore_ascii_case("index")) {
-        let named = |name: &&str| name.eq_ignore_ascii_case("name") || name.eq_ignore_ascii_case("label");
+    if header
+        .first()
+        .is_some_and(|first| first.eq_ignore_ascii_case("index"))
+    {
+        let named =
+            |name: &&str| name.eq_ignore_ascii_case("name") || name.eq_ignore_ascii_case("label");
         label_column = header.iter().position(named).unwrap_or(label_column);
         lines.next();
     }
     let mut labels = BTreeMap::new();
     for (line, text) in lines {
-        let (index, label) = row(text, header.len(), label_column).map_err(|problem| (line, problem))?;
+        let (index, label) =
+            row(text, header.len(), label_column).map_err(|problem| (line, problem))?;
         if labels.insert(index, label).is_some() {
             return Err((line, LineProblem::Repeated(index)));
         }
@@ -149,9 +174,14 @@ fn table(text: &str) -> Parsed {
 fn row(line: &str, columns: usize, label_column: usize) -> Result<(usize, String), LineProblem> {
     let cells: Vec<&str> = line.split('\t').map(str::trim).collect();
     if cells.len() != columns {
-        return Err(LineProblem::Columns { found: cells.len(), expected: columns });
+        return Err(LineProblem::Columns {
+            found: cells.len(),
+            expected: columns,
+        });
     }
-    let index = cells[0].parse().map_err(|_| LineProblem::NoIndex(cells[0].to_owned()))?;
+    let index = cells[0]
+        .parse()
+        .map_err(|_| LineProblem::NoIndex(cells[0].to_owned()))?;
     match cells[label_column] {
         "" => Err(LineProblem::NoLabel),
         label => Ok((index, label.to_owned())),
@@ -177,8 +207,14 @@ mod tests {
 
     #[test]
     fn lists_and_tables_are_read() {
-        assert_eq!(read("\u{feff}tench, Tinca tinca\r\ngoldfish\r\n\n").unwrap(), ["tench, Tinca tinca", "goldfish"]);
-        assert_eq!(read("index\twordnet\tname\n1\tn2\tgoldfish\n0\tn1\ttench\n").unwrap(), ["tench", "goldfish"]);
+        assert_eq!(
+            read("\u{feff}tench, Tinca tinca\r\ngoldfish\r\n\n").unwrap(),
+            ["tench, Tinca tinca", "goldfish"]
+        );
+        assert_eq!(
+            read("index\twordnet\tname\n1\tn2\tgoldfish\n0\tn1\ttench\n").unwrap(),
+            ["tench", "goldfish"]
+        );
         assert_eq!(read("Index\tLabel\tnote\n0\ta\tx").unwrap(), ["a"]);
         assert_eq!(read("index\tenglish\n0\ta b").unwrap(), ["a b"]);
         assert_eq!(read("0\ta\n1\ta\n").unwrap(), ["a", "a"]);
@@ -187,21 +223,54 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         assert_eq!(problem("a\n\nb"), (2, LineProblem::NoLabel));
-        assert_eq!(problem("index\tname\n0\t \n1\tb"), (2, LineProblem::NoLabel));
-        assert_eq!(problem("0\ta\nx\tb"), (2, LineProblem::NoIndex("x".to_owned())));
+        assert_eq!(
+            problem("index\tname\n0\t \n1\tb"),
+            (2, LineProblem::NoLabel)
+        );
+        assert_eq!(
+            problem("0\ta\nx\tb"),
+            (2, LineProblem::NoIndex("x".to_owned()))
+        );
         assert_eq!(problem("0\ta\n1\tb\n0\tc"), (3, LineProblem::Repeated(0)));
-        assert_eq!(problem("0\ta\nb"), (2, LineProblem::Columns { found: 1, expected: 2 }));
+        assert_eq!(
+            problem("0\ta\nb"),
+            (
+                2,
+                LineProblem::Columns {
+                    found: 1,
+                    expected: 2
+                }
+            )
+        );
         let shown = read("0\ta\n-1\tb").unwrap_err().to_string();
-        assert!(shown.ends_with("line 2: found \"-1\", expected a class index"), "{shown}");
+        assert!(
+            shown.ends_with("line 2: found \"-1\", expected a class index"),
+            "{shown}"
+        );
     }
 
     #[test]
     fn files_without_all_labels_are_refused() {
         assert!(matches!(read(" \n\n"), Err(LabelsError::Empty { .. })));
-        assert!(matches!(read("index\tname\n"), Err(LabelsError::Empty { .. })));
-        assert!(matches!(read("1\ta\n2\tb"), Err(LabelsError::Missing { index: 0, .. })));
-        assert!(matches!(read("0\ta\n18446744073709551615\tb"), Err(LabelsError::Missing { index: 1, .. })));
-        assert!(matches!(read([0xFF, 0xFE, 0x00]), Err(LabelsError::Unreadable { .. })));
-        assert!(matches!(read_labels(Path::new("/no/labels")), Err(LabelsError::Unreadable { .. })));
+        assert!(matches!(
+            read("index\tname\n"),
+            Err(LabelsError::Empty { .. })
+        ));
+        assert!(matches!(
+            read("1\ta\n2\tb"),
+            Err(LabelsError::Missing { index: 0, .. })
+        ));
+        assert!(matches!(
+            read("0\ta\n18446744073709551615\tb"),
+            Err(LabelsError::Missing { index: 1, .. })
+        ));
+        assert!(matches!(
+            read([0xFF, 0xFE, 0x00]),
+            Err(LabelsError::Unreadable { .. })
+        ));
+        assert!(matches!(
+            read_labels(Path::new("/no/labels")),
+            Err(LabelsError::Unreadable { .. })
+        ));
     }
 }

@@ -59,16 +59,26 @@ pub(super) fn arrange(root: &Path, entries: Vec<Entry>) -> Result<Layout, Datase
         }
     }
     if images.is_empty() {
-        return Err(DatasetError::NoImages { path, found: described(folders.len(), &others) });
+        return Err(DatasetError::NoImages {
+            path,
+            found: described(folders.len(), &others),
+        });
     }
     let depth = wrapping(&images);
     check_depth(root, &images, depth)?;
     let (classes, items, stray) = by_class(images, depth);
     let empty = without_images(folders, depth, &classes);
     if empty.is_empty() {
-        Ok(Layout { classes, items, skipped: others.len() + stray })
+        Ok(Layout {
+            classes,
+            items,
+            skipped: others.len() + stray,
+        })
     } else {
-        Err(DatasetError::EmptyClasses { path, classes: empty })
+        Err(DatasetError::EmptyClasses {
+            path,
+            classes: empty,
+        })
     }
 }
 
@@ -78,8 +88,14 @@ pub(super) fn is_hidden(name: &str) -> bool {
 }
 
 fn is_image(parts: &[String]) -> bool {
-    let extension = parts.last().and_then(|name| Path::new(name).extension()?.to_str());
-    extension.is_some_and(|found| ["jpg", "jpeg", "png"].iter().any(|known| found.eq_ignore_ascii_case(known)))
+    let extension = parts
+        .last()
+        .and_then(|name| Path::new(name).extension()?.to_str());
+    extension.is_some_and(|found| {
+        ["jpg", "jpeg", "png"]
+            .iter()
+            .any(|known| found.eq_ignore_ascii_case(known))
+    })
 }
 
 fn described(folders: usize, others: &[String]) -> String {
@@ -92,18 +108,27 @@ fn described(folders: usize, others: &[String]) -> String {
 /// How many folders are wrapped around the class folders: one if every image is `wrapping/class/image`, else none.
 fn wrapping(images: &Images) -> usize {
     let first = images.keys().next().map(|parts| &parts[0]);
-    let wrapped = images.keys().all(|parts| parts.len() == 3 && Some(&parts[0]) == first);
+    let wrapped = images
+        .keys()
+        .all(|parts| parts.len() == 3 && Some(&parts[0]) == first);
     usize::from(wrapped)
 }
 
 fn check_depth(root: &Path, images: &Images, depth: usize) -> Result<(), DatasetError> {
     let path = root.to_owned();
     if let Some(deep) = images.keys().find(|parts| parts.len() > depth + 2) {
-        return Err(DatasetError::TooDeep { path, example: deep.join("/") });
+        return Err(DatasetError::TooDeep {
+            path,
+            example: deep.join("/"),
+        });
     }
     match images.keys().next() {
         Some(first) if images.keys().all(|parts| parts.len() == 1) => {
-            Err(DatasetError::NoClassFolders { path, images: images.len(), example: first.join("/") })
+            Err(DatasetError::NoClassFolders {
+                path,
+                images: images.len(),
+                example: first.join("/"),
+            })
         }
         _ => Ok(()),
     }
@@ -122,7 +147,11 @@ fn by_class(images: Images, depth: usize) -> (Vec<String>, Vec<Item>, usize) {
         if classes.last().is_none_or(|last| last != class) {
             classes.push(class.to_owned());
         }
-        items.push(Item { class: classes.len() - 1, name, place });
+        items.push(Item {
+            class: classes.len() - 1,
+            name,
+            place,
+        });
     }
     (classes, items, stray)
 }
@@ -146,7 +175,11 @@ mod tests {
     /// Paths as entries; a trailing slash means a folder.
     fn arranged(paths: &[&str]) -> Result<Layout, DatasetError> {
         let entry = |path: &&str| {
-            let parts = path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+            let parts = path
+                .split('/')
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect();
             let kind = match path.ends_with('/') {
                 true => EntryKind::Folder,
                 false => EntryKind::File(Place::File(path.into())),
@@ -157,29 +190,61 @@ mod tests {
     }
 
     fn names(layout: &Layout) -> Vec<(&str, usize)> {
-        layout.items.iter().map(|item| (item.name.as_str(), item.class)).collect()
+        layout
+            .items
+            .iter()
+            .map(|item| (item.name.as_str(), item.class))
+            .collect()
     }
 
     #[test]
     fn classes_and_items_are_sorted() {
-        let layout = arranged(&["b/2.png", "a-b/1.JPG", "b/1.jpeg", "a/", "a/9.Png", "b/"]).unwrap();
+        let layout =
+            arranged(&["b/2.png", "a-b/1.JPG", "b/1.jpeg", "a/", "a/9.Png", "b/"]).unwrap();
         assert_eq!(layout.classes, ["a", "a-b", "b"]);
-        assert_eq!(names(&layout), [("a/9.Png", 0), ("a-b/1.JPG", 1), ("b/1.jpeg", 2), ("b/2.png", 2)]);
+        assert_eq!(
+            names(&layout),
+            [
+                ("a/9.Png", 0),
+                ("a-b/1.JPG", 1),
+                ("b/1.jpeg", 2),
+                ("b/2.png", 2)
+            ]
+        );
     }
 
     #[test]
     fn what_is_no_image_is_counted() {
-        let paths = ["a/1.png", "a/._1.png", "__MACOSX/a/._1.png", "README.md", "a/notes.txt", ".git/x.png", "sheet.png"];
+        let paths = [
+            "a/1.png",
+            "a/._1.png",
+            "__MACOSX/a/._1.png",
+            "README.md",
+            "a/notes.txt",
+            ".git/x.png",
+            "sheet.png",
+        ];
         let layout = arranged(&paths).unwrap();
         assert_eq!((names(&layout), layout.skipped), (vec![("a/1.png", 0)], 6));
     }
 
     #[test]
     fn one_wrapping_folder_is_looked_through() {
-        let layout = arranged(&["set/", "set/a/", "set/a/1.png", "set/b/1.png", "set/LICENSE", "docs/"]).unwrap();
+        let layout = arranged(&[
+            "set/",
+            "set/a/",
+            "set/a/1.png",
+            "set/b/1.png",
+            "set/LICENSE",
+            "docs/",
+        ])
+        .unwrap();
         assert_eq!(names(&layout), [("a/1.png", 0), ("b/1.png", 1)]);
         let train_and_test = arranged(&["train/a/1.png", "test/a/1.png"]).unwrap_err();
-        assert!(matches!(train_and_test, DatasetError::TooDeep { .. }), "{train_and_test}");
+        assert!(
+            matches!(train_and_test, DatasetError::TooDeep { .. }),
+            "{train_and_test}"
+        );
         let mixed = arranged(&["a/1.png", "a/more/2.png"]).unwrap_err();
         assert!(mixed.to_string().contains("a/more/2.png"), "{mixed}");
     }
@@ -192,19 +257,34 @@ mod tests {
         };
         let layout = arrange(Path::new("x.tar"), vec![entry(512), entry(2048)]).unwrap();
         assert_eq!(layout.items.len(), 1);
-        assert_eq!(layout.items[0].place, Place::Archive { offset: 2048, length: 1 });
+        assert_eq!(
+            layout.items[0].place,
+            Place::Archive {
+                offset: 2048,
+                length: 1
+            }
+        );
     }
 
     #[test]
     fn refusals_say_what_was_found() {
         assert!(matches!(arranged(&[]), Err(DatasetError::Empty { .. })));
         let none = arranged(&["a/", "a/1.webp", "b/2.txt"]).unwrap_err();
-        assert!(none.to_string().ends_with("found 2 other files, such as a/1.webp"), "{none}");
+        assert!(
+            none.to_string()
+                .ends_with("found 2 other files, such as a/1.webp"),
+            "{none}"
+        );
         let folders = arranged(&["a/", "b/"]).unwrap_err().to_string();
         assert!(folders.ends_with("found 2 empty folders"), "{folders}");
         let flat = arranged(&["1.png", "2.png"]).unwrap_err().to_string();
-        assert!(flat.contains("2 images") && flat.contains("1.png"), "{flat}");
-        let empty = arranged(&["a/1.png", "b/", "c/", "c/x.txt"]).unwrap_err().to_string();
+        assert!(
+            flat.contains("2 images") && flat.contains("1.png"),
+            "{flat}"
+        );
+        let empty = arranged(&["a/1.png", "b/", "c/", "c/x.txt"])
+            .unwrap_err()
+            .to_string();
         assert!(empty.ends_with("data: b, c"), "{empty}");
     }
 }

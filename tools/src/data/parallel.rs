@@ -62,7 +62,9 @@ mod tests {
             let path = folder.path().join(format!("a/{value:03}.png"));
             match value % 50 {
                 7 => std::fs::write(path, "broken").unwrap(),
-                _ => RgbImage::from_pixel(2, 1, Rgb([value; 3])).save(path).unwrap(),
+                _ => RgbImage::from_pixel(2, 1, Rgb([value; 3]))
+                    .save(path)
+                    .unwrap(),
             }
         }
         let dataset = Dataset::open(folder.path()).unwrap();
@@ -74,15 +76,28 @@ mod tests {
         let (_folder, dataset) = dataset();
         let all: Vec<usize> = (0..dataset.len()).collect();
         let mut seen = Vec::new();
-        let unreadable = dataset.for_each(&all, |_, image| image[(0, 0)].0[0], |index, value| {
-            assert_eq!(index, usize::from(value));
-            seen.push(index);
-            Ok::<(), ()>(())
-        });
-        assert_eq!(seen, all.into_iter().filter(|index| index % 50 != 7).collect::<Vec<_>>());
+        let unreadable = dataset.for_each(
+            &all,
+            |_, image| image[(0, 0)].0[0],
+            |index, value| {
+                assert_eq!(index, usize::from(value));
+                seen.push(index);
+                Ok::<(), ()>(())
+            },
+        );
+        assert_eq!(
+            seen,
+            all.into_iter()
+                .filter(|index| index % 50 != 7)
+                .collect::<Vec<_>>()
+        );
         let unreadable = unreadable.unwrap();
         assert_eq!(unreadable.len(), 4);
-        assert!(unreadable[1].to_string().contains("a/057.png"), "{}", unreadable[1]);
+        assert!(
+            unreadable[1].to_string().contains("a/057.png"),
+            "{}",
+            unreadable[1]
+        );
     }
 
     #[test]
@@ -90,11 +105,15 @@ mod tests {
         let (_folder, dataset) = dataset();
         let backwards: Vec<usize> = (0..dataset.len()).rev().collect();
         let mut count = 0;
-        let stopped = dataset.for_each(&backwards, |index, _| index, |index, same| {
-            assert_eq!(index, same);
-            count += 1;
-            if index == 190 { Err("enough") } else { Ok(()) }
-        });
+        let stopped = dataset.for_each(
+            &backwards,
+            |index, _| index,
+            |index, same| {
+                assert_eq!(index, same);
+                count += 1;
+                if index == 190 { Err("enough") } else { Ok(()) }
+            },
+        );
         assert_eq!((stopped.unwrap_err(), count), ("enough", 10));
         let none = dataset.for_each(&[], |_, _| (), |_, ()| Err("never called"));
         assert!(none.unwrap().is_empty());

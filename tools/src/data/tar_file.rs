@@ -26,8 +26,15 @@ pub(super) fn entries(path: &Path, file: &File) -> Result<Vec<Entry>, DatasetErr
     match outcome {
         // A whole archive ends with blocks of zeros; one that ends with a file has lost what came next.
         Ok(()) if index.end < archive_length => Ok(index.entries),
-        _ if after.is_empty() => Err(DatasetError::NotADataset { path, found: recognised(file) }),
-        Err(source) if archive_length.is_multiple_of(BLOCK) => Err(DatasetError::DamagedTar { path, after, source }),
+        _ if after.is_empty() => Err(DatasetError::NotADataset {
+            path,
+            found: recognised(file),
+        }),
+        Err(source) if archive_length.is_multiple_of(BLOCK) => Err(DatasetError::DamagedTar {
+            path,
+            after,
+            source,
+        }),
         _ => Err(DatasetError::TruncatedTar { path, after }),
     }
 }
@@ -57,10 +64,13 @@ impl Index {
             let length = stored_length(entry.header(), entry.size())?;
             let path = entry.path()?;
             self.last = path.display().to_string();
-            self.end = offset.saturating_add(length);
+            self.end = offset.saturating_add(length.div_ceil(BLOCK).saturating_mul(BLOCK));
             let parts = parts(&path);
             if !parts.is_empty() {
-                self.entries.push(Entry { parts, kind: kind(entry.header().entry_type(), offset, length) });
+                self.entries.push(Entry {
+                    parts,
+                    kind: kind(entry.header().entry_type(), offset, length),
+                });
             }
         }
         Ok(())
@@ -78,7 +88,9 @@ fn stored_length(header: &Header, size: u64) -> io::Result<u64> {
 fn kind(entry_type: EntryType, offset: u64, length: u64) -> EntryKind {
     match entry_type {
         EntryType::Directory => EntryKind::Folder,
-        EntryType::Regular | EntryType::Continuous => EntryKind::File(Place::Archive { offset, length }),
+        EntryType::Regular | EntryType::Continuous => {
+            EntryKind::File(Place::Archive { offset, length })
+        }
         _ => EntryKind::Other,
     }
 }

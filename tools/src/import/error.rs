@@ -138,7 +138,7 @@ impl ImportError {
                 "check the model with `onnx.checker.check_model`, or export it again"
             }
             Self::Tensor { .. } | Self::MissingTensor { .. } => {
-                "the file is damaged, or not the model that it was taken for"
+                "the file is damaged or holds another architecture (see --arch); get it or export it again"
             }
             Self::UnusedTensors { .. } => "choose the --arch that the weights were trained with",
             Self::UnknownArchitecture { .. } => "choose one of these with --arch",
@@ -148,7 +148,9 @@ impl ImportError {
             Self::Interface { .. } => {
                 "export the model with one float image batch of 1 as input and its scores as output"
             }
-            Self::DynamicResolution { .. } => "choose one with --resolution, as in --resolution 224",
+            Self::DynamicResolution { .. } => {
+                "choose one with --resolution, as in --resolution 224"
+            }
         };
         Some(hint.to_owned())
     }

@@ -1,6 +1,7 @@
 //! The importer's graph: what every front end (ONNX, PyTorch) produces and `compile` turns into a backbone image.
 
 use graft_patches::geometry::{Activation, Shape, Window};
+pub use graft_patches::metadata::BatchNorm;
 
 /// Index into [`Graph::tensors`]; 0 is the input image.
 pub type TensorId = usize;
@@ -65,21 +66,4 @@ pub struct Weights {
     pub bias: Option<Vec<f32>>,
     /// Batch norm that follows (after the bias), if it is in the graph.
     pub batch_norm: Option<BatchNorm>,
-}
-
-/// Raw batch-norm parameters, one value a channel.
-#[derive(Clone, Debug)]
-pub struct BatchNorm {
-    /// Name prefix or node name in the model.
-    pub name: String,
-    /// Scale.
-    pub gamma: Vec<f32>,
-    /// Shift.
-    pub beta: Vec<f32>,
-    /// Running mean.
-    pub mean: Vec<f32>,
-    /// Running variance.
-    pub var: Vec<f32>,
-    /// Added to the variance.
-    pub epsilon: f32,
 }

@@ -1,3 +1,7 @@
 //! From ONNX models and PyTorch state dicts to backbone images.
 
+pub mod compile;
+pub mod error;
 pub mod graph;
+pub mod onnx;
+pub mod torch;

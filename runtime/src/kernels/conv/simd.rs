@@ -13,6 +13,7 @@ pub(in crate::kernels) unsafe fn conv<
     V: Vector,
     const ROWS: usize,
     const WIDE: usize,
+    const TALL: usize,
     const NARROW: usize,
 >(
     task: &Conv,
@@ -22,12 +23,16 @@ pub(in crate::kernels) unsafe fn conv<
 ) {
     let inputs = task.window.kernel[0] * task.window.kernel[1] * task.input_shape.channels;
     let outputs = task.output_shape.channels;
-    let mut pixel = first * task.output_shape.width;
+    let pad = task.window.pad_before(task.input_shape);
+    let (mut y, mut x) = (first, 0);
     for out in out.chunks_mut(CONV_ROWS * outputs) {
         for window in scratch.chunks_exact_mut(inputs).take(out.len() / outputs) {
             // SAFETY: the caller vouches for the instruction set.
-            unsafe { gather::<V>(task, pixel, window) };
-            pixel += 1;
+            unsafe { gather::<V>(task, pad, [y, x], window) };
+            x += 1;
+            if x == task.output_shape.width {
+                (y, x) = (y + 1, 0);
+            }
         }
         let windows = Pointwise {
             input: scratch,
@@ -37,24 +42,19 @@ pub(in crate::kernels) unsafe fn conv<
             epilogue: task.epilogue,
         };
         // SAFETY: `check` of the convolution is that of the pointwise convolution for at most `CONV_ROWS` pixels.
-        unsafe { pointwise::simd::pointwise::<V, ROWS, WIDE, NARROW>(&windows, 0, out) };
+        unsafe { pointwise::simd::pointwise::<V, ROWS, WIDE, TALL, NARROW>(&windows, 0, out) };
     }
 }
 
-/// Copies the window of an output pixel, `[kh][kw][C_in]`, zeros where it lies on padding.
+/// Copies the window of output row `y` and column `x`, `[kh][kw][C_in]`, zeros where it lies on padding.
 ///
 /// # Safety
 /// As for every method of [`Vector`].
 #[inline(always)]
-unsafe fn gather<V: Vector>(task: &Conv, pixel: usize, to: &mut [f32]) {
+unsafe fn gather<V: Vector>(task: &Conv, pad: [usize; 2], [y, x]: [usize; 2], to: &mut [f32]) {
     let (shape, window) = (task.input_shape, task.window);
-    let [top, left] = window.pad_before(shape);
-    let (y, x) = (
-        pixel / task.output_shape.width,
-        pixel % task.output_shape.width,
-    );
-    let rows = clip(y, window.stride[0], top, window.kernel[0], shape.height);
-    let columns = clip(x, window.stride[1], left, window.kernel[1], shape.width);
+    let rows = clip(y, window.stride[0], pad[0], window.kernel[0], shape.height);
+    let columns = clip(x, window.stride[1], pad[1], window.kernel[1], shape.width);
     if rows.taps.len() < window.kernel[0] || columns.taps.len() < window.kernel[1] {
         to.fill(0.0);
     }

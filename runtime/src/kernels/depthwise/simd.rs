@@ -1,6 +1,6 @@
 //! Fast depthwise convolution: output rows, tiles of neighbouring columns, vectors of channels.
 
-use super::tile::{COLUMNS, Row, edge, inner};
+use super::tile::{COLUMNS, Place, Row, tile};
 use crate::kernels::Conv;
 use crate::kernels::vector::Vector;
 use crate::kernels::window::clip;
@@ -10,17 +10,21 @@ use crate::kernels::window::clip;
 /// # Safety
 /// `check(task, first, out)` holds; the CPU has the instruction set of `V`.
 #[inline(always)]
-pub(in crate::kernels) unsafe fn depthwise<V: Vector>(task: &Conv, first: usize, out: &mut [f32]) {
+pub(in crate::kernels) unsafe fn depthwise<V: Vector, const WIDTH: usize>(
+    task: &Conv,
+    first: usize,
+    out: &mut [f32],
+) {
     let length = task.output_shape.width * task.output_shape.channels;
     for (y, out) in (first..).zip(out.chunks_exact_mut(length)) {
         let row = row(task, y);
         // SAFETY: `row` and `out` belong to the same row of the output.
         unsafe {
             match (task.window.kernel[1], task.window.stride[1]) {
-                (3, 1) => tiles::<V, 3, 1, 6>(task, &row, out),
-                (3, 2) => tiles::<V, 3, 2, 9>(task, &row, out),
-                (5, 1) => tiles::<V, 5, 1, 8>(task, &row, out),
-                (5, 2) => tiles::<V, 5, 2, 11>(task, &row, out),
+                (3, 1) => tiles::<V, WIDTH, 3, 1>(task, &row, out),
+                (3, 2) => tiles::<V, WIDTH, 3, 2>(task, &row, out),
+                (5, 1) => tiles::<V, WIDTH, 5, 1>(task, &row, out),
+                (5, 2) => tiles::<V, WIDTH, 5, 2>(task, &row, out),
                 _ => pixels::<V>(task, &row, out),
             }
         }
@@ -51,7 +55,12 @@ fn row<'a>(task: &Conv<'a>, y: usize) -> Row<'a> {
 /// # Safety
 /// `row` is made for this row of the output; `check` holds.
 #[inline(always)]
-unsafe fn tiles<V: Vector, const KERNEL: usize, const STRIDE: usize, const SPAN: usize>(
+unsafe fn tiles<
+    V: Vector,
+    const WIDTH: usize,
+    const KERNEL: usize,
+    const STRIDE: usize,
+>(
     task: &Conv,
     row: &Row,
     out: &mut [f32],
@@ -60,20 +69,21 @@ unsafe fn tiles<V: Vector, const KERNEL: usize, const STRIDE: usize, const SPAN:
     let mut column = -(left as isize);
     for out in out.chunks_mut(COLUMNS * row.channels) {
         let outputs = out.len() / row.channels;
-        let whole =
-            outputs == COLUMNS && column >= 0 && column + SPAN as isize <= row.width as isize;
+        let end = column + ((COLUMNS - 1) * STRIDE + KERNEL) as isize;
+        let whole = outputs == COLUMNS && column >= 0 && end <= row.width as isize;
         let out = out.as_mut_ptr();
-        let mut channel = 0;
-        while channel < row.channels {
-            // SAFETY: `whole` says that the columns are in bounds; there are `outputs` pixels in `out`.
+        let mut place = Place { column, channel: 0, outputs };
+        while place.channel < row.channels {
+            let wide = place.channel + WIDTH * V::LANES <= row.channels;
+            // SAFETY: `whole` and `wide` say what is in bounds; there are `outputs` pixels in `out`.
             unsafe {
-                if whole && channel + V::LANES <= row.channels {
-                    inner::<V, KERNEL, STRIDE, SPAN>(row, column, channel, out);
-                } else {
-                    edge::<V, KERNEL, STRIDE, SPAN>(row, column, channel, out, outputs);
+                match (wide, whole) {
+                    (true, true) => tile::<V, WIDTH, KERNEL, STRIDE, false>(row, place, out),
+                    (true, false) => tile::<V, WIDTH, KERNEL, STRIDE, true>(row, place, out),
+                    (false, _) => tile::<V, 1, KERNEL, STRIDE, true>(row, place, out),
                 }
             }
-            channel += V::LANES;
+            place.channel += if wide { WIDTH * V::LANES } else { V::LANES };
         }
         column += (COLUMNS * STRIDE) as isize;
     }
@@ -101,7 +111,9 @@ unsafe fn pixels<V: Vector>(task: &Conv, row: &Row, out: &mut [f32]) {
                         sum = V::load_up_to(input, channels).mul_add(weight, sum);
                     }
                 }
-                row.finish(core::slice::from_mut(&mut sum), channel);
+                let mut sums = [[sum]];
+                row.finish(&mut sums, channel);
+                let [[sum]] = sums;
                 sum.store_up_to(out.as_mut_ptr().add(channel), channels);
             }
         }

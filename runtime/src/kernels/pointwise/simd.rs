@@ -7,7 +7,8 @@ use crate::kernels::{PANEL, Pointwise};
 /// Input floats of a block: half of a usual L2 cache, so that a block stays there while all panels pass.
 const BLOCK: usize = 64 * 1024;
 
-/// Pointwise convolution in tiles of at most `ROWS` pixels by `WIDE` vectors, `NARROW` for a panel by itself.
+/// Pointwise convolution in tiles of at most `ROWS` pixels by `WIDE` vectors; where at most `NARROW` vectors are left,
+/// `TALL` pixels by `NARROW`.
 ///
 /// # Safety
 /// `check(task, first, out)` holds; the CPU has the instruction set of `V`.
@@ -16,6 +17,7 @@ pub(in crate::kernels) unsafe fn pointwise<
     V: Vector,
     const ROWS: usize,
     const WIDE: usize,
+    const TALL: usize,
     const NARROW: usize,
 >(
     task: &Pointwise,
@@ -27,45 +29,55 @@ pub(in crate::kernels) unsafe fn pointwise<
     for out in out.chunks_mut(most * task.outputs) {
         let rows = out.len() / task.outputs;
         // SAFETY: `rows` pixels are left in `input` and in `out`.
-        unsafe { block::<V, ROWS, WIDE, NARROW>(task, input.as_ptr(), out.as_mut_ptr(), rows) };
+        unsafe {
+            let (input, out) = (input.as_ptr(), out.as_mut_ptr());
+            block::<V, ROWS, WIDE, TALL, NARROW>(task, input, out, rows);
+        }
         input = &input[rows * task.inputs..];
     }
 }
 
-/// All panels for a block of pixels.
+/// All output channels for a block of pixels.
 ///
 /// # Safety
 /// `check` holds for `rows` pixels at `input` and `output`.
 #[inline(always)]
-unsafe fn block<V: Vector, const ROWS: usize, const WIDE: usize, const NARROW: usize>(
+unsafe fn block<
+    V: Vector,
+    const ROWS: usize,
+    const WIDE: usize,
+    const TALL: usize,
+    const NARROW: usize,
+>(
     task: &Pointwise,
     input: *const f32,
     output: *mut f32,
     rows: usize,
 ) {
+    const { assert!(NARROW == 1 || WIDE * V::LANES == PANEL, "wide tiles end at a panel's end") };
     let mut channel = 0;
     while channel < task.outputs {
-        let left = (task.outputs - channel).next_multiple_of(PANEL);
-        // SAFETY: the tiles' panels are in the weights and the table: `left` padded channels are.
+        let left = (task.outputs - channel).div_ceil(V::LANES);
+        // SAFETY: `channel` starts a panel, and so many panels are left in the weights and the table.
         unsafe {
             let output = output.add(channel);
-            if left >= WIDE * V::LANES {
+            if left > WIDE - NARROW {
                 tiles::<V, ROWS, WIDE>(task, channel, input, output, rows);
                 channel += WIDE * V::LANES;
             } else {
-                tiles::<V, ROWS, NARROW>(task, channel, input, output, rows);
+                tiles::<V, TALL, NARROW>(task, channel, input, output, rows);
                 channel += NARROW * V::LANES;
             }
         }
     }
 }
 
-/// Fully connected layer, `WIDE` vectors at a time, `NARROW` for a panel by itself.
+/// Fully connected layer, `WIDE` vectors at a time, then `SINGLE`, which are one panel.
 ///
 /// # Safety
 /// `check_linear(task, first, out)` holds; the CPU has the instruction set of `V`.
 #[inline(always)]
-pub(in crate::kernels) unsafe fn linear<V: Vector, const WIDE: usize, const NARROW: usize>(
+pub(in crate::kernels) unsafe fn linear<V: Vector, const WIDE: usize, const SINGLE: usize>(
     task: &Pointwise,
     first: usize,
     out: &mut [f32],
@@ -83,8 +95,8 @@ pub(in crate::kernels) unsafe fn linear<V: Vector, const WIDE: usize, const NARR
                 tile::<V, 1, WIDE>(task, channel, input, output);
                 done += WIDE * V::LANES;
             } else {
-                tile::<V, 1, NARROW>(task, channel, input, output);
-                done += NARROW * V::LANES;
+                tile::<V, 1, SINGLE>(task, channel, input, output);
+                done += SINGLE * V::LANES;
             }
         }
     }

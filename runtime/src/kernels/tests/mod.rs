@@ -16,9 +16,9 @@ use super::vector::Portable;
 use super::{Kernels, available};
 
 static PORTABLE: [Kernels; 3] = [
-    simd_kernels!("portable4", Portable<4>, tile: 6 x 4, panel: 4, linear: 8),
-    simd_kernels!("portable8", Portable<8>, tile: 6 x 2, panel: 2, linear: 8),
-    simd_kernels!("portable16", Portable<16>, tile: 12 x 2, panel: 1, linear: 4),
+    simd_kernels!("portable4", Portable<4>, tile: 6 x 4, tail: 12 x 2, panel: 4, linear: 8),
+    simd_kernels!("portable8", Portable<8>, tile: 6 x 2, tail: 12 x 1, panel: 2, linear: 8),
+    simd_kernels!("portable16", Portable<16>, tile: 12 x 2, tail: 12 x 1, panel: 1, linear: 4),
 ];
 
 /// Kernels write this nowhere.
@@ -38,7 +38,8 @@ impl Output {
         let mut expected = exact(self.length);
         run(&REFERENCE, 0, &mut expected);
         let units = part.of(self.length.div_ceil(self.unit));
-        let elements = units.start * self.unit..(units.end * self.unit).min(self.length);
+        let [start, end] = [units.start, units.end].map(|i| (i * self.unit).min(self.length));
+        let elements = start..end;
         for kernels in available().chain(&PORTABLE) {
             let out = self.run(elements.len(), |out| run(kernels, units.start, out));
             for (i, (&value, &expected)) in out.iter().zip(&expected[elements.clone()]).enumerate()

@@ -281,9 +281,8 @@ fn constant_of_shape(node: Node<'_>, shape: &Constant) -> Result<Folded, ImportE
 
 fn arithmetic(op: &str, a: &Constant, b: &Constant) -> Folded {
     // One shape, or one value and a shape: all that shape arithmetic needs of broadcasting.
-    let is_scalar = |c: &Constant, other: &Constant| {
-        c.data.len() == 1 && c.dims.len() <= other.dims.len()
-    };
+    let is_scalar =
+        |c: &Constant, other: &Constant| c.data.len() == 1 && c.dims.len() <= other.dims.len();
     let dims = match (is_scalar(a, b), is_scalar(b, a)) {
         (true, _) => &b.dims,
         (_, true) => &a.dims,

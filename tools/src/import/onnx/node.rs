@@ -33,6 +33,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Inputs, with those that are left out.
+    pub(super) fn input_count(&self) -> usize {
+        self.proto.input.len()
+    }
+
     /// Name of an input; `None` where an optional one is left out.
     pub(super) fn input(&self, index: usize) -> Option<&'a str> {
         self.proto

@@ -86,14 +86,18 @@ fn needed(nodes: &[Node<'_>], producers: &HashMap<&str, usize>, output: &str) ->
 fn reads<'a>(nodes: &[Node<'a>], output: &'a str) -> HashMap<&'a str, usize> {
     let mut reads = HashMap::from([(output, 1)]);
     for node in nodes {
-        let values = match node.op().as_str() {
-            "Shape" => 0,
-            "CastLike" => 1,
-            _ => usize::MAX,
-        };
-        for name in node.inputs().take(values) {
+        for name in (0..values_read(*node)).filter_map(|index| node.input(index)) {
             *reads.entry(name).or_default() += 1;
         }
     }
     reads
+}
+
+/// How many of its inputs a node reads the values of; the others only lend their shape or type.
+pub(super) fn values_read(node: Node<'_>) -> usize {
+    match node.op().as_str() {
+        "Shape" => 0,
+        "CastLike" => node.input_count().min(1),
+        _ => node.input_count(),
+    }
 }

@@ -10,13 +10,18 @@ pub(super) fn axis(axis: i64, rank: usize) -> Option<usize> {
     usize::try_from(axis).ok().filter(|&axis| axis < rank)
 }
 
-/// Axes that may count from the end, each once, in ascending order.
+/// Axes that may count from the end, each at most once, in the order given.
+pub(super) fn ordered_axes(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
+    let found: Vec<usize> = axes.iter().map(|&a| axis(a, rank)).collect::<Option<_>>()?;
+    let is_new = |(i, axis): (usize, &usize)| !found[..i].contains(axis);
+    found.iter().enumerate().all(is_new).then_some(found)
+}
+
+/// Axes that may count from the end, each at most once, in ascending order.
 pub(super) fn axes(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
-    let mut found: Vec<usize> = axes.iter().map(|&a| axis(a, rank)).collect::<Option<_>>()?;
+    let mut found = ordered_axes(axes, rank)?;
     found.sort_unstable();
-    let count = found.len();
-    found.dedup();
-    (found.len() == count).then_some(found)
+    Some(found)
 }
 
 /// Number of values, if it can be counted.
@@ -77,9 +82,7 @@ pub(super) fn permutation(perm: Option<&[i64]>, rank: usize) -> Option<Vec<usize
     let Some(perm) = perm else {
         return Some((0..rank).rev().collect());
     };
-    let order: Vec<usize> = perm.iter().map(|&a| axis(a, rank)).collect::<Option<_>>()?;
-    axes(perm, rank).filter(|all| all.len() == rank)?;
-    Some(order)
+    ordered_axes(perm, rank).filter(|order| order.len() == rank)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::constant::Constant;
 use super::expression::Expression;
 use super::node::Node;
+use super::order;
 use crate::import::error::ImportError;
 use crate::import::graph::TensorId;
 
@@ -31,13 +32,32 @@ pub(super) struct View<'a> {
     pub(super) channel_axis: usize,
     /// To be fused into the layer before.
     pub(super) expression: Expression,
+    /// The node that asked for the expression; `None` if it is the identity.
+    pub(super) origin: Option<Node<'a>>,
     /// Zeros around it, which the layer behind takes over: top, left, bottom, right, and the Pad node.
     pub(super) padding: Option<([usize; 4], Node<'a>)>,
-    /// The node that asked for what is pending.
-    pub(super) origin: Option<Node<'a>>,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    /// With this expression pending.
+    pub(super) fn pending(self, expression: Expression, origin: Node<'a>) -> Self {
+        Self {
+            expression,
+            origin: (!expression.is_identity()).then_some(origin),
+            ..self
+        }
+    }
+
+    /// With nothing pending before it.
+    pub(super) fn fused(self, generation: u32) -> Self {
+        Self {
+            generation,
+            expression: Expression::IDENTITY,
+            origin: None,
+            ..self
+        }
+    }
+
     pub(super) fn channels(&self) -> usize {
         self.dims[self.channel_axis]
     }
@@ -64,6 +84,11 @@ pub(super) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// The inputs whose values the node reads.
+    pub(super) fn read(&self) -> &[Option<Value<'a>>] {
+        &self.inputs[..order::values_read(self.node)]
+    }
+
     /// An input that is an activation.
     pub(super) fn view(&self, index: usize) -> Result<View<'a>, ImportError> {
         let view = self.padded_view(index)?;
@@ -81,9 +106,9 @@ impl<'a> Call<'a> {
     pub(super) fn padded_view(&self, index: usize) -> Result<View<'a>, ImportError> {
         match self.inputs.get(index) {
             Some(Some(Value::Activation(view))) => Ok(view.clone()),
-            Some(Some(_)) => Err(self
-                .node
-                .unsupported(format!("input {index} is a constant, expected an activation"))),
+            Some(Some(_)) => Err(self.node.unsupported(format!(
+                "input {index} is a constant, expected an activation"
+            ))),
             _ => Err(self.missing(index)),
         }
     }

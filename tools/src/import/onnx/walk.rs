@@ -14,6 +14,7 @@ use super::expression::Expression;
 use super::folding;
 use super::interface::Input;
 use super::node::Node;
+use super::order;
 use super::value::{Call, Value, View};
 use crate::import::error::ImportError;
 use crate::import::graph::Op;
@@ -61,8 +62,8 @@ impl<'a> Walk<'a> {
             dims,
             channel_axis: input.channel_axis,
             expression: Expression::IDENTITY,
-            padding: None,
             origin: None,
+            padding: None,
         };
         walk.values.insert(input.name, Value::Activation(image));
         Ok(walk)
@@ -77,7 +78,7 @@ impl<'a> Walk<'a> {
         let is_activation = |value: &Option<Value<'_>>| matches!(value, Some(Value::Activation(_)));
         let value = if node.op() == "Shape" {
             shape_of(&call)?
-        } else if call.inputs.iter().any(is_activation) {
+        } else if call.read().iter().any(is_activation) {
             let view = self.activation(&call)?;
             self.settle(node, view)?
         } else {
@@ -94,6 +95,7 @@ impl<'a> Walk<'a> {
                 why: format!("no node computes the output {output:?} from the image"),
             });
         };
+        let view = self.concrete(view)?;
         let is_last = self.builder.graph.layers.last().map(|layer| layer.output);
         if is_last != Some(view.tensor) || !view.is_vector() || view.padding.is_some() {
             return Err(ImportError::Interface {
@@ -131,28 +133,18 @@ impl<'a> Walk<'a> {
             dims,
             channel_axis,
             expression: Expression::IDENTITY,
-            padding: None,
             origin: None,
+            padding: None,
         })
     }
 
     /// The view with its pending expression fused, so that a layer can read it.
-    pub(super) fn concrete(
-        &mut self,
-        node: Node<'a>,
-        view: View<'a>,
-    ) -> Result<View<'a>, ImportError> {
-        if view.expression.is_identity() {
+    pub(super) fn concrete(&mut self, view: View<'a>) -> Result<View<'a>, ImportError> {
+        let Some(origin) = view.origin else {
             return Ok(view);
-        }
-        let origin = view.origin.unwrap_or(node);
+        };
         let generation = self.builder.fuse(origin, &view)?;
-        Ok(View {
-            generation,
-            expression: Expression::IDENTITY,
-            origin: None,
-            ..view
-        })
+        Ok(view.fused(generation))
     }
 
     fn reads_of(&self, name: &str) -> usize {
@@ -162,21 +154,19 @@ impl<'a> Walk<'a> {
     /// Only a value with one reader may stay pending: with more, each would have to fuse it.
     fn settle(&mut self, node: Node<'a>, view: View<'a>) -> Result<Value<'a>, ImportError> {
         let reads = self.reads_of(node.output());
-        let is_pending = reads == 1 && !view.expression.is_identity();
-        let is_output = reads == 1 && !self.is_read_by_node(node.output());
-        let view = if is_pending && !is_output {
-            view
+        let view = if reads > 1 {
+            self.concrete(view)?
         } else {
-            self.concrete(node, view)?
+            view
         };
-        if view.expression.is_identity() {
+        if view.origin.is_none() {
             self.builder.expect_reads(view.tensor, reads);
         }
         Ok(Value::Activation(view))
     }
 
     fn call(&mut self, node: Node<'a>) -> Result<Call<'a>, ImportError> {
-        let values = super::order::values_read(node);
+        let read = order::values_read(node);
         let mut inputs = Vec::new();
         for index in 0..node.input_count() {
             let Some(name) = node.input(index) else {
@@ -185,8 +175,8 @@ impl<'a> Walk<'a> {
             };
             let value = self.lookup(node, name)?;
             if let Value::Activation(view) = &value
-                && view.expression.is_identity()
-                && index < values
+                && view.origin.is_none()
+                && index < read
             {
                 self.builder.take_read(view.tensor);
             }
@@ -286,12 +276,13 @@ fn shape_of<'a>(call: &Call<'a>) -> Result<Value<'a>, ImportError> {
     let range = bound(node.int("start", 0)?)..bound(node.int("end", rank)?);
     let dims = dims.get(range).unwrap_or(&[]);
     let dims = dims.iter().map(|&dim| dim as i64).collect();
-    Ok(Value::Constant(Rc::new(Constant::ints(node.output(), dims))))
+    Ok(Value::Constant(Rc::new(Constant::ints(
+        node.output(),
+        dims,
+    ))))
 }
 
 fn is_quantised(op: &str) -> bool {
-    ["QLinear", "QuantizeLinear", "ConvInteger", "MatMulInteger"]
-        .iter()
-        .any(|word| op.contains(word))
-        || op.contains("DequantizeLinear")
+    let words = ["QLinear", "uantizeLinear", "ConvInteger", "MatMulInteger"];
+    words.iter().any(|word| op.contains(word))
 }

@@ -1,0 +1,74 @@
+# Sourced by tests/run: finds or installs what each part needs. Every function succeeds only if its tools work.
+
+# Debian's own Rust stands in where rustup cannot fetch a target: it comes with the library's source.
+DEBIAN_CARGO=/usr/bin/cargo
+PARITY=$PWD/target/parity-venv
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# install PACKAGE...: Debian packages, where this is Debian and we may.
+install() {
+    command -v apt-get >/dev/null || return 1
+    as_root apt-get update -q && as_root apt-get install -yq --no-install-recommends "$@"
+}
+
+has_target() {
+    command -v rustup >/dev/null &&
+        { rustup target list --installed | grep -qx "$1" || rustup target add "$1"; }
+}
+
+setup_cortex_m() {
+    command -v qemu-system-arm >/dev/null || install qemu-system-arm || return 1
+    has_target thumbv7em-none-eabihf && return
+    [ -x $DEBIAN_CARGO ] && [ -d /usr/lib/rustlib/src ] || install rustc-web cargo-web rust-web-src lld
+    [ -x $DEBIAN_CARGO ] && command -v ld.lld >/dev/null
+}
+
+# Cargo for the Cortex-M, with a library built from source where there is no ready one.
+cortex_m_cargo() {
+    local command=$1 target=thumbv7em-none-eabihf
+    shift
+    if has_target $target >/dev/null 2>&1; then
+        cargo "$command" --target $target "$@"
+    else
+        RUSTC_BOOTSTRAP=1 PATH=/usr/bin:$PATH CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target/debian} \
+            CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER=/usr/bin/ld.lld \
+            $DEBIAN_CARGO "$command" -Z build-std=core,alloc --target $target "$@"
+    fi
+}
+
+setup_aarch64() {
+    command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null ||
+        install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross || return 1
+    has_target aarch64-unknown-linux-gnu && return
+    [ -x $DEBIAN_CARGO ] && [ -d /usr/lib/rustlib/aarch64-unknown-linux-gnu ] || {
+        as_root dpkg --add-architecture arm64 &&
+            install rustc-web cargo-web libstd-rust-web-dev:arm64 libc6:arm64 libgcc-s1:arm64
+    }
+}
+
+aarch64_cargo() {
+    local command=$1 target=aarch64-unknown-linux-gnu cargo=cargo directory=target path=$PATH
+    shift
+    has_target $target >/dev/null 2>&1 || cargo=$DEBIAN_CARGO directory=target/debian path=/usr/bin:$PATH
+    PATH=$path CARGO_TARGET_DIR=$directory \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+        $cargo "$command" --target $target "$@"
+}
+
+setup_parity() {
+    [ -x "$PARITY/bin/python" ] || python3 -m venv "$PARITY" ||
+        { install python3-venv && python3 -m venv "$PARITY"; } || return 1
+    "$PARITY/bin/pip" install --quiet --disable-pip-version-check -r tests/parity/requirements.txt
+}
+
+setup_nightly() {
+    cargo +nightly --version
+}
+
+setup_cargo_fuzz() {
+    cargo fuzz --version || cargo install cargo-fuzz --locked --target-dir target/cargo-fuzz
+}

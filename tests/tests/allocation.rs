@@ -1,0 +1,70 @@
+//! A run allocates nothing, and a swap neither: so nothing can be copied to anywhere.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use graft_runtime::{Image, Session, TaskSlot};
+use graft_tests::{backbone, image, patch};
+
+/// Counts every allocation of the process, on all threads.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: passes every call on to the system allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The fewest allocations in five tries: the test harness has a thread of its own, which allocates now and then.
+fn allocations(mut of: impl FnMut()) -> usize {
+    let count = |_| {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        of();
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    };
+    (0..5).map(count).min().unwrap_or(usize::MAX)
+}
+
+/// One test: the counter is the process's.
+#[test]
+fn runs_and_swaps_allocate_nothing() {
+    let backbone = backbone(64, 1);
+    let patches = [10, 20].map(|classes| Arc::new(patch(&backbone, classes, 3)));
+    let values = image(&patches[0], 7);
+    for threads in [1, 2] {
+        let mut session = Session::with_threads(&backbone, threads).expect("threads start");
+        let count = allocations(|| {
+            for run in 0..200 {
+                let scores = session.run(&patches[run % 2], Image::Values(&values)).expect("the image fits");
+                std::hint::black_box(scores);
+            }
+        });
+        assert_eq!(count, 0, "{threads} threads");
+    }
+    let slot = TaskSlot::new("task", Arc::clone(&patches[0]));
+    // The first load of a thread sets up arc-swap's own bookkeeping.
+    slot.publish(Arc::clone(&patches[1])).expect("the same backbone");
+    drop(slot.patch());
+    let count = allocations(|| {
+        for swap in 0..1000 {
+            slot.publish(Arc::clone(&patches[swap % 2])).expect("the same backbone");
+            std::hint::black_box(slot.patch());
+        }
+    });
+    assert_eq!(count, 0, "swaps");
+    assert!(allocations(|| drop(std::hint::black_box(Box::new(1)))) > 0, "the counter counts");
+}

@@ -1,0 +1,75 @@
+//! What users type: the contract of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{bench, diff, eval, extract, import, inspect, run};
+
+/// Ships one backbone and many small patches: imports networks, runs, measures and compares them.
+#[derive(Debug, Parser)]
+#[command(name = "patchtool", version, propagate_version = true)]
+#[command(after_help = "Exit status: 0 ok, 1 a check said no, 2 usage or I/O.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Options of every command.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Common {
+    /// Print one JSON object on stdout.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress, no warnings.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More log on stderr; twice for debugging.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a backbone from an ONNX model or a PyTorch state dict.
+    Import(import::Arguments),
+    /// Print the top labels of images, with one or more patches.
+    Run(run::Arguments),
+    /// Measure accuracy on a labelled folder or tar archive.
+    Eval(eval::Arguments),
+    /// Measure latency, swap time, open time and memory.
+    Bench(bench::Arguments),
+    /// Show what is in a backbone or patch.
+    Inspect(inspect::Arguments),
+    /// Compare two patches, or a patch and its backbone.
+    Diff(diff::Arguments),
+    /// Make a patch of the backbone's own values: it changes nothing.
+    Extract(extract::Arguments),
+}
+
+/// The backbone and patches that a command works on.
+#[derive(Debug, Args)]
+pub struct Model {
+    /// Backbone file.
+    #[arg(short, long, value_name = "B")]
+    pub backbone: PathBuf,
+    /// Patch file, or a folder of them; may be given several times. Without it: the backbone's own head and epilogues.
+    #[arg(short, long, value_name = "P")]
+    pub patch: Vec<PathBuf>,
+}
+
+/// Where a command writes a file.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// File to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Overwrite it if it exists.
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,348 @@
+//! `patchtool bench`: latency, swap time, open time, memory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use graft_patches::BackboneImage;
+use graft_runtime::{Backbone, Patch, Session, TaskSlot, Verify};
+use serde_json::{Value, json};
+
+use crate::cli::Model;
+use crate::hint::Hint;
+use crate::memory;
+use crate::report::{Report, Table, bytes};
+use crate::task::patch_files;
+
+/// Swaps that are timed one by one.
+const SWAPS: usize = 20_000;
+/// Runs before the timed ones.
+const WARM_UP: usize = 3;
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  patchtool bench --backbone lite0.backbone --patch patches/ --resident 2,100,1000 --layers")]
+pub struct Arguments {
+    #[command(flatten)]
+    model: Model,
+    /// Timed runs.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Threads that share each layer.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Time each layer.
+    #[arg(long)]
+    layers: bool,
+    /// Also measure swaps and memory with so many of the patches resident, such as 2,100,1000.
+    #[arg(long, value_delimiter = ',', value_name = "N,...")]
+    resident: Vec<usize>,
+}
+
+/// Measures a backbone and its patches.
+///
+/// # Errors
+/// Whatever cannot be opened, or fewer patches than `--resident` asks for.
+pub fn run(arguments: &Arguments) -> Result<Report> {
+    let path = &arguments.model.backbone;
+    let files = patch_files(&arguments.model.patch)?;
+    let opened = measure_open(path, arguments.threads)?;
+    let backbone = Backbone::open(path)?;
+    let mut session = Session::with_threads(&backbone, arguments.threads)?;
+    let patches = open_patches(&files, &backbone)?;
+    let first = patches.first().cloned().unwrap_or_else(|| Arc::new(backbone.identity()));
+    let image = test_image(&first);
+    let times = time_runs(&mut session, &first, &image, arguments.runs)?;
+    let residents = arguments
+        .resident
+        .iter()
+        .map(|&count| measure_resident(&files, count, &backbone))
+        .collect::<Result<Vec<_>>>()?;
+    let swap = measure_swaps(&with_identity(&patches, &backbone))?;
+    let many = measure_many(&mut session, &patches, arguments.runs)?;
+    let layers = if arguments.layers {
+        time_layers(&mut session, &first, &image, arguments.runs, &backbone)?
+    } else {
+        Vec::new()
+    };
+    let patch_bytes: usize = patches.iter().map(|patch| patch.receipt().bytes_mapped).sum();
+    let json = json!({
+        "backbone": path.display().to_string(),
+        "kernels": session.kernels(),
+        "threads": session.threads(),
+        "latency_ms": { "min": times.min, "median": times.median, "p90": times.p90 },
+        "open_us": opened.structure_us,
+        "open_full_us": opened.full_us,
+        "first_run_us": opened.first_run_us,
+        "steady_run_us": opened.steady_us,
+        "swap_ns": { "median": swap },
+        "many_ms": many,
+        "resident": residents,
+        "arena_bytes": session.arena_bytes(),
+        "backbone_bytes": backbone.image().bytes().len(),
+        "patch_bytes": patch_bytes,
+        "rss_bytes": memory::usage().map(|usage| usage.resident),
+        "layers": layers,
+    });
+    Ok(Report::new(text(&json, &opened)?, json))
+}
+
+/// A deterministic image with all levels in it.
+fn test_image(patch: &Patch) -> Vec<u8> {
+    let levels = (0..patch.input().shape.len()).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
+    levels.collect()
+}
+
+fn open_patches(files: &[PathBuf], backbone: &Backbone) -> Result<Vec<Arc<Patch>>> {
+    let open = |file: &PathBuf| Ok(Arc::new(Patch::open(file, backbone)?));
+    files.iter().map(open).collect()
+}
+
+fn with_identity(patches: &[Arc<Patch>], backbone: &Backbone) -> Vec<Arc<Patch>> {
+    let mut all = patches.to_vec();
+    if all.len() < 2 {
+        all.push(Arc::new(backbone.identity()));
+    }
+    all
+}
+
+/// Open times in microseconds. Everything is new: mapping, checks, arena, first run.
+struct Opened {
+    structure_us: f64,
+    full_us: f64,
+    first_run_us: f64,
+    steady_us: f64,
+}
+
+fn measure_open(path: &Path, threads: usize) -> Result<Opened> {
+    let mut samples = [const { Vec::new() }; 4];
+    for _ in 0..5 {
+        let start = Instant::now();
+        let backbone = Backbone::open_with(path, Verify::Structure)?;
+        samples[0].push(microseconds(start.elapsed()));
+        let patch = backbone.identity();
+        let image = test_image(&patch);
+        let start = Instant::now();
+        let mut session = Session::with_threads(&backbone, threads)?;
+        session.run(&patch, &image)?;
+        samples[1].push(microseconds(start.elapsed()));
+        for _ in 0..5 {
+            let start = Instant::now();
+            session.run(&patch, &image)?;
+            samples[2].push(microseconds(start.elapsed()));
+        }
+        let start = Instant::now();
+        Backbone::open_with(path, Verify::Full)?;
+        samples[3].push(microseconds(start.elapsed()));
+    }
+    let [structure_us, first_run_us, steady_us, full_us] = samples.map(median);
+    Ok(Opened {
+        structure_us,
+        full_us,
+        first_run_us,
+        steady_us,
+    })
+}
+
+struct Times {
+    min: f64,
+    median: f64,
+    p90: f64,
+}
+
+fn time_runs(session: &mut Session<'_>, patch: &Patch, image: &[u8], runs: u32) -> Result<Times> {
+    for _ in 0..WARM_UP {
+        session.run(patch, image)?;
+    }
+    let mut samples = Vec::new();
+    for _ in 0..runs {
+        let start = Instant::now();
+        session.run(patch, image)?;
+        samples.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    samples.sort_by(f64::total_cmp);
+    let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
+    Ok(Times {
+        min: samples[0],
+        median: at(0.5),
+        p90: at(0.9),
+    })
+}
+
+/// Median time, in nanoseconds, from having a patch to a reader that has it: publish in a task slot, read it back.
+/// Every swap goes to the next patch, so with many of them none is in the cache.
+fn measure_swaps(patches: &[Arc<Patch>]) -> Result<f64> {
+    let slot = TaskSlot::new("bench", Arc::clone(&patches[0]));
+    let mut samples = Vec::with_capacity(SWAPS);
+    for swap in 1..=SWAPS {
+        let next = Arc::clone(&patches[swap % patches.len()]);
+        let start = Instant::now();
+        slot.publish(next)?;
+        let current = slot.patch();
+        samples.push(start.elapsed().as_nanos() as f64);
+        std::hint::black_box(current);
+    }
+    Ok(median(samples))
+}
+
+/// Swaps and memory with `count` patches open at the same time.
+fn measure_resident(files: &[PathBuf], count: usize, backbone: &Backbone) -> Result<Value> {
+    if count < 2 || count > files.len() {
+        bail!(Hint::new(
+            format!("--resident {count} with {} patch files", files.len()),
+            "give at least two patches, and as many files (or a folder of them) as the largest number",
+        ));
+    }
+    let before = memory::usage();
+    let patches = open_patches(&files[..count], backbone)?;
+    let after = memory::usage();
+    let grown = |of: fn(&memory::Usage) -> usize| {
+        Some(of(after.as_ref()?).saturating_sub(of(before.as_ref()?)))
+    };
+    let file_bytes: usize = patches.iter().map(|patch| patch.receipt().bytes_mapped).sum();
+    Ok(json!({
+        "patches": count,
+        "swap_ns": measure_swaps(&patches)?,
+        "file_bytes": file_bytes,
+        "resident_bytes": grown(|usage| usage.resident),
+        "private_bytes": grown(|usage| usage.private_dirty),
+    }))
+}
+
+/// Median milliseconds for one frame through the first 1, 2, 4, ... patches.
+fn measure_many(
+    session: &mut Session<'_>,
+    patches: &[Arc<Patch>],
+    runs: u32,
+) -> Result<BTreeMap<String, f64>> {
+    let mut many = BTreeMap::new();
+    let sizes = [2, 4, 8, 16].into_iter().filter(|&count| count <= patches.len());
+    for count in sizes {
+        let images: Vec<Vec<u8>> = patches[..count].iter().map(|patch| test_image(patch)).collect();
+        let mut samples = Vec::new();
+        for _ in 0..(runs as usize / count).max(5) {
+            let start = Instant::now();
+            for (patch, image) in patches.iter().zip(&images) {
+                session.run(patch, image)?;
+            }
+            samples.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        many.insert(count.to_string(), median(samples));
+    }
+    Ok(many)
+}
+
+fn time_layers(
+    session: &mut Session<'_>,
+    patch: &Patch,
+    image: &[u8],
+    runs: u32,
+    backbone: &Backbone,
+) -> Result<Vec<Value>> {
+    let image_view = backbone.image();
+    let mut samples = vec![Vec::new(); image_view.layer_count()];
+    let mut outputs = vec![0; image_view.layer_count()];
+    for _ in 0..runs {
+        let mut start = Instant::now();
+        session.run_observed(patch, image, |layer, output| {
+            samples[layer].push(microseconds(start.elapsed()));
+            outputs[layer] = output.len();
+            start = Instant::now();
+        })?;
+    }
+    let names = image_view.metadata()?.layers;
+    let layers = samples.into_iter().enumerate().map(|(index, samples)| {
+        json!({
+            "name": names.get(index),
+            "op": image_view.layer(index).op.name(),
+            "kernel": session.kernels(),
+            "us": median(samples),
+            "macs": macs(&image_view, index, outputs[index]),
+        })
+    });
+    Ok(layers.collect())
+}
+
+/// Multiply-adds of a layer whose output has this many values.
+fn macs(image: &BackboneImage<'_>, layer: usize, output: usize) -> usize {
+    image.layer(layer).site.map_or(0, |site| output * image.site(site).depth)
+}
+
+fn microseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn text(json: &Value, opened: &Opened) -> Result<String> {
+    let number = |value: &Value| value.as_f64().unwrap_or(0.0);
+    let size = |key: &str| bytes(json[key].as_u64().unwrap_or(0) as usize);
+    let mut text = String::new();
+    let layers = json["layers"].as_array().map_or(&[][..], Vec::as_slice);
+    if !layers.is_empty() {
+        let mut table = Table::new(&["layer", "op", "kernel", "us", "MMAC", "GMAC/s"]);
+        for layer in layers {
+            let (us, macs) = (number(&layer["us"]), number(&layer["macs"]));
+            table.row([
+                layer["name"].as_str().unwrap_or_default().into(),
+                layer["op"].as_str().unwrap_or_default().into(),
+                layer["kernel"].as_str().unwrap_or_default().into(),
+                format!("{us:.1}"),
+                format!("{:.2}", macs / 1e6),
+                format!("{:.1}", macs / us.max(1e-3) / 1e3),
+            ]);
+        }
+        write!(text, "{table}")?;
+    }
+    let latency = &json["latency_ms"];
+    writeln!(
+        text,
+        "latency    {:.2} ms (min {:.2}, p90 {:.2}), {} threads, {} kernels",
+        number(&latency["median"]),
+        number(&latency["min"]),
+        number(&latency["p90"]),
+        json["threads"],
+        json["kernels"].as_str().unwrap_or_default(),
+    )?;
+    writeln!(
+        text,
+        "open       {:.0} us, with every digest {:.0} us; session and first run {:.0} us, {:.2} x a steady run with the open",
+        opened.structure_us,
+        opened.full_us,
+        opened.first_run_us,
+        (opened.structure_us + opened.first_run_us) / opened.steady_us,
+    )?;
+    writeln!(text, "swap       {:.0} ns", number(&json["swap_ns"]["median"]))?;
+    for resident in json["resident"].as_array().into_iter().flatten() {
+        let size = |key: &str| bytes(resident[key].as_u64().unwrap_or(0) as usize);
+        writeln!(
+            text,
+            "           {:.0} ns with {} patches: {} of files, {} resident, {} private",
+            number(&resident["swap_ns"]),
+            resident["patches"],
+            size("file_bytes"),
+            size("resident_bytes"),
+            size("private_bytes"),
+        )?;
+    }
+    for (count, milliseconds) in json["many_ms"].as_object().into_iter().flatten() {
+        writeln!(text, "one frame  {:.2} ms through {count} patches", number(milliseconds))?;
+    }
+    writeln!(
+        text,
+        "memory     backbone {}, patches {}, arena {}, resident {}",
+        size("backbone_bytes"),
+        size("patch_bytes"),
+        size("arena_bytes"),
+        size("rss_bytes"),
+    )?;
+    Ok(text)
+}

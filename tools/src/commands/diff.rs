@@ -1,0 +1,133 @@
+//! `patchtool diff`: which sites differ, and by how much.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use graft_patches::records::What;
+use graft_patches::{BackboneImage, Digest, PatchImage};
+use serde_json::json;
+
+use crate::hint::Hint;
+use crate::report::{Report, Table};
+use crate::task::ImageFile;
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 where nothing differs, 1 where something does.
+
+Examples:
+  patchtool diff flowers-1.patch flowers-2.patch
+  patchtool diff lite0.backbone flowers.patch")]
+pub struct Arguments {
+    /// A patch, or a backbone for its own values.
+    left: PathBuf,
+    /// A patch, or a backbone for its own values.
+    right: PathBuf,
+}
+
+/// One side of the comparison.
+enum Side<'a> {
+    Backbone(BackboneImage<'a>),
+    Patch(PatchImage<'a>),
+}
+
+impl<'a> Side<'a> {
+    fn new(file: &'a ImageFile) -> Result<Self> {
+        Ok(match file.patch()? {
+            Some(patch) => Self::Patch(patch),
+            None => Self::Backbone(file.backbone()?),
+        })
+    }
+
+    fn backbone_id(&self) -> Digest {
+        match self {
+            Self::Backbone(image) => image.id(),
+            Self::Patch(image) => image.backbone_id(),
+        }
+    }
+
+    /// Sites and what is replaced; nothing for a backbone, whose own values stand behind everything.
+    fn replaced(&self) -> Vec<(usize, What)> {
+        match self {
+            Self::Backbone(_) => Vec::new(),
+            Self::Patch(image) => image.replacements().map(|r| (r.site, r.what)).collect(),
+        }
+    }
+
+    fn values(&self, site: usize, what: What) -> Option<&'a [f32]> {
+        match self {
+            Self::Patch(image) => image.find(site, what).map(|replacement| replacement.values),
+            Self::Backbone(image) if site < image.site_count() => {
+                let record = image.site(site);
+                Some(match what {
+                    What::Epilogue => image.epilogue(&record),
+                    What::Weights => image.weights(&record),
+                })
+            }
+            Self::Backbone(_) => None,
+        }
+    }
+}
+
+/// Compares two patches, or a patch with its backbone's own values.
+///
+/// # Errors
+/// Files that cannot be read, or that belong to different backbones.
+pub fn run(arguments: &Arguments) -> Result<Report> {
+    let files = [&arguments.left, &arguments.right];
+    let [left_file, right_file] = [ImageFile::read(files[0])?, ImageFile::read(files[1])?];
+    let (left, right) = (Side::new(&left_file)?, Side::new(&right_file)?);
+    if left.backbone_id() != right.backbone_id() {
+        bail!(Hint::new(
+            format!(
+                "the files belong to different backbones, {:.12} and {:.12}",
+                left.backbone_id(),
+                right.backbone_id()
+            ),
+            "compare patches of one backbone",
+        ));
+    }
+    let keys: BTreeSet<(usize, What)> = left.replaced().into_iter().chain(right.replaced()).collect();
+    let mut table = Table::new(&["site", "what", "values that differ", "max |difference|"]);
+    let mut differing = Vec::new();
+    for &(site, what) in &keys {
+        let Some((count, largest)) = difference(left.values(site, what), right.values(site, what)) else {
+            continue;
+        };
+        table.row([
+            site.to_string(),
+            what.to_string(),
+            count.map_or("only in one, or of another size".into(), |count| count.to_string()),
+            largest.map_or("".into(), |largest| format!("{largest:.3e}")),
+        ]);
+        differing.push(json!({
+            "site": site, "what": what.to_string(), "values": count, "max_difference": largest,
+        }));
+    }
+    let summary = format!("{} of {} tensors differ\n", differing.len(), keys.len());
+    let text = if differing.is_empty() { summary } else { format!("{table}{summary}") };
+    Ok(Report {
+        text,
+        is_ok: differing.is_empty(),
+        json: json!({ "compared": keys.len(), "differing": differing }),
+    })
+}
+
+/// How many values differ and the largest difference; inner `None` where they cannot be compared one by one.
+fn difference(
+    left: Option<&[f32]>,
+    right: Option<&[f32]>,
+) -> Option<(Option<usize>, Option<f32>)> {
+    match (left, right) {
+        (Some(left), Some(right)) if left.len() == right.len() => {
+            let pairs = || left.iter().zip(right).filter(|(l, r)| l.to_bits() != r.to_bits());
+            let count = pairs().count();
+            let largest = pairs().map(|(l, r)| (l - r).abs()).fold(0.0, f32::max);
+            (count > 0).then_some((Some(count), Some(largest)))
+        }
+        (None, None) => None,
+        _ => Some((None, None)),
+    }
+}

@@ -1,0 +1,221 @@
+//! `patchtool eval`: accuracy on labelled images.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use graft_runtime::Session;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::inputs::InputsFolder;
+use crate::cli::{Common, Model};
+use crate::data::classes::map_classes;
+use crate::data::dataset::Dataset;
+use crate::hint::Hint;
+use crate::output;
+use crate::report::{Report, Table};
+use crate::task::{self, Task};
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  patchtool eval --backbone lite0.backbone --data imagenet-sample.tar")]
+pub struct Arguments {
+    #[command(flatten)]
+    model: Model,
+    /// Folder or tar archive laid out class/image.(jpg|png).
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Images that are worked on at the same time; by default one a core.
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+    /// Write the preprocessed inputs and `labels.txt` to this folder.
+    #[arg(long, value_name = "DIR")]
+    dump_inputs: Option<PathBuf>,
+}
+
+/// What was counted of one class.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    images: usize,
+    top1: usize,
+    top5: usize,
+}
+
+/// Measures a patch, or the backbone's own head.
+///
+/// # Errors
+/// Whatever cannot be opened, or data whose classes are not the task's.
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    let (backbone, tasks) = task::open(&arguments.model.backbone, &arguments.model.patch)?;
+    let [task] = tasks.as_slice() else {
+        bail!(Hint::new(
+            format!("{} patches", tasks.len()),
+            "eval takes one --patch: run it once for each",
+        ));
+    };
+    let dataset = Dataset::open(&arguments.data)?;
+    let classes = map_classes(dataset.classes(), &labels(task))?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.threads)
+        .build_global()
+        .context("cannot start the threads")?;
+    let sessions = Mutex::new(Vec::new());
+    let work = |index: usize, image: image::RgbImage| {
+        let taken = sessions.lock().ok().and_then(|mut sessions| sessions.pop());
+        let mut session = taken.map_or_else(|| Session::new(&backbone), Ok)?;
+        let pixels = task.preprocess.pixels(&image);
+        let target = classes[dataset.items()[index].class];
+        let rank = rank(session.run(&task.patch, &pixels)?, target);
+        if let Ok(mut sessions) = sessions.lock() {
+            sessions.push(session);
+        }
+        Ok::<_, graft_runtime::Error>((pixels, target, rank))
+    };
+    let mut dump = Dump::new(arguments, task)?;
+    let mut counts = vec![Count::default(); task.patch.classes()];
+    let bar = progress(dataset.len(), common);
+    let all: Vec<usize> = (0..dataset.len()).collect();
+    let unreadable = dataset.for_each(&all, work, |_, result| {
+        let (pixels, target, rank) = result?;
+        let count = &mut counts[target];
+        count.images += 1;
+        count.top1 += usize::from(rank < 1);
+        count.top5 += usize::from(rank < 5);
+        bar.inc(1);
+        dump.push(&pixels, target)
+    })?;
+    bar.finish_and_clear();
+    dump.finish()?;
+    for error in &unreadable {
+        tracing::warn!("left out: {error}");
+    }
+    report(task, &counts, dataset.skipped(), unreadable.len())
+}
+
+/// The labels of a task; without any, every class goes by its number.
+fn labels(task: &Task) -> Vec<String> {
+    if task.labels.is_empty() {
+        (0..task.patch.classes()).map(|index| index.to_string()).collect()
+    } else {
+        task.labels.clone()
+    }
+}
+
+/// How many classes score higher than the target; of equal scores the first wins.
+fn rank(scores: &[f32], target: usize) -> usize {
+    let of = scores[target];
+    scores
+        .iter()
+        .enumerate()
+        .filter(|&(index, &score)| score > of || (score == of && index < target) || score.is_nan())
+        .count()
+}
+
+fn progress(length: usize, common: &Common) -> ProgressBar {
+    if common.quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {per_sec}, {eta} left");
+    ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// `--dump-inputs`.
+struct Dump<'a> {
+    task: &'a Task,
+    to: Option<(InputsFolder, PathBuf)>,
+    targets: String,
+}
+
+impl<'a> Dump<'a> {
+    fn new(arguments: &Arguments, task: &'a Task) -> Result<Self> {
+        let to = match &arguments.dump_inputs {
+            Some(folder) => Some((InputsFolder::create(folder)?, folder.join("labels.txt"))),
+            None => None,
+        };
+        Ok(Self {
+            task,
+            to,
+            targets: String::new(),
+        })
+    }
+
+    fn push(&mut self, pixels: &[u8], target: usize) -> Result<()> {
+        let Some((inputs, _)) = &mut self.to else {
+            return Ok(());
+        };
+        let mut values = vec![0.0; pixels.len()];
+        self.task.preprocess.normalise(pixels, &mut values);
+        self.targets += &format!("{target}\n");
+        inputs.push(&values)
+    }
+
+    fn finish(self) -> Result<()> {
+        let Some((_, path)) = self.to else {
+            return Ok(());
+        };
+        output::write_atomically(&path, true, |file| file.write_all(self.targets.as_bytes()))?;
+        Ok(())
+    }
+}
+
+fn report(task: &Task, counts: &[Count], skipped: usize, unreadable: usize) -> Result<Report> {
+    let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
+    let (images, top1, top5) = (sum(|c| c.images), sum(|c| c.top1), sum(|c| c.top5));
+    if images == 0 {
+        bail!("no image of the data set could be read");
+    }
+    let share = |part: usize, whole: usize| part as f64 / whole as f64;
+    let mut table = Table::new(&["class", "images", "top-1 %", "top-5 %"]);
+    let mut per_class = Vec::new();
+    let seen = counts.iter().enumerate().filter(|(_, count)| count.images > 0);
+    for (index, count) in seen {
+        let accuracy = share(count.top1, count.images);
+        let top5 = share(count.top5, count.images);
+        table.row([
+            task.label(index),
+            count.images.to_string(),
+            format!("{:.1}", 100.0 * accuracy),
+            format!("{:.1}", 100.0 * top5),
+        ]);
+        per_class.push(json!({
+            "label": task.label(index), "index": index, "count": count.images, "accuracy": accuracy, "top5": top5,
+        }));
+    }
+    let accuracy = share(top1, images);
+    let summary = format!(
+        "{}: top-1 {:.2} %, top-5 {:.2} % of {images} images in {} classes\n",
+        task.name,
+        100.0 * accuracy,
+        100.0 * share(top5, images),
+        per_class.len(),
+    );
+    let left_out = match (skipped, unreadable) {
+        (0, 0) => String::new(),
+        _ => format!("left out: {unreadable} unreadable images, {skipped} other files\n"),
+    };
+    let json = json!({
+        "patch": task.name,
+        "accuracy": accuracy,
+        "top5": share(top5, images),
+        "count": images,
+        "unreadable": unreadable,
+        "per_class": per_class,
+    });
+    Ok(Report::new(format!("{table}{left_out}{summary}"), json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_scores_go_to_the_first_class_and_nan_never_counts_as_right() {
+        assert_eq!(rank(&[1.0, 3.0, 3.0], 1), 0);
+        assert_eq!(rank(&[1.0, 3.0, 3.0], 2), 1);
+        assert!(rank(&[f32::NAN, 0.0], 0) > 0);
+    }
+}

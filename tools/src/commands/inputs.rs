@@ -1,0 +1,34 @@
+//! `--dump-inputs`: the preprocessed images as raw files, for other engines to run on the very same input.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A folder of raw inputs: `0000.f32`, `0001.f32`, ..., little-endian f32, NHWC.
+#[derive(Debug)]
+pub(super) struct InputsFolder {
+    folder: PathBuf,
+    count: usize,
+}
+
+impl InputsFolder {
+    /// Creates the folder where it is missing.
+    pub(super) fn create(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+        Ok(Self {
+            folder: folder.into(),
+            count: 0,
+        })
+    }
+
+    /// Writes the next input.
+    pub(super) fn push(&mut self, values: &[f32]) -> Result<()> {
+        let path = self.folder.join(format!("{:04}.f32", self.count));
+        self.count += 1;
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        crate::output::write_atomically(&path, true, |file| file.write_all(&bytes))?;
+        Ok(())
+    }
+}

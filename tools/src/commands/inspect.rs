@@ -1,0 +1,162 @@
+//! `patchtool inspect`: what is in a file.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use graft_patches::container::FORMAT_VERSION;
+use graft_patches::geometry::{Activation, Window};
+use graft_patches::records::{Layer, Op};
+use graft_patches::{BackboneImage, PatchImage};
+use serde_json::json;
+
+use crate::report::{Report, Table, bytes};
+use crate::task::ImageFile;
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  patchtool inspect lite0.backbone")]
+pub struct Arguments {
+    /// Backbone or patch file.
+    file: PathBuf,
+}
+
+/// Shows what is in a backbone or patch, after checking all of it.
+///
+/// # Errors
+/// Whatever is wrong with the file.
+pub fn run(arguments: &Arguments) -> Result<Report> {
+    let file = ImageFile::read(&arguments.file)?;
+    match file.patch()? {
+        Some(patch) => patch_report(&patch),
+        None => backbone_report(&file.backbone()?),
+    }
+}
+
+fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
+    let metadata = image.metadata()?;
+    let input = image.input();
+    let mut text = format!(
+        "backbone {} (from {}, by {}), format {FORMAT_VERSION}, f32\nid {}\ninput {}, mean {:?}, std {:?}, {:?}\n",
+        metadata.name,
+        metadata.source,
+        metadata.tool,
+        image.id(),
+        input.shape,
+        &input.mean[..input.shape.channels],
+        &input.std[..input.shape.channels],
+        metadata.resize,
+    );
+    let mut table = Table::new(&["layer", "name", "op", "output", "window", "after", "weights", "at", "until"]);
+    for index in 0..image.layer_count() {
+        let layer = image.layer(index);
+        let tensor = image.tensor(index + 1);
+        let name = metadata.layers.get(index).cloned().unwrap_or_default();
+        let weights = layer.site.map(|site| image.site(site));
+        table.row([
+            index.to_string(),
+            name,
+            layer.op.name().into(),
+            tensor.shape.to_string(),
+            window(&layer),
+            activation(&layer),
+            weights.map_or(String::new(), |site| (site.outputs * site.depth).to_string()),
+            tensor.offset.to_string(),
+            tensor.last.to_string(),
+        ]);
+    }
+    writeln!(text, "{table}")?;
+    writeln!(
+        text,
+        "{} layers, {} sites, {} labels, room for {} classes; file {}, arena {}",
+        image.layer_count(),
+        image.site_count(),
+        metadata.labels.len(),
+        image.max_classes(),
+        bytes(image.bytes().len()),
+        bytes(image.arena_bytes()),
+    )?;
+    let json = json!({
+        "kind": "backbone",
+        "format_version": FORMAT_VERSION,
+        "id": image.id().to_string(),
+        "name": metadata.name,
+        "dtype": "f32",
+        "layers": image.layer_count(),
+        "sites": image.site_count(),
+        "labels": metadata.labels.len(),
+        "bytes": image.bytes().len(),
+        "arena_bytes": image.arena_bytes(),
+        "first_patched_layer": null,
+        "signed_by": null,
+    });
+    Ok(Report::new(text, json))
+}
+
+fn window(layer: &Layer) -> String {
+    if layer.window == Window::POINT || layer.op == Op::GlobalAveragePool {
+        return String::new();
+    }
+    let Window { kernel, stride, .. } = layer.window;
+    format!("{}x{}/{}", kernel[0], kernel[1], stride[0])
+}
+
+fn activation(layer: &Layer) -> String {
+    match layer.activation {
+        Activation::NONE => String::new(),
+        Activation::RELU => "relu".into(),
+        Activation::RELU6 => "relu6".into(),
+        Activation::Clamp { min, max } => format!("clamp {min}..{max}"),
+        Activation::HardSwish => "hard-swish".into(),
+        Activation::HardSigmoid { .. } => "hard-sigmoid".into(),
+    }
+}
+
+fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
+    let metadata = image.metadata()?;
+    let mut table = Table::new(&["site", "what", "channels", "bytes"]);
+    let mut sites = Vec::new();
+    for replacement in image.replacements() {
+        sites.push(replacement.site);
+        table.row([
+            replacement.site.to_string(),
+            replacement.what.to_string(),
+            replacement.outputs.to_string(),
+            size_of_val(replacement.values).to_string(),
+        ]);
+    }
+    sites.dedup();
+    let text = format!(
+        "patch {} ({}, by {}), kind {}, format {FORMAT_VERSION}, f32\nfor backbone {}\ninput {}\n{table}\
+         {} sites, first patched layer {}, {} labels, not signed, file {}\n",
+        metadata.name,
+        metadata.source,
+        metadata.tool,
+        image.kinds(),
+        image.backbone_id(),
+        image.input().shape,
+        sites.len(),
+        metadata.first_patched_layer,
+        metadata.labels.len(),
+        bytes(image.bytes().len()),
+    );
+    let json = json!({
+        "kind": "patch",
+        "kinds": image.kinds().to_string(),
+        "format_version": FORMAT_VERSION,
+        "id": image.digest().to_string(),
+        "backbone": image.backbone_id().to_string(),
+        "name": metadata.name,
+        "dtype": "f32",
+        "layers": null,
+        "sites": sites.len(),
+        "labels": metadata.labels.len(),
+        "bytes": image.bytes().len(),
+        "arena_bytes": null,
+        "first_patched_layer": metadata.first_patched_layer,
+        "signed_by": null,
+    });
+    Ok(Report::new(text, json))
+}

@@ -1,0 +1,10 @@
+//! One file a command: its arguments, and a function from them to a [`crate::report::Report`].
+
+pub mod bench;
+pub mod diff;
+pub mod eval;
+pub mod extract;
+pub mod import;
+pub mod inspect;
+mod inputs;
+pub mod run;

@@ -1,0 +1,63 @@
+//! What a user can do about an error, wherever in the chain it is known.
+
+use anyhow::Error;
+use graft_patches::ImageError;
+use graft_patches::writer::WriteError;
+
+use crate::data::classes::ClassesError;
+use crate::data::dataset::DatasetError;
+use crate::data::image_file::ImageFileError;
+use crate::data::labels::LabelsError;
+use crate::import::error::ImportError;
+use crate::output::OutputError;
+
+/// An error of a command itself, with its hint.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Hint {
+    message: String,
+    hint: &'static str,
+}
+
+impl Hint {
+    /// A message and what to do.
+    pub fn new(message: String, hint: &'static str) -> Self {
+        Self { message, hint }
+    }
+}
+
+/// The first hint in an error's chain.
+pub fn hint(error: &Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<Hint>() {
+            return Some(error.hint.into());
+        }
+        if let Some(error) = cause.downcast_ref::<graft_runtime::Error>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<ImageError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<ImportError>() {
+            return error.hint();
+        }
+        if let Some(error) = cause.downcast_ref::<DatasetError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<ClassesError>() {
+            return Some(error.hint());
+        }
+        if let Some(error) = cause.downcast_ref::<ImageFileError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<LabelsError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<OutputError>() {
+            return Some(error.hint().into());
+        }
+        cause.downcast_ref::<WriteError>().map(|_| {
+            "the network does not fit the format: please report it with the model's architecture".into()
+        })
+    })
+}

@@ -1,0 +1,192 @@
+//! Activation functions and arithmetic.
+
+use super::constant::Constant;
+use super::expression::Expression;
+use super::node::Node;
+use super::value::{Call, Value, View};
+use super::walk::Walk;
+use crate::import::error::ImportError;
+use crate::import::graph::Op;
+
+impl<'a> Walk<'a> {
+    pub(super) fn activation_function(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+        let node = call.node;
+        let op = node.op();
+        let mut view = call.view(0)?;
+        if !view.expression.is_open() || op == "HardSwish" {
+            view = self.concrete(view)?;
+        }
+        let before = view.expression;
+        let expression = match op.as_str() {
+            "Relu" => before.clamped(0.0, f32::INFINITY),
+            "Clip" => {
+                let (min, max) = bounds(call)?;
+                before.clamped(min, max)
+            }
+            "HardSigmoid" => {
+                let alpha = positive(node, node.float("alpha", 0.2)?)?;
+                let beta = node.float("beta", 0.5)?;
+                before.times(alpha).plus(beta).clamped(0.0, 1.0)
+            }
+            _ => Expression::HARD_SWISH,
+        };
+        Ok(view.pending(expression, node))
+    }
+
+    /// Add, Sub, Mul, Div.
+    pub(super) fn arithmetic(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+        let is_activation =
+            |i: usize| matches!(call.inputs.get(i), Some(Some(Value::Activation(_))));
+        match (is_activation(0), is_activation(1)) {
+            (true, true) => self.combine(call),
+            (true, false) => {
+                let constant = call.constant(1)?;
+                self.with_constant(call.node, call.view(0)?, &constant)
+            }
+            (false, _) if matches!(call.node.op().as_str(), "Sub" | "Div") => {
+                let why = "a constant comes first, expected the activation first";
+                Err(call.node.unsupported(why))
+            }
+            (false, _) => {
+                let constant = call.constant(0)?;
+                self.with_constant(call.node, call.view(1)?, &constant)
+            }
+        }
+    }
+
+    fn with_constant(
+        &mut self,
+        node: Node<'a>,
+        view: View<'a>,
+        constant: &Constant,
+    ) -> Result<View<'a>, ImportError> {
+        let values = constant.finite()?;
+        if let [number] = values
+            && constant.dims.len() <= view.dims.len()
+        {
+            return self.with_number(node, view, *number);
+        }
+        if !is_per_channel(&view, constant) {
+            return Err(node.unsupported(format!(
+                "{:?} has shape {:?}, expected one value, or one a channel of {:?}",
+                constant.name, constant.dims, view.dims
+            )));
+        }
+        let view = self.concrete(view)?;
+        let each = |value: f32| vec![value; values.len()];
+        let (scale, shift) = match node.op().as_str() {
+            "Add" => (each(1.0), values.to_vec()),
+            "Sub" => (each(1.0), values.iter().map(|v| -v).collect()),
+            "Mul" => (values.to_vec(), each(0.0)),
+            _ => (values.iter().map(|v| 1.0 / v).collect(), each(0.0)),
+        };
+        let generation = self.builder.fuse_affine(node, &view, scale, shift)?;
+        Ok(view.fused(generation))
+    }
+
+    fn with_number(
+        &mut self,
+        node: Node<'a>,
+        mut view: View<'a>,
+        number: f32,
+    ) -> Result<View<'a>, ImportError> {
+        let op = node.op();
+        let is_factor = matches!(op.as_str(), "Mul" | "Div");
+        if !is_factor && !view.expression.is_open() {
+            view = self.concrete(view)?;
+        }
+        let before = view.expression;
+        let expression = match op.as_str() {
+            "Add" => before.plus(number),
+            "Sub" => before.plus(-number),
+            "Mul" => before.times(positive(node, number)?),
+            _ => before.times(1.0 / positive(node, number)?),
+        };
+        Ok(view.pending(expression, node))
+    }
+
+    /// Two activations: `x * f(x)` stays pending, anything else becomes a layer.
+    fn combine(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+        let node = call.node;
+        let (a, b) = (call.view(0)?, call.view(1)?);
+        let op = match node.op().as_str() {
+            "Add" => Op::Add,
+            "Mul" => Op::Multiply,
+            _ => return Err(node.unsupported("no layer of the runtime computes it")),
+        };
+        if matches!(op, Op::Multiply)
+            && let Some(gated) = self_gated(node, &a, &b)
+        {
+            return Ok(gated);
+        }
+        let (a, b) = (self.concrete(a)?, self.concrete(b)?);
+        let (wide, narrow) = if a.is_vector() && !b.is_vector() {
+            (b, a)
+        } else {
+            (a, b)
+        };
+        let is_broadcast = matches!(op, Op::Multiply)
+            && narrow.is_vector()
+            && narrow.dims.len() == wide.dims.len()
+            && narrow.channels() == wide.channels();
+        let is_same_axis = narrow.channel_axis == wide.channel_axis;
+        if !is_same_axis || (wide.dims != narrow.dims && !is_broadcast) {
+            return Err(node.unsupported(format!(
+                "it combines {:?} with {:?}, expected one shape, or one factor a channel",
+                wide.dims, narrow.dims
+            )));
+        }
+        let shape = self.builder.shape(&wide);
+        let (dims, axis) = (wide.dims.clone(), wide.channel_axis);
+        self.push(node, op, &[&wide, &narrow], shape, dims, axis)
+    }
+}
+
+/// `x * f(x)` of one tensor, in either order.
+fn self_gated<'a>(node: Node<'a>, a: &View<'a>, b: &View<'a>) -> Option<View<'a>> {
+    if (a.tensor, a.generation) != (b.tensor, b.generation) || a.dims != b.dims {
+        return None;
+    }
+    let gate = match (a.origin, b.origin) {
+        (None, Some(_)) => b,
+        (Some(_), None) => a,
+        _ => return None,
+    };
+    gate.expression
+        .is_open()
+        .then(|| gate.clone().pending(gate.expression.times_x(), node))
+}
+
+/// Bounds of a Clip: attributes before opset 11, inputs since; open where they are missing.
+fn bounds(call: &Call<'_>) -> Result<(f32, f32), ImportError> {
+    let bound = |index: usize, name: &str, open: f32| match call.optional_constant(index)? {
+        Some(constant) => constant.scalar(call.node),
+        None => call.node.float(name, open),
+    };
+    let min = bound(1, "min", f32::NEG_INFINITY)?;
+    let max = bound(2, "max", f32::INFINITY)?;
+    if min.is_nan() || max.is_nan() {
+        return Err(call.node.malformed("a bound is NaN"));
+    }
+    Ok((min, max))
+}
+
+fn positive(node: Node<'_>, factor: f32) -> Result<f32, ImportError> {
+    if factor > 0.0 && factor.is_finite() && factor.recip().is_finite() {
+        return Ok(factor);
+    }
+    Err(node.unsupported(format!("found the factor {factor}, expected one above 0")))
+}
+
+/// Whether the constant broadcasts to one value a channel.
+fn is_per_channel(view: &View<'_>, constant: &Constant) -> bool {
+    let Some(leading) = view.dims.len().checked_sub(constant.dims.len()) else {
+        return false;
+    };
+    constant.data.len() == view.channels()
+        && constant
+            .dims
+            .iter()
+            .enumerate()
+            .all(|(i, &dim)| dim == 1 || i + leading == view.channel_axis)
+}

@@ -1,0 +1,6 @@
+//! Small models built in code: what each rule makes of them.
+
+mod accepted;
+mod hostile;
+mod model;
+mod refused;

@@ -1,0 +1,162 @@
+//! A backbone and its patches as a command sees them: with names, labels and preprocessing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use graft_patches::metadata::{BackboneMetadata, Resize};
+use graft_patches::{BackboneImage, PatchImage};
+use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
+
+use crate::data::preprocess::{self, Channels, Preprocess};
+
+/// A patch, or the backbone's own values, ready to run on photographs.
+#[derive(Debug)]
+pub struct Task {
+    /// File name of the patch, or the name of the backbone.
+    pub name: String,
+    /// What to run.
+    pub patch: Patch,
+    /// Class names; may be empty.
+    pub labels: Vec<String>,
+    /// From a photograph to the input.
+    pub preprocess: Preprocess,
+}
+
+impl Task {
+    /// Name of a class, or its number.
+    pub fn label(&self, index: usize) -> String {
+        let label = self.labels.get(index).cloned();
+        label.unwrap_or_else(|| format!("class {index}"))
+    }
+}
+
+/// Opens a backbone and its patches; without patches, the backbone's own head and epilogues.
+///
+/// # Errors
+/// Whatever cannot be opened or bound.
+pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>)> {
+    let backbone = Backbone::open(backbone)?;
+    let metadata = backbone.image().metadata()?;
+    if patches.is_empty() {
+        let patch = backbone.identity();
+        let task = task(metadata.name.clone(), patch, metadata.labels, metadata.resize)?;
+        return Ok((backbone, vec![task]));
+    }
+    let tasks = patch_files(patches)?
+        .iter()
+        .map(|path| open_task(path, &backbone, &metadata))
+        .collect::<Result<_>>()?;
+    Ok((backbone, tasks))
+}
+
+fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Result<Task> {
+    let patch = Patch::open_with(path, backbone, Verify::Full)?;
+    let own = patch.image().map(|image| image.metadata()).transpose()?;
+    let own = own.unwrap_or_default();
+    // Labels belong to the head: a patch without one keeps the backbone's.
+    let has_head = own.labels.len() == patch.classes() || patch.classes() != base.labels.len();
+    let labels = if has_head { own.labels } else { base.labels.clone() };
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    task(name.to_string_lossy().into_owned(), patch, labels, own.resize)
+        .with_context(|| format!("cannot use {}", path.display()))
+}
+
+fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Result<Task> {
+    let input = patch.input();
+    let Some(channels) = Channels::from_count(input.shape.channels) else {
+        bail!(
+            "photographs have 1 or 3 channels, the input has {}",
+            input.shape.channels
+        );
+    };
+    let side = input.shape.height.min(input.shape.width) as u32;
+    let preprocess = Preprocess {
+        height: input.shape.height as u32,
+        width: input.shape.width as u32,
+        channels,
+        resize: match resize {
+            Resize::Crop { share } => {
+                preprocess::Resize::ShorterSide((side * 1000 + share / 2) / share.max(1))
+            }
+            Resize::Stretch => preprocess::Resize::Stretch,
+        },
+        mean: [input.mean[0], input.mean[1], input.mean[2]],
+        std: [input.std[0], input.std[1], input.std[2]],
+    };
+    Ok(Task {
+        name,
+        patch,
+        labels,
+        preprocess,
+    })
+}
+
+/// Patch files as given; a folder stands for the `.patch` files in it, by name.
+///
+/// # Errors
+/// A folder that cannot be read, or that has no patch in it.
+pub fn patch_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let unreadable = || format!("cannot read the folder {}", path.display());
+        let before = files.len();
+        for entry in std::fs::read_dir(path).with_context(unreadable)? {
+            let file = entry.with_context(unreadable)?.path();
+            if file.extension().is_some_and(|extension| extension == "patch") {
+                files.push(file);
+            }
+        }
+        if files.len() == before {
+            bail!("no .patch file in the folder {}", path.display());
+        }
+        files[before..].sort();
+    }
+    Ok(files)
+}
+
+/// A backbone or a patch file, whichever it is.
+pub struct ImageFile {
+    path: PathBuf,
+    bytes: ImageBytes,
+}
+
+impl ImageFile {
+    /// Maps the file.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn read(path: &Path) -> Result<Self> {
+        Ok(Self {
+            path: path.into(),
+            bytes: ImageBytes::map(path)?,
+        })
+    }
+
+    /// The patch, or `None` where the file is a backbone.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn patch(&self) -> Result<Option<PatchImage<'_>>> {
+        match PatchImage::open(self.bytes.as_slice(), Verify::Full) {
+            Ok(patch) => Ok(Some(patch)),
+            Err(ImageError::Kind { .. }) => Ok(None),
+            Err(error) => Err(self.invalid(error)),
+        }
+    }
+
+    /// The backbone.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn backbone(&self) -> Result<BackboneImage<'_>> {
+        BackboneImage::open(self.bytes.as_slice(), Verify::Full).map_err(|error| self.invalid(error))
+    }
+
+    fn invalid(&self, error: ImageError) -> anyhow::Error {
+        anyhow::Error::new(error).context(format!("cannot use {}", self.path.display()))
+    }
+}
