@@ -201,7 +201,11 @@ pub(crate) fn check_fits(image: &BackboneImage<'_>, input: Shape) -> Result<(), 
     let fits = (1..=planned.height).contains(&input.height)
         && (1..=planned.width).contains(&input.width)
         && input.channels == planned.channels;
-    if fits { Ok(()) } else { Err(resolution_error(image, input)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(resolution_error(image, input))
+    }
 }
 
 fn resolution_error(image: &BackboneImage<'_>, input: Shape) -> ImageError {

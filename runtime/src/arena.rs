@@ -11,6 +11,9 @@ use crate::Error;
 use crate::kernels::conv_scratch_len;
 
 const LINE: usize = 64;
+/// From this size on an arena can hold a huge page.
+#[cfg(all(feature = "std", target_os = "linux"))]
+const HUGE_PAGE: usize = 2 << 20;
 
 /// Where the parts of an arena are, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +55,33 @@ impl ArenaLayout {
 /// The memory itself.
 pub(crate) enum ArenaBytes<'a> {
     Borrowed(&'a mut [u8]),
-    #[cfg(feature = "alloc")]
-    Owned(crate::bytes::AlignedBytes),
+    #[cfg(all(feature = "alloc", not(feature = "std")))]
+    Heap(crate::bytes::AlignedBytes),
+    #[cfg(feature = "std")]
+    Mapped(memmap2::MmapMut),
+}
+
+impl ArenaBytes<'_> {
+    #[cfg(all(feature = "alloc", not(feature = "std")))]
+    pub(crate) fn allocate(length: usize) -> Result<Self, Error> {
+        Ok(Self::Heap(crate::bytes::AlignedBytes::zeroed(length)))
+    }
+
+    /// Fresh pages from the system, large ones where it has them: the first run then takes a few page faults instead
+    /// of one for every 4 KiB.
+    #[cfg(feature = "std")]
+    pub(crate) fn allocate(length: usize) -> Result<Self, Error> {
+        let map = memmap2::MmapMut::map_anon(length).map_err(|source| Error::Memory {
+            bytes: length,
+            source,
+        })?;
+        #[cfg(target_os = "linux")]
+        if length >= HUGE_PAGE {
+            // A kernel without huge pages refuses, and small ones serve as well.
+            let _ = map.advise(memmap2::Advice::HugePage);
+        }
+        Ok(Self::Mapped(map))
+    }
 }
 
 /// An arena cut into its parts.
@@ -90,8 +118,10 @@ impl<'a> Arena<'a> {
     fn slice(&mut self) -> &mut [u8] {
         match &mut self.bytes {
             ArenaBytes::Borrowed(bytes) => bytes,
-            #[cfg(feature = "alloc")]
-            ArenaBytes::Owned(bytes) => bytes.as_mut_slice(),
+            #[cfg(all(feature = "alloc", not(feature = "std")))]
+            ArenaBytes::Heap(bytes) => bytes.as_mut_slice(),
+            #[cfg(feature = "std")]
+            ArenaBytes::Mapped(map) => map,
         }
     }
 

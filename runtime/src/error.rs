@@ -53,6 +53,15 @@ pub enum Error {
         /// Bytes needed.
         expected: usize,
     },
+    /// The system has no memory for an arena.
+    #[cfg(feature = "std")]
+    #[error("no memory for an arena of {bytes} bytes")]
+    Memory {
+        /// Bytes asked for.
+        bytes: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Kernels that this machine does not have.
     #[error(transparent)]
     Kernels(#[from] KernelError),
@@ -81,6 +90,10 @@ impl Error {
                 "give height x width x channels values of the patch's own resolution, NHWC"
             }
             Self::Arena { .. } => "give Session::arena_bytes bytes, aligned to 64",
+            #[cfg(feature = "std")]
+            Self::Memory { .. } => {
+                "import the backbone at a smaller --resolution, or end other programs"
+            }
             Self::Kernels(_) => "unset GRAFT_KERNELS, or set it to one of the names listed",
             #[cfg(feature = "std")]
             Self::Threads { .. } => "ask for 1 to 256 threads",

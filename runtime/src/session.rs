@@ -56,8 +56,8 @@ impl Session<'_> {
     #[cfg(feature = "alloc")]
     fn owned(backbone: &Backbone, workers: Workers) -> Result<Self, Error> {
         let layout = ArenaLayout::new(&backbone.image(), workers.threads());
-        let bytes = crate::bytes::AlignedBytes::zeroed(layout.bytes());
-        Self::build(backbone, workers, layout, ArenaBytes::Owned(bytes))
+        let arena = ArenaBytes::allocate(layout.bytes())?;
+        Self::build(backbone, workers, layout, arena)
     }
 }
 

@@ -4,7 +4,7 @@ use graft_patches::geometry::{Activation, Padding, Shape, Window};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, SiteMetadata};
 use graft_patches::records::{Input, Kinds, Layer, Op};
 use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
-use graft_runtime::{Backbone, Patch};
+use graft_runtime::{Backbone, Image, Patch, Session};
 
 /// A small deterministic random number generator (SplitMix64): the same values on every target.
 #[derive(Clone, Debug)]
@@ -47,12 +47,27 @@ impl Builder {
     }
 
     /// A layer on tensor `input`; `outputs` is for sites. Returns the output tensor.
-    fn layer(&mut self, op: Op, inputs: [usize; 2], window: Window, outputs: usize, activation: Activation) -> usize {
+    fn layer(
+        &mut self,
+        op: Op,
+        inputs: [usize; 2],
+        window: Window,
+        outputs: usize,
+        activation: Activation,
+    ) -> usize {
         let channels = self.shapes[inputs[0]].channels;
         let taps = window.kernel[0] * window.kernel[1];
-        let depth = if op == Op::Depthwise { taps } else { taps * channels };
-        let weights = self.random.values(outputs * depth, (3.0 / depth as f32).sqrt());
-        let scale: Vec<f32> = (0..outputs).map(|_| 1.0 + 0.3 * self.random.value()).collect();
+        let depth = if op == Op::Depthwise {
+            taps
+        } else {
+            taps * channels
+        };
+        let weights = self
+            .random
+            .values(outputs * depth, (3.0 / depth as f32).sqrt());
+        let scale: Vec<f32> = (0..outputs)
+            .map(|_| 1.0 + 0.3 * self.random.value())
+            .collect();
         let bias = self.random.values(outputs, 0.3);
         let values = op.is_site().then_some(SiteValues {
             weights: &weights,
@@ -67,7 +82,10 @@ impl Builder {
             activation,
             count_padding: false,
         };
-        let (tensor, shape) = self.writer.push(layer, values).expect("the test network fits together");
+        let (tensor, shape) = self
+            .writer
+            .push(layer, values)
+            .expect("the test network fits together");
         self.shapes.push(shape);
         tensor
     }
@@ -84,7 +102,9 @@ impl Builder {
             sites: vec![SiteMetadata::default(); sites],
             ..BackboneMetadata::default()
         };
-        self.writer.finish(64, &metadata).expect("the test network fits the format")
+        self.writer
+            .finish(64, &metadata)
+            .expect("the test network fits the format")
     }
 }
 
@@ -113,18 +133,54 @@ pub fn every_operator(side: usize, seed: u64) -> Vec<u8> {
         beta: 0.5,
     };
     let mut b = Builder::new(Shape::new(side, side, 3), seed);
-    let stem = b.layer(Op::Conv, [0; 2], window(3, 2, Padding::Same), 12, Activation::RELU6);
+    let stem = b.layer(
+        Op::Conv,
+        [0; 2],
+        window(3, 2, Padding::Same),
+        12,
+        Activation::RELU6,
+    );
     let wide = b.point(Op::Pointwise, stem, 36, Activation::HardSwish);
-    let deep = b.layer(Op::Depthwise, [wide; 2], window(5, 1, pad(2)), 36, Activation::RELU);
+    let deep = b.layer(
+        Op::Depthwise,
+        [wide; 2],
+        window(5, 1, pad(2)),
+        36,
+        Activation::RELU,
+    );
     let squeezed = b.point(Op::GlobalAveragePool, deep, 0, Activation::NONE);
     let hidden = b.point(Op::Linear, squeezed, 9, Activation::RELU);
     let gate = b.point(Op::Linear, hidden, 36, hard_sigmoid);
-    let excited = b.layer(Op::Multiply, [deep, gate], Window::POINT, 0, Activation::NONE);
+    let excited = b.layer(
+        Op::Multiply,
+        [deep, gate],
+        Window::POINT,
+        0,
+        Activation::NONE,
+    );
     let narrow = b.point(Op::Pointwise, excited, 12, Activation::NONE);
     let sum = b.layer(Op::Add, [stem, narrow], Window::POINT, 0, Activation::NONE);
-    let most = b.layer(Op::MaxPool, [sum; 2], window(3, 2, pad(1)), 0, Activation::NONE);
-    let mean = b.layer(Op::AveragePool, [most; 2], window(2, 1, Padding::Same), 0, Activation::NONE);
-    let strided = b.layer(Op::Depthwise, [mean; 2], window(3, 2, Padding::Same), 12, Activation::RELU6);
+    let most = b.layer(
+        Op::MaxPool,
+        [sum; 2],
+        window(3, 2, pad(1)),
+        0,
+        Activation::NONE,
+    );
+    let mean = b.layer(
+        Op::AveragePool,
+        [most; 2],
+        window(2, 1, Padding::Same),
+        0,
+        Activation::NONE,
+    );
+    let strided = b.layer(
+        Op::Depthwise,
+        [mean; 2],
+        window(3, 2, Padding::Same),
+        12,
+        Activation::RELU6,
+    );
     let last = b.point(Op::Pointwise, strided, 40, Activation::HardSwish);
     let pooled = b.point(Op::GlobalAveragePool, last, 0, Activation::NONE);
     b.point(Op::Linear, pooled, 10, Activation::NONE);
@@ -153,13 +209,19 @@ pub fn random_patch(backbone: &Backbone, classes: usize, seed: u64) -> Vec<u8> {
         let outputs = if site.is_head { classes } else { site.outputs };
         let scale: Vec<f32> = (0..outputs).map(|_| 1.0 + 0.3 * random.value()).collect();
         let bias = random.values(outputs, 0.3);
-        writer.epilogue(index, &scale, &bias).expect("as many biases as scales");
+        writer
+            .epilogue(index, &scale, &bias)
+            .expect("as many biases as scales");
         if site.is_head {
             let weights = random.values(outputs * site.depth, 0.2);
-            writer.weights(index, &weights).expect("whole output channels");
+            writer
+                .weights(index, &weights)
+                .expect("whole output channels");
         }
     }
-    writer.finish(&PatchMetadata::default()).expect("metadata can be encoded")
+    writer
+        .finish(&PatchMetadata::default())
+        .expect("metadata can be encoded")
 }
 
 /// [`random_patch`], bound.
@@ -170,4 +232,24 @@ pub fn patch(backbone: &Backbone, classes: usize, seed: u64) -> Patch {
 /// A deterministic image for a patch's input.
 pub fn image(patch: &Patch, seed: u64) -> Vec<f32> {
     Random(seed).values(patch.input().shape.len(), 1.0)
+}
+
+/// Runs whatever could be opened, unless hostile records make it so large that it would take long.
+pub fn run_if_small(backbone: &Backbone, patch: &Patch) {
+    let view = backbone.image();
+    let work: u64 = (0..view.layer_count())
+        .map(|index| {
+            let layer = view.layer(index);
+            let window: usize = layer.window.kernel.iter().product();
+            let depth = layer.site.map_or(window, |site| view.site(site).depth);
+            view.tensor(index + 1).shape.len() as u64 * depth as u64
+        })
+        .sum();
+    if work > 20_000_000 || view.arena_bytes() > 50_000_000 {
+        return;
+    }
+    let mut session = Session::new(backbone).expect("kernels are there");
+    session
+        .run(patch, Image::Values(&image(patch, 1)))
+        .expect("what was opened runs");
 }

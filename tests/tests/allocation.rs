@@ -49,7 +49,9 @@ fn runs_and_swaps_allocate_nothing() {
         let mut session = Session::with_threads(&backbone, threads).expect("threads start");
         let count = allocations(|| {
             for run in 0..200 {
-                let scores = session.run(&patches[run % 2], Image::Values(&values)).expect("the image fits");
+                let scores = session
+                    .run(&patches[run % 2], Image::Values(&values))
+                    .expect("the image fits");
                 std::hint::black_box(scores);
             }
         });
@@ -57,14 +59,19 @@ fn runs_and_swaps_allocate_nothing() {
     }
     let slot = TaskSlot::new("task", Arc::clone(&patches[0]));
     // The first load of a thread sets up arc-swap's own bookkeeping.
-    slot.publish(Arc::clone(&patches[1])).expect("the same backbone");
+    slot.publish(Arc::clone(&patches[1]))
+        .expect("the same backbone");
     drop(slot.patch());
     let count = allocations(|| {
         for swap in 0..1000 {
-            slot.publish(Arc::clone(&patches[swap % 2])).expect("the same backbone");
+            slot.publish(Arc::clone(&patches[swap % 2]))
+                .expect("the same backbone");
             std::hint::black_box(slot.patch());
         }
     });
     assert_eq!(count, 0, "swaps");
-    assert!(allocations(|| drop(std::hint::black_box(Box::new(1)))) > 0, "the counter counts");
+    assert!(
+        allocations(|| drop(std::hint::black_box(Box::new(1)))) > 0,
+        "the counter counts"
+    );
 }

@@ -4,29 +4,12 @@
 use graft_patches::container::{self, HEADER_LEN, Header};
 use graft_patches::records::Kinds;
 use graft_patches::{ImageError, PatchImage};
-use graft_runtime::{Backbone, Error, Image, Patch, Session};
-use graft_tests::{backbone, every_operator, identity_patch, image, random_patch};
+use graft_runtime::{Backbone, Error, Patch};
+use graft_tests::{backbone, every_operator, identity_patch, random_patch, run_if_small};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 const SIDE: usize = 24;
-
-/// Runs whatever was opened, unless it is so large that the test would take long.
-fn run(backbone: &Backbone, patch: &Patch) {
-    let image_view = backbone.image();
-    let work: u64 = (0..image_view.layer_count())
-        .map(|index| {
-            let layer = image_view.layer(index);
-            let depth = layer.site.map_or(layer.window.kernel.iter().product(), |site| image_view.site(site).depth);
-            image_view.tensor(index + 1).shape.len() as u64 * depth as u64
-        })
-        .sum();
-    if work > 20_000_000 || image_view.arena_bytes() > 50_000_000 {
-        return;
-    }
-    let mut session = Session::new(backbone).expect("kernels are there");
-    session.run(patch, Image::Values(&image(patch, 1))).expect("what was opened runs");
-}
 
 fn reseal(mut bytes: Vec<u8>, changes: &[(Index, u8)], range: std::ops::Range<usize>) -> Vec<u8> {
     for (index, value) in changes {
@@ -76,7 +59,7 @@ proptest! {
         let bytes = every_operator(SIDE, 1);
         let range = records(&bytes, 4);
         if let Ok(backbone) = Backbone::from_bytes(&reseal(bytes, &changes, range)) {
-            run(&backbone, &backbone.identity());
+            run_if_small(&backbone, &backbone.identity());
         }
     }
 
@@ -88,7 +71,7 @@ proptest! {
         let bytes = random_patch(&backbone, 7, 2);
         let range = records(&bytes, 2);
         if let Ok(patch) = Patch::from_bytes(&reseal(bytes, &changes, range), &backbone) {
-            run(&backbone, &patch);
+            run_if_small(&backbone, &patch);
         }
     }
 
@@ -98,7 +81,7 @@ proptest! {
     ) {
         let bytes = every_operator(SIDE, 1);
         if let Ok(backbone) = Backbone::from_bytes(&reseal(bytes, &changes, 0..HEADER_LEN)) {
-            run(&backbone, &backbone.identity());
+            run_if_small(&backbone, &backbone.identity());
         }
     }
 
@@ -114,7 +97,9 @@ proptest! {
 fn a_patch_for_another_backbone_is_refused_with_both_ids() {
     let (one, other) = (backbone(SIDE, 1), backbone(SIDE, 2));
     let bytes = random_patch(&one, 10, 3);
-    let Err(Error::Image(ImageError::WrongBackbone { found, expected })) = Patch::from_bytes(&bytes, &other) else {
+    let Err(Error::Image(ImageError::WrongBackbone { found, expected })) =
+        Patch::from_bytes(&bytes, &other)
+    else {
         panic!("the patch was taken");
     };
     assert_eq!((found, expected), (one.id(), other.id()));
@@ -127,7 +112,9 @@ fn kinds_are_complete_and_nothing_else() {
     let head = image.head().expect("the network has a head");
     let empty = graft_patches::writer::PatchWriter::new(image, Kinds::BN);
     let refused = |writer: &graft_patches::writer::PatchWriter<'_>| {
-        let bytes = writer.finish(&Default::default()).expect("metadata can be encoded");
+        let bytes = writer
+            .finish(&Default::default())
+            .expect("metadata can be encoded");
         match Patch::from_bytes(&bytes, &backbone) {
             Err(Error::Image(error)) => error,
             other => panic!("expected a refusal, found {other:?}"),
@@ -135,20 +122,49 @@ fn kinds_are_complete_and_nothing_else() {
     };
     assert_eq!(refused(&empty), ImageError::EmptyPatch);
     let mut one_site = graft_patches::writer::PatchWriter::new(image, Kinds::BN);
-    one_site.epilogue(0, &[1.0; 12], &[0.0; 12]).expect("as many biases as scales");
-    assert!(matches!(refused(&one_site), ImageError::MissingSite { site: 1, kind: "bn", .. }));
+    one_site
+        .epilogue(0, &[1.0; 12], &[0.0; 12])
+        .expect("as many biases as scales");
+    assert!(matches!(
+        refused(&one_site),
+        ImageError::MissingSite {
+            site: 1,
+            kind: "bn",
+            ..
+        }
+    ));
     let mut unclaimed = graft_patches::writer::PatchWriter::identity(image, Kinds::HEAD);
-    unclaimed.epilogue(0, &[1.0; 12], &[0.0; 12]).expect("as many biases as scales");
-    assert!(matches!(refused(&unclaimed), ImageError::UnclaimedSite { site: 0, .. }));
+    unclaimed
+        .epilogue(0, &[1.0; 12], &[0.0; 12])
+        .expect("as many biases as scales");
+    assert!(matches!(
+        refused(&unclaimed),
+        ImageError::UnclaimedSite { site: 0, .. }
+    ));
     let mut wrong_size = graft_patches::writer::PatchWriter::identity(image, Kinds::BN);
-    wrong_size.epilogue(0, &[1.0; 40], &[0.0; 40]).expect("as many biases as scales");
-    assert!(matches!(refused(&wrong_size), ImageError::SiteLength { site: 0, .. }));
+    wrong_size
+        .epilogue(0, &[1.0; 40], &[0.0; 40])
+        .expect("as many biases as scales");
+    assert!(matches!(
+        refused(&wrong_size),
+        ImageError::SiteLength { site: 0, .. }
+    ));
     let mut many = graft_patches::writer::PatchWriter::identity(image, Kinds::HEAD);
-    many.epilogue(head, &[1.0; 65], &[0.0; 65]).expect("as many biases as scales");
-    many.weights(head, &[0.0; 65 * 40]).expect("whole output channels");
-    assert!(matches!(refused(&many), ImageError::TooManyClasses { found: 65, expected: 64 }));
+    many.epilogue(head, &[1.0; 65], &[0.0; 65])
+        .expect("as many biases as scales");
+    many.weights(head, &[0.0; 65 * 40])
+        .expect("whole output channels");
+    assert!(matches!(
+        refused(&many),
+        ImageError::TooManyClasses {
+            found: 65,
+            expected: 64
+        }
+    ));
     let mut uneven = graft_patches::writer::PatchWriter::identity(image, Kinds::HEAD);
-    uneven.epilogue(head, &[1.0; 20], &[0.0; 20]).expect("as many biases as scales");
+    uneven
+        .epilogue(head, &[1.0; 20], &[0.0; 20])
+        .expect("as many biases as scales");
     assert!(matches!(refused(&uneven), ImageError::SiteLength { .. }));
 }
 
@@ -158,7 +174,9 @@ fn a_backbone_is_no_patch_and_the_reverse() {
     let patch = identity_patch(&backbone, Kinds::HEAD);
     let kind = |error| matches!(error, Err(Error::Image(ImageError::Kind { .. })));
     assert!(kind(Backbone::from_bytes(&patch).map(|_| ())));
-    assert!(kind(Patch::from_bytes(backbone.image().bytes(), &backbone).map(|_| ())));
+    assert!(kind(
+        Patch::from_bytes(backbone.image().bytes(), &backbone).map(|_| ())
+    ));
 }
 
 #[test]
@@ -177,7 +195,9 @@ fn a_larger_input_than_planned_is_refused() {
     let mut input = backbone.image().input();
     input.shape.height += 1;
     writer.input(input);
-    let bytes = writer.finish(&Default::default()).expect("metadata can be encoded");
+    let bytes = writer
+        .finish(&Default::default())
+        .expect("metadata can be encoded");
     let error = Patch::from_bytes(&bytes, &backbone).expect_err("25 rows do not fit 24");
     assert!(error.to_string().contains("25x24x3"), "{error}");
 }

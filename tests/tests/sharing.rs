@@ -43,7 +43,9 @@ fn large_backbone() -> Vec<u8> {
         (input, _) = writer.push(layer, Some(values)).expect("the layers fit");
         inputs = 1024;
     }
-    writer.finish(1, &BackboneMetadata::default()).expect("the network fits the format")
+    writer
+        .finish(1, &BackboneMetadata::default())
+        .expect("the network fits the format")
 }
 
 /// Private bytes of a process, as a smaps line says: written ones and mapped pages that nobody else maps.
@@ -51,7 +53,13 @@ fn private_bytes(kind: &str) -> usize {
     let smaps = std::fs::read_to_string("/proc/self/smaps").expect("Linux tells");
     smaps
         .lines()
-        .filter_map(|line| line.strip_prefix(kind)?.split_whitespace().next()?.parse::<usize>().ok())
+        .filter_map(|line| {
+            line.strip_prefix(kind)?
+                .split_whitespace()
+                .next()?
+                .parse::<usize>()
+                .ok()
+        })
         .sum::<usize>()
         * 1024
 }
@@ -66,7 +74,9 @@ fn child() {
     let before = own();
     let backbone = Backbone::open(path).expect("the parent wrote it");
     let mut session = Session::new(&backbone).expect("kernels are there");
-    let scores = session.run(&backbone.identity(), &[9u8; 64]).expect("the image fits");
+    let scores = session
+        .run(&backbone.identity(), &[9u8; 64])
+        .expect("the image fits");
     assert!(scores[0] > 0.0);
     let arena = session.arena_bytes();
     println!("\nadded {} arena {arena}", own().saturating_sub(before));
@@ -88,7 +98,10 @@ fn start(backbone: &Path) -> (Child, usize, usize) {
         .map_while(Result::ok)
         .find(|line| line.starts_with("added "))
         .expect("the child reports");
-    let numbers: Vec<usize> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let numbers: Vec<usize> = line
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
     (child, numbers[0], numbers[1])
 }
 
@@ -104,7 +117,16 @@ fn a_second_process_adds_its_arena_and_little_more() {
         drop(child.stdin.take());
         child.wait().expect("the child ends");
     }
-    println!("second process: {added} private bytes with an arena of {arena}, for a backbone of {}", bytes.len());
-    assert!(bytes.len() > 4 * OWN_BYTES, "the backbone is large enough for the test to mean something");
-    assert!(added <= arena + OWN_BYTES, "{added} private bytes for an arena of {arena}");
+    println!(
+        "second process: {added} private bytes with an arena of {arena}, for a backbone of {}",
+        bytes.len()
+    );
+    assert!(
+        bytes.len() > 4 * OWN_BYTES,
+        "the backbone is large enough for the test to mean something"
+    );
+    assert!(
+        added <= arena + OWN_BYTES,
+        "{added} private bytes for an arena of {arena}"
+    );
 }

@@ -9,13 +9,18 @@ use graft_tests::{backbone, image, patch};
 #[test]
 fn readers_see_the_old_patch_or_the_new_one() {
     let backbone = backbone(24, 1);
-    let patches: Vec<Arc<Patch>> = (0..4).map(|seed| Arc::new(patch(&backbone, 10, seed))).collect();
+    let patches: Vec<Arc<Patch>> = (0..4)
+        .map(|seed| Arc::new(patch(&backbone, 10, seed)))
+        .collect();
     let values = image(&patches[0], 7);
     let expected: Vec<Vec<f32>> = patches
         .iter()
         .map(|patch| {
             let mut session = Session::new(&backbone).expect("kernels are there");
-            session.run(patch, Image::Values(&values)).expect("the image fits").to_vec()
+            session
+                .run(patch, Image::Values(&values))
+                .expect("the image fits")
+                .to_vec()
         })
         .collect();
     let slot = TaskSlot::new("task", Arc::clone(&patches[0]));
@@ -27,7 +32,9 @@ fn readers_see_the_old_patch_or_the_new_one() {
                     let mut session = Session::new(&backbone).expect("kernels are there");
                     let mut seen = [0usize; 4];
                     while !is_done.load(Ordering::Relaxed) {
-                        let scores = session.run(&slot.patch(), Image::Values(&values)).expect("the image fits");
+                        let scores = session
+                            .run(&slot.patch(), Image::Values(&values))
+                            .expect("the image fits");
                         let which = expected.iter().position(|expected| expected == scores);
                         seen[which.expect("the scores of exactly one patch")] += 1;
                     }
@@ -36,7 +43,9 @@ fn readers_see_the_old_patch_or_the_new_one() {
             })
             .collect();
         for swap in 0..2000 {
-            let receipt = slot.publish(Arc::clone(&patches[swap % 4])).expect("the same backbone");
+            let receipt = slot
+                .publish(Arc::clone(&patches[swap % 4]))
+                .expect("the same backbone");
             assert_eq!(receipt, patches[swap % 4].receipt());
             if swap % 16 == 0 {
                 std::thread::yield_now();
@@ -67,7 +76,8 @@ fn the_memory_of_a_patch_is_freed_when_its_last_frame_ends() {
     let watch = Arc::downgrade(&first);
     let slot = TaskSlot::new("task", first);
     let in_a_frame = slot.patch();
-    slot.publish(patch(&backbone, 10, 2)).expect("the same backbone");
+    slot.publish(patch(&backbone, 10, 2))
+        .expect("the same backbone");
     assert!(watch.upgrade().is_some(), "a frame still uses it");
     drop(in_a_frame);
     assert!(watch.upgrade().is_none());

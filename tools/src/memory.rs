@@ -32,9 +32,13 @@ mod tests {
 
     #[test]
     fn fields_are_read_in_kilobytes() {
-        let usage = parse("00-ff ---p [rollup]\nRss:    1024 kB\nPss: 7 kB\nPrivate_Dirty:   12 kB\n");
+        let usage =
+            parse("00-ff ---p [rollup]\nRss:    1024 kB\nPss: 7 kB\nPrivate_Dirty:   12 kB\n");
         let usage = usage.expect("all fields are there");
-        assert_eq!((usage.resident, usage.private_dirty), (1024 * 1024, 12 * 1024));
+        assert_eq!(
+            (usage.resident, usage.private_dirty),
+            (1024 * 1024, 12 * 1024)
+        );
         assert!(parse("Rss: many").is_none());
     }
 }

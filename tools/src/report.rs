@@ -51,7 +51,12 @@ impl std::fmt::Display for Table {
         let columns = self.rows[0].len();
         let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));
         let widths: Vec<usize> = (0..columns)
-            .map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .map(|column| {
+                cells(column)
+                    .map(|cell| cell.chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
         let is_number = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
         let to_right: Vec<bool> = (0..columns)

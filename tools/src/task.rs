@@ -8,6 +8,7 @@ use graft_patches::{BackboneImage, PatchImage};
 use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
 
 use crate::data::preprocess::{self, Channels, Preprocess};
+use crate::hint::Hint;
 
 /// A patch, or the backbone's own values, ready to run on photographs.
 #[derive(Debug)]
@@ -39,7 +40,12 @@ pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>
     let metadata = backbone.image().metadata()?;
     if patches.is_empty() {
         let patch = backbone.identity();
-        let task = task(metadata.name.clone(), patch, metadata.labels, metadata.resize)?;
+        let task = task(
+            metadata.name.clone(),
+            patch,
+            metadata.labels,
+            metadata.resize,
+        )?;
         return Ok((backbone, vec![task]));
     }
     let tasks = patch_files(patches)?
@@ -55,19 +61,31 @@ fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Resul
     let own = own.unwrap_or_default();
     // Labels belong to the head: a patch without one keeps the backbone's.
     let has_head = own.labels.len() == patch.classes() || patch.classes() != base.labels.len();
-    let labels = if has_head { own.labels } else { base.labels.clone() };
+    let labels = if has_head {
+        own.labels
+    } else {
+        base.labels.clone()
+    };
     let name = path.file_name().unwrap_or(path.as_os_str());
-    task(name.to_string_lossy().into_owned(), patch, labels, own.resize)
-        .with_context(|| format!("cannot use {}", path.display()))
+    task(
+        name.to_string_lossy().into_owned(),
+        patch,
+        labels,
+        own.resize,
+    )
+    .with_context(|| format!("cannot use {}", path.display()))
 }
 
 fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Result<Task> {
     let input = patch.input();
     let Some(channels) = Channels::from_count(input.shape.channels) else {
-        bail!(
-            "photographs have 1 or 3 channels, the input has {}",
-            input.shape.channels
-        );
+        bail!(Hint::new(
+            format!(
+                "photographs have 1 or 3 channels, the input has {}",
+                input.shape.channels
+            ),
+            "use the runtime library for inputs that are no photographs",
+        ));
     };
     let side = input.shape.height.min(input.shape.width) as u32;
     let preprocess = Preprocess {
@@ -106,12 +124,18 @@ pub fn patch_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let before = files.len();
         for entry in std::fs::read_dir(path).with_context(unreadable)? {
             let file = entry.with_context(unreadable)?.path();
-            if file.extension().is_some_and(|extension| extension == "patch") {
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "patch")
+            {
                 files.push(file);
             }
         }
         if files.len() == before {
-            bail!("no .patch file in the folder {}", path.display());
+            bail!(Hint::new(
+                format!("no .patch file in the folder {}", path.display()),
+                "give a .patch file, or a folder that has some",
+            ));
         }
         files[before..].sort();
     }
@@ -153,7 +177,8 @@ impl ImageFile {
     /// # Errors
     /// What is wrong with the file.
     pub fn backbone(&self) -> Result<BackboneImage<'_>> {
-        BackboneImage::open(self.bytes.as_slice(), Verify::Full).map_err(|error| self.invalid(error))
+        BackboneImage::open(self.bytes.as_slice(), Verify::Full)
+            .map_err(|error| self.invalid(error))
     }
 
     fn invalid(&self, error: ImageError) -> anyhow::Error {

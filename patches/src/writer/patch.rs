@@ -138,7 +138,8 @@ impl<'a> PatchWriter<'a> {
             .collect();
         let first = self.values.keys().next();
         let metadata = PatchMetadata {
-            first_patched_layer: first.map_or(0, |&(site, _)| self.backbone.site(site).layer as u16),
+            first_patched_layer: first
+                .map_or(0, |&(site, _)| self.backbone.site(site).layer as u16),
             ..metadata.clone()
         };
         let metadata = postcard::to_allocvec(&metadata).map_err(|_| WriteError::Metadata)?;

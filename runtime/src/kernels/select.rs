@@ -3,8 +3,11 @@
 use super::Kernels;
 use super::reference::REFERENCE;
 
-/// All kernels compiled for this target, best first, each with whether this CPU can run it.
-static ALL: &[(&Kernels, fn() -> bool)] = &[
+/// Whether this CPU can run some kernels.
+type Runs = fn() -> bool;
+
+/// All kernels compiled for this target, best first.
+static ALL: &[(&Kernels, Runs)] = &[
     #[cfg(target_arch = "x86_64")]
     (&super::x86::AVX512, has_avx512),
     #[cfg(target_arch = "x86_64")]

@@ -55,7 +55,10 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let backbone = Backbone::open(path)?;
     let mut session = Session::with_threads(&backbone, arguments.threads)?;
     let patches = open_patches(&files, &backbone)?;
-    let first = patches.first().cloned().unwrap_or_else(|| Arc::new(backbone.identity()));
+    let first = patches
+        .first()
+        .cloned()
+        .unwrap_or_else(|| Arc::new(backbone.identity()));
     let image = test_image(&first);
     let times = time_runs(&mut session, &first, &image, arguments.runs)?;
     let residents = arguments
@@ -70,7 +73,10 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     } else {
         Vec::new()
     };
-    let patch_bytes: usize = patches.iter().map(|patch| patch.receipt().bytes_mapped).sum();
+    let patch_bytes: usize = patches
+        .iter()
+        .map(|patch| patch.receipt().bytes_mapped)
+        .sum();
     let json = json!({
         "backbone": path.display().to_string(),
         "kernels": session.kernels(),
@@ -94,7 +100,8 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
 
 /// A deterministic image with all levels in it.
 fn test_image(patch: &Patch) -> Vec<u8> {
-    let levels = (0..patch.input().shape.len()).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
+    let levels =
+        (0..patch.input().shape.len()).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
     levels.collect()
 }
 
@@ -204,7 +211,10 @@ fn measure_resident(files: &[PathBuf], count: usize, backbone: &Backbone) -> Res
     let grown = |of: fn(&memory::Usage) -> usize| {
         Some(of(after.as_ref()?).saturating_sub(of(before.as_ref()?)))
     };
-    let file_bytes: usize = patches.iter().map(|patch| patch.receipt().bytes_mapped).sum();
+    let file_bytes: usize = patches
+        .iter()
+        .map(|patch| patch.receipt().bytes_mapped)
+        .sum();
     Ok(json!({
         "patches": count,
         "swap_ns": measure_swaps(&patches)?,
@@ -221,9 +231,14 @@ fn measure_many(
     runs: u32,
 ) -> Result<BTreeMap<String, f64>> {
     let mut many = BTreeMap::new();
-    let sizes = [2, 4, 8, 16].into_iter().filter(|&count| count <= patches.len());
+    let sizes = [2, 4, 8, 16]
+        .into_iter()
+        .filter(|&count| count <= patches.len());
     for count in sizes {
-        let images: Vec<Vec<u8>> = patches[..count].iter().map(|patch| test_image(patch)).collect();
+        let images: Vec<Vec<u8>> = patches[..count]
+            .iter()
+            .map(|patch| test_image(patch))
+            .collect();
         let mut samples = Vec::new();
         for _ in 0..(runs as usize / count).max(5) {
             let start = Instant::now();
@@ -270,7 +285,10 @@ fn time_layers(
 
 /// Multiply-adds of a layer whose output has this many values.
 fn macs(image: &BackboneImage<'_>, layer: usize, output: usize) -> usize {
-    image.layer(layer).site.map_or(0, |site| output * image.site(site).depth)
+    image
+        .layer(layer)
+        .site
+        .map_or(0, |site| output * image.site(site).depth)
 }
 
 fn microseconds(time: Duration) -> f64 {
@@ -320,7 +338,11 @@ fn text(json: &Value, opened: &Opened) -> Result<String> {
         opened.first_run_us,
         (opened.structure_us + opened.first_run_us) / opened.steady_us,
     )?;
-    writeln!(text, "swap       {:.0} ns", number(&json["swap_ns"]["median"]))?;
+    writeln!(
+        text,
+        "swap       {:.0} ns",
+        number(&json["swap_ns"]["median"])
+    )?;
     for resident in json["resident"].as_array().into_iter().flatten() {
         let size = |key: &str| bytes(resident[key].as_u64().unwrap_or(0) as usize);
         writeln!(
@@ -334,7 +356,11 @@ fn text(json: &Value, opened: &Opened) -> Result<String> {
         )?;
     }
     for (count, milliseconds) in json["many_ms"].as_object().into_iter().flatten() {
-        writeln!(text, "one frame  {:.2} ms through {count} patches", number(milliseconds))?;
+        writeln!(
+            text,
+            "one frame  {:.2} ms through {count} patches",
+            number(milliseconds)
+        )?;
     }
     writeln!(
         text,

@@ -15,11 +15,13 @@ use crate::task::ImageFile;
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status: 0 where nothing differs, 1 where something does.
+#[command(
+    after_help = "Exit status: 0 where nothing differs, 1 where something does.
 
 Examples:
   patchtool diff flowers-1.patch flowers-2.patch
-  patchtool diff lite0.backbone flowers.patch")]
+  patchtool diff lite0.backbone flowers.patch"
+)]
 pub struct Arguments {
     /// A patch, or a backbone for its own values.
     left: PathBuf,
@@ -89,17 +91,24 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             "compare patches of one backbone",
         ));
     }
-    let keys: BTreeSet<(usize, What)> = left.replaced().into_iter().chain(right.replaced()).collect();
+    let keys: BTreeSet<(usize, What)> = left
+        .replaced()
+        .into_iter()
+        .chain(right.replaced())
+        .collect();
     let mut table = Table::new(&["site", "what", "values that differ", "max |difference|"]);
     let mut differing = Vec::new();
     for &(site, what) in &keys {
-        let Some((count, largest)) = difference(left.values(site, what), right.values(site, what)) else {
+        let Some((count, largest)) = difference(left.values(site, what), right.values(site, what))
+        else {
             continue;
         };
         table.row([
             site.to_string(),
             what.to_string(),
-            count.map_or("only in one, or of another size".into(), |count| count.to_string()),
+            count.map_or("only in one, or of another size".into(), |count| {
+                count.to_string()
+            }),
             largest.map_or("".into(), |largest| format!("{largest:.3e}")),
         ]);
         differing.push(json!({
@@ -107,7 +116,11 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         }));
     }
     let summary = format!("{} of {} tensors differ\n", differing.len(), keys.len());
-    let text = if differing.is_empty() { summary } else { format!("{table}{summary}") };
+    let text = if differing.is_empty() {
+        summary
+    } else {
+        format!("{table}{summary}")
+    };
     Ok(Report {
         text,
         is_ok: differing.is_empty(),
@@ -116,13 +129,14 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
 }
 
 /// How many values differ and the largest difference; inner `None` where they cannot be compared one by one.
-fn difference(
-    left: Option<&[f32]>,
-    right: Option<&[f32]>,
-) -> Option<(Option<usize>, Option<f32>)> {
+fn difference(left: Option<&[f32]>, right: Option<&[f32]>) -> Option<(Option<usize>, Option<f32>)> {
     match (left, right) {
         (Some(left), Some(right)) if left.len() == right.len() => {
-            let pairs = || left.iter().zip(right).filter(|(l, r)| l.to_bits() != r.to_bits());
+            let pairs = || {
+                left.iter()
+                    .zip(right)
+                    .filter(|(l, r)| l.to_bits() != r.to_bits())
+            };
             let count = pairs().count();
             let largest = pairs().map(|(l, r)| (l - r).abs()).fold(0.0, f32::max);
             (count > 0).then_some((Some(count), Some(largest)))

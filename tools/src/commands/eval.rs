@@ -99,7 +99,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
 /// The labels of a task; without any, every class goes by its number.
 fn labels(task: &Task) -> Vec<String> {
     if task.labels.is_empty() {
-        (0..task.patch.classes()).map(|index| index.to_string()).collect()
+        (0..task.patch.classes())
+            .map(|index| index.to_string())
+            .collect()
     } else {
         task.labels.clone()
     }
@@ -120,7 +122,8 @@ fn progress(length: usize, common: &Common) -> ProgressBar {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     }
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {per_sec}, {eta} left");
-    ProgressBar::new(length as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    ProgressBar::new(length as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// `--dump-inputs`.
@@ -166,12 +169,18 @@ fn report(task: &Task, counts: &[Count], skipped: usize, unreadable: usize) -> R
     let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
     let (images, top1, top5) = (sum(|c| c.images), sum(|c| c.top1), sum(|c| c.top5));
     if images == 0 {
-        bail!("no image of the data set could be read");
+        bail!(Hint::new(
+            "no image of the data set could be read".into(),
+            "see the warnings above for the reason of each",
+        ));
     }
     let share = |part: usize, whole: usize| part as f64 / whole as f64;
     let mut table = Table::new(&["class", "images", "top-1 %", "top-5 %"]);
     let mut per_class = Vec::new();
-    let seen = counts.iter().enumerate().filter(|(_, count)| count.images > 0);
+    let seen = counts
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| count.images > 0);
     for (index, count) in seen {
         let accuracy = share(count.top1, count.images);
         let top5 = share(count.top5, count.images);

@@ -47,7 +47,11 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         source: format!("extracted from {}", base.name),
         tool: base.tool,
         resize: base.resize,
-        labels: if arguments.kind.contains(Kinds::HEAD) { base.labels } else { Vec::new() },
+        labels: if arguments.kind.contains(Kinds::HEAD) {
+            base.labels
+        } else {
+            Vec::new()
+        },
         ..PatchMetadata::default()
     };
     let image = PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata)?;

@@ -74,7 +74,9 @@ fn resolution(text: &str) -> Result<[usize; 2], String> {
 }
 
 fn resize(text: &str) -> Result<Resize, String> {
-    let share = text.strip_prefix("crop:").and_then(|share| share.parse::<f32>().ok());
+    let share = text
+        .strip_prefix("crop:")
+        .and_then(|share| share.parse::<f32>().ok());
     match share {
         Some(share) if (0.1..=1.0).contains(&share) => Ok(Resize::Crop {
             share: (share * 1000.0).round() as u32,
@@ -107,7 +109,9 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let settings = Settings {
         mean,
         std,
-        max_classes: arguments.max_classes.map_or(DEFAULT_CLASSES, |max| max as usize),
+        max_classes: arguments
+            .max_classes
+            .map_or(DEFAULT_CLASSES, |max| max as usize),
         metadata: BackboneMetadata {
             name: arguments.name.clone().unwrap_or_else(|| stem.to_owned()),
             source: source.to_string(),
@@ -128,19 +132,22 @@ fn load(arguments: &Arguments) -> Result<(Graph, Option<InputAffine>, &Path)> {
     if let (Some(file), Some(arch)) = (&arguments.torch, arguments.arch) {
         let side = match arguments.resolution {
             Some([height, width]) if height != width => {
-                bail!("the architectures of --arch take square inputs: give one side")
+                bail!(Hint::new(
+                    format!("--resolution {height}x{width} for an architecture with square inputs"),
+                    "give one side",
+                ))
             }
             other => other.map(|[side, _]| side),
         };
         return Ok((torch::load(file, arch, side)?, None, file));
     }
     let Some(file) = &arguments.model else {
-        bail!("give an ONNX model, or --torch with --arch");
+        bail!(Hint::new(
+            "no model".into(),
+            "give an ONNX model, or --torch with --arch"
+        ));
     };
     let imported = onnx::load(file, arguments.resolution)?;
-    for note in &imported.notes {
-        tracing::warn!("{note}");
-    }
     Ok((imported.graph, imported.input_affine, file))
 }
 
@@ -159,9 +166,16 @@ fn normalisation(
                 "leave out --mean and --std: the import takes them from the model",
             ));
         }
-        let mean: Vec<f32> = offset.iter().zip(&scale).map(|(offset, scale)| -offset / scale).collect();
+        let mean: Vec<f32> = offset
+            .iter()
+            .zip(&scale)
+            .map(|(offset, scale)| -offset / scale)
+            .collect();
         let std: Vec<f32> = scale.iter().map(|scale| 1.0 / scale).collect();
-        return Ok([per_channel(&mean, channels, 0.0)?, per_channel(&std, channels, 1.0)?]);
+        return Ok([
+            per_channel(&mean, channels, 0.0)?,
+            per_channel(&std, channels, 1.0)?,
+        ]);
     }
     let [default_mean, default_std]: [&[f32]; 2] = match arguments.arch {
         _ if is_given => [&[0.0], &[1.0]],
@@ -178,7 +192,11 @@ fn normalisation(
         }
     };
     let or = |given: &'_ [f32], default: &[f32]| -> Vec<f32> {
-        if given.is_empty() { default.into() } else { given.into() }
+        if given.is_empty() {
+            default.into()
+        } else {
+            given.into()
+        }
     };
     Ok([
         per_channel(&or(&arguments.mean, default_mean), channels, 0.0)?,
@@ -192,7 +210,10 @@ fn per_channel(values: &[f32], channels: usize, unused: f32) -> Result<[f32; 4]>
         [value] => all[..channels.min(4)].fill(*value),
         _ if values.len() == channels => all[..channels].copy_from_slice(values),
         _ => bail!(Hint::new(
-            format!("{} values of --mean or --std for {channels} channels", values.len()),
+            format!(
+                "{} values of --mean or --std for {channels} channels",
+                values.len()
+            ),
             "give one value, or one for each channel with commas",
         )),
     }

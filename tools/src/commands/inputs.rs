@@ -27,7 +27,10 @@ impl InputsFolder {
     pub(super) fn push(&mut self, values: &[f32]) -> Result<()> {
         let path = self.folder.join(format!("{:04}.f32", self.count));
         self.count += 1;
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         crate::output::write_atomically(&path, true, |file| file.write_all(&bytes))?;
         Ok(())
     }

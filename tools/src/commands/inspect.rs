@@ -49,7 +49,9 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
         &input.std[..input.shape.channels],
         metadata.resize,
     );
-    let mut table = Table::new(&["layer", "name", "op", "output", "window", "after", "weights", "at", "until"]);
+    let mut table = Table::new(&[
+        "layer", "name", "op", "output", "window", "after", "weights", "at", "until",
+    ]);
     for index in 0..image.layer_count() {
         let layer = image.layer(index);
         let tensor = image.tensor(index + 1);
@@ -62,7 +64,9 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
             tensor.shape.to_string(),
             window(&layer),
             activation(&layer),
-            weights.map_or(String::new(), |site| (site.outputs * site.depth).to_string()),
+            weights.map_or(String::new(), |site| {
+                (site.outputs * site.depth).to_string()
+            }),
             tensor.offset.to_string(),
             tensor.last.to_string(),
         ]);

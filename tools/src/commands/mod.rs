@@ -5,6 +5,6 @@ pub mod diff;
 pub mod eval;
 pub mod extract;
 pub mod import;
-pub mod inspect;
 mod inputs;
+pub mod inspect;
 pub mod run;

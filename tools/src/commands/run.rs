@@ -44,7 +44,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let (backbone, tasks) = task::open(&arguments.model.backbone, &arguments.model.patch)?;
     let mut session = Session::with_threads(&backbone, arguments.threads)?;
-    let mut inputs = arguments.dump_inputs.as_deref().map(InputsFolder::create).transpose()?;
+    let mut inputs = arguments
+        .dump_inputs
+        .as_deref()
+        .map(InputsFolder::create)
+        .transpose()?;
     let mut table = Table::new(&["image", "patch", "top"]);
     let mut results = Vec::new();
     for path in &arguments.images {
@@ -57,10 +61,18 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             let top = top(scores, arguments.top);
             let name = path.display().to_string();
             table.row([name.clone(), task.name.clone(), line(task, &top)]);
-            results.push(result(task, &name, &top, arguments.scores.then_some(scores)));
+            results.push(result(
+                task,
+                &name,
+                &top,
+                arguments.scores.then_some(scores),
+            ));
         }
     }
-    Ok(Report::new(table.to_string(), json!({ "results": results })))
+    Ok(Report::new(
+        table.to_string(),
+        json!({ "results": results }),
+    ))
 }
 
 /// The best scores, best first; of equal ones the first.
@@ -82,7 +94,9 @@ fn line(task: &Task, top: &[(usize, f32)]) -> String {
 fn result(task: &Task, image: &str, top: &[(usize, f32)], scores: Option<&[f32]>) -> Value {
     let top: Vec<Value> = top
         .iter()
-        .map(|&(index, score)| json!({ "label": task.label(index), "index": index, "score": score }))
+        .map(
+            |&(index, score)| json!({ "label": task.label(index), "index": index, "score": score }),
+        )
         .collect();
     let mut result = json!({ "image": image, "patch": task.name, "top": top });
     if let Some(scores) = scores {

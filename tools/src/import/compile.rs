@@ -85,7 +85,9 @@ impl Site {
     fn new(layer: &Layer, input: Shape) -> Option<Self> {
         let (weights, taps) = match &layer.op {
             Op::Conv(window, weights) => (weights, window.kernel[0] * window.kernel[1]),
-            Op::Depthwise(_, weights) | Op::Pointwise(weights) | Op::Linear(weights) => (weights, 1),
+            Op::Depthwise(_, weights) | Op::Pointwise(weights) | Op::Linear(weights) => {
+                (weights, 1)
+            }
             _ => return None,
         };
         let (scale, bias) = epilogue(weights);
@@ -144,6 +146,9 @@ mod tests {
     #[test]
     fn a_filter_goes_to_channels_last() {
         let filter = [0.0, 1.0, 2.0, 10.0, 11.0, 12.0];
-        assert_eq!(channels_last(&filter, 2, 3), [0.0, 10.0, 1.0, 11.0, 2.0, 12.0]);
+        assert_eq!(
+            channels_last(&filter, 2, 3),
+            [0.0, 10.0, 1.0, 11.0, 2.0, 12.0]
+        );
     }
 }

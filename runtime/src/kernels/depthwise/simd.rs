@@ -55,12 +55,7 @@ fn row<'a>(task: &Conv<'a>, y: usize) -> Row<'a> {
 /// # Safety
 /// `row` is made for this row of the output; `check` holds.
 #[inline(always)]
-unsafe fn tiles<
-    V: Vector,
-    const WIDTH: usize,
-    const KERNEL: usize,
-    const STRIDE: usize,
->(
+unsafe fn tiles<V: Vector, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize>(
     task: &Conv,
     row: &Row,
     out: &mut [f32],
@@ -72,7 +67,11 @@ unsafe fn tiles<
         let end = column + ((COLUMNS - 1) * STRIDE + KERNEL) as isize;
         let whole = outputs == COLUMNS && column >= 0 && end <= row.width as isize;
         let out = out.as_mut_ptr();
-        let mut place = Place { column, channel: 0, outputs };
+        let mut place = Place {
+            column,
+            channel: 0,
+            outputs,
+        };
         while place.channel < row.channels {
             let wide = place.channel + WIDTH * V::LANES <= row.channels;
             // SAFETY: `whole` and `wide` say what is in bounds; there are `outputs` pixels in `out`.

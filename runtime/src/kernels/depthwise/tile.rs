@@ -124,8 +124,16 @@ pub(super) unsafe fn tile<
     place: Place,
     output: *mut f32,
 ) {
-    let Place { column, channel, outputs } = place;
-    let lanes = if EDGE && WIDTH == 1 { row.channels - channel } else { V::LANES };
+    let Place {
+        column,
+        channel,
+        outputs,
+    } = place;
+    let lanes = if EDGE && WIDTH == 1 {
+        row.channels - channel
+    } else {
+        V::LANES
+    };
     let outputs = if EDGE { outputs } else { COLUMNS };
     // SAFETY: only columns of the input, channels below `row.channels` and the first `outputs` pixels are touched.
     unsafe {
@@ -159,12 +167,7 @@ pub(super) unsafe fn tile<
 /// # Safety
 /// As for every method of [`Vector`].
 #[inline(always)]
-unsafe fn accumulate<
-    V: Vector,
-    const WIDTH: usize,
-    const KERNEL: usize,
-    const STRIDE: usize,
->(
+unsafe fn accumulate<V: Vector, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize>(
     sums: &mut [[V; WIDTH]; COLUMNS],
     x: [V; WIDTH],
     i: usize,

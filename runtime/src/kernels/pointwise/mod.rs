@@ -31,7 +31,9 @@ pub(super) fn check_linear(task: &Pointwise, first: usize, out: &[f32]) {
     );
     let last = first * PANEL + out.len();
     assert!(
-        out.is_empty() || last == task.outputs || (last < task.outputs && last.is_multiple_of(PANEL)),
+        out.is_empty()
+            || last == task.outputs
+            || (last < task.outputs && last.is_multiple_of(PANEL)),
         "output does not end at a panel"
     );
 }

@@ -54,7 +54,12 @@ unsafe fn block<
     output: *mut f32,
     rows: usize,
 ) {
-    const { assert!(NARROW == 1 || WIDE * V::LANES == PANEL, "wide tiles end at a panel's end") };
+    const {
+        assert!(
+            NARROW == 1 || WIDE * V::LANES == PANEL,
+            "wide tiles end at a panel's end"
+        )
+    };
     let mut channel = 0;
     while channel < task.outputs {
         let left = (task.outputs - channel).div_ceil(V::LANES);

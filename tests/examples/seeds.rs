@@ -1,0 +1,24 @@
+//! Writes the seed corpus of the fuzz targets: `cargo run -p graft-tests --example seeds -- patches/fuzz/seeds`.
+
+use std::path::PathBuf;
+
+use graft_patches::records::Kinds;
+use graft_tests::{backbone, every_operator, identity_patch, random_patch};
+
+fn main() -> std::io::Result<()> {
+    let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder"));
+    let small = backbone(24, 1);
+    let seeds = [
+        ("backbone/every-operator", every_operator(24, 1)),
+        ("backbone/one-pixel", every_operator(1, 1)),
+        ("patch/bn-head", random_patch(&small, 7, 2)),
+        ("patch/dw", identity_patch(&small, Kinds::DW)),
+        ("patch/generated", identity_patch(&small, Kinds::GENERATED)),
+    ];
+    for (name, bytes) in seeds {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("it has a folder"))?;
+        std::fs::write(path, bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! The command line on good and bad input: what it prints, its exit status, and that bad input writes nothing.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with a backbone of 10 classes, two patches, an image and a labelled data set.
+struct Fixture {
+    folder: TempDir,
+}
+
+/// What a command did.
+struct Outcome {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        let backbone = graft_tests::backbone(24, 1);
+        fixture.write("b.backbone", backbone.image().bytes());
+        fixture.write("other.backbone", &graft_tests::every_operator(24, 2));
+        fixture.write("p.patch", &graft_tests::random_patch(&backbone, 7, 3));
+        fixture.write("q.patch", &graft_tests::random_patch(&backbone, 7, 4));
+        for class in ["0", "3", "9"] {
+            for number in 0..4u8 {
+                let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 3, y as u8 * 5, number * 60]);
+                let path = fixture.path(&format!("data/{class}/{number}.png"));
+                std::fs::create_dir_all(path.parent().expect("it has a folder"))
+                    .expect("room on the disk");
+                image::RgbImage::from_fn(40, 30, pixel)
+                    .save(path)
+                    .expect("room on the disk");
+            }
+        }
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).expect("room on the disk");
+    }
+
+    /// Runs patchtool in the folder.
+    fn run(&self, arguments: &str) -> Outcome {
+        let output = Command::cargo_bin("patchtool")
+            .expect("cargo built it")
+            .current_dir(self.folder.path())
+            .args(arguments.split_whitespace())
+            .output()
+            .expect("it starts");
+        Outcome {
+            status: output.status.code().expect("it exits"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        let outcome = self.run(&format!("{arguments} --json"));
+        assert_eq!(outcome.status, 0, "{arguments}: {}", outcome.stderr);
+        serde_json::from_str(&outcome.stdout).expect("one JSON object")
+    }
+
+    /// Runs a command that must fail with status 2, one line of cause that has `words`, and a hint.
+    fn refused(&self, arguments: &str, words: &str) {
+        let Outcome {
+            status,
+            stdout,
+            stderr,
+        } = self.run(arguments);
+        assert_eq!(status, 2, "{arguments}: {stdout}{stderr}");
+        assert_eq!(stdout, "", "{arguments}");
+        assert!(stderr.starts_with("error: "), "{arguments}: {stderr}");
+        assert!(
+            stderr.contains(words),
+            "{arguments}: {words:?} is not in {stderr}"
+        );
+        assert!(
+            stderr
+                .lines()
+                .last()
+                .is_some_and(|line| line.starts_with("hint: ")),
+            "{arguments}: {stderr}"
+        );
+        assert!(!stderr.contains("panicked"), "{arguments}: {stderr}");
+    }
+}
+
+#[test]
+fn run_ranks_the_labels_of_every_image_and_patch() {
+    let f = Fixture::new();
+    let json = f
+        .json("run -b b.backbone -p p.patch -p q.patch data/0/0.png data/3/1.png --top 3 --scores");
+    let results = json["results"].as_array().expect("an array");
+    assert_eq!(results.len(), 4);
+    for result in results {
+        let scores: Vec<f64> = result["scores"]
+            .as_array()
+            .expect("scores")
+            .iter()
+            .filter_map(Value::as_f64)
+            .collect();
+        assert_eq!(scores.len(), 7);
+        let best = scores.iter().copied().fold(f64::MIN, f64::max);
+        assert_eq!(result["top"][0]["score"].as_f64(), Some(best));
+        assert_eq!(result["top"].as_array().map(Vec::len), Some(3));
+    }
+    assert_ne!(
+        results[0]["scores"], results[1]["scores"],
+        "two patches, two answers"
+    );
+    let text = f.run("run -b b.backbone data/0/0.png").stdout;
+    assert!(
+        text.starts_with("image") && text.contains("class "),
+        "{text}"
+    );
+}
+
+#[test]
+fn eval_counts_what_run_ranks_first() {
+    let f = Fixture::new();
+    let json = f.json("eval -b b.backbone --data data --dump-inputs inputs");
+    assert_eq!(json["count"], 12);
+    let mut right = 0;
+    for class in ["0", "3", "9"] {
+        for number in 0..4 {
+            let top = f.json(&format!(
+                "run -b b.backbone data/{class}/{number}.png --top 1"
+            ));
+            right += usize::from(top["results"][0]["top"][0]["index"].to_string() == class);
+        }
+    }
+    assert_eq!(json["accuracy"].as_f64(), Some(right as f64 / 12.0));
+    assert_eq!(json["per_class"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        std::fs::metadata(f.path("inputs/0011.f32"))
+            .map(|file| file.len())
+            .ok(),
+        Some(24 * 24 * 3 * 4)
+    );
+    let labels = std::fs::read_to_string(f.path("inputs/labels.txt")).expect("it is written");
+    assert_eq!(labels, "0\n0\n0\n0\n3\n3\n3\n3\n9\n9\n9\n9\n");
+}
+
+#[test]
+fn unreadable_images_are_counted_and_left_out() {
+    let f = Fixture::new();
+    f.write("data/3/broken.png", b"no image");
+    let json = f.json("eval -b b.backbone --data data");
+    assert_eq!(
+        (&json["count"], &json["unreadable"]),
+        (&12.into(), &1.into())
+    );
+    let outcome = f.run("eval -b b.backbone --data data");
+    assert!(outcome.stderr.contains("broken.png"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_extracted_patch_differs_nowhere_and_another_does() {
+    let f = Fixture::new();
+    f.json("extract -b b.backbone --kind bn+head -o own.patch");
+    assert_eq!(f.run("diff b.backbone own.patch").status, 0);
+    let outcome = f.run("diff own.patch p.patch --json");
+    assert_eq!(outcome.status, 1);
+    let json: Value = serde_json::from_str(&outcome.stdout).expect("one JSON object");
+    assert!(
+        json["differing"]
+            .as_array()
+            .is_some_and(|sites| !sites.is_empty())
+    );
+    assert_eq!(f.run("diff p.patch p.patch").status, 0);
+    let scores = |patch: &str| {
+        f.json(&format!("run -b b.backbone {patch} data/0/0.png --scores"))["results"][0]["scores"]
+            .clone()
+    };
+    assert_eq!(scores(""), scores("-p own.patch"));
+}
+
+#[test]
+fn inspect_has_the_keys_of_the_contract() {
+    let f = Fixture::new();
+    let keys = [
+        "kind",
+        "format_version",
+        "id",
+        "dtype",
+        "layers",
+        "sites",
+        "bytes",
+        "arena_bytes",
+        "first_patched_layer",
+        "signed_by",
+    ];
+    for file in ["b.backbone", "p.patch"] {
+        let json = f.json(&format!("inspect {file}"));
+        assert!(keys.iter().all(|key| json.get(key).is_some()), "{json}");
+        let text = f.run(&format!("inspect {file}")).stdout;
+        assert!(
+            text.contains("epilogue") || text.contains("depthwise"),
+            "{text}"
+        );
+    }
+    assert_eq!(f.json("inspect b.backbone")["layers"], 15);
+    assert_eq!(f.json("inspect p.patch")["first_patched_layer"], 0);
+}
+
+#[test]
+fn bench_has_the_keys_of_the_contract_and_measures_residents() {
+    let f = Fixture::new();
+    std::fs::create_dir(f.path("many")).expect("room on the disk");
+    for number in 0..20 {
+        std::fs::copy(f.path("p.patch"), f.path(&format!("many/{number}.patch")))
+            .expect("room on the disk");
+    }
+    let json = f.json("bench -b b.backbone -p many --runs 5 --layers --resident 2,20 --threads 2");
+    let keys = [
+        "latency_ms",
+        "swap_ns",
+        "open_us",
+        "first_run_us",
+        "arena_bytes",
+        "backbone_bytes",
+        "patch_bytes",
+        "rss_bytes",
+        "threads",
+        "layers",
+        "many_ms",
+    ];
+    assert!(keys.iter().all(|key| json.get(key).is_some()), "{json}");
+    assert_eq!(json["layers"].as_array().map(Vec::len), Some(15));
+    assert_eq!(json["resident"][1]["patches"], 20);
+    assert!(
+        json["many_ms"]["16"].as_f64() > json["many_ms"]["2"].as_f64(),
+        "{json}"
+    );
+    let patch = std::fs::metadata(f.path("p.patch"))
+        .expect("it is there")
+        .len();
+    assert_eq!(json["patch_bytes"].as_u64(), Some(20 * patch));
+    f.refused("bench -b b.backbone -p many --resident 21", "21");
+}
+
+#[test]
+fn bad_backbones_are_refused() {
+    let f = Fixture::new();
+    let bytes = std::fs::read(f.path("b.backbone")).expect("it is there");
+    f.write("empty", b"");
+    f.write("truncated", &bytes[..bytes.len() / 2]);
+    f.write(
+        "random",
+        &(0..4000u32).map(|i| (i * i >> 3) as u8).collect::<Vec<_>>(),
+    );
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() - 5] ^= 1;
+    f.write("flipped", &flipped);
+    let cases = [
+        ("missing", "No such file"),
+        ("empty", "0 bytes"),
+        ("truncated", "its header says"),
+        ("random", "not a Graft image"),
+        ("flipped", "does not match its digest"),
+        ("data", "directory"),
+        ("data/0/0.png", "not a Graft image"),
+        ("p.patch", "this is a patch"),
+    ];
+    for (file, words) in cases {
+        f.refused(&format!("run -b {file} data/0/0.png"), words);
+        f.refused(&format!("bench -b {file}"), words);
+        if file != "p.patch" {
+            f.refused(&format!("inspect {file}"), words);
+        }
+    }
+}
+
+#[test]
+fn bad_patches_images_and_data_are_refused() {
+    let f = Fixture::new();
+    f.write("text.png", b"not a picture");
+    std::fs::create_dir_all(f.path("nothing/in/here")).expect("room on the disk");
+    std::fs::create_dir(f.path("void")).expect("room on the disk");
+    std::fs::create_dir_all(f.path("strange/zebra")).expect("room on the disk");
+    std::fs::copy(f.path("data/0/0.png"), f.path("strange/zebra/0.png")).expect("room on the disk");
+    f.refused(
+        "run -b other.backbone -p p.patch data/0/0.png",
+        "was made for backbone",
+    );
+    f.refused(
+        "run -b b.backbone -p b.backbone data/0/0.png",
+        "this is a backbone",
+    );
+    f.refused("run -b b.backbone -p void data/0/0.png", "no .patch file");
+    f.refused("run -b b.backbone text.png", "text.png");
+    f.refused("run -b b.backbone missing.png", "missing.png");
+    f.refused("eval -b b.backbone --data missing", "missing");
+    f.refused("eval -b b.backbone --data void", "void");
+    f.refused("eval -b b.backbone --data strange", "zebra");
+    f.refused("eval -b b.backbone --data text.png", "text.png");
+    f.refused(
+        "eval -b b.backbone -p p.patch -p q.patch --data data",
+        "2 patches",
+    );
+    f.refused("run -b b.backbone data/0/0.png --threads 0", "0 threads");
+    f.refused("diff p.patch other.backbone", "different backbones");
+}
+
+#[test]
+fn bad_models_are_refused_and_nothing_is_written() {
+    let f = Fixture::new();
+    f.write("empty.onnx", b"");
+    f.write("text.onnx", b"this is no model");
+    let cases = [
+        ("missing.onnx", "missing.onnx"),
+        ("empty.onnx", "empty"),
+        ("text.onnx", "text.onnx"),
+        ("data", "data"),
+        ("data/0/0.png", "0.png"),
+        ("--torch text.onnx --arch mobilenet-v2", "text.onnx"),
+        ("--torch missing.pth --arch mobilenet-v2", "missing.pth"),
+    ];
+    for (model, words) in cases {
+        f.refused(&format!("import {model} -o out.backbone"), words);
+        assert!(!f.path("out.backbone").exists(), "{model}");
+    }
+}
+
+#[test]
+fn outputs_are_not_overwritten_unless_forced() {
+    let f = Fixture::new();
+    f.json("extract -b b.backbone -o own.patch");
+    f.refused("extract -b b.backbone -o own.patch", "own.patch");
+    f.json("extract -b b.backbone -o own.patch --force");
+    f.refused(
+        "extract -b b.backbone -o no/such/folder/own.patch",
+        "folder",
+    );
+    f.refused("extract -b b.backbone -o /dev/full", "No space left");
+}
+
+#[test]
+fn a_tiny_model_is_imported_and_runs() {
+    let f = Fixture::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/import/onnx/tests/tiny.onnx");
+    let json = f.json(&format!("import {} -o tiny.backbone", model.display()));
+    assert!(json["layers"].as_u64() > Some(1), "{json}");
+    let run = f.json("run -b tiny.backbone data/0/0.png --scores");
+    let scores = run["results"][0]["scores"].as_array().expect("scores");
+    assert!(
+        scores
+            .iter()
+            .all(|score| score.as_f64().is_some_and(f64::is_finite)),
+        "{run}"
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let f = Fixture::new();
+    let tool = assert_cmd::cargo::cargo_bin("patchtool");
+    let script = format!(
+        "{} inspect b.backbone | true; exit ${{PIPESTATUS[0]}}",
+        tool.display()
+    );
+    let status = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(f.folder.path())
+        .status()
+        .expect("bash is there");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn unknown_kernels_are_refused_with_the_names_of_those_that_are_there() {
+    let f = Fixture::new();
+    let output = Command::cargo_bin("patchtool")
+        .expect("cargo built it")
+        .current_dir(f.folder.path())
+        .args(["run", "-b", "b.backbone", "data/0/0.png"])
+        .env("GRAFT_KERNELS", "sse9")
+        .output()
+        .expect("it starts");
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr.contains("sse9") && stderr.contains("reference"),
+        "{stderr}"
+    );
+}
