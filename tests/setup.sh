@@ -50,12 +50,14 @@ setup_aarch64() {
 }
 
 aarch64_cargo() {
-    local command=$1 target=aarch64-unknown-linux-gnu cargo=cargo directory=target path=$PATH
+    local command=$1 target=aarch64-unknown-linux-gnu cargo=cargo directory=target path=$PATH root=/
     shift
+    # With the arm64 libc of the system itself, threads start; with the cross one under /usr they hang in QEMU 7.2.
+    [ -e /lib/ld-linux-aarch64.so.1 ] || root=/usr/aarch64-linux-gnu
     has_target $target >/dev/null 2>&1 || cargo=$DEBIAN_CARGO directory=target/debian path=/usr/bin:$PATH
     PATH=$path CARGO_TARGET_DIR=$directory \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $root" \
         $cargo "$command" --target $target "$@"
 }
 

@@ -4,6 +4,7 @@
 //! `GRAFT_KERNELS` for others). Throughput counts multiply-accumulate operations.
 
 use std::hint::black_box;
+use std::ops::Range;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
@@ -78,7 +79,7 @@ const LINEAR: [usize; 2] = [1280, 1000];
 const STEM: [usize; 3] = [224, 3, 32];
 
 fn pointwise(criterion: &mut Criterion) {
-    let mut group = group(criterion, "pointwise");
+    let mut group = criterion.benchmark_group("pointwise");
     for &[side, inputs, outputs] in POINTWISE {
         let layer = Layer::new(side * side * inputs, inputs, outputs, side * side * outputs);
         let name = format!("{side}x{side}x{inputs}-{outputs}");
@@ -94,7 +95,7 @@ fn pointwise(criterion: &mut Criterion) {
 }
 
 fn linear(criterion: &mut Criterion) {
-    let mut group = group(criterion, "linear");
+    let mut group = criterion.benchmark_group("linear");
     let [inputs, outputs] = LINEAR;
     let layer = Layer::new(inputs, inputs, outputs, outputs);
     let name = format!("{inputs}-{outputs}");
@@ -109,7 +110,7 @@ fn linear(criterion: &mut Criterion) {
 }
 
 fn depthwise(criterion: &mut Criterion) {
-    let mut group = group(criterion, "depthwise");
+    let mut group = criterion.benchmark_group("depthwise");
     for &[side, channels, kernel, stride] in DEPTHWISE {
         let shapes = Shapes::new(side, channels, channels, kernel, stride);
         let terms = kernel * kernel;
@@ -127,7 +128,7 @@ fn depthwise(criterion: &mut Criterion) {
 }
 
 fn conv(criterion: &mut Criterion) {
-    let mut group = group(criterion, "conv");
+    let mut group = criterion.benchmark_group("conv");
     let [side, inputs, outputs] = STEM;
     let shapes = Shapes::new(side, inputs, outputs, 3, 2);
     let terms = 9 * inputs;
@@ -142,10 +143,6 @@ fn conv(criterion: &mut Criterion) {
             (kernels.conv)(&layer.conv(&shapes), 0, out, &mut scratch);
         },
     );
-}
-
-fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
-    criterion.benchmark_group(name)
 }
 
 /// Geometry of a convolution with TensorFlow's padding.
@@ -172,11 +169,37 @@ impl Shapes {
     }
 }
 
+/// Memory that starts at a cache line, as in the engine's arena.
+struct Aligned {
+    memory: Vec<f32>,
+    values: Range<usize>,
+}
+
+impl Aligned {
+    fn new(length: usize, value: f32) -> Self {
+        let line = 64;
+        let memory = vec![value; length + line / size_of::<f32>()];
+        let start = memory.as_ptr().align_offset(line);
+        Self {
+            memory,
+            values: start..start + length,
+        }
+    }
+
+    fn get(&self) -> &[f32] {
+        &self.memory[self.values.clone()]
+    }
+
+    fn get_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[self.values.clone()]
+    }
+}
+
 /// The operands of a layer.
 struct Layer {
-    input: Vec<f32>,
-    weights: Vec<f32>,
-    table: Vec<f32>,
+    input: Aligned,
+    weights: Aligned,
+    table: Aligned,
     outputs: usize,
 }
 
@@ -185,37 +208,37 @@ impl Layer {
     fn new(inputs: usize, terms: usize, channels: usize, outputs: usize) -> Self {
         let padded = channels.next_multiple_of(PANEL);
         Self {
-            input: vec![0.5; inputs],
-            weights: vec![0.25; padded * terms],
-            table: vec![0.125; padded * 2],
+            input: Aligned::new(inputs, 0.5),
+            weights: Aligned::new(padded * terms, 0.25),
+            table: Aligned::new(padded * 2, 0.125),
             outputs,
         }
     }
 
     fn epilogue(&self) -> Epilogue<'_> {
         Epilogue {
-            table: &self.table,
+            table: self.table.get(),
             activation: Activation::RELU6,
         }
     }
 
     fn pointwise(&self, inputs: usize, outputs: usize) -> Pointwise<'_> {
         Pointwise {
-            input: &self.input,
+            input: self.input.get(),
             inputs,
             outputs,
-            weights: &self.weights,
+            weights: self.weights.get(),
             epilogue: self.epilogue(),
         }
     }
 
     fn conv(&self, shapes: &Shapes) -> Conv<'_> {
         Conv {
-            input: &self.input,
+            input: self.input.get(),
             input_shape: shapes.input,
             output_shape: shapes.output,
             window: shapes.window,
-            weights: &self.weights,
+            weights: self.weights.get(),
             epilogue: self.epilogue(),
         }
     }
@@ -228,10 +251,10 @@ impl Layer {
         run: impl Fn(&Kernels, &Self, &mut [f32]),
     ) {
         let kernels = select().expect("GRAFT_KERNELS names available kernels");
-        let mut out = vec![0.0; self.outputs];
+        let mut out = Aligned::new(self.outputs, 0.0);
         group.throughput(Throughput::Elements(macs as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| run(kernels, black_box(self), black_box(&mut out)));
+            bencher.iter(|| run(kernels, black_box(self), black_box(out.get_mut())));
         });
     }
 }

@@ -90,13 +90,12 @@ impl Patch {
             let mut shapes = alloc::vec![Default::default(); base.layer_count() + 1];
             graft_patches::plan::infer_shapes(&base, image.input().shape, &mut shapes)?;
         }
-        let head = base.head();
-        let own = base.site(base.site_count() - 1).outputs;
-        let replaced = head.and_then(|head| image.find(head, What::Weights));
+        let head = base.head().and_then(|head| image.find(head, What::Weights));
+        let own = base.tensor(base.layer_count()).shape.channels;
         Ok(Self {
             backbone: base.id(),
             input: image.input(),
-            classes: replaced.map_or(own, |replacement| replacement.outputs),
+            classes: head.map_or(own, |head| head.outputs),
             receipt: receipt(&image, backbone),
             file: Some((bytes.clone(), image.index())),
         })

@@ -20,6 +20,8 @@ use crate::task::patch_files;
 
 /// Swaps that are timed one by one.
 const SWAPS: usize = 20_000;
+/// Times that everything is opened anew.
+const OPENS: usize = 11;
 /// Runs before the timed ones.
 const WARM_UP: usize = 3;
 
@@ -54,6 +56,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let opened = measure_open(path, arguments.threads)?;
     let backbone = Backbone::open(path)?;
     let mut session = Session::with_threads(&backbone, arguments.threads)?;
+    // Before the patches are opened for good: what each number of them adds is then all theirs.
+    let residents = arguments
+        .resident
+        .iter()
+        .map(|&count| measure_resident(&files, count, &backbone))
+        .collect::<Result<Vec<_>>>()?;
     let patches = open_patches(&files, &backbone)?;
     let first = patches
         .first()
@@ -61,11 +69,6 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         .unwrap_or_else(|| Arc::new(backbone.identity()));
     let image = test_image(&first);
     let times = time_runs(&mut session, &first, &image, arguments.runs)?;
-    let residents = arguments
-        .resident
-        .iter()
-        .map(|&count| measure_resident(&files, count, &backbone))
-        .collect::<Result<Vec<_>>>()?;
     let swap = measure_swaps(&with_identity(&patches, &backbone))?;
     let many = measure_many(&mut session, &patches, arguments.runs)?;
     let layers = if arguments.layers {
@@ -128,7 +131,7 @@ struct Opened {
 
 fn measure_open(path: &Path, threads: usize) -> Result<Opened> {
     let mut samples = [const { Vec::new() }; 4];
-    for _ in 0..5 {
+    for _ in 0..OPENS {
         let start = Instant::now();
         let backbone = Backbone::open_with(path, Verify::Structure)?;
         samples[0].push(microseconds(start.elapsed()));
@@ -355,7 +358,9 @@ fn text(json: &Value, opened: &Opened) -> Result<String> {
             size("private_bytes"),
         )?;
     }
-    for (count, milliseconds) in json["many_ms"].as_object().into_iter().flatten() {
+    let mut many: Vec<_> = json["many_ms"].as_object().into_iter().flatten().collect();
+    many.sort_by_key(|(count, _)| count.len());
+    for (count, milliseconds) in many {
         writeln!(
             text,
             "one frame  {:.2} ms through {count} patches",
