@@ -19,10 +19,14 @@ has_target() {
         { rustup target list --installed | grep -qx "$1" || rustup target add "$1"; }
 }
 
-setup_cortex_m() {
-    command -v qemu-system-arm >/dev/null || install qemu-system-arm || return 1
+setup_qemu_arm() {
+    command -v qemu-system-arm >/dev/null || install qemu-system-arm
+}
+
+setup_thumb() {
     has_target thumbv7em-none-eabihf && return
-    [ -x $DEBIAN_CARGO ] && [ -d /usr/lib/rustlib/src ] || install rustc-web cargo-web rust-web-src lld
+    [ -x $DEBIAN_CARGO ] && [ -d /usr/lib/rustlib/src ] && command -v ld.lld >/dev/null ||
+        install rustc-web cargo-web rust-web-src lld
     [ -x $DEBIAN_CARGO ] && command -v ld.lld >/dev/null
 }
 
@@ -62,13 +66,13 @@ aarch64_cargo() {
 }
 
 setup_parity() {
-    [ -x "$PARITY/bin/python" ] || python3 -m venv "$PARITY" ||
-        { install python3-venv && python3 -m venv "$PARITY"; } || return 1
+    [ -x "$PARITY/bin/pip" ] || python3 -m venv --clear "$PARITY" ||
+        { install python3-venv && python3 -m venv --clear "$PARITY"; } || return 1
     "$PARITY/bin/pip" install --quiet --disable-pip-version-check -r tests/parity/requirements.txt
 }
 
 setup_nightly() {
-    cargo +nightly --version
+    cargo +nightly --version || rustup toolchain install nightly --profile minimal
 }
 
 setup_cargo_fuzz() {

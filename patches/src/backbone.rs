@@ -7,7 +7,8 @@ use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::plan;
 use crate::records::{
-    Input, InputRecord, Layer, LayerRecord, Op, PlanRecord, Site, SiteRecord, Tensor, TensorRecord,
+    Input, InputRecord, Layer, LayerRecord, MAX_LAYERS, Op, PlanRecord, Site, SiteRecord, Tensor,
+    TensorRecord,
 };
 
 /// Where the parts of a checked backbone are: plain numbers, so that an owner of the bytes can keep it beside them
@@ -78,7 +79,7 @@ impl<'a> BackboneImage<'a> {
             size_of::<TensorRecord>(),
             size_of::<PlanRecord>(),
         )?;
-        if inputs != 1 || layers == 0 || layers >= usize::from(u16::MAX) || tensors != layers + 1 {
+        if inputs != 1 || layers == 0 || layers > MAX_LAYERS || tensors != layers + 1 {
             return Err(ImageError::Section {
                 section: SectionKind::Plan,
                 problem: "the numbers of inputs, layers and tensors do not fit together",
@@ -92,6 +93,22 @@ impl<'a> BackboneImage<'a> {
             tensor
                 .decode()
                 .map_err(|problem| wrong(SectionKind::Plan, index, problem))?;
+        }
+        let is_reserved_set = self.plan_record().reserved.iter().any(|&word| word != 0)
+            || self
+                .tensor_records()
+                .iter()
+                .any(|tensor| tensor.reserved.iter().any(|&word| word != 0))
+            || self
+                .site_records()
+                .iter()
+                .any(|site| site.reserved != 0 || site.reserved2.iter().any(|&word| word != 0));
+        if is_reserved_set {
+            return Err(wrong(
+                SectionKind::Plan,
+                0,
+                "a reserved field of a site or of the plan is set",
+            ));
         }
         if self.tensor(0).shape != input.shape {
             return Err(wrong(SectionKind::Plan, 0, "not the shape of the input"));

@@ -288,9 +288,20 @@ fn check_header(bytes: &[u8], expected: Kind) -> Result<&Header, ImageError> {
     if header.digest != header.expected_digest() {
         return Err(ImageError::HeaderDigest);
     }
-    if usize::from(header.section_count.get()) != SectionKind::expected(expected).len() {
+    let sections = SectionKind::expected(expected).len();
+    if usize::from(header.section_count.get()) != sections {
         return Err(ImageError::Header {
             problem: "wrong number of sections",
+        });
+    }
+    let is_zero = |bytes: &[u8]| bytes.iter().all(|&byte| byte == 0);
+    let is_kinds_known = expected == Kind::Patch || header.kinds == 0;
+    if !is_zero(&header.reserved)
+        || !is_zero(header.sections[sections..].as_bytes())
+        || !is_kinds_known
+    {
+        return Err(ImageError::Header {
+            problem: "a reserved field is set",
         });
     }
     if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
@@ -310,7 +321,7 @@ fn check_section(
         section: expected,
         problem,
     };
-    if SectionKind::from_code(record.kind.get()) != Some(expected) {
+    if SectionKind::from_code(record.kind.get()) != Some(expected) || record.reserved != 0 {
         return Err(wrong("missing or out of order"));
     }
     let offset = usize::try_from(record.offset.get()).map_err(|_| wrong("offset too large"))?;

@@ -161,6 +161,28 @@ pub enum ImageError {
         /// Bytes of the site.
         expected: usize,
     },
+    /// A kind that this backbone has no site for.
+    #[error("the patch claims kind {kind}, the backbone has no site for it")]
+    NoSuchKind {
+        /// The claimed kind.
+        kind: &'static str,
+    },
+    /// Another number of output channels than the site or the other values of the patch have.
+    #[error("site {site}: {found} output channels, expected {expected}")]
+    SiteOutputs {
+        /// The site.
+        site: usize,
+        /// Channels in the patch.
+        found: usize,
+        /// Channels expected.
+        expected: usize,
+    },
+    /// An input too small for the layers.
+    #[error("an input of {found} is too small: a window of the backbone does not fit it")]
+    TooSmall {
+        /// Input of the patch.
+        found: Shape,
+    },
     /// More classes than the memory plan has room for.
     #[error("the patch has {found} classes, the backbone's plan has room for {expected}")]
     TooManyClasses {
@@ -215,7 +237,10 @@ impl ImageError {
             | Self::MissingSite { .. }
             | Self::UnclaimedSite { .. }
             | Self::Dtype { .. }
+            | Self::NoSuchKind { .. }
+            | Self::SiteOutputs { .. }
             | Self::SiteLength { .. } => "export the patch again for this backbone",
+            Self::TooSmall { .. } => "export the patch for a larger input",
             Self::TooManyClasses { .. } => "import the backbone again with a larger --max-classes",
             Self::Resolution { .. } => {
                 "import the backbone again with a larger --resolution: patches of the same weights stay valid"

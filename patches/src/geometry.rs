@@ -26,14 +26,14 @@ impl Shape {
         }
     }
 
-    /// Rows times columns.
+    /// Rows times columns; the largest number where that is too much for this machine.
     pub const fn pixels(&self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 
-    /// Values in the activation.
+    /// Values in the activation; the largest number where that is too much for this machine.
     pub const fn len(&self) -> usize {
-        self.height * self.width * self.channels
+        self.pixels().saturating_mul(self.channels)
     }
 
     /// Whether the activation has no values.

@@ -12,18 +12,18 @@ pub const PANEL: usize = 16;
 
 /// Channels rounded up to whole panels.
 pub const fn padded(channels: usize) -> usize {
-    channels.next_multiple_of(PANEL)
+    channels.saturating_add(PANEL - 1) / PANEL * PANEL
 }
 
 /// Values of packed weights: `depth` of each output channel, channels padded to whole panels. The same for panels and
 /// for depthwise weights.
 pub const fn weights_len(outputs: usize, depth: usize) -> usize {
-    padded(outputs) * depth
+    padded(outputs).saturating_mul(depth)
 }
 
 /// Values of a packed epilogue.
 pub const fn epilogue_len(outputs: usize) -> usize {
-    padded(outputs) * 2
+    padded(outputs).saturating_mul(2)
 }
 
 /// Index of weight (channel, k) in packed dense weights of this depth.

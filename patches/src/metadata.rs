@@ -7,16 +7,49 @@ use serde::{Deserialize, Serialize};
 
 /// How a photograph becomes an input image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Resize {
-    /// The shorter side is resized to the input side divided by this share in thousandths (875: 256 for 224), then the
-    /// centre is cropped.
+pub struct Resize {
+    /// What is kept of the photograph.
+    pub fit: Fit,
+    /// How pixels are resampled.
+    pub filter: Filter,
+}
+
+/// What is kept of a photograph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fit {
+    /// The photograph is scaled to cover the input's size divided by this share in thousandths (875: 256 for 224),
+    /// then the centre is cropped.
     Crop {
-        /// Share of the resized image that the crop keeps, in thousandths.
+        /// Share of the scaled photograph that the crop keeps, in thousandths.
         share: u32,
     },
-    /// The whole image is stretched to the input size.
+    /// The whole photograph is stretched to the input's size.
     #[default]
     Stretch,
+}
+
+/// How pixels are resampled; both with the support scaled when shrinking, as PIL does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Filter {
+    /// a = -0.5, as TensorFlow's EfficientNets are trained.
+    #[default]
+    Bicubic,
+    /// As torchvision's classification models are trained.
+    Bilinear,
+}
+
+impl core::fmt::Display for Resize {
+    /// As `patchtool import --resize` takes it: `crop:0.875:bicubic`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.fit {
+            Fit::Crop { share } => write!(f, "crop:{}", f64::from(share) / 1000.0)?,
+            Fit::Stretch => f.write_str("stretch")?,
+        }
+        f.write_str(match self.filter {
+            Filter::Bicubic => ":bicubic",
+            Filter::Bilinear => ":bilinear",
+        })
+    }
 }
 
 /// Metadata of a backbone.

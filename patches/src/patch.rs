@@ -168,8 +168,15 @@ impl<'a> PatchImage<'a> {
             What::Epilogue => Site::epilogue_bytes(wanted),
             What::Weights => site.weights_bytes(wanted),
         };
+        if outputs == 0 || outputs != wanted {
+            return Err(ImageError::SiteOutputs {
+                site: index,
+                found: outputs,
+                expected: wanted,
+            });
+        }
         let found = size_of_val(values);
-        if outputs == 0 || outputs != wanted || found != expected {
+        if found != expected {
             return Err(ImageError::SiteLength {
                 site: index,
                 what,
@@ -203,12 +210,29 @@ impl<'a> PatchImage<'a> {
                 }
             }
             if outputs[0] != outputs[1] {
-                return Err(ImageError::SiteLength {
+                return Err(ImageError::SiteOutputs {
                     site: index,
-                    what: What::Weights,
-                    found: site.weights_bytes(outputs[1]),
-                    expected: site.weights_bytes(outputs[0]),
+                    found: outputs[1],
+                    expected: outputs[0],
                 });
+            }
+        }
+        self.check_kinds(backbone)
+    }
+
+    /// A claimed kind that no site answers to would be a patch that silently does less than it says.
+    fn check_kinds(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        for (kind, name) in Kinds::NAMES {
+            let is_answered = kind == Kinds::GENERATED
+                || (0..backbone.site_count())
+                    .map(|index| backbone.site(index))
+                    .any(|site| {
+                        [What::Epilogue, What::Weights]
+                            .into_iter()
+                            .any(|what| kind.requires(&site, what).is_some())
+                    });
+            if self.kinds().contains(kind) && !is_answered {
+                return Err(ImageError::NoSuchKind { kind: name });
             }
         }
         Ok(())

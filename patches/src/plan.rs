@@ -52,6 +52,12 @@ pub(crate) fn check(image: &BackboneImage<'_>) -> Result<(), ImageError> {
             problem: "more sites than layers that have one",
         });
     }
+    if image.max_classes() > MAX_SIDE {
+        return Err(ImageError::Section {
+            section: SectionKind::Plan,
+            problem: "room for more than 65,536 classes",
+        });
+    }
     (0..image.layer_count() + 1).try_for_each(|index| check_tensor(image, index))
 }
 
@@ -173,9 +179,11 @@ fn check_tensor(image: &BackboneImage<'_>, index: usize) -> Result<(), ImageErro
         let other = image.tensor(earlier);
         // Tensor `index` is written by layer `index - 1`; an earlier one that this layer still reads must not move.
         let is_alive = other.last + 1 >= index;
-        let is_apart = end <= other.offset as u64
-            || end_in_arena(image, earlier).is_some_and(|end| end <= tensor.offset as u64);
-        if is_alive && !is_apart {
+        let is_apart = || {
+            let other_end = end_in_arena(image, earlier);
+            end <= other.offset as u64 || other_end.is_some_and(|end| end <= tensor.offset as u64)
+        };
+        if is_alive && !is_apart() {
             return Err(wrong("shares memory with a tensor that is still alive"));
         }
     }
@@ -220,7 +228,8 @@ fn resolution_error(image: &BackboneImage<'_>, input: Shape) -> ImageError {
 /// `shapes` holds one entry more than the backbone has layers.
 ///
 /// # Errors
-/// [`ImageError::Resolution`] where the input is larger than the plan's or a layer cannot reduce it.
+/// [`ImageError::Resolution`] where the input is larger than the plan's, [`ImageError::TooSmall`] where a layer cannot
+/// reduce it.
 ///
 /// # Panics
 /// If `shapes` is too short.
@@ -240,7 +249,7 @@ pub fn infer_shapes(
             layer.inputs[0]
         };
         shapes[index + 1] = output_shape(&layer, shapes[layer.inputs[0]], shapes[right], outputs)
-            .map_err(|_| resolution_error(image, input))?;
+            .map_err(|_| ImageError::TooSmall { found: input })?;
     }
     Ok(())
 }

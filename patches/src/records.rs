@@ -9,6 +9,8 @@ use crate::geometry::{Activation, Padding, Shape, Window};
 pub const DTYPE_F32: u8 = 1;
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
 pub const NONE: u16 = u16::MAX;
+/// Most layers: checking a plan takes time with their square.
+pub const MAX_LAYERS: usize = 4096;
 /// Largest height, width or channel count.
 pub const MAX_SIDE: usize = 1 << 16;
 
@@ -53,7 +55,9 @@ impl InputRecord {
         if !mean.iter().all(|m| m.is_finite()) || !std.iter().all(|s| s.is_normal()) {
             return Err("normalisation that is not finite, or a zero std");
         }
-        Ok(Input { shape, mean, std })
+        let input = Input { shape, mean, std };
+        is_canonical(self, &Self::from(&input))?;
+        Ok(input)
     }
 }
 
@@ -207,14 +211,16 @@ impl LayerRecord {
         if params.iter().any(|p| p.is_nan()) {
             return Err("an activation parameter is not a number");
         }
-        Ok(Layer {
+        let layer = Layer {
             op,
             inputs: self.inputs.map(|input| input.get().into()),
             site: (self.site != NONE).then(|| self.site.get().into()),
             window: self.window(op)?,
             activation,
             count_padding: self.count_padding == 1,
-        })
+        };
+        is_canonical(self, &Self::from(&layer))?;
+        Ok(layer)
     }
 
     fn window(&self, op: Op) -> Result<Window, &'static str> {
@@ -328,12 +334,12 @@ pub struct Site {
 impl Site {
     /// Bytes of packed f32 weights for `outputs` channels.
     pub const fn weights_bytes(&self, outputs: usize) -> usize {
-        crate::layout::weights_len(outputs, self.depth) * 4
+        crate::layout::weights_len(outputs, self.depth).saturating_mul(4)
     }
 
     /// Bytes of an f32 epilogue for `outputs` channels.
     pub const fn epilogue_bytes(outputs: usize) -> usize {
-        crate::layout::epilogue_len(outputs) * 4
+        crate::layout::epilogue_len(outputs).saturating_mul(4)
     }
 }
 
@@ -387,6 +393,14 @@ impl TensorRecord {
             last: self.last.get().into(),
         })
     }
+}
+
+/// There is one way to write a record: reserved fields are zero, fields without a meaning have their one value.
+fn is_canonical<T: IntoBytes + Immutable>(found: &T, expected: &T) -> Result<(), &'static str> {
+    if found.as_bytes() == expected.as_bytes() {
+        return Ok(());
+    }
+    Err("a reserved field, or one without a meaning here, is set")
 }
 
 fn side(value: u32, problem: &'static str) -> Result<usize, &'static str> {
@@ -447,7 +461,7 @@ impl Kinds {
     /// Weights and epilogues of chosen sites.
     pub const GENERATED: Self = Self(8);
 
-    const NAMES: [(Self, &'static str); 4] = [
+    pub(crate) const NAMES: [(Self, &'static str); 4] = [
         (Self::BN, "bn"),
         (Self::DW, "dw"),
         (Self::HEAD, "head"),

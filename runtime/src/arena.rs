@@ -35,7 +35,7 @@ impl ArenaLayout {
             })
             .max();
         Self {
-            activations: image.arena_bytes().next_multiple_of(LINE),
+            activations: image.arena_bytes().div_ceil(LINE).saturating_mul(LINE),
             scratch_per_thread: scratch.unwrap_or(0).next_multiple_of(LINE),
             threads,
             tensors: image.layer_count() + 1,
@@ -43,12 +43,15 @@ impl ArenaLayout {
     }
 
     fn scratch(&self) -> Range<usize> {
-        let end = self.activations + self.threads * self.scratch_per_thread;
+        let scratch = self.threads.saturating_mul(self.scratch_per_thread);
+        let end = self.activations.saturating_add(scratch);
         self.activations..end
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.scratch().end + self.tensors * size_of::<Shape>()
+        self.scratch()
+            .end
+            .saturating_add(self.tensors * size_of::<Shape>())
     }
 }
 

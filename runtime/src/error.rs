@@ -89,7 +89,7 @@ impl Error {
             Self::InputLength { .. } => {
                 "give height x width x channels values of the patch's own resolution, NHWC"
             }
-            Self::Arena { .. } => "give Session::arena_bytes bytes, aligned to 64",
+            Self::Arena { .. } => "give Session::arena_len bytes, aligned to 64",
             #[cfg(feature = "std")]
             Self::Memory { .. } => {
                 "import the backbone at a smaller --resolution, or end other programs"

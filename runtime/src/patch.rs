@@ -29,7 +29,7 @@ pub struct Receipt {
     pub epilogues: usize,
     /// Weight tensors replaced.
     pub weights: usize,
-    /// ImageBytes used in place: the file's. Nothing is copied.
+    /// Bytes used in place: the file's. Nothing is copied.
     pub bytes_mapped: usize,
     /// First layer whose result differs from the backbone's; `None` for the identity.
     pub first_patched_layer: Option<usize>,
@@ -136,7 +136,7 @@ impl Patch {
         self.input
     }
 
-    /// Scores that a run gives.
+    /// Classes that a run scores; a run gives so many scores for each pixel that the backbone ends with, usually one.
     pub fn classes(&self) -> usize {
         self.classes
     }

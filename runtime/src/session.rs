@@ -1,5 +1,6 @@
 //! Runs a backbone with a patch.
 
+use graft_patches::ImageError;
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
 
@@ -114,7 +115,8 @@ impl<'a> Session<'a> {
     /// Runs one image through the backbone as this patch has it, and returns the scores. Allocates nothing.
     ///
     /// # Errors
-    /// [`Error::OtherBackbone`], [`Error::InputLength`].
+    /// [`Error::OtherBackbone`], [`Error::InputLength`]. [`Error::Image`] where the patch was bound to an import of the
+    /// same backbone with a larger plan, or without `alloc` where its input is too small for the layers.
     pub fn run<'i>(&mut self, patch: &Patch, image: impl Into<Image<'i>>) -> Result<&[f32], Error> {
         self.run_observed(patch, image, |_, _| {})
     }
@@ -142,6 +144,13 @@ impl<'a> Session<'a> {
                 found: patch.backbone_id(),
                 expected: backbone.id(),
             });
+        }
+        // The id leaves the plan out: a patch bound to an import with more room comes with the same one.
+        if patch.classes() > backbone.max_classes() {
+            return Err(Error::Image(ImageError::TooManyClasses {
+                found: patch.classes(),
+                expected: backbone.max_classes(),
+            }));
         }
         let input = patch.input();
         let parts = arena.parts();

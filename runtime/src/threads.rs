@@ -66,8 +66,8 @@ impl ThreadPool {
     /// # Panics
     /// If the job panics on a worker.
     pub(crate) fn run(&mut self, job: &Job<'_>) {
-        // SAFETY: only the lifetime changes. The pointer is gone from `shared` before this function returns or
-        // unwinds: `WaitForWorkers` waits for all of them.
+        // SAFETY: only the lifetime changes. No worker uses the pointer after this function returns or unwinds:
+        // `WaitForWorkers` waits until all have run it, and none takes a job of a round that it has seen.
         let pointer = unsafe { core::mem::transmute::<*const Job<'_>, *const Job<'static>>(job) };
         self.publish(Some(JobPointer(pointer)));
         let wait = WaitForWorkers(&self.shared);
@@ -80,6 +80,7 @@ impl ThreadPool {
     fn publish(&self, job: Option<JobPointer>) {
         let mut slot = lock(&self.shared.job);
         *slot = job;
+        self.shared.has_panicked.store(false, Ordering::Relaxed);
         self.shared
             .pending
             .store(self.workers.len(), Ordering::Relaxed);

@@ -97,8 +97,9 @@ fn share(
             if index >= parts {
                 return;
             }
-            let first = units * index / parts;
-            let end = (units * (index + 1) / parts * unit).min(length);
+            let start = |index: usize| units / parts * index + index.min(units % parts);
+            let first = start(index);
+            let end = (start(index + 1) * unit).min(length);
             // SAFETY: `next` hands out each index once and the ranges of different indices do not overlap.
             let values = unsafe { values.slice(first * unit, end - first * unit) };
             part(first, values, scratch);

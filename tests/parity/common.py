@@ -62,7 +62,8 @@ class Patchtool:
     def import_onnx(self, onnx_path, backbone, mean, std):
         """Import an ONNX model at its own resolution and return the path of the backbone."""
         resolution = input_resolution(ort_session(onnx_path))
-        self("import", onnx_path, "-o", backbone, "--resolution", resolution, "--mean", mean, "--std", std, "--force")
+        self("import", onnx_path, "-o", backbone, "--resolution", resolution, "--mean", mean, "--std", std,
+             "--resize", "crop:0.875:bicubic", "--force")
         return backbone
 
 

@@ -139,7 +139,7 @@ def main():
             fail(f"no images in {source}")
         verdicts = run_cases(patchtool, images, folder, arguments)
     print(f"{sum(verdicts)} passed, {len(verdicts) - sum(verdicts)} failed")
-    return 0 if all(verdicts) else 1
+    return 0 if verdicts and all(verdicts) else 1
 
 
 if __name__ == "__main__":

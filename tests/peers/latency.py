@@ -71,6 +71,8 @@ def parse_arguments():
         parser.error("--backbone needs --onnx")
     return arguments
 
+LIMIT = 1.1  # most latency, relative to ONNX Runtime's
+
 
 def main():
     arguments = parse_arguments()
@@ -80,6 +82,7 @@ def main():
         fail(f"no *.onnx in {arguments.models_dir}")
     print(f"{describe_cpu()}; one thread; {arguments.rounds} rounds of {arguments.runs} runs")
     print(f"{'model':24} {'ORT ms':>8} {'Graft ms':>9} {'ratio':>6}")
+    is_within = True
     with tempfile.TemporaryDirectory() as folder:
         for path in onnx_paths:
             try:
@@ -89,7 +92,9 @@ def main():
             except PatchtoolError as error:
                 fail(f"{path.stem}: {error}")
             print(f"{path.stem:24} {ort:8.2f} {graft:9.2f} {ratio:6.2f}", flush=True)
+            is_within &= ratio <= LIMIT
+    return 0 if is_within else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

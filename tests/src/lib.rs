@@ -94,7 +94,7 @@ impl Builder {
         self.layer(op, [input; 2], Window::POINT, outputs, activation)
     }
 
-    fn finish(self) -> Vec<u8> {
+    fn finish(self, max_classes: usize) -> Vec<u8> {
         let sites = self.shapes.len();
         let metadata = BackboneMetadata {
             name: "test".into(),
@@ -103,7 +103,7 @@ impl Builder {
             ..BackboneMetadata::default()
         };
         self.writer
-            .finish(64, &metadata)
+            .finish(max_classes, &metadata)
             .expect("the test network fits the format")
     }
 }
@@ -128,6 +128,11 @@ fn pad(side: usize) -> Padding {
 /// A backbone with every operator and activation: stem, inverted residual, squeeze-excite, pools, hidden layer, head
 /// of 10 classes.
 pub fn every_operator(side: usize, seed: u64) -> Vec<u8> {
+    every_operator_with_classes(side, seed, 64)
+}
+
+/// [`every_operator`] with room for heads of so many classes.
+pub fn every_operator_with_classes(side: usize, seed: u64, max_classes: usize) -> Vec<u8> {
     let hard_sigmoid = Activation::HardSigmoid {
         alpha: 1.0 / 6.0,
         beta: 0.5,
@@ -184,7 +189,15 @@ pub fn every_operator(side: usize, seed: u64) -> Vec<u8> {
     let last = b.point(Op::Pointwise, strided, 40, Activation::HardSwish);
     let pooled = b.point(Op::GlobalAveragePool, last, 0, Activation::NONE);
     b.point(Op::Linear, pooled, 10, Activation::NONE);
-    b.finish()
+    b.finish(max_classes)
+}
+
+/// A backbone that ends in a pool: no head, no depthwise site.
+pub fn without_head() -> Backbone {
+    let mut b = Builder::new(Shape::new(8, 8, 3), 1);
+    let wide = b.point(Op::Pointwise, 0, 20, Activation::RELU);
+    b.point(Op::GlobalAveragePool, wide, 0, Activation::NONE);
+    Backbone::from_bytes(&b.finish(64)).expect("the test network is valid")
 }
 
 /// [`every_operator`], opened.

@@ -147,7 +147,11 @@ fn kinds_are_complete_and_nothing_else() {
         .expect("as many biases as scales");
     assert!(matches!(
         refused(&wrong_size),
-        ImageError::SiteLength { site: 0, .. }
+        ImageError::SiteOutputs {
+            site: 0,
+            found: 40,
+            expected: 12
+        }
     ));
     let mut many = graft_patches::writer::PatchWriter::identity(image, Kinds::HEAD);
     many.epilogue(head, &[1.0; 65], &[0.0; 65])
@@ -165,7 +169,7 @@ fn kinds_are_complete_and_nothing_else() {
     uneven
         .epilogue(head, &[1.0; 20], &[0.0; 20])
         .expect("as many biases as scales");
-    assert!(matches!(refused(&uneven), ImageError::SiteLength { .. }));
+    assert!(matches!(refused(&uneven), ImageError::SiteOutputs { .. }));
 }
 
 #[test]
@@ -212,4 +216,65 @@ fn misaligned_bytes_are_refused() {
     buffer.0[1..=patch.len()].copy_from_slice(&patch);
     let refused = PatchImage::open(&buffer.0[1..=patch.len()], Default::default());
     assert_eq!(refused.err(), Some(ImageError::Misaligned { expected: 64 }));
+}
+
+#[test]
+fn structure_is_checked_even_where_values_are_not() {
+    use graft_patches::Verify;
+    use graft_patches::container::Header;
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |bytes: &[u8]| {
+        let path = folder.path().join("b.backbone");
+        std::fs::write(&path, bytes).expect("room on the disk");
+        Backbone::open_with(path, Verify::Structure)
+    };
+    let bytes = every_operator(SIDE, 1);
+    let header = Header::parse(&bytes).expect("a whole header");
+    for (section, is_structure) in header.sections[..7]
+        .iter()
+        .zip([true, true, true, true, false, false, false])
+    {
+        let mut flipped = bytes.clone();
+        flipped[section.offset.get() as usize + 5] ^= 0x40;
+        assert!(
+            Backbone::from_bytes(&flipped).is_err(),
+            "a full check sees everything"
+        );
+        match open(&flipped) {
+            Ok(backbone) => {
+                assert!(!is_structure);
+                run_if_small(&backbone, &backbone.identity());
+            }
+            Err(error) => assert!(is_structure, "{error}"),
+        }
+    }
+}
+
+#[test]
+fn reserved_fields_must_be_zero() {
+    let bytes = every_operator(SIDE, 1);
+    // In the header, in the unused section entry, in the input record, in the first layer record.
+    for at in [40, HEADER_LEN - 8, HEADER_LEN + 12, HEADER_LEN + 64 + 20] {
+        let mut changed = bytes.clone();
+        changed[at] = 1;
+        container::seal(&mut changed);
+        assert!(Backbone::from_bytes(&changed).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_kind_without_a_site_is_refused() {
+    let backbone = graft_tests::without_head();
+    for kinds in ["head", "bn+head", "bn+dw"] {
+        let bytes = identity_patch(&backbone, kinds.parse().expect("known kinds"));
+        assert!(Patch::from_bytes(&bytes, &backbone).is_err(), "{kinds}");
+    }
+    let bytes = identity_patch(&backbone, Kinds::BN);
+    assert_eq!(
+        Patch::from_bytes(&bytes, &backbone)
+            .expect("it has epilogues")
+            .receipt()
+            .sites,
+        1
+    );
 }

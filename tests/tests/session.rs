@@ -189,13 +189,14 @@ fn all_kernels_agree_with_the_reference() {
 
 #[test]
 fn threads_change_no_bit() {
-    let backbone = backbone(64, 1);
+    // Large enough that all operators but the linear ones are worth sharing.
+    let backbone = backbone(224, 1);
     let patch = patch(&backbone, 37, 5);
     let values = image(&patch, 7);
     let expected = scores(&backbone, &patch, &values);
     for threads in [2, 3, 8] {
         let mut session = Session::with_threads(&backbone, threads).expect("threads start");
-        for _ in 0..20 {
+        for _ in 0..5 {
             let scores = session
                 .run(&patch, Image::Values(&values))
                 .expect("the image fits");
@@ -286,4 +287,24 @@ fn random_numbers_are_the_same_on_every_target() {
         Random(1).values(3, 1.0),
         [0.13312304, 0.49156344, 0.9420054]
     );
+}
+
+#[test]
+fn a_patch_bound_to_an_import_with_more_room_is_refused() {
+    use graft_tests::every_operator_with_classes;
+    let large =
+        Backbone::from_bytes(&every_operator_with_classes(SIDE, 1, 64)).expect("it is valid");
+    let small =
+        Backbone::from_bytes(&every_operator_with_classes(SIDE, 1, 10)).expect("it is valid");
+    assert_eq!(large.id(), small.id());
+    let many = patch(&large, 50, 1);
+    let values = image(&many, 7);
+    let mut session = Session::new(&small).expect("kernels are there");
+    let refused = session.run(&many, Image::Values(&values));
+    assert!(matches!(
+        refused,
+        Err(Error::Image(
+            graft_runtime::ImageError::TooManyClasses { .. }
+        ))
+    ));
 }

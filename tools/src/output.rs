@@ -19,6 +19,12 @@ pub enum OutputError {
         /// The output.
         path: PathBuf,
     },
+    /// The output is what the command reads.
+    #[error("{} is what would be read", path.display())]
+    IsInput {
+        /// The output.
+        path: PathBuf,
+    },
     /// A folder has the name.
     #[error("cannot write {}: it is a folder", path.display())]
     IsFolder {
@@ -48,6 +54,7 @@ impl OutputError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Exists { .. } => "choose another name, or overwrite it with --force",
+            Self::IsInput { .. } => "choose another name for the output",
             Self::IsFolder { .. } => "name a file, for example one inside that folder",
             Self::NoFolder { .. } => "create the folder first",
             Self::Failed { source, .. } => match source.kind() {
@@ -77,6 +84,17 @@ pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(OutputError::Failed { path, source }),
+    }
+}
+
+/// Whether writing `path` would leave the file `input` as it is: with `--force` a slip could replace a model by what
+/// is made from it.
+pub fn check_apart(path: &Path, input: &Path) -> Result<(), OutputError> {
+    match (fs::canonicalize(path), fs::canonicalize(input)) {
+        (Ok(output), Ok(same)) if output == same && output.is_file() => Err(OutputError::IsInput {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -58,7 +58,7 @@ impl std::fmt::Display for Table {
                     .unwrap_or(0)
             })
             .collect();
-        let is_number = |cell: &String| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+        let is_number = |cell: &String| cell.is_empty() || cell.parse::<f64>().is_ok();
         let to_right: Vec<bool> = (0..columns)
             .map(|column| self.rows.len() > 1 && cells(column).skip(1).all(is_number))
             .collect();

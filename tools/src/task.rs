@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use graft_patches::metadata::{BackboneMetadata, Resize};
+use graft_patches::metadata::{BackboneMetadata, Fit, Resize};
+use graft_patches::records::What;
 use graft_patches::{BackboneImage, PatchImage};
 use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
 
@@ -60,8 +61,13 @@ fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Resul
     let own = patch.image().map(|image| image.metadata()).transpose()?;
     let own = own.unwrap_or_default();
     // Labels belong to the head: a patch without one keeps the backbone's.
-    let has_head = own.labels.len() == patch.classes() || patch.classes() != base.labels.len();
-    let labels = if has_head {
+    let image = backbone.image();
+    let replaced = |head| {
+        patch
+            .image()
+            .is_some_and(|patch| patch.find(head, What::Weights).is_some())
+    };
+    let labels = if image.head().is_some_and(replaced) {
         own.labels
     } else {
         base.labels.clone()
@@ -87,17 +93,22 @@ fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Resu
             "use the runtime library for inputs that are no photographs",
         ));
     };
-    let side = input.shape.height.min(input.shape.width) as u32;
+    let (height, width) = (input.shape.height as u32, input.shape.width as u32);
     let preprocess = Preprocess {
-        height: input.shape.height as u32,
-        width: input.shape.width as u32,
+        height,
+        width,
         channels,
-        resize: match resize {
-            Resize::Crop { share } => {
-                preprocess::Resize::ShorterSide((side * 1000 + share / 2) / share.max(1))
+        resize: match resize.fit {
+            Fit::Crop { share } => {
+                let covered = |side: u32| (side * 1000 + share / 2) / share.max(1);
+                preprocess::Resize::Cover {
+                    height: covered(height),
+                    width: covered(width),
+                }
             }
-            Resize::Stretch => preprocess::Resize::Stretch,
+            Fit::Stretch => preprocess::Resize::Stretch,
         },
+        filter: resize.filter,
         mean: [input.mean[0], input.mean[1], input.mean[2]],
         std: [input.std[0], input.std[1], input.std[2]],
     };

@@ -132,12 +132,12 @@ fn eval_counts_what_run_ranks_first() {
     let json = f.json("eval -b b.backbone --data data --dump-inputs inputs");
     assert_eq!(json["count"], 12);
     let mut right = 0;
-    for class in ["0", "3", "9"] {
+    for class in [0, 3, 9] {
         for number in 0..4 {
             let top = f.json(&format!(
                 "run -b b.backbone data/{class}/{number}.png --top 1"
             ));
-            right += usize::from(top["results"][0]["top"][0]["index"].to_string() == class);
+            right += usize::from(top["results"][0]["top"][0]["index"] == class);
         }
     }
     assert_eq!(json["accuracy"].as_f64(), Some(right as f64 / 12.0));
@@ -258,7 +258,9 @@ fn bad_backbones_are_refused() {
     f.write("truncated", &bytes[..bytes.len() / 2]);
     f.write(
         "random",
-        &(0..4000u32).map(|i| (i * i >> 3) as u8).collect::<Vec<_>>(),
+        &(0..4000u32)
+            .map(|i| ((i * i) >> 3) as u8)
+            .collect::<Vec<_>>(),
     );
     let mut flipped = bytes.clone();
     flipped[bytes.len() - 5] ^= 1;
@@ -318,12 +320,25 @@ fn bad_models_are_refused_and_nothing_is_written() {
     let f = Fixture::new();
     f.write("empty.onnx", b"");
     f.write("text.onnx", b"this is no model");
+    let model = std::fs::read(tiny_model()).expect("it is in the repository");
+    f.write("half.onnx", &model[..model.len() / 2]);
+    // The same length, so the rest of the protobuf stays valid.
+    let mut unsupported = model.clone();
+    let operator = model
+        .windows(4)
+        .position(|bytes| bytes == b"Conv")
+        .expect("it has a convolution");
+    unsupported[operator..operator + 4].copy_from_slice(b"Conw");
+    f.write("unsupported.onnx", &unsupported);
     let cases = [
         ("missing.onnx", "missing.onnx"),
         ("empty.onnx", "empty"),
         ("text.onnx", "text.onnx"),
         ("data", "data"),
         ("data/0/0.png", "0.png"),
+        ("half.onnx", "is not an ONNX model"),
+        ("unsupported.onnx", "Conw"),
+        ("/dev/zero", "regular file"),
         ("--torch text.onnx --arch mobilenet-v2", "text.onnx"),
         ("--torch missing.pth --arch mobilenet-v2", "missing.pth"),
     ];
@@ -346,10 +361,92 @@ fn outputs_are_not_overwritten_unless_forced() {
     f.refused("extract -b b.backbone -o /dev/full", "No space left");
 }
 
+fn tiny_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/import/onnx/tests/tiny.onnx")
+}
+
+#[test]
+fn an_input_is_never_overwritten_even_by_force() {
+    let f = Fixture::new();
+    std::fs::copy(tiny_model(), f.path("m.onnx")).expect("room on the disk");
+    f.refused("import m.onnx -o m.onnx --force", "is what would be read");
+    f.refused(
+        "extract -b b.backbone -o b.backbone --force",
+        "is what would be read",
+    );
+    let model = std::fs::read(tiny_model()).ok();
+    assert_eq!(std::fs::read(f.path("m.onnx")).ok(), model);
+}
+
+#[test]
+fn diff_sees_input_and_all_values_of_backbones() {
+    let f = Fixture::new();
+    let import = |out: &str, std: &str| {
+        f.json(&format!(
+            "import {} -o {out} --mean 127 --std {std}",
+            tiny_model().display()
+        ));
+    };
+    import("one.backbone", "128");
+    import("same.backbone", "128");
+    import("other.backbone2", "1");
+    let same = f.json("diff one.backbone same.backbone");
+    assert!(same["compared"].as_u64() > Some(1), "{same}");
+    let outcome = f.run("diff one.backbone other.backbone2");
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stdout.contains("input differs"),
+        "{}",
+        outcome.stdout
+    );
+}
+
+#[test]
+fn dumped_inputs_are_never_mixed_with_older_ones() {
+    let f = Fixture::new();
+    f.json("run -b b.backbone data/0/0.png --dump-inputs inputs");
+    f.refused(
+        "run -b b.backbone data/0/1.png --dump-inputs inputs",
+        "not empty",
+    );
+    f.refused(
+        "run -b b.backbone data/0/1.png missing.png --dump-inputs fresh",
+        "missing.png",
+    );
+    assert!(!f.path("fresh").exists());
+}
+
+#[test]
+fn bad_normalisation_is_a_usage_error() {
+    let f = Fixture::new();
+    for flags in [
+        "--std 0",
+        "--std nan",
+        "--std=-5",
+        "--mean inf",
+        "--resize crop:7",
+        "--resolution 0",
+    ] {
+        let outcome = f.run(&format!(
+            "import {} -o out.backbone {flags}",
+            tiny_model().display()
+        ));
+        assert_eq!(outcome.status, 2, "{flags}: {}", outcome.stderr);
+        assert!(!f.path("out.backbone").exists(), "{flags}");
+    }
+    f.refused(
+        &format!(
+            "import {} -o out.backbone -q --mean 1,2,3,4,5",
+            tiny_model().display()
+        ),
+        "values",
+    );
+}
+
 #[test]
 fn a_tiny_model_is_imported_and_runs() {
     let f = Fixture::new();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/import/onnx/tests/tiny.onnx");
+    let model = tiny_model();
     let json = f.json(&format!("import {} -o tiny.backbone", model.display()));
     assert!(json["layers"].as_u64() > Some(1), "{json}");
     let run = f.json("run -b tiny.backbone data/0/0.png --scores");

@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 use crate::container::{Kind, assemble};
-use crate::geometry::Shape;
+use crate::geometry::{Padding, Shape};
 use crate::layout::{pack_epilogue, pack_weights};
 use crate::metadata::BackboneMetadata;
 use crate::plan::output_shape;
 use crate::records::{
-    Input, InputRecord, Kinds, Layer, LayerRecord, MAX_SIDE, NONE, Op, PlanRecord, SiteRecord,
-    TensorRecord,
+    Input, InputRecord, Kinds, Layer, LayerRecord, MAX_LAYERS, MAX_SIDE, Op, PlanRecord,
+    SiteRecord, TensorRecord,
 };
 
 use super::{WriteError, append, plan};
@@ -67,7 +67,7 @@ impl BackboneWriter {
             layer: index,
             problem,
         };
-        if index + 2 >= usize::from(NONE) {
+        if index >= MAX_LAYERS {
             return Err(wrong("more layers than the format has numbers for"));
         }
         let operands = &layer.inputs[..layer.op.arity()];
@@ -78,6 +78,16 @@ impl BackboneWriter {
         let sides = window.kernel.iter().chain(&window.stride);
         if sides.into_iter().any(|side| !(1..=255).contains(side)) {
             return Err(wrong("a kernel side or stride outside of 1 to 255"));
+        }
+        if let Padding::Explicit {
+            top,
+            left,
+            bottom,
+            right,
+        } = window.padding
+            && (top.max(bottom) >= window.kernel[0] || left.max(right) >= window.kernel[1])
+        {
+            return Err(wrong("padding as large as the kernel"));
         }
         let left = self.shapes[operands[0]];
         let right = self.shapes[operands[operands.len() - 1]];
@@ -186,13 +196,13 @@ impl BackboneWriter {
                 problem: "the network has no layers",
             });
         };
-        let max_classes = max_classes.max(scores.channels);
+        let max_classes = max_classes.clamp(scores.channels, MAX_SIDE);
         let mut bytes: Vec<u64> = self
             .shapes
             .iter()
             .map(|shape| 4 * shape.len() as u64)
             .collect();
-        bytes[self.layers.len()] = 4 * (scores.pixels() * max_classes) as u64;
+        bytes[self.layers.len()] = 4 * scores.pixels() as u64 * max_classes as u64;
         let tensors = plan::place(&self.layers, &bytes);
         let end = tensors.iter().map(|tensor| tensor.end).max().unwrap_or(0);
         let arena = u32::try_from(end).map_err(|_| too_large)?;

@@ -31,7 +31,7 @@ pub enum WriteError {
         /// How many the site has.
         expected: usize,
     },
-    /// The image as written is refused by the reader.
+    /// A site that the backbone does not have.
     #[error(transparent)]
     Image(#[from] crate::ImageError),
     /// The metadata cannot be encoded.

@@ -1,5 +1,7 @@
 //! Activations and the epilogue on single values.
 
+use graft_patches::layout::{epilogue_len, scale_index};
+
 use super::{Activation, Epilogue, PANEL};
 
 /// The activation of one value. NaN stays NaN.
@@ -20,7 +22,7 @@ fn clamp(x: f32, min: f32, max: f32) -> f32 {
 impl Epilogue<'_> {
     /// Scale, bias and activation of an output channel's accumulator.
     pub(super) fn apply(&self, channel: usize, acc: f32) -> f32 {
-        let scale = channel / PANEL * 2 * PANEL + channel % PANEL;
+        let scale = scale_index(channel);
         let bias = scale + PANEL;
         apply(self.table[scale] * acc + self.table[bias], self.activation)
     }
@@ -28,7 +30,7 @@ impl Epilogue<'_> {
     /// Panics unless the table has an entry for each of the channels.
     pub(super) fn check(&self, channels: usize) {
         assert!(
-            self.table.len() >= channels.div_ceil(PANEL) * 2 * PANEL,
+            self.table.len() >= epilogue_len(channels),
             "epilogue table has {} values, too few for {channels} channels",
             self.table.len()
         );

@@ -137,5 +137,8 @@ pub const CONV_ROWS: usize = 12;
 
 /// Floats of scratch memory that [`Kernels::conv`] needs for a window over `inputs` channels.
 pub const fn conv_scratch_len(window: &Window, inputs: usize) -> usize {
-    CONV_ROWS * window.kernel[0] * window.kernel[1] * inputs
+    window.kernel[0]
+        .saturating_mul(window.kernel[1])
+        .saturating_mul(inputs)
+        .saturating_mul(CONV_ROWS)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use graft_patches::records::What;
+use graft_patches::records::{Input, What};
 use graft_patches::{BackboneImage, Digest, PatchImage};
 use serde_json::json;
 
@@ -50,12 +50,28 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Sites and what is replaced; nothing for a backbone, whose own values stand behind everything.
-    fn replaced(&self) -> Vec<(usize, What)> {
+    /// Sites and what is carried for them; a backbone carries everything.
+    fn carried(&self) -> Vec<(usize, What)> {
         match self {
-            Self::Backbone(_) => Vec::new(),
+            Self::Backbone(image) => (0..image.site_count())
+                .flat_map(|site| [(site, What::Epilogue), (site, What::Weights)])
+                .collect(),
             Self::Patch(image) => image.replacements().map(|r| (r.site, r.what)).collect(),
         }
+    }
+
+    fn input(&self) -> Input {
+        match self {
+            Self::Backbone(image) => image.input(),
+            Self::Patch(image) => image.input(),
+        }
+    }
+
+    fn labels(&self) -> Result<Vec<String>> {
+        Ok(match self {
+            Self::Backbone(image) => image.metadata()?.labels,
+            Self::Patch(image) => image.metadata()?.labels,
+        })
     }
 
     fn values(&self, site: usize, what: What) -> Option<&'a [f32]> {
@@ -91,11 +107,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             "compare patches of one backbone",
         ));
     }
-    let keys: BTreeSet<(usize, What)> = left
-        .replaced()
-        .into_iter()
-        .chain(right.replaced())
-        .collect();
+    // What a patch leaves out is the backbone's own: no difference against the backbone itself.
+    let keys: BTreeSet<(usize, What)> = match (&left, &right) {
+        (Side::Backbone(_), Side::Patch(_)) => right.carried().into_iter().collect(),
+        (Side::Patch(_), Side::Backbone(_)) => left.carried().into_iter().collect(),
+        _ => left.carried().into_iter().chain(right.carried()).collect(),
+    };
     let mut table = Table::new(&["site", "what", "values that differ", "max |difference|"]);
     let mut differing = Vec::new();
     for &(site, what) in &keys {
@@ -115,16 +132,32 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             "site": site, "what": what.to_string(), "values": count, "max_difference": largest,
         }));
     }
-    let summary = format!("{} of {} tensors differ\n", differing.len(), keys.len());
-    let text = if differing.is_empty() {
-        summary
+    let has_both_heads = keys.iter().any(|&(site, what)| {
+        what == What::Weights
+            && left.values(site, what).is_some()
+            && right.values(site, what).is_some()
+    });
+    let mut other = Vec::new();
+    if left.input() != right.input() {
+        other.push("input");
+    }
+    if has_both_heads && left.labels()? != right.labels()? {
+        other.push("labels");
+    }
+    let is_ok = differing.is_empty() && other.is_empty();
+    let mut text = if differing.is_empty() {
+        String::new()
     } else {
-        format!("{table}{summary}")
+        table.to_string()
     };
+    for what in &other {
+        text += &format!("the {what} differs\n");
+    }
+    text += &format!("{} of {} tensors differ\n", differing.len(), keys.len());
     Ok(Report {
         text,
-        is_ok: differing.is_empty(),
-        json: json!({ "compared": keys.len(), "differing": differing }),
+        is_ok,
+        json: json!({ "compared": keys.len(), "differing": differing, "other": other }),
     })
 }
 
@@ -138,7 +171,15 @@ fn difference(left: Option<&[f32]>, right: Option<&[f32]>) -> Option<(Option<usi
                     .filter(|(l, r)| l.to_bits() != r.to_bits())
             };
             let count = pairs().count();
-            let largest = pairs().map(|(l, r)| (l - r).abs()).fold(0.0, f32::max);
+            let largest = pairs()
+                .map(|(l, r)| (l - r).abs())
+                .fold(0.0, |largest: f32, next| {
+                    if next > largest || next.is_nan() {
+                        next
+                    } else {
+                        largest
+                    }
+                });
             (count > 0).then_some((Some(count), Some(largest)))
         }
         (None, None) => None,

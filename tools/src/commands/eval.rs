@@ -171,7 +171,7 @@ fn report(task: &Task, counts: &[Count], skipped: usize, unreadable: usize) -> R
     if images == 0 {
         bail!(Hint::new(
             "no image of the data set could be read".into(),
-            "see the warnings above for the reason of each",
+            "run it without --quiet to see the reason for each",
         ));
     }
     let share = |part: usize, whole: usize| part as f64 / whole as f64;

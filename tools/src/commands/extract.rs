@@ -40,6 +40,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let Output { output, force } = &arguments.output;
     output::check(output, *force)?;
+    output::check_apart(output, &arguments.backbone)?;
     let backbone = Backbone::open(&arguments.backbone)?;
     let base = backbone.image().metadata()?;
     let metadata = PatchMetadata {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use graft_patches::metadata::{BackboneMetadata, Resize};
+use graft_patches::metadata::{BackboneMetadata, Filter, Fit, Resize};
 use graft_runtime::Backbone;
 use serde_json::json;
 
@@ -46,10 +46,10 @@ pub struct Arguments {
     #[arg(long, value_parser = resolution)]
     resolution: Option<[usize; 2]>,
     /// Subtracted from pixels (0 to 255): one value, or one a channel with commas.
-    #[arg(long, value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_parser = finite)]
     mean: Vec<f32>,
-    /// Divides the difference: one value, or one a channel with commas.
-    #[arg(long, value_delimiter = ',')]
+    /// Divides the difference: one value above zero, or one a channel with commas.
+    #[arg(long, value_delimiter = ',', value_parser = positive)]
     std: Vec<f32>,
     /// Class names: one a line, or index TAB name.
     #[arg(long, value_name = "FILE.tsv")]
@@ -57,9 +57,10 @@ pub struct Arguments {
     /// Name of the backbone; by default the file's.
     #[arg(long)]
     name: Option<String>,
-    /// How photographs are resized: `stretch`, or `crop:SHARE` (shorter side to input / SHARE, then centre crop).
-    #[arg(long, default_value = "crop:0.875", value_parser = resize)]
-    resize: Resize,
+    /// How photographs are resized: `stretch`, or `crop:SHARE` (scaled to cover input / SHARE, then the centre), each
+    /// with `:bicubic` or `:bilinear` behind it. By default as the architecture was trained, else crop:0.875:bilinear.
+    #[arg(long, value_parser = resize)]
+    resize: Option<Resize>,
     /// Most classes that patches may have; by default 1,000 or the network's own if more.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     max_classes: Option<u32>,
@@ -74,15 +75,81 @@ fn resolution(text: &str) -> Result<[usize; 2], String> {
 }
 
 fn resize(text: &str) -> Result<Resize, String> {
-    let share = text
+    let (fit, filter) = match text.rsplit_once(':') {
+        Some((fit, "bicubic")) => (fit, Filter::Bicubic),
+        Some((fit, "bilinear")) => (fit, Filter::Bilinear),
+        _ => (text, Filter::Bilinear),
+    };
+    let share = fit
         .strip_prefix("crop:")
         .and_then(|share| share.parse::<f32>().ok());
-    match share {
-        Some(share) if (0.1..=1.0).contains(&share) => Ok(Resize::Crop {
+    let fit = match share {
+        Some(share) if (0.1..=1.0).contains(&share) => Fit::Crop {
             share: (share * 1000.0).round() as u32,
-        }),
-        _ if text == "stretch" => Ok(Resize::Stretch),
-        _ => Err("expected stretch, or crop:SHARE with a share from 0.1 to 1".into()),
+        },
+        None if fit == "stretch" => Fit::Stretch,
+        _ => {
+            return Err(
+                "expected stretch or crop:SHARE (0.1 to 1), then :bicubic or :bilinear".into(),
+            );
+        }
+    };
+    Ok(Resize { fit, filter })
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    let value = text.parse().ok().filter(|value: &f32| value.is_finite());
+    value.ok_or_else(|| "expected a finite number".into())
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    let value = text
+        .parse()
+        .ok()
+        .filter(|value: &f32| value.is_normal() && *value > 0.0);
+    value.ok_or_else(|| "expected a number above zero".into())
+}
+
+/// What an architecture was trained with: normalisation, and the share of the crop in thousandths.
+struct Recipe {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    resize: Resize,
+}
+
+impl Recipe {
+    /// `None` for a model of unknown origin.
+    fn of(arch: Arch) -> Self {
+        let crop = |share, filter| Resize {
+            fit: Fit::Crop { share },
+            filter,
+        };
+        if arch == Arch::MobileNetV2 {
+            return Self {
+                mean: IMAGENET[0].into(),
+                std: IMAGENET[1].into(),
+                resize: crop(875, Filter::Bilinear),
+            };
+        }
+        // EfficientNets keep side / (side + 32), the margin of their training crops.
+        let side = arch.resolution() as u32;
+        Self {
+            mean: vec![127.0],
+            std: vec![128.0],
+            resize: crop(1000 * side / (side + 32), Filter::Bicubic),
+        }
+    }
+
+    /// For a model of unknown origin: pixels as they are, resized as torchvision does.
+    fn unknown() -> Self {
+        Self {
+            mean: vec![0.0],
+            std: vec![1.0],
+            resize: Resize {
+                fit: Fit::Crop { share: 875 },
+                filter: Filter::Bilinear,
+            },
+        }
     }
 }
 
@@ -93,8 +160,17 @@ fn resize(text: &str) -> Result<Resize, String> {
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let Output { output, force } = &arguments.output;
     output::check(output, *force)?;
+    for input in arguments
+        .model
+        .iter()
+        .chain(&arguments.torch)
+        .chain(&arguments.labels)
+    {
+        output::check_apart(output, input)?;
+    }
+    let recipe = arguments.arch.map_or_else(Recipe::unknown, Recipe::of);
     let (graph, affine, source) = load(arguments)?;
-    let [mean, std] = normalisation(arguments, &graph, affine)?;
+    let [mean, std] = normalisation(arguments, &recipe, &graph, affine)?;
     let labels = arguments.labels.as_deref().map(read_labels).transpose()?;
     let labels = labels.unwrap_or_default();
     let classes = graph.tensors.last().map_or(0, |scores| scores.channels);
@@ -104,8 +180,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             "give a file with one label for each class of the network",
         ));
     }
+    let stem = source
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let source = source.file_name().unwrap_or_default().to_string_lossy();
-    let stem = source.split('.').next().unwrap_or_default();
     let settings = Settings {
         mean,
         std,
@@ -113,10 +193,10 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             .max_classes
             .map_or(DEFAULT_CLASSES, |max| max as usize),
         metadata: BackboneMetadata {
-            name: arguments.name.clone().unwrap_or_else(|| stem.to_owned()),
+            name: arguments.name.clone().unwrap_or(stem),
             source: source.to_string(),
             tool: concat!("patchtool ", env!("CARGO_PKG_VERSION")).into(),
-            resize: arguments.resize,
+            resize: arguments.resize.unwrap_or(recipe.resize),
             labels,
             ..BackboneMetadata::default()
         },
@@ -151,57 +231,48 @@ fn load(arguments: &Arguments) -> Result<(Graph, Option<InputAffine>, &Path)> {
     Ok((imported.graph, imported.input_affine, file))
 }
 
-/// Mean and standard deviation: those given, those in the model, or those that the architecture was trained with.
+/// Mean and standard deviation of pixels: those given or those that the architecture was trained with, and before
+/// them what the model itself does to its input.
 fn normalisation(
     arguments: &Arguments,
+    recipe: &Recipe,
     graph: &Graph,
     affine: Option<InputAffine>,
 ) -> Result<[[f32; 4]; 2]> {
     let channels = graph.tensors.first().map_or(0, |input| input.channels);
-    let is_given = !arguments.mean.is_empty() || !arguments.std.is_empty();
-    if let Some(InputAffine { scale, offset }) = affine {
-        if is_given {
-            bail!(Hint::new(
-                "the model normalises its own input".into(),
-                "leave out --mean and --std: the import takes them from the model",
-            ));
-        }
-        let mean: Vec<f32> = offset
-            .iter()
-            .zip(&scale)
-            .map(|(offset, scale)| -offset / scale)
-            .collect();
-        let std: Vec<f32> = scale.iter().map(|scale| 1.0 / scale).collect();
-        return Ok([
-            per_channel(&mean, channels, 0.0)?,
-            per_channel(&std, channels, 1.0)?,
-        ]);
+    let given = [&arguments.mean, &arguments.std];
+    if arguments.arch.is_none() && given.iter().any(|values| values.is_empty()) {
+        tracing::warn!(
+            "without {} pixels are taken from 0 to 255{}; accuracy suffers if the network was trained otherwise",
+            if given[0].is_empty() {
+                "--mean"
+            } else {
+                "--std"
+            },
+            if affine.is_some() {
+                ", which the model then normalises itself"
+            } else {
+                ""
+            },
+        );
     }
-    let [default_mean, default_std]: [&[f32]; 2] = match arguments.arch {
-        _ if is_given => [&[0.0], &[1.0]],
-        Some(Arch::EfficientNetLite0 | Arch::EfficientNetLite1 | Arch::EfficientNetLite2) => {
-            [&[127.0], &[128.0]]
-        }
-        Some(Arch::MobileNetV2) => [&IMAGENET[0], &IMAGENET[1]],
-        None => {
-            tracing::warn!(
-                "no --mean and --std: pixels are taken from 0 to 255 with mean 0 and std 1; \
-                 accuracy suffers if the network was trained otherwise"
-            );
-            [&[0.0], &[1.0]]
-        }
+    let or = |given: &[f32], trained: &[f32], unused| {
+        per_channel(
+            if given.is_empty() { trained } else { given },
+            channels,
+            unused,
+        )
     };
-    let or = |given: &'_ [f32], default: &[f32]| -> Vec<f32> {
-        if given.is_empty() {
-            default.into()
-        } else {
-            given.into()
+    let mut mean = or(given[0], &recipe.mean, 0.0)?;
+    let mut std = or(given[1], &recipe.std, 1.0)?;
+    if let Some(InputAffine { scale, offset }) = affine {
+        // scale * (x - mean) / std + offset, written as (x - mean') / std'.
+        for (c, (scale, offset)) in scale.iter().zip(&offset).enumerate().take(channels.min(4)) {
+            mean[c] -= offset * std[c] / scale;
+            std[c] /= scale;
         }
-    };
-    Ok([
-        per_channel(&or(&arguments.mean, default_mean), channels, 0.0)?,
-        per_channel(&or(&arguments.std, default_std), channels, 1.0)?,
-    ])
+    }
+    Ok([mean, std])
 }
 
 fn per_channel(values: &[f32], channels: usize, unused: f32) -> Result<[f32; 4]> {

@@ -39,7 +39,7 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
     let metadata = image.metadata()?;
     let input = image.input();
     let mut text = format!(
-        "backbone {} (from {}, by {}), format {FORMAT_VERSION}, f32\nid {}\ninput {}, mean {:?}, std {:?}, {:?}\n",
+        "backbone {} (from {}, by {}), format {FORMAT_VERSION}, f32\nid {}\ninput {}, mean {:?}, std {:?}, {}\n",
         metadata.name,
         metadata.source,
         metadata.tool,

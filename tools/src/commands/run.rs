@@ -44,6 +44,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let (backbone, tasks) = task::open(&arguments.model.backbone, &arguments.model.patch)?;
     let mut session = Session::with_threads(&backbone, arguments.threads)?;
+    let images = arguments
+        .images
+        .iter()
+        .map(|path| image_file::open(path))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut inputs = arguments
         .dump_inputs
         .as_deref()
@@ -51,13 +56,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         .transpose()?;
     let mut table = Table::new(&["image", "patch", "top"]);
     let mut results = Vec::new();
-    for path in &arguments.images {
-        let image = image_file::open(path)?;
+    for (path, image) in arguments.images.iter().zip(&images) {
         for task in &tasks {
             if let Some(inputs) = &mut inputs {
-                inputs.push(&task.preprocess.tensor(&image))?;
+                inputs.push(&task.preprocess.tensor(image))?;
             }
-            let scores = session.run(&task.patch, &task.preprocess.pixels(&image))?;
+            let scores = session.run(&task.patch, &task.preprocess.pixels(image))?;
             let top = top(scores, arguments.top);
             let name = path.display().to_string();
             table.row([name.clone(), task.name.clone(), line(task, &top)]);

@@ -9,14 +9,20 @@
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+pub use graft_patches::metadata::Filter;
 use image::RgbImage;
 
 /// How an image of any size becomes one of the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
-    /// Scale the shorter side to this many pixels, then keep the centre (torchvision `Resize` + `CenterCrop`). Where
-    /// the scaled image is smaller than the input, black is added around it.
-    ShorterSide(u32),
+    /// Scale until the image just covers this size, then keep the centre: for a square, torchvision's `Resize` of the
+    /// shorter side and `CenterCrop`. Where the scaled image is smaller than the input, black is added around it.
+    Cover {
+        /// Rows to cover.
+        height: u32,
+        /// Columns to cover.
+        width: u32,
+    },
     /// Scale the whole image to the input size, whatever its aspect ratio.
     Stretch,
 }
@@ -60,6 +66,8 @@ pub struct Preprocess {
     pub channels: Channels,
     /// How the image is brought to that size.
     pub resize: Resize,
+    /// With which filter.
+    pub filter: Filter,
     /// Subtracted from a channel, on the scale 0 to 255. Grey uses the first.
     pub mean: [f32; 3],
     /// What a channel is then divided by, on the same scale.
@@ -116,24 +124,38 @@ impl Preprocess {
             return vec![0; self.values()];
         }
         // PIL scales rows first and rounds to bytes between the passes; the other order gives other pixels.
-        let narrow = scaled::<P>(bytes, (width, height), across, Span::whole(height));
+        let narrow = scaled::<P>(
+            bytes,
+            (width, height),
+            across,
+            Span::whole(height),
+            self.filter,
+        );
         let pixels = scaled::<P>(
             &narrow,
             (across.length, height),
             Span::whole(across.length),
             down,
+            self.filter,
         );
         self.padded(pixels, across, down)
     }
 
     /// The size of the whole image after scaling, before the crop.
     fn resized(&self, width: u32, height: u32) -> (u64, u64) {
-        let Resize::ShorterSide(side) = self.resize else {
+        let Resize::Cover {
+            height: rows,
+            width: columns,
+        } = self.resize
+        else {
             return (self.width.into(), self.height.into());
         };
-        let (width, height, side) = (u64::from(width), u64::from(height), u64::from(side));
-        let shorter = width.min(height).max(1);
-        (side * width / shorter, side * height / shorter)
+        let [width, height, rows, columns] = [width, height, rows, columns].map(u64::from);
+        if rows * width >= columns * height {
+            (rows * width / height.max(1), rows)
+        } else {
+            (columns, columns * height / width.max(1))
+        }
     }
 
     /// Puts the resampled pixels in the middle of a black input, if they do not fill it.
@@ -153,23 +175,28 @@ impl Preprocess {
     }
 }
 
-/// Bicubic resampling of the window `across` by `down` of an image of this size.
+/// Resampling of the window `across` by `down` of an image of this size.
 fn scaled<P: PixelTrait>(
     bytes: &[u8],
     (width, height): (u32, u32),
     across: Span,
     down: Span,
+    filter: Filter,
 ) -> Vec<u8> {
     let source = TypedImageRef::<P>::from_buffer(width, height, bytes)
         .expect("an image has the bytes its size says");
     let mut pixels = vec![0; across.length as usize * down.length as usize * P::size()];
     let mut target = TypedImage::<P>::from_buffer(across.length, down.length, &mut pixels)
         .expect("allocated for this size");
-    let bicubic = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
+    let filter = match filter {
+        Filter::Bicubic => FilterType::CatmullRom,
+        Filter::Bilinear => FilterType::Bilinear,
+    };
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(filter))
         .crop(across.start, down.start, across.extent, down.extent);
     Resizer::new()
-        .resize_typed(&source, &mut target, &bicubic)
+        .resize_typed(&source, &mut target, &options)
         .expect("the window lies inside the image");
     pixels
 }
@@ -231,6 +258,13 @@ fn luma(image: &RgbImage) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cover(side: u32) -> Resize {
+        Resize::Cover {
+            height: side,
+            width: side,
+        }
+    }
     use image::Rgb;
 
     fn rgb(height: u32, width: u32, resize: Resize) -> Preprocess {
@@ -239,6 +273,7 @@ mod tests {
             width,
             channels: Channels::Rgb,
             resize,
+            filter: Filter::Bicubic,
             mean: [127.0; 3],
             std: [128.0; 3],
         }
@@ -251,7 +286,7 @@ mod tests {
     #[test]
     fn the_centre_is_kept_as_it_is_when_no_scaling_is_needed() {
         // 341 - 224 = 117: torchvision starts at round(58.5) = 58; 256 - 224 = 32 starts at 16.
-        let pixels = rgb(224, 224, Resize::ShorterSide(256)).pixels(&gradient(341, 256));
+        let pixels = rgb(224, 224, cover(256)).pixels(&gradient(341, 256));
         assert_eq!(pixels[..3], [58, 16, 58 + 16]);
         assert_eq!(
             pixels[pixels.len() - 3..],
@@ -269,7 +304,7 @@ mod tests {
 
     #[test]
     fn longer_side_is_truncated() {
-        let preprocess = rgb(224, 224, Resize::ShorterSide(256));
+        let preprocess = rgb(224, 224, cover(256));
         assert_eq!(preprocess.resized(500, 375), (341, 256));
         assert_eq!(preprocess.resized(375, 500), (256, 341));
         assert_eq!(preprocess.resized(32, 32), (256, 256));
@@ -288,11 +323,7 @@ mod tests {
             (640, 480),
         ] {
             let image = RgbImage::from_pixel(width, height, colour);
-            for resize in [
-                Resize::Stretch,
-                Resize::ShorterSide(20),
-                Resize::ShorterSide(31),
-            ] {
+            for resize in [Resize::Stretch, cover(20), cover(31)] {
                 let pixels = rgb(17, 19, resize).pixels(&image);
                 assert!(
                     pixels.chunks_exact(3).all(|pixel| pixel == colour.0),
@@ -304,8 +335,7 @@ mod tests {
 
     #[test]
     fn an_image_scaled_below_the_input_gets_a_black_margin() {
-        let pixels =
-            rgb(8, 6, Resize::ShorterSide(4)).pixels(&RgbImage::from_pixel(4, 4, Rgb([255; 3])));
+        let pixels = rgb(8, 6, cover(4)).pixels(&RgbImage::from_pixel(4, 4, Rgb([255; 3])));
         let bright = |x: usize, y: usize| pixels[(y * 6 + x) * 3] == 255;
         assert_eq!(pixels.len(), 8 * 6 * 3);
         assert!(
@@ -330,7 +360,7 @@ mod tests {
             }
         };
         // CenterCrop(5)(Resize(6, BICUBIC)(image)) of torchvision 0.29 on Pillow 13.0.
-        let shrunk = rgb(5, 5, Resize::ShorterSide(6)).pixels(&pattern(14, 9));
+        let shrunk = rgb(5, 5, cover(6)).pixels(&pattern(14, 9));
         check(
             shrunk,
             &[
@@ -390,18 +420,12 @@ mod tests {
             rgb(2, 2, Resize::Stretch).pixels(&RgbImage::new(0, 0)),
             [0; 12]
         );
-        assert_eq!(
-            rgb(2, 2, Resize::ShorterSide(4)).pixels(&RgbImage::new(0, 5)),
-            [0; 12]
-        );
+        assert_eq!(rgb(2, 2, cover(4)).pixels(&RgbImage::new(0, 5)), [0; 12]);
         assert!(
             rgb(0, 2, Resize::Stretch)
                 .pixels(&gradient(4, 4))
                 .is_empty()
         );
-        assert_eq!(
-            rgb(2, 2, Resize::ShorterSide(0)).pixels(&gradient(4, 4)),
-            [0; 12]
-        );
+        assert_eq!(rgb(2, 2, cover(0)).pixels(&gradient(4, 4)), [0; 12]);
     }
 }

@@ -127,7 +127,8 @@ impl ImportError {
         let hint = match self {
             Self::Read { .. } => "give the path of a readable file",
             Self::WrongFile { .. } => {
-                "give an ONNX model (MODEL.onnx), or a PyTorch state dict with --torch FILE.pth --arch NAME"
+                "give an ONNX model (MODEL.onnx), or a PyTorch state dict with --torch FILE.pth --arch NAME; if it is one, \
+                 it is truncated or damaged: copy or export it again"
             }
             Self::UnsupportedOperator { .. } => {
                 "Graft runs MobileNet-style networks (convolution, depthwise, pointwise, linear, add, multiply, pooling; \

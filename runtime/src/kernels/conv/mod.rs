@@ -4,15 +4,18 @@ pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;
 
-use super::{Conv, PANEL, conv_scratch_len};
+use graft_patches::layout::weights_len;
+
+use super::{Conv, conv_scratch_len};
 
 /// Panics unless the operands are as long as a convolution of the output rows from `first` needs.
 pub(super) fn check(task: &Conv, first: usize, out: &[f32], scratch: &[f32]) {
     let [height, width] = task.window.kernel;
     let (inputs, outputs) = (task.input_shape.channels, task.output_shape.channels);
+    let depth = height.saturating_mul(width).saturating_mul(inputs);
     check_rows(task, first, out);
     assert!(
-        task.weights.len() >= outputs.div_ceil(PANEL) * height * width * inputs * PANEL,
+        task.weights.len() >= weights_len(outputs, depth),
         "weights are too short"
     );
     assert!(

@@ -6,8 +6,10 @@ pub(super) mod simd;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
 
+use graft_patches::layout::weights_len;
+
+use super::Conv;
 use super::conv::check_rows;
-use super::{Conv, PANEL};
 
 /// Panics unless the operands are as long as a depthwise convolution of the output rows from `first` needs.
 pub(super) fn check(task: &Conv, first: usize, out: &[f32]) {
@@ -19,7 +21,7 @@ pub(super) fn check(task: &Conv, first: usize, out: &[f32]) {
         "input and output differ in channels"
     );
     assert!(
-        task.weights.len() >= height * width * channels.next_multiple_of(PANEL),
+        task.weights.len() >= weights_len(channels, height.saturating_mul(width)),
         "weights are too short"
     );
 }

@@ -6,6 +6,8 @@ pub(super) mod simd;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod tile;
 
+use graft_patches::layout::weights_len;
+
 use super::{PANEL, Pointwise};
 
 /// Panics unless the operands are as long as a pointwise convolution of the pixels from `first` needs.
@@ -40,7 +42,7 @@ pub(super) fn check_linear(task: &Pointwise, first: usize, out: &[f32]) {
 
 fn check_weights(task: &Pointwise) {
     assert!(
-        task.weights.len() >= task.outputs.div_ceil(PANEL) * task.inputs * PANEL,
+        task.weights.len() >= weights_len(task.outputs, task.inputs),
         "weights are too short for {} x {}",
         task.inputs,
         task.outputs

@@ -74,15 +74,22 @@ impl InputAffine {
 
 /// Imports a model; `resolution` (rows, columns) replaces the one in the model and is needed where it is dynamic.
 pub fn load(path: &Path, resolution: Option<[usize; 2]>) -> Result<Imported, ImportError> {
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
+    let unreadable = |source| ImportError::Read {
         path: path.to_owned(),
         source,
-    })?;
-    let model = decode(&bytes).map_err(|why| ImportError::WrongFile {
+    };
+    let wrong = |why| ImportError::WrongFile {
         path: path.to_owned(),
         expected: "an ONNX model",
         why,
-    })?;
+    };
+    // A pipe or device might never end.
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() && !found.is_dir() {
+        return Err(wrong("it is not a regular file".to_owned()));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let model = decode(&bytes).map_err(wrong)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let imported = import(&model, folder, resolution)?;
     for note in &imported.notes {
