@@ -16,10 +16,10 @@ const ROLE: &str = "GRAFT_TEST_BACKBONE";
 /// What a process may own besides its arena.
 const OWN_BYTES: usize = 3_000_000;
 
-/// 16 MB of weights.
+/// 16 MB of weights, and an arena large enough for huge pages.
 fn large_backbone() -> Vec<u8> {
     let mut writer = BackboneWriter::new(Input {
-        shape: Shape::new(4, 4, 4),
+        shape: Shape::new(24, 24, 4),
         mean: [0.0; 4],
         std: [1.0; 4],
     });
@@ -75,7 +75,7 @@ fn child() {
     let backbone = Backbone::open(path).expect("the parent wrote it");
     let mut session = Session::new(&backbone).expect("kernels are there");
     let scores = session
-        .run(&backbone.identity(), &[9u8; 64])
+        .run(&backbone.identity(), &[9u8; 24 * 24 * 4])
         .expect("the image fits");
     assert!(scores[0] > 0.0);
     let arena = session.arena_bytes();

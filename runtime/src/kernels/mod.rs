@@ -8,6 +8,14 @@
 //! [`PANEL`] output channels `[ceil(N/16)][K][16]`, K running over (kernel row, kernel column, input channel);
 //! depthwise weights `[kh][kw][C padded to 16]`; the epilogue `[ceil(N/16)][2][16]` (16 scales, then 16 biases).
 //! Padded lanes hold zeros.
+//!
+//! # Adding an operator or an instruction set
+//! Each operator has a folder: `mod.rs` checks the operands, `reference.rs` is obviously right, `simd.rs` is fast. The
+//! fast f32 version is written once, generic over a vector of 4, 8 or 16 lanes (`vector`), and instantiated for each
+//! instruction set in `x86.rs` and `aarch64.rs` with the register tile that fits it: only the tile sizes differ, and
+//! the 16-lane logic is tested on machines without AVX-512 through a portable vector. A new instruction set is a
+//! vector, a table and a line in `select.rs`; the tests in `tests/` run whatever `available` gives. Cortex-M runs the
+//! reference: it has no f32 vectors.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
