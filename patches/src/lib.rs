@@ -16,6 +16,7 @@ pub mod container;
 mod digest;
 mod error;
 pub mod geometry;
+mod kinds;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod metadata;

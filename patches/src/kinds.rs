@@ -1,0 +1,99 @@
+//! The kinds of patches: which sites each must and may replace.
+
+use crate::records::{Site, What};
+
+/// The kinds that a patch combines, as in DESIGN's table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds(u32);
+
+impl Kinds {
+    /// Last layer: weights and epilogue.
+    pub const HEAD: Self = Self(1);
+    /// Epilogues of every site but the head's.
+    pub const BN: Self = Self(2);
+    /// Weights of every depthwise site.
+    pub const DW: Self = Self(4);
+    /// Weights and epilogues of chosen sites.
+    pub const GENERATED: Self = Self(8);
+
+    pub(crate) const NAMES: [(Self, &'static str); 4] = [
+        (Self::BN, "bn"),
+        (Self::DW, "dw"),
+        (Self::HEAD, "head"),
+        (Self::GENERATED, "generated"),
+    ];
+
+    /// Both.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in it.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// As stored.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// From its stored form; `None` where a bit is unknown.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits < 16 { Some(Self(bits)) } else { None }
+    }
+
+    /// Whether a patch of these kinds may carry `what` for `site`.
+    pub fn covers(self, site: &Site, what: What) -> bool {
+        self.contains(Self::GENERATED) || self.requires(site, what).is_some()
+    }
+
+    /// The kind that makes `what` for `site` mandatory, by name.
+    pub fn requires(self, site: &Site, what: What) -> Option<&'static str> {
+        if site.is_head && self.contains(Self::HEAD) {
+            Some("head")
+        } else if what == What::Epilogue && !site.is_head && self.contains(Self::BN) {
+            Some("bn")
+        } else if what == What::Weights && site.is_depthwise && self.contains(Self::DW) {
+            Some("dw")
+        } else {
+            None
+        }
+    }
+}
+
+impl core::fmt::Display for Kinds {
+    /// `bn+head`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut separator = "";
+        for (kind, name) in Self::NAMES {
+            if self.contains(kind) {
+                write!(f, "{separator}{name}")?;
+                separator = "+";
+            }
+        }
+        if separator.is_empty() {
+            f.write_str("none")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::str::FromStr for Kinds {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        text.split('+').try_fold(Self::default(), |kinds, part| {
+            Self::NAMES
+                .iter()
+                .find(|(_, name)| *name == part)
+                .map(|(kind, _)| kinds.with(*kind))
+                .ok_or(UnknownKind)
+        })
+    }
+}
+
+/// A word that names no kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected head, bn, dw, generated or several of them joined by +")]
+pub struct UnknownKind;
