@@ -200,6 +200,16 @@ pub fn without_head() -> Backbone {
     Backbone::from_bytes(&b.finish(64)).expect("the test network is valid")
 }
 
+/// A backbone whose linear layers are wide enough to be worth sharing among threads.
+pub fn wide_linear() -> Backbone {
+    let mut b = Builder::new(Shape::new(8, 8, 3), 1);
+    let wide = b.point(Op::Pointwise, 0, 500, Activation::RELU);
+    let pooled = b.point(Op::GlobalAveragePool, wide, 0, Activation::NONE);
+    let hidden = b.point(Op::Linear, pooled, 410, Activation::HardSwish);
+    b.point(Op::Linear, hidden, 301, Activation::NONE);
+    Backbone::from_bytes(&b.finish(301)).expect("the test network is valid")
+}
+
 /// [`every_operator`], opened.
 pub fn backbone(side: usize, seed: u64) -> Backbone {
     Backbone::from_bytes(&every_operator(side, seed)).expect("the test network is valid")

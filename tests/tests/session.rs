@@ -4,7 +4,7 @@ use graft_patches::records::{Kinds, What};
 use graft_patches::writer::PatchWriter;
 use graft_runtime::kernels;
 use graft_runtime::{Backbone, Error, Image, Patch, Session};
-use graft_tests::{Random, backbone, identity_patch, image, patch};
+use graft_tests::{Random, backbone, identity_patch, image, patch, wide_linear};
 
 const SIDE: usize = 32;
 
@@ -189,24 +189,28 @@ fn all_kernels_agree_with_the_reference() {
 
 #[test]
 fn threads_change_no_bit() {
-    // Large enough that all operators but the linear ones are worth sharing.
-    let backbone = backbone(224, 1);
-    let patch = patch(&backbone, 37, 5);
-    let values = image(&patch, 7);
-    let expected = scores(&backbone, &patch, &values);
+    // Large enough that every operator is worth sharing: one with large maps, one with wide linear layers.
+    let maps = backbone(224, 1);
+    let patched = patch(&maps, 37, 5);
+    threads_agree(&maps, &patched);
+    let wide = wide_linear();
+    threads_agree(&wide, &wide.identity());
+    let refused = Session::with_threads(&wide, 0);
+    assert!(matches!(refused, Err(Error::Threads { threads: 0, .. })));
+}
+
+fn threads_agree(backbone: &Backbone, patch: &Patch) {
+    let values = image(patch, 7);
+    let expected = scores(backbone, patch, &values);
     for threads in [2, 3, 8] {
-        let mut session = Session::with_threads(&backbone, threads).expect("threads start");
+        let mut session = Session::with_threads(backbone, threads).expect("threads start");
         for _ in 0..5 {
             let scores = session
-                .run(&patch, Image::Values(&values))
+                .run(patch, Image::Values(&values))
                 .expect("the image fits");
             assert_eq!(scores, expected, "{threads} threads");
         }
     }
-    assert!(matches!(
-        Session::with_threads(&backbone, 0),
-        Err(Error::Threads { threads: 0, .. })
-    ));
 }
 
 #[test]
