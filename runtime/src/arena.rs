@@ -31,12 +31,12 @@ impl ArenaLayout {
             .filter(|layer| layer.op == Op::Conv)
             .map(|layer| {
                 let inputs = image.tensor(layer.inputs[0]).shape.channels;
-                conv_scratch_len(&layer.window, inputs) * size_of::<f32>()
+                conv_scratch_len(&layer.window, inputs).saturating_mul(size_of::<f32>())
             })
             .max();
         Self {
-            activations: image.arena_bytes().div_ceil(LINE).saturating_mul(LINE),
-            scratch_per_thread: scratch.unwrap_or(0).next_multiple_of(LINE),
+            activations: whole_lines(image.arena_bytes()),
+            scratch_per_thread: whole_lines(scratch.unwrap_or(0)),
             threads,
             tensors: image.layer_count() + 1,
         }
@@ -53,6 +53,11 @@ impl ArenaLayout {
             .end
             .saturating_add(self.tensors * size_of::<Shape>())
     }
+}
+
+/// Rounded up; an arena that no machine has is refused where it is made.
+fn whole_lines(bytes: usize) -> usize {
+    bytes.div_ceil(LINE).saturating_mul(LINE)
 }
 
 /// The memory itself.

@@ -57,7 +57,7 @@ pub fn hint(error: &Error) -> Option<String> {
             return Some(error.hint().into());
         }
         cause.downcast_ref::<WriteError>().map(|_| {
-            "the network does not fit the format: please report it with the model's architecture".into()
+            "import it at a smaller --resolution; if that is no cure, please report it with the model's architecture".into()
         })
     })
 }

@@ -110,7 +110,7 @@ fn positive(text: &str) -> Result<f32, String> {
     value.ok_or_else(|| "expected a number above zero".into())
 }
 
-/// What an architecture was trained with: normalisation, and the share of the crop in thousandths.
+/// What stands where the user gives no `--mean`, `--std` or `--resize`.
 struct Recipe {
     mean: Vec<f32>,
     std: Vec<f32>,
@@ -118,7 +118,7 @@ struct Recipe {
 }
 
 impl Recipe {
-    /// `None` for a model of unknown origin.
+    /// What the published weights of an architecture were trained with.
     fn of(arch: Arch) -> Self {
         let crop = |share, filter| Resize {
             fit: Fit::Crop { share },
