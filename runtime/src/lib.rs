@@ -17,7 +17,7 @@
 //!
 //! # Features
 //! `std` (default): mapped files, threads, [`TaskSlot`], kernels picked by CPU detection. `alloc`: images and arenas on
-//! the heap. Without both: `no_std`, no allocation.
+//! the heap. `gradient`: training, see [`gradient`]. Without both: `no_std`, no allocation.
 //!
 //! # Files
 //! [`Backbone::open`] and [`Patch::open`] map files read-only. A mapped file must not be shortened or written in place:
@@ -35,6 +35,8 @@ mod backbone;
 mod bytes;
 mod engine;
 mod error;
+#[cfg(feature = "gradient")]
+pub mod gradient;
 pub mod kernels;
 mod patch;
 mod session;
