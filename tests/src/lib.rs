@@ -6,6 +6,8 @@ use graft_patches::records::{Input, Kinds, Layer, Op};
 use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Image, Patch, Session};
 
+pub mod operators;
+
 /// A small deterministic random number generator (SplitMix64): the same values on every target.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
