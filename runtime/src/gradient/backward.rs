@@ -52,7 +52,7 @@ impl Network {
             readers: self.readers(),
         };
         let mut scores = self.buffer(gradient.len());
-        scores.copy_from_slice(gradient);
+        scores[..gradient.len()].copy_from_slice(gradient);
         pass.gradients[tensors - 1] = Some(scores);
         for index in (self.first..self.nodes.len()).rev() {
             if let Some(gradient) = pass.gradients[index + 1].take() {
@@ -88,10 +88,10 @@ impl Network {
             .filter(|&tensor| self.wanted[tensor])
     }
 
-    /// Memory for a gradient, with anything in it.
+    /// Memory for a gradient of so many values or more, with anything in it.
     fn buffer(&mut self, len: usize) -> Vec<f32> {
         let mut buffer = self.free.pop().unwrap_or_default();
-        buffer.resize(len, 0.0);
+        grown(&mut buffer, len);
         buffer
     }
 
