@@ -10,6 +10,7 @@ use crate::data::image_file::ImageFileError;
 use crate::data::labels::LabelsError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
+use crate::trained::TrainedError;
 
 /// An error of a command itself, with its hint.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,11 @@ pub fn hint(error: &Error) -> Option<String> {
         }
         if let Some(error) = cause.downcast_ref::<LabelsError>() {
             return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<TrainedError>()
+            && let Some(hint) = error.hint()
+        {
+            return Some(hint.into());
         }
         if let Some(error) = cause.downcast_ref::<OutputError>() {
             return Some(error.hint().into());

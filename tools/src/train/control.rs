@@ -1,7 +1,10 @@
 //! The control of the experiment: as many trained values as `bn` has, but weights chosen at random.
 
+use std::collections::BTreeMap;
+
 use graft_patches::BackboneImage;
-use graft_runtime::gradient::Parameter;
+use graft_patches::layout::unpack_epilogue;
+use graft_runtime::gradient::{Norm, Parameter, SiteParameters};
 use rand::SeedableRng as _;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
@@ -11,6 +14,8 @@ pub(super) struct Selection {
     head: Option<usize>,
     /// For each parameter 1 for a selected value, otherwise 0; empty for the head's, all of which are trained.
     masks: Vec<Vec<f32>>,
+    /// Frozen scale and bias of every site outside of the head.
+    norms: BTreeMap<usize, Norm>,
     /// How many are selected.
     selected: usize,
     /// Gradients of the last step.
@@ -19,10 +24,24 @@ pub(super) struct Selection {
 
 impl Selection {
     /// Selects as many weights outside of the head as there are scales and biases.
-    pub(super) fn new(parameters: &[Parameter<'_>], backbone: &BackboneImage<'_>, seed: u64) -> Self {
+    pub(super) fn new(
+        parameters: &[Parameter<'_>],
+        backbone: &BackboneImage<'_>,
+        seed: u64,
+    ) -> Self {
         let head = backbone.head();
         let sites = (0..backbone.site_count()).filter(|&site| Some(site) != head);
-        let wanted: usize = sites.map(|site| 2 * backbone.site(site).outputs).sum();
+        let norms: BTreeMap<usize, Norm> = sites
+            .map(|index| {
+                let site = backbone.site(index);
+                let (scale, bias) = unpack_epilogue(backbone.epilogue(&site), site.outputs);
+                (index, Norm::Affine { scale, bias })
+            })
+            .collect();
+        let wanted: usize = norms
+            .keys()
+            .map(|&site| 2 * backbone.site(site).outputs)
+            .sum();
         // Padding is zero; a weight that is exactly zero is not worth telling from it.
         let mut masks: Vec<Vec<f32>> = parameters
             .iter()
@@ -54,8 +73,16 @@ impl Selection {
         Self {
             head,
             masks,
+            norms,
             selected,
             masked: Vec::new(),
+        }
+    }
+
+    /// Adds what is frozen: weights of every site are in no patch but one that replaces everything.
+    pub(super) fn complete(&self, trained: &mut BTreeMap<usize, SiteParameters>) {
+        for (&site, norm) in &self.norms {
+            trained.entry(site).or_default().norm = Some(norm.clone());
         }
     }
 

@@ -8,9 +8,9 @@ use graft_runtime::{Backbone, Error};
 use serde::{Deserialize, Serialize};
 
 use super::control::Selection;
-use super::kind::TrainKind;
 use super::loss::{Loss, cross_entropy};
 use super::optimizer::{self, Algorithm, Optimizer, Update};
+use crate::trained::TrainKind;
 
 /// How a learner learns.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +161,11 @@ impl Learner {
 
     /// What was trained, by site.
     pub fn trained(&self) -> BTreeMap<usize, SiteParameters> {
-        self.network.trained().into_iter().collect()
+        let mut trained: BTreeMap<_, _> = self.network.trained().into_iter().collect();
+        if let Some(selection) = &self.selection {
+            selection.complete(&mut trained);
+        }
+        trained
     }
 
     /// What to restore to go on from here.

@@ -1,7 +1,6 @@
 //! What training a patch needs besides the network: optimisers, schedules, losses, checkpoints, progress.
 
 mod control;
-pub mod kind;
 pub mod learner;
 pub mod loss;
 pub mod optimizer;
