@@ -4,7 +4,9 @@
 //! network's input and [`parallel`] does all three for many images on every core. [`labels`] reads what the classes
 //! are called, [`classes`] finds the class folders of a data set among them.
 
+pub mod augment;
 pub mod classes;
+mod colour;
 pub mod dataset;
 mod folder;
 pub mod image_file;
@@ -15,6 +17,9 @@ pub mod preprocess;
 pub mod random;
 pub mod split;
 mod tar_file;
+
+/// A decoded image whose pixels belong to a set of many.
+pub type ImageView<'a> = image::ImageBuffer<image::Rgb<u8>, &'a [u8]>;
 
 /// Names for an error message: the first few, then how many more there are.
 fn listed<S: AsRef<str>>(names: &[S]) -> String {
