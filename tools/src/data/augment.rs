@@ -6,15 +6,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{PixelTrait, ResizeOptions, Resizer};
+use fast_image_resize::{PixelTrait, Resizer};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::ImageView;
 use super::colour::Colour;
-use super::preprocess::{Channels, Preprocess, Resize, algorithm, luma};
+use super::preprocess::{Channels, Preprocess, Resize, luma};
+use super::resample::{Window, resample};
 
 /// The share of the largest possible crop's area that a crop has.
 const CROP_AREA: std::ops::Range<f64> = 0.7..1.0;
@@ -105,7 +105,7 @@ impl fmt::Display for Augment {
 }
 
 /// Makes network inputs of training images, one thread's worth: it keeps its buffers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Augmenter {
     augment: Augment,
     preprocess: Preprocess,
@@ -122,6 +122,11 @@ impl Augmenter {
         }
     }
 
+    /// What the inputs look like.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
     /// How many values one input has.
     pub fn values(&self) -> usize {
         self.preprocess.values()
@@ -131,7 +136,8 @@ impl Augmenter {
     ///
     /// With [`Augment::NONE`] it is the input that an evaluation sees.
     pub fn write(&mut self, image: &ImageView<'_>, mut generator: ChaCha8Rng, input: &mut [f32]) {
-        let mut pixels = if self.augment.crop {
+        let empty = image.as_raw().is_empty() || self.values() == 0;
+        let mut pixels = if self.augment.crop && !empty {
             self.crop(image, &mut generator)
         } else {
             self.preprocess.pixels(image)
@@ -147,16 +153,30 @@ impl Augmenter {
     }
 
     fn crop(&mut self, image: &ImageView<'_>, generator: &mut ChaCha8Rng) -> Vec<u8> {
-        let size = image.dimensions();
-        let window = self.window(size, generator);
+        let window = self.window(image.dimensions(), generator);
         match self.preprocess.channels {
-            Channels::Rgb => self.scaled::<U8x3>(image.as_raw(), size, window),
-            Channels::Grey => self.scaled::<U8>(&luma(image.as_raw()), size, window),
+            Channels::Rgb => self.resample::<U8x3>(image, image.as_raw(), window),
+            Channels::Grey => self.resample::<U8>(image, &luma(image.as_raw()), window),
         }
     }
 
-    /// A random window of an image of this size: left, top, width, height in pixels.
-    fn window(&self, (width, height): (u32, u32), generator: &mut ChaCha8Rng) -> [f64; 4] {
+    fn resample<P: PixelTrait>(
+        &mut self,
+        image: &ImageView<'_>,
+        bytes: &[u8],
+        window: Window,
+    ) -> Vec<u8> {
+        resample::<P>(
+            &mut self.resizer,
+            (bytes, image.width(), image.height()),
+            window,
+            (self.preprocess.width, self.preprocess.height),
+            self.preprocess.filter,
+        )
+    }
+
+    /// A random window of an image of this size.
+    fn window(&self, (width, height): (u32, u32), generator: &mut ChaCha8Rng) -> Window {
         let [width, height] = [width, height].map(f64::from);
         let aspect = match self.preprocess.resize {
             Resize::Stretch => width / height,
@@ -170,28 +190,12 @@ impl Augmenter {
         let across = (widest * (area * stretch).sqrt()).min(width);
         let down = (highest * (area / stretch).sqrt()).min(height);
         let (x, y): (f64, f64) = (generator.random(), generator.random());
-        [x * (width - across), y * (height - down), across, down]
-    }
-
-    fn scaled<P: PixelTrait>(
-        &mut self,
-        bytes: &[u8],
-        (width, height): (u32, u32),
-        [left, top, across, down]: [f64; 4],
-    ) -> Vec<u8> {
-        let mut pixels = vec![0; self.preprocess.values()];
-        let source = TypedImageRef::<P>::from_buffer(width, height, bytes)
-            .expect("an image has the bytes its size says");
-        let (columns, rows) = (self.preprocess.width, self.preprocess.height);
-        let mut target = TypedImage::<P>::from_buffer(columns, rows, &mut pixels)
-            .expect("allocated for this size");
-        let options = ResizeOptions::new()
-            .resize_alg(algorithm(self.preprocess.filter))
-            .crop(left, top, across, down);
-        self.resizer
-            .resize_typed(&source, &mut target, &options)
-            .expect("the window lies inside the image");
-        pixels
+        Window {
+            left: x * (width - across),
+            top: y * (height - down),
+            width: across,
+            height: down,
+        }
     }
 
     fn mirror(&self, pixels: &mut [u8]) {
@@ -320,14 +324,16 @@ mod tests {
         ) {
             let resize = if stretch { Resize::Stretch } else { COVER };
             let augmenter = Augmenter::new(Augment::default(), preprocess(Channels::Rgb, resize));
-            let [left, top, across, down] = augmenter.window((width, height), &mut drawn(drawing));
-            prop_assert!(left >= 0.0 && top >= 0.0 && across > 0.0 && down > 0.0);
-            prop_assert!(left + across <= f64::from(width) && top + down <= f64::from(height));
+            let window = augmenter.window((width, height), &mut drawn(drawing));
+            prop_assert!(window.left >= 0.0 && window.width > 0.0);
+            prop_assert!(window.top >= 0.0 && window.height > 0.0);
+            prop_assert!(window.left + window.width <= f64::from(width));
+            prop_assert!(window.top + window.height <= f64::from(height));
         }
 
         #[test]
         fn images_of_any_size_become_inputs(
-            width in 1..70u32, height in 1..70u32, drawing in 0..1000usize, grey: bool,
+            width in 0..70u32, height in 0..70u32, drawing in 0..1000usize, grey: bool,
         ) {
             let channels = if grey { Channels::Grey } else { Channels::Rgb };
             let preprocess = preprocess(channels, COVER);

@@ -8,11 +8,12 @@
 
 use std::ops::Deref;
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{PixelTrait, Resizer};
 pub use graft_patches::metadata::Filter;
 use image::{ImageBuffer, Rgb};
+
+use super::resample::{Window, resample};
 
 /// How an image of any size becomes one of the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,19 +126,20 @@ impl Preprocess {
         if across.length == 0 || down.length == 0 || bytes.is_empty() {
             return vec![0; self.values()];
         }
+        let mut resizer = Resizer::new();
         // PIL scales rows first and rounds to bytes between the passes; the other order gives other pixels.
-        let narrow = scaled::<P>(
-            bytes,
-            (width, height),
-            across,
-            Span::whole(height),
+        let narrow = resample::<P>(
+            &mut resizer,
+            (bytes, width, height),
+            Window::of(across, Span::whole(height)),
+            (across.length, height),
             self.filter,
         );
-        let pixels = scaled::<P>(
-            &narrow,
-            (across.length, height),
-            Span::whole(across.length),
-            down,
+        let pixels = resample::<P>(
+            &mut resizer,
+            (&narrow, across.length, height),
+            Window::of(Span::whole(across.length), down),
+            (across.length, down.length),
             self.filter,
         );
         self.padded(pixels, across, down)
@@ -177,39 +179,6 @@ impl Preprocess {
     }
 }
 
-/// Resampling of the window `across` by `down` of an image of this size.
-fn scaled<P: PixelTrait>(
-    bytes: &[u8],
-    (width, height): (u32, u32),
-    across: Span,
-    down: Span,
-    filter: Filter,
-) -> Vec<u8> {
-    let source = TypedImageRef::<P>::from_buffer(width, height, bytes)
-        .expect("an image has the bytes its size says");
-    let mut pixels = vec![0; across.length as usize * down.length as usize * P::size()];
-    let mut target = TypedImage::<P>::from_buffer(across.length, down.length, &mut pixels)
-        .expect("allocated for this size");
-    let options = ResizeOptions::new().resize_alg(algorithm(filter)).crop(
-        across.start,
-        down.start,
-        across.extent,
-        down.extent,
-    );
-    Resizer::new()
-        .resize_typed(&source, &mut target, &options)
-        .expect("the window lies inside the image");
-    pixels
-}
-
-/// PIL's filter of this name.
-pub(super) fn algorithm(filter: Filter) -> ResizeAlg {
-    ResizeAlg::Convolution(match filter {
-        Filter::Bicubic => FilterType::CatmullRom,
-        Filter::Bilinear => FilterType::Bilinear,
-    })
-}
-
 /// One axis of the window that the centre crop keeps.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -221,6 +190,17 @@ struct Span {
     length: u32,
     /// Black pixels before them.
     margin: usize,
+}
+
+impl Window {
+    fn of(across: Span, down: Span) -> Self {
+        Self {
+            left: across.start,
+            top: down.start,
+            width: across.extent,
+            height: down.extent,
+        }
+    }
 }
 
 impl Span {
