@@ -4,10 +4,12 @@ use anyhow::Error;
 use graft_patches::ImageError;
 use graft_patches::writer::WriteError;
 
+use crate::data::cache::CacheError;
 use crate::data::classes::ClassesError;
 use crate::data::dataset::DatasetError;
 use crate::data::image_file::ImageFileError;
 use crate::data::labels::LabelsError;
+use crate::data::split::SplitError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
 use crate::trained::TrainedError;
@@ -43,6 +45,12 @@ pub fn hint(error: &Error) -> Option<String> {
             return error.hint();
         }
         if let Some(error) = cause.downcast_ref::<DatasetError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<SplitError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<CacheError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<ClassesError>() {
