@@ -139,15 +139,15 @@ pub enum ImageError {
         /// The claimed kinds.
         kinds: crate::records::Kinds,
     },
-    /// Values of a type that this backbone does not use.
+    /// Values of an unknown type, or of another type than the first of the patch.
     #[error("site {site}: values of dtype {found}, expected {expected}")]
     Dtype {
         /// The site.
         site: usize,
-        /// Code in the patch.
+        /// Code in the patch ([`crate::records::Dtype`]).
         found: u8,
-        /// Code expected.
-        expected: u8,
+        /// The type of the first values; f32 where those are unknown.
+        expected: crate::records::Dtype,
     },
     /// Values of another size than the site has.
     #[error("site {site}: {found} bytes of {what}, expected {expected}")]

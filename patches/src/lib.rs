@@ -23,11 +23,13 @@ pub mod metadata;
 mod patch;
 pub mod plan;
 pub mod records;
+mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;
 
 pub use backbone::{BackboneImage, BackboneIndex};
 pub use container::Verify;
-pub use digest::Digest;
+pub use digest::{Digest, NotADigest};
 pub use error::ImageError;
 pub use patch::{PatchImage, PatchIndex, Replacement};
+pub use values::Values;

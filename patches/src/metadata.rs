@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
+
 /// How a photograph becomes an input image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resize {
@@ -131,4 +133,27 @@ pub struct PatchMetadata {
     pub first_patched_layer: u16,
     /// Class names by index; empty where the backbone's own head and labels serve.
     pub labels: Vec<String>,
+    /// How its values were trained; `None` where they were not, or nothing is known of it.
+    pub training: Option<Training>,
+}
+
+/// What is known of the training run behind a patch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// What was trained, as `patchtool train --kind` takes it.
+    pub kind: String,
+    /// Tool and version that trained it.
+    pub tool: String,
+    /// Of every random number of the run.
+    pub seed: u64,
+    /// Digest of the data set.
+    pub data: Digest,
+    /// Images trained on.
+    pub images: u32,
+    /// Images that the accuracy was measured on.
+    pub test_images: u32,
+    /// The epoch that the values are from, counted from 1.
+    pub best_epoch: u32,
+    /// Share of the test images whose first guess was right, 0 to 1.
+    pub test_accuracy: f32,
 }

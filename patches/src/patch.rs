@@ -2,11 +2,13 @@
 
 use zerocopy::FromBytes;
 
-use crate::backbone::{BackboneImage, floats};
+use crate::backbone::BackboneImage;
 use crate::container::{ALIGN, Container, Kind, SectionKind, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
-use crate::records::{DTYPE_F32, Input, InputRecord, Kinds, PatchRecord, Site, What};
+use crate::layout::PANEL;
+use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
+use crate::values::Values;
 
 /// Where the parts of a checked patch are, as [`crate::BackboneIndex`] for backbones.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +31,9 @@ pub struct Replacement<'a> {
     /// Output channels.
     pub outputs: usize,
     /// Packed values ([`crate::layout`]).
-    pub values: &'a [f32],
+    pub values: Values<'a>,
+    /// Index of the first of them among [`PatchImage::values`].
+    pub first: usize,
 }
 
 impl<'a> PatchImage<'a> {
@@ -79,6 +83,7 @@ impl<'a> PatchImage<'a> {
             return Err(ImageError::EmptyPatch);
         }
         let values = self.section(SectionKind::Values).len();
+        let dtype = Dtype::from_code(records[0].dtype).unwrap_or_default();
         let mut previous = None;
         let mut end = 0;
         for (index, record) in records.iter().enumerate() {
@@ -90,11 +95,11 @@ impl<'a> PatchImage<'a> {
             if decode_what(record).is_none() {
                 return Err(wrong("neither epilogue nor weights"));
             }
-            if record.dtype != DTYPE_F32 {
+            if record.dtype != dtype as u8 {
                 return Err(ImageError::Dtype {
                     site: record.site.get().into(),
                     found: record.dtype,
-                    expected: DTYPE_F32,
+                    expected: dtype,
                 });
             }
             let key = Some((record.site.get(), record.what));
@@ -105,7 +110,9 @@ impl<'a> PatchImage<'a> {
             let offset = record.offset.get() as usize;
             let length = record.length.get() as usize;
             let next = offset.checked_add(length).filter(|&next| next <= values);
-            if !offset.is_multiple_of(ALIGN) || offset < end || !length.is_multiple_of(ALIGN) {
+            // Whole panels: 64 bytes of f32, 32 of f16.
+            let is_whole = length.is_multiple_of(PANEL * dtype.size());
+            if !offset.is_multiple_of(ALIGN) || offset < end || !is_whole {
                 return Err(wrong("values misaligned or overlapping"));
             }
             end = next.ok_or(wrong("values out of bounds"))?;
@@ -142,6 +149,7 @@ impl<'a> PatchImage<'a> {
             what,
             outputs,
             values,
+            ..
         } = replacement;
         if index >= backbone.site_count() {
             return Err(ImageError::UnknownSite {
@@ -164,10 +172,9 @@ impl<'a> PatchImage<'a> {
             });
         }
         let wanted = if site.is_head { outputs } else { site.outputs };
-        let expected = match what {
-            What::Epilogue => Site::epilogue_bytes(wanted),
-            What::Weights => site.weights_bytes(wanted),
-        };
+        let expected = site
+            .values_len(what, wanted)
+            .saturating_mul(self.dtype().size());
         if outputs == 0 || outputs != wanted {
             return Err(ImageError::SiteOutputs {
                 site: index,
@@ -175,7 +182,7 @@ impl<'a> PatchImage<'a> {
                 expected: wanted,
             });
         }
-        let found = size_of_val(values);
+        let found = values.bytes().len();
         if found != expected {
             return Err(ImageError::SiteLength {
                 site: index,
@@ -249,16 +256,28 @@ impl<'a> PatchImage<'a> {
     }
 
     fn decode(&self, record: &PatchRecord) -> Replacement<'a> {
+        let offset = record.offset.get() as usize;
+        let end = offset + record.length.get() as usize;
         Replacement {
             site: record.site.get().into(),
             what: decode_what(record).expect("checked at open"),
             outputs: record.outputs.get() as usize,
-            values: floats(
-                self.section(SectionKind::Values),
-                record.offset.get() as usize,
-                record.length.get() as usize,
+            values: Values::new(
+                &self.section(SectionKind::Values)[offset..end],
+                self.dtype(),
             ),
+            first: offset / self.dtype().size(),
         }
+    }
+
+    /// How all its values are stored.
+    pub fn dtype(&self) -> Dtype {
+        Dtype::from_code(self.records()[0].dtype).expect("checked at open")
+    }
+
+    /// The values of all replacements, with the padding between them.
+    pub fn values(&self) -> Values<'a> {
+        Values::new(self.section(SectionKind::Values), self.dtype())
     }
 
     /// The whole file.

@@ -6,8 +6,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::geometry::{Activation, Padding, Shape, Window};
 pub use crate::kinds::{Kinds, UnknownKind};
 
-/// Code of f32 in [`PatchRecord::dtype`], the only one of format version 1.
-pub const DTYPE_F32: u8 = 1;
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
 pub const NONE: u16 = u16::MAX;
 /// Most layers: checking a plan takes time with their square.
@@ -342,6 +340,14 @@ impl Site {
     pub const fn epilogue_bytes(outputs: usize) -> usize {
         crate::layout::epilogue_len(outputs).saturating_mul(4)
     }
+
+    /// Packed values of `what` for `outputs` channels.
+    pub const fn values_len(&self, what: What, outputs: usize) -> usize {
+        match what {
+            What::Epilogue => crate::layout::epilogue_len(outputs),
+            What::Weights => crate::layout::weights_len(outputs, self.depth),
+        }
+    }
 }
 
 /// Head of the plan section.
@@ -430,6 +436,44 @@ impl core::fmt::Display for What {
     }
 }
 
+/// How a patch stores its values, by the code in [`PatchRecord::dtype`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Dtype {
+    /// IEEE single precision, read in place.
+    #[default]
+    F32 = 1,
+    /// IEEE half precision: half of the bytes, widened to f32 once, when the patch is bound.
+    F16 = 2,
+}
+
+impl Dtype {
+    /// Both, in the order of their codes.
+    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
+
+    /// From its code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&dtype| dtype as u8 == code)
+    }
+
+    /// Bytes of one value.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+impl core::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
+}
+
 /// One replacement of a patch. Records are sorted by (site, what), each pair at most once.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -438,7 +482,7 @@ pub struct PatchRecord {
     pub site: U16,
     /// [`What`].
     pub what: u8,
-    /// [`DTYPE_F32`].
+    /// [`Dtype`], the same in all records of a patch.
     pub dtype: u8,
     /// Output channels: those of the site, or for the head the number of classes.
     pub outputs: U32,

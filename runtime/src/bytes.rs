@@ -32,8 +32,14 @@ impl ImageBytes {
     /// Copies bytes to the heap, aligned.
     #[cfg(feature = "alloc")]
     pub(crate) fn copied(bytes: &[u8]) -> Self {
-        let mut buffer = AlignedBytes::zeroed(bytes.len());
-        buffer.as_mut_slice().copy_from_slice(bytes);
+        Self::filled(bytes.len(), |buffer| buffer.copy_from_slice(bytes))
+    }
+
+    /// Aligned bytes on the heap, zeros that `fill` writes over.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn filled(length: usize, fill: impl FnOnce(&mut [u8])) -> Self {
+        let mut buffer = AlignedBytes::zeroed(length);
+        fill(buffer.as_mut_slice());
         Self(Storage::Heap(alloc::sync::Arc::new(buffer)))
     }
 

@@ -53,6 +53,16 @@ pub enum Error {
         /// Bytes needed.
         expected: usize,
     },
+    /// No memory, or too little or misaligned memory, to widen the values of an f16 patch.
+    #[error(
+        "the patch stores f16 values: it needs {expected} bytes aligned to 64 to widen them, found {found}"
+    )]
+    Widen {
+        /// Bytes given; 0 where there are none or they are misaligned.
+        found: usize,
+        /// Bytes needed.
+        expected: usize,
+    },
     /// The system has no memory for an arena.
     #[cfg(feature = "std")]
     #[error("no memory for an arena of {bytes} bytes")]
@@ -88,6 +98,9 @@ impl Error {
             Self::OtherBackbone { .. } => "open the patch with the backbone that the session runs",
             Self::InputLength { .. } => {
                 "give height x width x channels values of the patch's own resolution, NHWC"
+            }
+            Self::Widen { .. } => {
+                "give the memory with Patch::from_static_in, or export the patch without --f16"
             }
             Self::Arena { .. } => "give Session::arena_len bytes, aligned to 64",
             #[cfg(feature = "std")]

@@ -1,7 +1,9 @@
 //! A task's replacements, bound to a backbone.
 
-use graft_patches::records::{Input, Kinds, What};
-use graft_patches::{Digest, PatchImage, PatchIndex, Replacement, Verify};
+use graft_patches::container::ALIGN;
+use graft_patches::records::{Dtype, Input, Kinds, What};
+use graft_patches::{Digest, PatchImage, PatchIndex, Values, Verify};
+use zerocopy::FromBytes;
 
 use crate::bytes::ImageBytes;
 use crate::{Backbone, Error};
@@ -11,11 +13,27 @@ use crate::{Backbone, Error};
 #[derive(Clone)]
 pub struct Patch {
     /// None for the identity.
-    file: Option<(ImageBytes, PatchIndex)>,
+    file: Option<File>,
     backbone: Digest,
     input: Input,
     classes: usize,
     receipt: Receipt,
+}
+
+#[derive(Clone)]
+struct File {
+    bytes: ImageBytes,
+    index: PatchIndex,
+    /// The section of values as f32, where they are stored as f16.
+    wide: Option<ImageBytes>,
+}
+
+/// A replacement as kernels read it.
+pub(crate) struct Replaced<'a> {
+    pub(crate) site: usize,
+    pub(crate) what: What,
+    pub(crate) outputs: usize,
+    pub(crate) values: &'a [f32],
 }
 
 /// What binding a patch did.
@@ -29,8 +47,10 @@ pub struct Receipt {
     pub epilogues: usize,
     /// Weight tensors replaced.
     pub weights: usize,
-    /// Bytes used in place: the file's. Nothing is copied.
+    /// Bytes used in place: the file's.
     pub bytes_mapped: usize,
+    /// Bytes of memory for f16 values widened to f32; 0 for an f32 patch, of which nothing is copied.
+    pub bytes_widened: usize,
     /// First layer whose result differs from the backbone's; `None` for the identity.
     pub first_patched_layer: Option<usize>,
 }
@@ -63,13 +83,42 @@ impl Patch {
     /// Uses bytes in place, in flash or linked into the program. They must be aligned to 64.
     ///
     /// # Errors
-    /// [`Error::Image`].
+    /// [`Error::Image`]; without `alloc` also [`Error::Widen`] where the values are f16.
     pub fn from_static(
         bytes: &'static [u8],
         backbone: &Backbone,
         verify: Verify,
     ) -> Result<Self, Error> {
         Self::bind(ImageBytes::from_static(bytes), backbone, verify)
+    }
+
+    /// [`Patch::from_static`], with f16 values widened into the caller's memory, aligned to 64. An f32 patch leaves it
+    /// as it is.
+    ///
+    /// # Errors
+    /// [`Error::Image`], and [`Error::Widen`] where the memory is too small or misaligned.
+    pub fn from_static_in(
+        bytes: &'static [u8],
+        backbone: &Backbone,
+        verify: Verify,
+        memory: &'static mut [u8],
+    ) -> Result<Self, Error> {
+        let bytes = ImageBytes::from_static(bytes);
+        Self::bind_with(bytes, backbone, verify, |values| {
+            let needed = wide_bytes(values);
+            let is_aligned = memory.as_ptr().addr().is_multiple_of(ALIGN);
+            let found = if is_aligned { memory.len() } else { 0 };
+            match memory.get_mut(..needed).filter(|_| is_aligned) {
+                Some(wide) => {
+                    widen(values, wide);
+                    Ok(ImageBytes::from_static(wide))
+                }
+                None => Err(Error::Widen {
+                    found,
+                    expected: needed,
+                }),
+            }
+        })
     }
 
     /// Copies bytes to aligned heap memory, checks all of them, and binds them.
@@ -81,7 +130,31 @@ impl Patch {
         Self::bind(ImageBytes::copied(bytes), backbone, Verify::Full)
     }
 
+    #[cfg(feature = "alloc")]
     fn bind(bytes: ImageBytes, backbone: &Backbone, verify: Verify) -> Result<Self, Error> {
+        Self::bind_with(bytes, backbone, verify, |values| {
+            let fill = |wide: &mut [u8]| widen(values, wide);
+            Ok(ImageBytes::filled(wide_bytes(values), fill))
+        })
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    fn bind(bytes: ImageBytes, backbone: &Backbone, verify: Verify) -> Result<Self, Error> {
+        Self::bind_with(bytes, backbone, verify, |values| {
+            Err(Error::Widen {
+                found: 0,
+                expected: wide_bytes(values),
+            })
+        })
+    }
+
+    /// Checks and binds; `widened` makes f32 of the values of an f16 patch.
+    fn bind_with(
+        bytes: ImageBytes,
+        backbone: &Backbone,
+        verify: Verify,
+        widened: impl FnOnce(&Values<'_>) -> Result<ImageBytes, Error>,
+    ) -> Result<Self, Error> {
         let image = PatchImage::open(bytes.as_slice(), verify)?;
         let base = backbone.image();
         image.check_against(&base)?;
@@ -92,12 +165,24 @@ impl Patch {
         }
         let head = base.head().and_then(|head| image.find(head, What::Weights));
         let own = base.tensor(base.layer_count()).shape.channels;
+        let wide = match image.dtype() {
+            Dtype::F32 => None,
+            Dtype::F16 => Some(widened(&image.values())?),
+        };
+        let bytes_widened = wide.as_ref().map_or(0, |wide| wide.as_slice().len());
         Ok(Self {
             backbone: base.id(),
             input: image.input(),
             classes: head.map_or(own, |head| head.outputs),
-            receipt: receipt(&image, backbone),
-            file: Some((bytes.clone(), image.index())),
+            receipt: Receipt {
+                bytes_widened,
+                ..receipt(&image, backbone)
+            },
+            file: Some(File {
+                index: image.index(),
+                bytes: bytes.clone(),
+                wide,
+            }),
         })
     }
 
@@ -116,14 +201,25 @@ impl Patch {
     pub fn image(&self) -> Option<PatchImage<'_>> {
         self.file
             .as_ref()
-            .map(|(bytes, index)| PatchImage::from_index(bytes.as_slice(), *index))
+            .map(|file| PatchImage::from_index(file.bytes.as_slice(), file.index))
     }
 
     /// All replacements, in the order of their sites.
-    pub(crate) fn replacements(&self) -> impl Iterator<Item = Replacement<'_>> {
-        self.image()
-            .into_iter()
-            .flat_map(|image| image.replacements())
+    pub(crate) fn replacements(&self) -> impl Iterator<Item = Replaced<'_>> {
+        let wide = self.file.as_ref().and_then(|file| file.wide.as_ref());
+        let wide = wide.map_or(&[][..], |wide| {
+            <[f32]>::ref_from_bytes(wide.as_slice()).expect("whole and aligned values")
+        });
+        let replacements = self.image().into_iter().flat_map(|i| i.replacements());
+        replacements.map(|replacement| Replaced {
+            site: replacement.site,
+            what: replacement.what,
+            outputs: replacement.outputs,
+            values: match replacement.values {
+                Values::F32(values) => values,
+                Values::F16(values) => &wide[replacement.first..][..values.len()],
+            },
+        })
     }
 
     /// Id of the backbone that it is bound to.
@@ -154,6 +250,17 @@ impl core::fmt::Debug for Patch {
             .field("receipt", &self.receipt)
             .finish_non_exhaustive()
     }
+}
+
+/// Bytes of these values as f32.
+fn wide_bytes(values: &Values<'_>) -> usize {
+    values.len() * size_of::<f32>()
+}
+
+/// Fills aligned memory of [`wide_bytes`].
+fn widen(values: &Values<'_>, wide: &mut [u8]) {
+    let wide = <[f32]>::mut_from_bytes(wide).expect("whole and aligned values");
+    values.widen(wide);
 }
 
 fn receipt(image: &PatchImage<'_>, backbone: &Backbone) -> Receipt {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use graft_patches::records::Kinds;
-use graft_tests::{backbone, every_operator, identity_patch, random_patch};
+use graft_patches::records::{Dtype, Kinds};
+use graft_tests::{backbone, every_operator, identity_patch, random_patch, random_patch_as};
 
 fn main() -> std::io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder"));
@@ -12,6 +12,10 @@ fn main() -> std::io::Result<()> {
         ("backbone/every-operator", every_operator(24, 1)),
         ("backbone/one-pixel", every_operator(1, 1)),
         ("patch/bn-head", random_patch(&small, 7, 2)),
+        (
+            "patch/bn-head-f16",
+            random_patch_as(Dtype::F16, &small, 7, 2),
+        ),
         ("patch/dw", identity_patch(&small, Kinds::DW)),
         ("patch/generated", identity_patch(&small, Kinds::GENERATED)),
     ];

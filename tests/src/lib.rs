@@ -2,9 +2,11 @@
 
 use graft_patches::geometry::{Activation, Padding, Shape, Window};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, SiteMetadata};
-use graft_patches::records::{Input, Kinds, Layer, Op};
+use graft_patches::records::{Dtype, Input, Kinds, Layer, Op};
 use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Image, Patch, Session};
+
+pub mod operators;
 
 /// A small deterministic random number generator (SplitMix64): the same values on every target.
 #[derive(Clone, Debug)]
@@ -224,9 +226,15 @@ pub fn identity_patch(backbone: &Backbone, kinds: Kinds) -> Vec<u8> {
 
 /// A bn+head patch with random values and so many classes.
 pub fn random_patch(backbone: &Backbone, classes: usize, seed: u64) -> Vec<u8> {
+    random_patch_as(Dtype::F32, backbone, classes, seed)
+}
+
+/// [`random_patch`], stored in this way.
+pub fn random_patch_as(dtype: Dtype, backbone: &Backbone, classes: usize, seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
     let image = backbone.image();
     let mut writer = PatchWriter::new(image, Kinds::BN.with(Kinds::HEAD));
+    writer.dtype(dtype);
     for index in 0..image.site_count() {
         let site = image.site(index);
         let outputs = if site.is_head { classes } else { site.outputs };

@@ -56,8 +56,10 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<OutputError>() {
             return Some(error.hint().into());
         }
-        cause.downcast_ref::<WriteError>().map(|_| {
-            "import it at a smaller --resolution; if that is no cure, please report it with the model's architecture".into()
+        cause.downcast_ref::<WriteError>().map(|error| match error {
+            WriteError::Half { .. } => "export it without --f16".into(),
+            _ => "import it at a smaller --resolution; if that is no cure, please report it with the model's architecture"
+                .into(),
         })
     })
 }

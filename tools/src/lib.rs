@@ -9,3 +9,4 @@ pub mod memory;
 pub mod output;
 pub mod report;
 pub mod task;
+pub mod train;

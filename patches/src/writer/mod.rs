@@ -34,13 +34,26 @@ pub enum WriteError {
     /// A site that the backbone does not have.
     #[error(transparent)]
     Image(#[from] crate::ImageError),
+    /// A value that half precision cannot hold.
+    #[error("site {site}: {what} of {value}, half precision holds numbers from -65504 to 65504")]
+    Half {
+        /// Index of the site.
+        site: usize,
+        /// What it belongs to.
+        what: crate::records::What,
+        /// The value.
+        value: f32,
+    },
     /// The metadata cannot be encoded.
     #[error("the metadata cannot be encoded")]
     Metadata,
 }
 
 /// Appends values at the next multiple of 64 and returns their offset.
-fn append(section: &mut alloc::vec::Vec<u8>, values: &[f32]) -> u32 {
+fn append<T>(section: &mut alloc::vec::Vec<u8>, values: &[T]) -> u32
+where
+    T: zerocopy::IntoBytes + zerocopy::Immutable,
+{
     use zerocopy::IntoBytes;
     section.resize(section.len().next_multiple_of(crate::container::ALIGN), 0);
     let offset = section.len() as u32;

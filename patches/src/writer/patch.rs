@@ -3,13 +3,15 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use half::f16;
+use half::vec::HalfFloatVecExt;
 use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
 use crate::container::{Kind, assemble};
 use crate::layout::{pack_epilogue, pack_weights};
 use crate::metadata::PatchMetadata;
-use crate::records::{DTYPE_F32, Input, InputRecord, Kinds, PatchRecord, What};
+use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 
 use super::{WriteError, append};
 
@@ -19,6 +21,7 @@ pub struct PatchWriter<'a> {
     backbone: BackboneImage<'a>,
     kinds: Kinds,
     input: Input,
+    dtype: Dtype,
     values: BTreeMap<(usize, What), (usize, Vec<f32>)>,
 }
 
@@ -29,6 +32,7 @@ impl<'a> PatchWriter<'a> {
             backbone,
             kinds,
             input: backbone.input(),
+            dtype: Dtype::F32,
             values: BTreeMap::new(),
         }
     }
@@ -58,6 +62,12 @@ impl<'a> PatchWriter<'a> {
     /// Another resolution or normalisation than the backbone's.
     pub fn input(&mut self, input: Input) -> &mut Self {
         self.input = input;
+        self
+    }
+
+    /// How values are stored; f32 unless said otherwise.
+    pub fn dtype(&mut self, dtype: Dtype) -> &mut Self {
+        self.dtype = dtype;
         self
     }
 
@@ -120,22 +130,28 @@ impl<'a> PatchWriter<'a> {
     /// Writes the image.
     ///
     /// # Errors
-    /// [`WriteError::Metadata`]. Whether the patch is complete is for the reader to say: see
+    /// [`WriteError::Metadata`], and [`WriteError::Half`] in half precision. Whether the patch is complete is for the reader to say: see
     /// [`crate::PatchImage::check_against`].
     pub fn finish(&self, metadata: &PatchMetadata) -> Result<Vec<u8>, WriteError> {
         let mut section = Vec::new();
         let records: Vec<PatchRecord> = self
             .values
             .iter()
-            .map(|(&(site, what), (outputs, values))| PatchRecord {
-                site: (site as u16).into(),
-                what: what as u8,
-                dtype: DTYPE_F32,
-                outputs: (*outputs as u32).into(),
-                offset: append(&mut section, values).into(),
-                length: (size_of_val(values.as_slice()) as u32).into(),
+            .map(|(&(site, what), (outputs, values))| {
+                let offset = match self.dtype {
+                    Dtype::F32 => append(&mut section, values),
+                    Dtype::F16 => append(&mut section, &narrowed(site, what, values)?),
+                };
+                Ok(PatchRecord {
+                    site: (site as u16).into(),
+                    what: what as u8,
+                    dtype: self.dtype as u8,
+                    outputs: (*outputs as u32).into(),
+                    offset: offset.into(),
+                    length: (section.len() as u32 - offset).into(),
+                })
             })
-            .collect();
+            .collect::<Result<_, WriteError>>()?;
         let first = self.values.keys().next();
         let metadata = PatchMetadata {
             first_patched_layer: first
@@ -154,5 +170,15 @@ impl<'a> PatchWriter<'a> {
                 &metadata,
             ],
         ))
+    }
+}
+
+/// Rounds to half precision; what would become infinite is refused.
+fn narrowed(site: usize, what: What, values: &[f32]) -> Result<Vec<f16>, WriteError> {
+    let largest = f16::MAX.to_f32();
+    let is_held = |value: &&f32| value.abs() <= largest;
+    match values.iter().find(|value| !is_held(value)) {
+        Some(&value) => Err(WriteError::Half { site, what, value }),
+        None => Ok(Vec::from_f32_slice(values)),
     }
 }

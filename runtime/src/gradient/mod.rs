@@ -1,5 +1,15 @@
 //! Training: the backward pass that a patch needs (DESIGN section 5).
+//!
+//! [`Network`] runs a batch forward with batch norm on the batch's statistics, and backward from the gradient of the
+//! loss to the gradients of what is trained. It uses the kernels of inference, so whatever the runtime runs can be
+//! trained; losses, optimisers and schedules are the caller's.
 
+mod backward;
+mod forward;
+mod lanes;
+mod network;
+mod tail;
 mod values;
 
+pub use network::{Network, Parameter, Role, Trainable};
 pub use values::{BatchNorm, Norm, SiteParameters};

@@ -23,6 +23,10 @@ mod activation;
 mod conv;
 mod depthwise;
 mod elementwise;
+#[cfg(feature = "gradient")]
+pub mod gradient;
+#[cfg(feature = "gradient")]
+mod norm;
 mod pointwise;
 mod pool;
 mod reference;
@@ -33,11 +37,18 @@ mod table;
 mod tests;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod vector;
-#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(
+    test,
+    feature = "gradient",
+    target_arch = "x86_64",
+    target_arch = "aarch64"
+))]
 mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(feature = "gradient")]
+pub use norm::Affine;
 pub use select::{KernelError, available, by_name, select};
 
 pub use graft_patches::geometry::{Activation, Shape, Window};
@@ -138,6 +149,9 @@ pub struct Kernels {
     pub max_pool: fn(&Pool, usize, &mut [f32]),
     /// Mean over all pixels, channels from the given one. `window` is not used.
     pub global_average_pool: fn(&Pool, usize, &mut [f32]),
+    /// The backward pass.
+    #[cfg(feature = "gradient")]
+    pub gradient: gradient::GradientKernels,
 }
 
 /// Output pixels that the convolution gathers at a time.

@@ -14,4 +14,6 @@ pub(super) static REFERENCE: Kernels = Kernels {
     average_pool: pool::reference::average_pool,
     max_pool: pool::reference::max_pool,
     global_average_pool: pool::reference::global_average_pool,
+    #[cfg(feature = "gradient")]
+    gradient: super::gradient::REFERENCE,
 };

@@ -57,6 +57,10 @@ macro_rules! simd_kernels {
                 pool::check_global, pool::simd::global_average_pool::<$vector>,
                 (task: &Pool, first: usize, out: &mut [f32]) $(, $features)?
             ),
+            #[cfg(feature = "gradient")]
+            gradient: $crate::kernels::gradient::simd_gradients!(
+                $vector, panel: $panel $(, features: $features)?
+            ),
         }
     }};
 }
@@ -78,4 +82,26 @@ macro_rules! simd_kernel {
     }};
 }
 
+/// The same for a plain loop, which the compiler vectorises for the instruction set.
+#[cfg(feature = "gradient")]
+macro_rules! plain_kernel {
+    ($check:path, $kernel:path, ($($argument:ident: $type:ty),*) $(, $features:literal)?) => {{
+        fn checked($($argument: $type),*) {
+            $(#[target_feature(enable = $features)])?
+            fn kernel($($argument: $type),*) {
+                $kernel($($argument),*);
+            }
+            $check($($argument),*);
+            // SAFETY: `select` hands out the table only where the CPU has the instruction set.
+            #[allow(unused_unsafe, reason = "safe where the instruction set is in the target's baseline")]
+            unsafe {
+                kernel($($argument),*);
+            }
+        }
+        checked
+    }};
+}
+
+#[cfg(feature = "gradient")]
+pub(super) use plain_kernel;
 pub(super) use {simd_kernel, simd_kernels};

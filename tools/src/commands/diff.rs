@@ -1,12 +1,13 @@
 //! `patchtool diff`: which sites differ, and by how much.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use graft_patches::records::{Input, What};
-use graft_patches::{BackboneImage, Digest, PatchImage};
+use graft_patches::{BackboneImage, Digest, PatchImage, Values};
 use serde_json::json;
 
 use crate::hint::Hint;
@@ -74,15 +75,19 @@ impl<'a> Side<'a> {
         })
     }
 
-    fn values(&self, site: usize, what: What) -> Option<&'a [f32]> {
+    /// As f32, however they are stored.
+    fn values(&self, site: usize, what: What) -> Option<Cow<'a, [f32]>> {
         match self {
-            Self::Patch(image) => image.find(site, what).map(|replacement| replacement.values),
+            Self::Patch(image) => image.find(site, what).map(|found| match found.values {
+                Values::F32(values) => Cow::Borrowed(values),
+                half => Cow::Owned(half.to_vec()),
+            }),
             Self::Backbone(image) if site < image.site_count() => {
                 let record = image.site(site);
-                Some(match what {
+                Some(Cow::Borrowed(match what {
                     What::Epilogue => image.epilogue(&record),
                     What::Weights => image.weights(&record),
-                })
+                }))
             }
             Self::Backbone(_) => None,
         }
@@ -116,8 +121,10 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let mut table = Table::new(&["site", "what", "values that differ", "max |difference|"]);
     let mut differing = Vec::new();
     for &(site, what) in &keys {
-        let Some((count, largest)) = difference(left.values(site, what), right.values(site, what))
-        else {
+        let Some((count, largest)) = difference(
+            left.values(site, what).as_deref(),
+            right.values(site, what).as_deref(),
+        ) else {
             continue;
         };
         table.row([

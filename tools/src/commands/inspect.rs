@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
-use graft_patches::records::{Layer, Op};
+use graft_patches::metadata::{Resize, Training};
+use graft_patches::records::{Input, Layer, Op};
 use graft_patches::{BackboneImage, PatchImage};
 use serde_json::json;
 
@@ -39,15 +40,12 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
     let metadata = image.metadata()?;
     let input = image.input();
     let mut text = format!(
-        "backbone {} (from {}, by {}), format {FORMAT_VERSION}, f32\nid {}\ninput {}, mean {:?}, std {:?}, {}\n",
+        "backbone {} (from {}, by {}), format {FORMAT_VERSION}, f32\nid {}\n{}\n",
         metadata.name,
         metadata.source,
         metadata.tool,
         image.id(),
-        input.shape,
-        &input.mean[..input.shape.channels],
-        &input.std[..input.shape.channels],
-        metadata.resize,
+        input_line(&input, metadata.resize),
     );
     let mut table = Table::new(&[
         "layer", "name", "op", "output", "window", "after", "weights", "at", "until",
@@ -99,6 +97,30 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
     Ok(Report::new(text, json))
 }
 
+fn input_line(input: &Input, resize: Resize) -> String {
+    let channels = input.shape.channels;
+    format!(
+        "input {}, mean {:?}, std {:?}, {resize}",
+        input.shape,
+        &input.mean[..channels],
+        &input.std[..channels],
+    )
+}
+
+fn trained(training: &Training) -> String {
+    format!(
+        "trained: {} by {}, seed {}, {:.2} % of {} test images right after epoch {}, on {} images of data set {:.12}\n",
+        training.kind,
+        training.tool,
+        training.seed,
+        100.0 * training.test_accuracy,
+        training.test_images,
+        training.best_epoch,
+        training.images,
+        training.data,
+    )
+}
+
 fn window(layer: &Layer) -> String {
     if layer.window == Window::POINT || layer.op == Op::GlobalAveragePool {
         return String::new();
@@ -128,19 +150,22 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
             replacement.site.to_string(),
             replacement.what.to_string(),
             replacement.outputs.to_string(),
-            size_of_val(replacement.values).to_string(),
+            replacement.values.bytes().len().to_string(),
         ]);
     }
     sites.dedup();
+    let input = image.input();
+    let dtype = image.dtype();
     let text = format!(
-        "patch {} ({}, by {}), kind {}, format {FORMAT_VERSION}, f32\nfor backbone {}\ninput {}\n{table}\
+        "patch {} ({}, by {}), kind {}, format {FORMAT_VERSION}, {dtype}\n{}for backbone {}\n{}\n{table}\
          {} sites, first patched layer {}, {} labels, not signed, file {}\n",
         metadata.name,
         metadata.source,
         metadata.tool,
         image.kinds(),
+        metadata.training.as_ref().map_or(String::new(), trained),
         image.backbone_id(),
-        image.input().shape,
+        input_line(&input, metadata.resize),
         sites.len(),
         metadata.first_patched_layer,
         metadata.labels.len(),
@@ -153,7 +178,23 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
         "id": image.digest().to_string(),
         "backbone": image.backbone_id().to_string(),
         "name": metadata.name,
-        "dtype": "f32",
+        "dtype": dtype.to_string(),
+        "input": {
+            "shape": [input.shape.height, input.shape.width, input.shape.channels],
+            "mean": &input.mean[..input.shape.channels],
+            "std": &input.std[..input.shape.channels],
+            "resize": metadata.resize.to_string(),
+        },
+        "training": metadata.training.as_ref().map(|training| json!({
+            "kind": training.kind,
+            "tool": training.tool,
+            "seed": training.seed,
+            "data": training.data.to_string(),
+            "images": training.images,
+            "test_images": training.test_images,
+            "best_epoch": training.best_epoch,
+            "test_accuracy": training.test_accuracy,
+        })),
         "layers": null,
         "sites": sites.len(),
         "labels": metadata.labels.len(),

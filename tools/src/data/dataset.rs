@@ -197,6 +197,14 @@ impl Dataset {
         &self.classes
     }
 
+    /// Gives class `index` the number `indices[index]` among other class names.
+    pub(super) fn renumber(&mut self, indices: &[usize], classes: &[String]) {
+        for item in &mut self.items {
+            item.class = indices[item.class];
+        }
+        self.classes = classes.to_vec();
+    }
+
     /// All images, by class and then by name.
     pub fn items(&self) -> &[Item] {
         &self.items

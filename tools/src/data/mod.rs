@@ -12,6 +12,8 @@ pub mod labels;
 mod layout;
 pub mod parallel;
 pub mod preprocess;
+pub mod random;
+pub mod split;
 mod tar_file;
 
 /// Names for an error message: the first few, then how many more there are.

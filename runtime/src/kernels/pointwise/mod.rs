@@ -1,5 +1,7 @@
 //! Pointwise (1 x 1) convolution and the fully connected layer: one matrix product over packed panels.
 
+#[cfg(feature = "gradient")]
+pub(super) mod gradient;
 pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;

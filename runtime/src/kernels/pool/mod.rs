@@ -1,5 +1,7 @@
 //! Average, maximum and global average pools.
 
+#[cfg(feature = "gradient")]
+pub(super) mod gradient;
 pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;

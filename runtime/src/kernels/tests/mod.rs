@@ -3,6 +3,8 @@
 //! The kernels under test are those that `available` gives, so that none escapes, and the fast kernels on portable
 //! vectors of each length, so that the logic of all lengths is tested on any machine.
 
+#[cfg(feature = "gradient")]
+mod gradient;
 mod selection;
 mod strategies;
 mod unweighted;

@@ -1,0 +1,416 @@
+//! A backbone with the state of a training run.
+
+use std::vec;
+use std::vec::Vec;
+
+use graft_patches::geometry::Shape;
+use graft_patches::layout::{unpack_epilogue, unpack_weights, weights_len};
+use graft_patches::metadata::SiteMetadata;
+use graft_patches::plan::infer_shapes;
+use graft_patches::records::{Layer, Op, Site};
+use graft_patches::{BackboneImage, ImageError};
+
+use super::lanes::{LANES, Lane};
+use super::tail::{Batch, State, Tail};
+use super::values::SiteParameters;
+use crate::kernels::gradient::{flip, transpose};
+use crate::kernels::{self, Activation, Kernels, PANEL, Window};
+use crate::{Backbone, Error};
+
+/// Which values are trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trainable {
+    /// Scale and bias of every site but the head, on batch statistics where the backbone has raw batch norm.
+    pub norm: bool,
+    /// Filters of depthwise sites.
+    pub depthwise: bool,
+    /// Weights of all other sites but the head.
+    pub dense: bool,
+    /// Weights and bias of the head.
+    pub head: bool,
+}
+
+/// What a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Gamma of batch norm, or the scale of a site without it.
+    Scale,
+    /// Beta of batch norm, or the bias of a site without it.
+    Bias,
+    /// Packed weights.
+    Weights,
+}
+
+/// Some values that are trained.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// Site that they belong to.
+    pub site: usize,
+    /// What they are.
+    pub role: Role,
+    /// How many are trained: padding does not count.
+    pub trained: usize,
+    /// Weights in the packed layout, whose padding is zero and has a gradient of zero; otherwise one per channel.
+    pub values: &'a mut [f32],
+    /// As many.
+    pub gradient: &'a [f32],
+}
+
+/// A backbone in training: what is frozen is read in place, what is trained has values, gradients and statistics.
+///
+/// Use: [`forward`](Self::forward) a batch, [`backward`](Self::backward) the gradient of the loss, then change the
+/// [`parameters`](Self::parameters). The batch is shared among rayon's threads; results do not depend on their number.
+pub struct Network {
+    pub(super) backbone: Backbone,
+    pub(super) kernels: &'static Kernels,
+    pub(super) nodes: Vec<Node>,
+    /// First layer that runs: 0, or the head.
+    pub(super) first: usize,
+    /// Shapes of all tensors.
+    pub(super) shapes: Vec<Shape>,
+    /// Whether a tensor depends on a parameter.
+    pub(super) wanted: Vec<bool>,
+    pub(super) lanes: Vec<Lane>,
+    /// Of the last forward pass: the input at `first`, and at i + 1 the accumulators of layer i, for all images.
+    pub(super) tensors: Vec<Vec<f32>>,
+    pub(super) logits: Vec<f32>,
+    /// Images of the last forward pass.
+    pub(super) batch: usize,
+    /// Free memory for gradients of tensors.
+    pub(super) free: Vec<Vec<f32>>,
+    /// Scales of one, biases of zero.
+    pub(super) identity: Vec<f32>,
+}
+
+/// One layer.
+pub(super) struct Node {
+    pub(super) layer: Layer,
+    pub(super) site: Option<SiteNode>,
+    /// `None` where the accumulators are the output.
+    pub(super) tail: Option<Tail>,
+}
+
+/// What a site has in training.
+pub(super) struct SiteNode {
+    pub(super) index: usize,
+    pub(super) site: Site,
+    /// Packed; `None` where the backbone's serve.
+    pub(super) weights: Option<Vec<f32>>,
+    /// Of trained weights, packed.
+    pub(super) gradient: Vec<f32>,
+    /// Dense: packed weights with inputs and outputs exchanged. Depthwise of stride 1: filters turned around.
+    pub(super) transposed: Vec<f32>,
+    /// Of the convolution with the turned filters.
+    pub(super) flipped: Option<Window>,
+}
+
+impl Network {
+    /// A network for batches of images of this shape, with a head of so many classes.
+    ///
+    /// The head starts at zero where it is trained, everything else at the backbone's values.
+    ///
+    /// # Errors
+    /// [`Error::Image`]: no head, metadata that cannot be read, a shape that the backbone has no room for.
+    pub fn new(
+        backbone: &Backbone,
+        input: Shape,
+        classes: usize,
+        trainable: Trainable,
+    ) -> Result<Self, Error> {
+        Self::build(backbone, input, classes, trainable, false)
+    }
+
+    /// Only the head, for batches of its inputs: `[images][inputs]`.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn head(backbone: &Backbone, classes: usize) -> Result<Self, Error> {
+        let input = backbone.image().input().shape;
+        let trainable = Trainable {
+            head: true,
+            ..Trainable::default()
+        };
+        Self::build(backbone, input, classes, trainable, true)
+    }
+
+    fn build(
+        backbone: &Backbone,
+        input: Shape,
+        classes: usize,
+        trainable: Trainable,
+        is_head: bool,
+    ) -> Result<Self, Error> {
+        let image = backbone.image();
+        let head = image.head().ok_or(ImageError::UnknownSite {
+            found: 0,
+            expected: 0,
+        })?;
+        let metadata = image.metadata()?;
+        let layers = image.layer_count();
+        let mut shapes = vec![Shape::default(); layers + 1];
+        infer_shapes(&image, input, &mut shapes)?;
+        shapes[layers].channels = classes;
+        let build = Build {
+            image,
+            trainable,
+            classes,
+            head,
+            shapes: &shapes,
+        };
+        let nodes: Vec<Node> = (0..layers)
+            .map(|index| build.node(index, &metadata.sites))
+            .collect();
+        let first = if is_head { layers - 1 } else { 0 };
+        let mut wanted = vec![false; layers + 1];
+        for (index, node) in nodes.iter().enumerate().skip(first) {
+            let operands = &node.layer.inputs[..node.layer.op.arity()];
+            let own = node
+                .site
+                .as_ref()
+                .is_some_and(|site| site.weights.is_some())
+                || node.tail.as_ref().is_some_and(Tail::needs_sums);
+            wanted[index + 1] = own || operands.iter().any(|&tensor| wanted[tensor]);
+        }
+        // A convolution's gradient is a product with a window of all its inputs.
+        let depths = nodes
+            .iter()
+            .filter_map(|node| Some(node.site.as_ref()?.site.depth));
+        let channels = shapes.iter().map(|shape| shape.channels);
+        let widest = channels.chain(depths).max().unwrap_or(0);
+        let panels = widest.div_ceil(PANEL);
+        Ok(Self {
+            backbone: backbone.clone(),
+            kernels: kernels::select()?,
+            nodes,
+            first,
+            wanted,
+            lanes: (0..LANES).map(|_| Lane::default()).collect(),
+            tensors: vec![Vec::new(); layers + 1],
+            shapes,
+            logits: Vec::new(),
+            batch: 0,
+            free: Vec::new(),
+            identity: [[1.0; PANEL], [0.0; PANEL]].concat().repeat(panels),
+        })
+    }
+
+    /// Floats of one input.
+    pub fn input_len(&self) -> usize {
+        self.shapes[self.input()].len()
+    }
+
+    /// Classes that the head scores.
+    pub fn classes(&self) -> usize {
+        self.shapes[self.nodes.len()].channels
+    }
+
+    /// The tensor that a batch is put into.
+    pub(super) fn input(&self) -> usize {
+        self.nodes[self.first].layer.inputs[0]
+    }
+
+    /// Uses these kernels from now on, whatever was picked.
+    pub fn use_kernels(&mut self, kernels: &'static Kernels) {
+        self.kernels = kernels;
+    }
+
+    /// All trained values with the gradients of the last backward pass, always in the same order.
+    pub fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        let mut parameters = Vec::new();
+        for node in &mut self.nodes {
+            let Some(site) = &mut node.site else { continue };
+            let index = site.index;
+            if let (Some(values), false) = (&mut site.weights, site.gradient.is_empty()) {
+                let outputs = node
+                    .tail
+                    .as_ref()
+                    .map_or(site.site.outputs, |tail| tail.scale.len());
+                parameters.push(Parameter {
+                    site: index,
+                    role: Role::Weights,
+                    trained: outputs * site.site.depth,
+                    values,
+                    gradient: &site.gradient,
+                });
+            }
+            let Some(Tail {
+                scale,
+                bias,
+                state,
+                gradients,
+                ..
+            }) = &mut node.tail
+            else {
+                continue;
+            };
+            let (scale, bias) = match state {
+                State::Frozen => continue,
+                State::Affine { is_head } => ((!*is_head).then_some(scale), bias),
+                State::Batch(batch) => (Some(&mut batch.gamma), &mut batch.beta),
+            };
+            let values = [(Role::Scale, scale), (Role::Bias, Some(bias))];
+            for ((role, values), gradient) in values.into_iter().zip(gradients) {
+                let Some(values) = values else { continue };
+                let trained = values.len();
+                parameters.push(Parameter {
+                    site: index,
+                    role,
+                    trained,
+                    values,
+                    gradient,
+                });
+            }
+        }
+        parameters
+    }
+
+    /// Running means and variances of all batch norms, always in the same order: part of a checkpoint.
+    pub fn statistics(&mut self) -> Vec<&mut [f32]> {
+        let tails = self.nodes.iter_mut().filter_map(|node| node.tail.as_mut());
+        tails
+            .filter_map(|tail| match &mut tail.state {
+                State::Batch(batch) => {
+                    Some([&mut batch.running_mean[..], &mut batch.running_var[..]])
+                }
+                _ => None,
+            })
+            .flatten()
+            .collect()
+    }
+
+    /// What was trained, by site, to save.
+    pub fn trained(&self) -> Vec<(usize, SiteParameters)> {
+        let sites = self
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node, node.site.as_ref()?)));
+        sites
+            .filter_map(|(node, site)| {
+                let tail = node.tail.as_ref()?;
+                let weights = site.weights.as_ref().map(|weights| {
+                    unpack_weights(
+                        weights,
+                        tail.scale.len(),
+                        site.site.depth,
+                        site.site.is_depthwise,
+                    )
+                });
+                let norm = tail.norm();
+                (weights.is_some() || norm.is_some())
+                    .then_some((site.index, SiteParameters { weights, norm }))
+            })
+            .collect()
+    }
+}
+
+/// What all nodes are built from.
+struct Build<'a> {
+    image: BackboneImage<'a>,
+    trainable: Trainable,
+    classes: usize,
+    head: usize,
+    shapes: &'a [Shape],
+}
+
+impl Build<'_> {
+    fn node(&self, index: usize, metadata: &[SiteMetadata]) -> Node {
+        let layer = self.image.layer(index);
+        let channels = self.shapes[index + 1].channels;
+        let Some(at) = layer.site else {
+            let tail = (layer.activation != Activation::NONE)
+                .then(|| Tail::activation(layer.activation, channels));
+            return Node {
+                layer,
+                site: None,
+                tail,
+            };
+        };
+        let site = self.image.site(at);
+        let is_head = at == self.head && self.trainable.head;
+        let tail = if is_head {
+            let state = State::Affine { is_head: true };
+            Tail::new(
+                vec![1.0; channels],
+                vec![0.0; channels],
+                layer.activation,
+                state,
+            )
+        } else {
+            let (scale, bias) = unpack_epilogue(self.image.epilogue(&site), site.outputs);
+            Tail::new(scale, bias, layer.activation, self.state(at, metadata))
+        };
+        let tail = Some(tail);
+        let site = Some(self.site(
+            &layer,
+            at,
+            site,
+            [self.shapes[layer.inputs[0]], self.shapes[index + 1]],
+        ));
+        Node { layer, site, tail }
+    }
+
+    fn state(&self, at: usize, metadata: &[SiteMetadata]) -> State {
+        if !self.trainable.norm || at == self.head {
+            return State::Frozen;
+        }
+        let known = metadata.get(at);
+        match known.and_then(|site| site.batch_norm.as_ref()) {
+            Some(norm) => State::Batch(Batch::new(
+                norm,
+                known.and_then(|site| site.bias.as_deref()),
+            )),
+            None => State::Affine { is_head: false },
+        }
+    }
+
+    fn site(&self, layer: &Layer, index: usize, site: Site, shapes: [Shape; 2]) -> SiteNode {
+        let is_head = index == self.head;
+        let trained = match (is_head, site.is_depthwise) {
+            (true, _) => self.trainable.head,
+            (_, true) => self.trainable.depthwise,
+            _ => self.trainable.dense,
+        };
+        let outputs = if is_head { self.classes } else { site.outputs };
+        let len = weights_len(outputs, site.depth);
+        let weights = trained.then(|| {
+            if is_head {
+                vec![0.0; len]
+            } else {
+                self.image.weights(&site).to_vec()
+            }
+        });
+        let mut node = SiteNode {
+            index,
+            site,
+            gradient: if trained { vec![0.0; len] } else { Vec::new() },
+            weights,
+            transposed: Vec::new(),
+            flipped: None,
+        };
+        node.turn(layer, self.image.weights(&site), outputs, shapes);
+        node
+    }
+}
+
+impl SiteNode {
+    /// Makes the weights for the backward pass; again after each change of the weights.
+    pub(super) fn turn(
+        &mut self,
+        layer: &Layer,
+        frozen: &[f32],
+        outputs: usize,
+        [input, output]: [Shape; 2],
+    ) {
+        let weights = self.weights.as_deref().unwrap_or(frozen);
+        if layer.op == Op::Depthwise {
+            if let Some((filters, window)) = flip(weights, input, output, layer.window) {
+                self.transposed = filters;
+                self.flipped = Some(window);
+            }
+            return;
+        }
+        self.transposed
+            .resize(weights_len(self.site.depth, outputs), 0.0);
+        transpose(weights, self.site.depth, outputs, &mut self.transposed);
+    }
+}

@@ -1,0 +1,213 @@
+//! What follows a layer's accumulators: scale, bias and activation, frozen or trained.
+
+use std::vec;
+use std::vec::Vec;
+
+use graft_patches::metadata::BatchNorm;
+
+use super::values::Norm;
+use crate::kernels::{Activation, Affine};
+
+/// How much of a batch's statistics goes into the running ones, as PyTorch's default.
+const MOMENTUM: f32 = 0.1;
+
+/// Scale, bias and activation of a layer during training.
+pub(super) struct Tail {
+    /// Of this step, one per channel.
+    pub(super) scale: Vec<f32>,
+    /// Of this step, one per channel.
+    pub(super) bias: Vec<f32>,
+    pub(super) activation: Activation,
+    pub(super) state: State,
+    /// Gradients of gamma and beta, or of scale and bias; empty where neither is trained.
+    pub(super) gradients: [Vec<f32>; 2],
+    /// The gradient of the accumulators is `a * g + b * z + c` with these.
+    pub(super) factors: [Vec<f32>; 3],
+}
+
+/// Where the scale and bias of a step come from.
+pub(super) enum State {
+    /// The backbone's.
+    Frozen,
+    /// Parameters themselves; of a head only the bias is trained.
+    Affine { is_head: bool },
+    /// Batch norm on batch statistics.
+    Batch(Batch),
+}
+
+/// Batch norm. The mean is that of the accumulators, without the convolution's own bias.
+pub(super) struct Batch {
+    pub(super) gamma: Vec<f32>,
+    pub(super) beta: Vec<f32>,
+    pub(super) running_mean: Vec<f32>,
+    pub(super) running_var: Vec<f32>,
+    pub(super) epsilon: f32,
+    name: std::string::String,
+    own: Vec<f32>,
+    mean: Vec<f32>,
+    /// 1 / sqrt(var + eps).
+    inverse: Vec<f32>,
+    /// Pixels of the batch.
+    count: f32,
+}
+
+impl Tail {
+    pub(super) fn new(
+        scale: Vec<f32>,
+        bias: Vec<f32>,
+        activation: Activation,
+        state: State,
+    ) -> Self {
+        let channels = scale.len();
+        let trained = if matches!(state, State::Frozen) {
+            0
+        } else {
+            channels
+        };
+        Self {
+            activation,
+            state,
+            gradients: [vec![0.0; trained], vec![0.0; trained]],
+            factors: [scale.clone(), vec![0.0; channels], vec![0.0; channels]],
+            scale,
+            bias,
+        }
+    }
+
+    /// Only an activation.
+    pub(super) fn activation(activation: Activation, channels: usize) -> Self {
+        Self::new(
+            vec![1.0; channels],
+            vec![0.0; channels],
+            activation,
+            State::Frozen,
+        )
+    }
+
+    /// These accumulators through the tail.
+    pub(super) fn of<'a>(&'a self, values: &'a [f32]) -> Affine<'a> {
+        Affine {
+            values,
+            scale: &self.scale,
+            bias: &self.bias,
+            activation: self.activation,
+        }
+    }
+
+    /// Whether the backward pass needs the sums over the batch.
+    pub(super) fn needs_sums(&self) -> bool {
+        !matches!(self.state, State::Frozen)
+    }
+
+    /// What the moments of this tail's accumulators are shifted by; `None` where none are needed.
+    pub(super) fn shift(&self) -> Option<&[f32]> {
+        match &self.state {
+            State::Batch(batch) => Some(&batch.running_mean),
+            _ => None,
+        }
+    }
+
+    /// Takes the sums and sums of squares of the shifted accumulators of a batch of `count` pixels: the statistics of
+    /// this step and their share of the running ones.
+    pub(super) fn take_moments(&mut self, sums: &[f32], count: usize) {
+        let State::Batch(batch) = &mut self.state else {
+            return;
+        };
+        let channels = batch.gamma.len();
+        batch.count = count as f32;
+        // As PyTorch: the running variance is the unbiased one.
+        let unbiased = count as f64 / (count.max(2) - 1) as f64;
+        for c in 0..channels {
+            let mean = f64::from(sums[c]) / count as f64;
+            let var = (f64::from(sums[channels + c]) / count as f64 - mean * mean).max(0.0);
+            let inverse = 1.0 / (var + f64::from(batch.epsilon)).sqrt();
+            let mean = f64::from(batch.running_mean[c]) + mean;
+            batch.mean[c] = mean as f32;
+            batch.inverse[c] = inverse as f32;
+            let scale = f64::from(batch.gamma[c]) * inverse;
+            self.scale[c] = scale as f32;
+            self.bias[c] = (f64::from(batch.beta[c]) - mean * scale) as f32;
+            batch.running_mean[c] += MOMENTUM * (mean as f32 - batch.running_mean[c]);
+            batch.running_var[c] += MOMENTUM * ((var * unbiased) as f32 - batch.running_var[c]);
+        }
+    }
+
+    /// Takes the batch's sums of `g` and `g * z`: the parameters' gradients and the factors of the accumulators'.
+    pub(super) fn take_sums(&mut self, sums: &[f32]) {
+        let channels = self.scale.len();
+        let (g, gz) = sums.split_at(channels);
+        match &self.state {
+            State::Frozen => {}
+            State::Affine { is_head } => {
+                self.gradients[1].copy_from_slice(g);
+                if !is_head {
+                    self.gradients[0].copy_from_slice(gz);
+                }
+                self.factors[0].copy_from_slice(&self.scale);
+            }
+            State::Batch(batch) => {
+                for c in 0..channels {
+                    // Ioffe and Szegedy 2015, section 3, in terms of z: zhat = (z - mean) * inverse.
+                    let (mean, inverse) = (batch.mean[c], batch.inverse[c]);
+                    let g_zhat = (gz[c] - mean * g[c]) * inverse;
+                    self.gradients[0][c] = g_zhat;
+                    self.gradients[1][c] = g[c];
+                    let scale = batch.gamma[c] * inverse;
+                    let slope = -scale * inverse * g_zhat / batch.count;
+                    self.factors[0][c] = scale;
+                    self.factors[1][c] = slope;
+                    self.factors[2][c] = -scale * g[c] / batch.count - slope * mean;
+                }
+            }
+        }
+    }
+
+    /// The trained values, to save.
+    pub(super) fn norm(&self) -> Option<Norm> {
+        match &self.state {
+            State::Frozen => None,
+            State::Affine { .. } => Some(Norm::Affine {
+                scale: self.scale.clone(),
+                bias: self.bias.clone(),
+            }),
+            State::Batch(batch) => Some(Norm::Batch(BatchNorm {
+                name: batch.name.clone(),
+                gamma: batch.gamma.clone(),
+                beta: batch.beta.clone(),
+                mean: batch
+                    .running_mean
+                    .iter()
+                    .zip(&batch.own)
+                    .map(|(mean, own)| mean + own)
+                    .collect(),
+                var: batch.running_var.clone(),
+                epsilon: batch.epsilon,
+            })),
+        }
+    }
+}
+
+impl Batch {
+    /// Training starts from the backbone's batch norm.
+    pub(super) fn new(start: &BatchNorm, own: Option<&[f32]>) -> Self {
+        let channels = start.gamma.len();
+        let own = own.map_or_else(|| vec![0.0; channels], <[f32]>::to_vec);
+        Self {
+            gamma: start.gamma.clone(),
+            beta: start.beta.clone(),
+            running_mean: start
+                .mean
+                .iter()
+                .zip(&own)
+                .map(|(mean, own)| mean - own)
+                .collect(),
+            running_var: start.var.clone(),
+            epsilon: start.epsilon,
+            name: start.name.clone(),
+            own,
+            mean: vec![0.0; channels],
+            inverse: vec![0.0; channels],
+            count: 1.0,
+        }
+    }
+}

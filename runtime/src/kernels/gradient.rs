@@ -1,0 +1,104 @@
+//! The kernels of the backward pass, one set for each instruction set.
+
+use super::depthwise::gradient as depthwise;
+use super::norm::{self, Affine};
+use super::pointwise::gradient as pointwise;
+
+pub use super::conv::gradient::{gather, scatter};
+pub use super::depthwise::gradient::{DepthwiseGradient, flip};
+pub use super::elementwise::gradient::{multiply_left, multiply_right};
+pub use super::pointwise::gradient::{Outer, transpose};
+pub use super::pool::gradient::{average, global_average, max};
+
+/// What training needs beyond the forward kernels. As for [`super::Kernels`], every entry checks its operands.
+///
+/// The gradient of a dense convolution's input is a forward kernel on [transposed](transpose) weights.
+pub struct GradientKernels {
+    /// `activation(scale * z + bias)` of a batch of accumulators.
+    pub affine: fn(&Affine, &mut [f32]),
+    /// Adds, for each channel, the sum of the gradients `g` before the activation and that of `g * z`: the task, the
+    /// gradient of its output, the sums `[2][channels]`.
+    pub affine_sums: fn(&Affine, &[f32], &mut [f32]),
+    /// Gradient of the accumulators, `a * g + b * z + c` with these factors for each channel.
+    pub affine_input: fn(&Affine, &[f32], &Factors, &mut [f32]),
+    /// Adds, for each channel, the sum and the sum of squares of `z - shift`: the values, the shifts, the sums
+    /// `[2][channels]`.
+    pub moments: fn(&[f32], &[f32], &mut [f32]),
+    /// Adds the gradient of a dense convolution's weights to packed sums.
+    pub outer: fn(&Outer, &mut [f32]),
+    /// Gradient of a depthwise convolution's input: the task, the weights, the gradient.
+    pub depthwise_input: fn(&DepthwiseGradient, &[f32], &mut [f32]),
+    /// Adds the gradient of a depthwise convolution's filters to packed sums: the task, the input, the sums.
+    pub depthwise_filter: fn(&DepthwiseGradient, &[f32], &mut [f32]),
+}
+
+/// The factors `a`, `b` and `c` of each channel.
+pub type Factors<'a> = [&'a [f32]; 3];
+
+/// Plain Rust.
+pub(super) const REFERENCE: GradientKernels = GradientKernels {
+    affine: |task, out| {
+        norm::check(task, out);
+        norm::gradient::affine(task, out);
+    },
+    affine_sums: |task, gradient, sums| {
+        norm::check_sums(task, gradient, sums);
+        norm::gradient::sums(task, gradient, sums);
+    },
+    affine_input: |task, gradient, factors, out| {
+        norm::check_input(task, gradient, factors, out);
+        norm::gradient::input(task, gradient, factors, out);
+    },
+    moments: |values, shift, sums| {
+        norm::check_moments(values, shift, sums);
+        norm::gradient::moments(values, shift, sums);
+    },
+    outer: pointwise::reference,
+    depthwise_input: depthwise::input_reference,
+    depthwise_filter: depthwise::filter_reference,
+};
+
+/// A [`GradientKernels`] table on one vector type; `panel` is the vectors of one panel.
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! simd_gradients {
+    ($vector:ty, panel: $panel:literal $(, features: $features:literal)?) => {{
+        use $crate::kernels::gradient::{DepthwiseGradient, Factors, GradientKernels, Outer};
+        use $crate::kernels::norm::{self, Affine};
+        use $crate::kernels::table::{plain_kernel as plain, simd_kernel as kernel};
+        GradientKernels {
+            affine: plain!(
+                norm::check, norm::gradient::affine, (task: &Affine, out: &mut [f32]) $(, $features)?
+            ),
+            affine_sums: plain!(
+                norm::check_sums, norm::gradient::sums,
+                (task: &Affine, gradient: &[f32], sums: &mut [f32]) $(, $features)?
+            ),
+            affine_input: plain!(
+                norm::check_input, norm::gradient::input,
+                (task: &Affine, gradient: &[f32], factors: &Factors, out: &mut [f32]) $(, $features)?
+            ),
+            moments: plain!(
+                norm::check_moments, norm::gradient::moments,
+                (values: &[f32], shift: &[f32], sums: &mut [f32]) $(, $features)?
+            ),
+            outer: kernel!(
+                $crate::kernels::pointwise::gradient::check,
+                $crate::kernels::pointwise::gradient::outer::<$vector, $panel>,
+                (task: &Outer, sums: &mut [f32]) $(, $features)?
+            ),
+            depthwise_input: plain!(
+                $crate::kernels::depthwise::gradient::check_input,
+                $crate::kernels::depthwise::gradient::input_plain,
+                (task: &DepthwiseGradient, weights: &[f32], out: &mut [f32]) $(, $features)?
+            ),
+            depthwise_filter: kernel!(
+                $crate::kernels::depthwise::gradient::check_filter,
+                $crate::kernels::depthwise::gradient::filter::<$vector>,
+                (task: &DepthwiseGradient, input: &[f32], sums: &mut [f32]) $(, $features)?
+            ),
+        }
+    }};
+}
+
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use simd_gradients;

@@ -1,0 +1,75 @@
+//! The loops. Each is inlined into a function compiled for an instruction set.
+
+use super::Affine;
+use super::slope::{Slope, with_slope};
+
+/// `activation(scale * z + bias)`.
+#[inline(always)]
+pub(in crate::kernels) fn affine(task: &Affine, out: &mut [f32]) {
+    with_slope!(task.activation, activation => {
+        let channels = task.scale.len();
+        let (scale, bias) = (&task.scale[..channels], &task.bias[..channels]);
+        for (z, out) in task.values.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
+            for c in 0..channels {
+                out[c] = activation.value(scale[c] * z[c] + bias[c]);
+            }
+        }
+    });
+}
+
+/// Adds to `sums` (`[2][channels]`) what a channel's pixels give: the gradient `g` before the activation, and `g * z`.
+#[inline(always)]
+pub(in crate::kernels) fn sums(task: &Affine, gradient: &[f32], sums: &mut [f32]) {
+    with_slope!(task.activation, activation => {
+        let channels = task.scale.len();
+        let (scale, bias) = (&task.scale[..channels], &task.bias[..channels]);
+        let (sum, product) = sums.split_at_mut(channels);
+        let product = &mut product[..channels];
+        for (z, d) in task.values.chunks_exact(channels).zip(gradient.chunks_exact(channels)) {
+            for c in 0..channels {
+                let g = d[c] * activation.slope(scale[c] * z[c] + bias[c]);
+                sum[c] += g;
+                product[c] += g * z[c];
+            }
+        }
+    });
+}
+
+/// The gradient of the accumulators, `a * g + b * z + c` with the factors of each channel, `g` being the gradient
+/// before the activation.
+#[inline(always)]
+pub(in crate::kernels) fn input(
+    task: &Affine,
+    gradient: &[f32],
+    factors: &[&[f32]; 3],
+    out: &mut [f32],
+) {
+    with_slope!(task.activation, activation => {
+        let channels = task.scale.len();
+        let (scale, bias) = (&task.scale[..channels], &task.bias[..channels]);
+        let [a, b, e] = factors.map(|factors| &factors[..channels]);
+        let pixels = task.values.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+        for ((z, d), out) in pixels.zip(out.chunks_exact_mut(channels)) {
+            for c in 0..channels {
+                let g = d[c] * activation.slope(scale[c] * z[c] + bias[c]);
+                out[c] = a[c] * g + (b[c] * z[c] + e[c]);
+            }
+        }
+    });
+}
+
+/// Adds to `sums` (`[2][channels]`) each channel's sum and sum of squares of `z - shift`. A shift near the mean keeps
+/// the variance exact where the mean is large.
+#[inline(always)]
+pub(in crate::kernels) fn moments(values: &[f32], shift: &[f32], sums: &mut [f32]) {
+    let channels = shift.len();
+    let (sum, square) = sums.split_at_mut(channels);
+    let square = &mut square[..channels];
+    for z in values.chunks_exact(channels) {
+        for c in 0..channels {
+            let x = z[c] - shift[c];
+            sum[c] += x;
+            square[c] += x * x;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Random numbers that depend on what they are for, never on which thread asks first.
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+
+/// What random numbers are for: each purpose draws from a stream of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Which images are held back for the test.
+    Split,
+    /// Which images a smaller selection keeps.
+    Limit,
+    /// In which order an epoch visits the images.
+    Order {
+        /// Counted from 0.
+        epoch: u32,
+    },
+    /// How an image is changed in an epoch.
+    Augment {
+        /// Counted from 0.
+        epoch: u32,
+        /// Index of the image in its set.
+        image: usize,
+    },
+}
+
+/// The generator of a run with this seed, for this purpose: the same whenever it is asked for.
+///
+/// ChaCha8 is made for it: the seed is the key, purpose and epoch are the stream, the image is the position in it.
+pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    /// Words set aside for one image, far more than augmenting it draws.
+    const WORDS: u128 = 1 << 10;
+    let (kind, epoch, image) = match purpose {
+        Purpose::Split => (0, 0, 0),
+        Purpose::Limit => (1, 0, 0),
+        Purpose::Order { epoch } => (2, epoch, 0),
+        Purpose::Augment { epoch, image } => (3, epoch, image),
+    };
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(u64::from(epoch) << 2 | kind);
+    generator.set_word_pos(image as u128 * WORDS);
+    generator
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::Rng as _;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_purpose_has_its_own_numbers_and_keeps_them() {
+        let mut purposes = vec![Purpose::Split, Purpose::Limit];
+        for epoch in 0..5 {
+            purposes.push(Purpose::Order { epoch });
+            purposes.extend((0..5).map(|image| Purpose::Augment { epoch, image }));
+        }
+        let draw = |seed, &purpose: &Purpose| generator(seed, purpose).next_u64();
+        let first: Vec<u64> = purposes.iter().map(|purpose| draw(1, purpose)).collect();
+        let again: Vec<u64> = purposes.iter().map(|purpose| draw(1, purpose)).collect();
+        assert_eq!(first, again);
+        let mut all: BTreeSet<u64> = first.into_iter().collect();
+        all.extend(purposes.iter().map(|purpose| draw(2, purpose)));
+        assert_eq!(all.len(), 2 * purposes.len());
+    }
+}
