@@ -54,6 +54,35 @@ impl core::fmt::Display for Resize {
     }
 }
 
+impl core::str::FromStr for Resize {
+    type Err = UnknownResize;
+
+    /// As it is shown; without a filter, bilinear.
+    fn from_str(text: &str) -> Result<Self, UnknownResize> {
+        let (fit, filter) = match text.rsplit_once(':') {
+            Some((fit, "bicubic")) => (fit, Filter::Bicubic),
+            Some((fit, "bilinear")) => (fit, Filter::Bilinear),
+            _ => (text, Filter::Bilinear),
+        };
+        let share = fit
+            .strip_prefix("crop:")
+            .and_then(|share| share.parse::<f32>().ok());
+        let fit = match share {
+            Some(share) if (0.1..=1.0).contains(&share) => Fit::Crop {
+                share: (share * 1000.0 + 0.5) as u32,
+            },
+            None if fit == "stretch" => Fit::Stretch,
+            _ => return Err(UnknownResize),
+        };
+        Ok(Self { fit, filter })
+    }
+}
+
+/// Text that names no way to resize.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected stretch or crop:SHARE (0.1 to 1), then :bicubic or :bilinear")]
+pub struct UnknownResize;
+
 /// Metadata of a backbone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BackboneMetadata {

@@ -42,19 +42,45 @@ pub struct Input {
     pub std: [f32; 4],
 }
 
-impl InputRecord {
-    pub(crate) fn decode(&self) -> Result<Input, &'static str> {
-        let side = |value: U32| side(value.get(), "no input size, or one above 65,536");
-        let shape = Shape::new(side(self.height)?, side(self.width)?, side(self.channels)?);
-        if shape.channels > 4 {
+impl Input {
+    /// Whether an image may have this input.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = self.shape;
+        if ![height, width]
+            .iter()
+            .all(|side| (1..=MAX_SIDE).contains(side))
+            || channels == 0
+        {
+            return Err("no input size, or one above 65,536");
+        }
+        if channels > 4 {
             return Err("more than 4 input channels");
         }
-        let mean = self.mean.map(F32::get);
-        let std = self.std.map(F32::get);
-        if !mean.iter().all(|m| m.is_finite()) || !std.iter().all(|s| s.is_normal()) {
+        if !self.mean.iter().all(|m| m.is_finite()) || !self.std.iter().all(|s| s.is_normal()) {
             return Err("normalisation that is not finite, or a zero std");
         }
-        let input = Input { shape, mean, std };
+        Ok(())
+    }
+}
+
+impl InputRecord {
+    pub(crate) fn decode(&self) -> Result<Input, &'static str> {
+        let [height, width, channels] =
+            [self.height, self.width, self.channels].map(|side| side.get() as usize);
+        let shape = Shape::new(height, width, channels);
+        let input = Input {
+            shape,
+            mean: self.mean.map(F32::get),
+            std: self.std.map(F32::get),
+        };
+        input.check()?;
         is_canonical(self, &Self::from(&input))?;
         Ok(input)
     }

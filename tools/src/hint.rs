@@ -4,12 +4,15 @@ use anyhow::Error;
 use graft_patches::ImageError;
 use graft_patches::writer::WriteError;
 
+use crate::data::cache::CacheError;
 use crate::data::classes::ClassesError;
 use crate::data::dataset::DatasetError;
 use crate::data::image_file::ImageFileError;
 use crate::data::labels::LabelsError;
+use crate::data::split::SplitError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
+use crate::trained::TrainedError;
 
 /// An error of a command itself, with its hint.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,12 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<DatasetError>() {
             return Some(error.hint().into());
         }
+        if let Some(error) = cause.downcast_ref::<SplitError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<CacheError>() {
+            return Some(error.hint().into());
+        }
         if let Some(error) = cause.downcast_ref::<ClassesError>() {
             return Some(error.hint());
         }
@@ -52,6 +61,11 @@ pub fn hint(error: &Error) -> Option<String> {
         }
         if let Some(error) = cause.downcast_ref::<LabelsError>() {
             return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<TrainedError>()
+            && let Some(hint) = error.hint()
+        {
+            return Some(hint.into());
         }
         if let Some(error) = cause.downcast_ref::<OutputError>() {
             return Some(error.hint().into());

@@ -9,4 +9,10 @@ pub mod memory;
 pub mod output;
 pub mod report;
 pub mod task;
+#[cfg(test)]
+mod testing;
 pub mod train;
+pub mod trained;
+
+/// This tool and its version, as files name what made them.
+pub const TOOL: &str = concat!("patchtool ", env!("CARGO_PKG_VERSION"));

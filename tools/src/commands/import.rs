@@ -59,7 +59,7 @@ pub struct Arguments {
     name: Option<String>,
     /// How photographs are resized: `stretch`, or `crop:SHARE` (scaled to cover input / SHARE, then the centre), each
     /// with `:bicubic` or `:bilinear` behind it. By default as the architecture was trained, else crop:0.875:bilinear.
-    #[arg(long, value_parser = resize)]
+    #[arg(long)]
     resize: Option<Resize>,
     /// Most classes that patches may have; by default 1,000 or the network's own if more.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -72,29 +72,6 @@ fn resolution(text: &str) -> Result<[usize; 2], String> {
         (Ok(height @ 1..=8192), Ok(width @ 1..=8192)) => Ok([height, width]),
         _ => Err("expected a side from 1 to 8192, or HEIGHTxWIDTH".into()),
     }
-}
-
-fn resize(text: &str) -> Result<Resize, String> {
-    let (fit, filter) = match text.rsplit_once(':') {
-        Some((fit, "bicubic")) => (fit, Filter::Bicubic),
-        Some((fit, "bilinear")) => (fit, Filter::Bilinear),
-        _ => (text, Filter::Bilinear),
-    };
-    let share = fit
-        .strip_prefix("crop:")
-        .and_then(|share| share.parse::<f32>().ok());
-    let fit = match share {
-        Some(share) if (0.1..=1.0).contains(&share) => Fit::Crop {
-            share: (share * 1000.0).round() as u32,
-        },
-        None if fit == "stretch" => Fit::Stretch,
-        _ => {
-            return Err(
-                "expected stretch or crop:SHARE (0.1 to 1), then :bicubic or :bilinear".into(),
-            );
-        }
-    };
-    Ok(Resize { fit, filter })
 }
 
 fn finite(text: &str) -> Result<f32, String> {
@@ -195,7 +172,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         metadata: BackboneMetadata {
             name: arguments.name.clone().unwrap_or(stem),
             source: source.to_string(),
-            tool: concat!("patchtool ", env!("CARGO_PKG_VERSION")).into(),
+            tool: crate::TOOL.into(),
             resize: arguments.resize.unwrap_or(recipe.resize),
             labels,
             ..BackboneMetadata::default()

@@ -16,6 +16,7 @@ use super::{folder, listed, tar_file};
 /// Images and their classes, in a fixed order: by class, then by name.
 #[derive(Debug)]
 pub struct Dataset {
+    path: PathBuf,
     archive: Option<File>,
     classes: Vec<String>,
     items: Vec<Item>,
@@ -175,6 +176,7 @@ impl Dataset {
         };
         let layout = layout::arrange(path, entries)?;
         Ok(Self {
+            path: fs::canonicalize(path).map_err(unreadable)?,
             archive,
             classes: layout.classes,
             items: layout.items,
@@ -213,6 +215,23 @@ impl Dataset {
     /// How many files were passed over.
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// What changes when image `index` does: where its file is, how long it is and when it was last written.
+    pub(super) fn stamp(&self, index: usize) -> io::Result<String> {
+        let item = &self.items[index];
+        let (file, place) = match (&item.place, &self.archive) {
+            (Place::File(path), _) => (fs::metadata(path)?, None),
+            (Place::Archive { offset, length }, Some(archive)) => {
+                (archive.metadata()?, Some((offset, length)))
+            }
+            (Place::Archive { .. }, None) => {
+                unreachable!("only archives have places in an archive")
+            }
+        };
+        let (path, name) = (&self.path, &item.name);
+        let (length, written) = (file.len(), file.modified()?);
+        Ok(format!("{path:?} {name:?} {place:?} {length} {written:?}"))
     }
 
     /// The encoded bytes of image `index`.

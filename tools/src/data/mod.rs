@@ -3,9 +3,21 @@
 //! [`dataset`] finds the images of a folder or a tar archive, [`image_file`] decodes one, [`preprocess`] makes it the
 //! network's input and [`parallel`] does all three for many images on every core. [`labels`] reads what the classes
 //! are called, [`classes`] finds the class folders of a data set among them.
+//!
+//! Training sees the same images many times. [`split`] says which are trained on and which are held back, a
+//! [`training_set`] and an [`evaluation_set`] keep them in memory ([`cache`]), [`augment`] changes the former at
+//! [`random`], and [`batches`] prepares the inputs ahead of the trainer.
 
+pub mod augment;
+pub mod batches;
+pub mod cache;
+mod cache_file;
 pub mod classes;
+mod colour;
 pub mod dataset;
+pub mod evaluation_set;
+#[cfg(test)]
+mod fixture;
 mod folder;
 pub mod image_file;
 pub mod labels;
@@ -13,8 +25,13 @@ mod layout;
 pub mod parallel;
 pub mod preprocess;
 pub mod random;
+mod resample;
 pub mod split;
 mod tar_file;
+pub mod training_set;
+
+/// A decoded image whose pixels belong to a set of many.
+pub type ImageView<'a> = image::ImageBuffer<image::Rgb<u8>, &'a [u8]>;
 
 /// Names for an error message: the first few, then how many more there are.
 fn listed<S: AsRef<str>>(names: &[S]) -> String {

@@ -6,11 +6,14 @@
 //! cropping afterwards. They differ from PIL's by at most 2 levels, and more only where Pillow starts
 //! with the columns, as version 13 does for some upright images.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
+use std::ops::Deref;
+
 use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{PixelTrait, Resizer};
 pub use graft_patches::metadata::Filter;
-use image::RgbImage;
+use image::{ImageBuffer, Rgb};
+
+use super::resample::{Window, resample};
 
 /// How an image of any size becomes one of the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,15 +84,15 @@ impl Preprocess {
     }
 
     /// The input as bytes, rows of pixels with their channels side by side (NHWC).
-    pub fn pixels(&self, image: &RgbImage) -> Vec<u8> {
+    pub fn pixels<C: Deref<Target = [u8]>>(&self, image: &ImageBuffer<Rgb<u8>, C>) -> Vec<u8> {
         match self.channels {
             Channels::Rgb => self.resample::<U8x3>(image.dimensions(), image.as_raw()),
-            Channels::Grey => self.resample::<U8>(image.dimensions(), &luma(image)),
+            Channels::Grey => self.resample::<U8>(image.dimensions(), &luma(image.as_raw())),
         }
     }
 
     /// The normalised input, NHWC: `(pixel - mean) / std`.
-    pub fn tensor(&self, image: &RgbImage) -> Vec<f32> {
+    pub fn tensor<C: Deref<Target = [u8]>>(&self, image: &ImageBuffer<Rgb<u8>, C>) -> Vec<f32> {
         let mut tensor = vec![0.0; self.values()];
         self.normalise(&self.pixels(image), &mut tensor);
         tensor
@@ -123,19 +126,20 @@ impl Preprocess {
         if across.length == 0 || down.length == 0 || bytes.is_empty() {
             return vec![0; self.values()];
         }
+        let mut resizer = Resizer::new();
         // PIL scales rows first and rounds to bytes between the passes; the other order gives other pixels.
-        let narrow = scaled::<P>(
-            bytes,
-            (width, height),
-            across,
-            Span::whole(height),
+        let narrow = resample::<P>(
+            &mut resizer,
+            (bytes, width, height),
+            Window::of(across, Span::whole(height)),
+            (across.length, height),
             self.filter,
         );
-        let pixels = scaled::<P>(
-            &narrow,
-            (across.length, height),
-            Span::whole(across.length),
-            down,
+        let pixels = resample::<P>(
+            &mut resizer,
+            (&narrow, across.length, height),
+            Window::of(Span::whole(across.length), down),
+            (across.length, down.length),
             self.filter,
         );
         self.padded(pixels, across, down)
@@ -175,32 +179,6 @@ impl Preprocess {
     }
 }
 
-/// Resampling of the window `across` by `down` of an image of this size.
-fn scaled<P: PixelTrait>(
-    bytes: &[u8],
-    (width, height): (u32, u32),
-    across: Span,
-    down: Span,
-    filter: Filter,
-) -> Vec<u8> {
-    let source = TypedImageRef::<P>::from_buffer(width, height, bytes)
-        .expect("an image has the bytes its size says");
-    let mut pixels = vec![0; across.length as usize * down.length as usize * P::size()];
-    let mut target = TypedImage::<P>::from_buffer(across.length, down.length, &mut pixels)
-        .expect("allocated for this size");
-    let filter = match filter {
-        Filter::Bicubic => FilterType::CatmullRom,
-        Filter::Bilinear => FilterType::Bilinear,
-    };
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(filter))
-        .crop(across.start, down.start, across.extent, down.extent);
-    Resizer::new()
-        .resize_typed(&source, &mut target, &options)
-        .expect("the window lies inside the image");
-    pixels
-}
-
 /// One axis of the window that the centre crop keeps.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -212,6 +190,17 @@ struct Span {
     length: u32,
     /// Black pixels before them.
     margin: usize,
+}
+
+impl Window {
+    fn of(across: Span, down: Span) -> Self {
+        Self {
+            left: across.start,
+            top: down.start,
+            width: across.extent,
+            height: down.extent,
+        }
+    }
 }
 
 impl Span {
@@ -246,18 +235,20 @@ fn half_to_even(n: u64) -> u64 {
     half + (half & n & 1)
 }
 
-/// Luma with PIL's fixed-point weights.
-fn luma(image: &RgbImage) -> Vec<u8> {
-    let weigh = |[red, green, blue]: [u8; 3]| {
+/// Luma of RGB pixels with PIL's fixed-point weights.
+pub(super) fn luma(image: &[u8]) -> Vec<u8> {
+    let weigh = |&[red, green, blue]: &[u8; 3]| {
         (u32::from(red) * 19_595 + u32::from(green) * 38_470 + u32::from(blue) * 7_471 + 0x8000)
             >> 16
     };
-    image.pixels().map(|pixel| weigh(pixel.0) as u8).collect()
+    let pixels = image.as_chunks().0.iter();
+    pixels.map(|pixel| weigh(pixel) as u8).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use image::RgbImage;
 
     fn cover(side: u32) -> Resize {
         Resize::Cover {
@@ -265,7 +256,6 @@ mod tests {
             width: side,
         }
     }
-    use image::Rgb;
 
     fn rgb(height: u32, width: u32, resize: Resize) -> Preprocess {
         Preprocess {

@@ -1,6 +1,7 @@
 //! What training a patch needs besides the network: optimisers, schedules, losses, checkpoints, progress.
 
-pub mod kind;
+mod control;
+pub mod learner;
 pub mod loss;
 pub mod optimizer;
 pub mod schedule;

@@ -1,0 +1,27 @@
+//! Small data sets for tests.
+
+use image::{Rgb, RgbImage};
+
+/// A square image of this size with a pattern of its own.
+pub(super) fn image(side: u32, seed: u8) -> RgbImage {
+    RgbImage::from_fn(side, side, |x, y| {
+        let value = (x * 37 + y * 91) as u8;
+        Rgb([value.wrapping_add(seed), value ^ seed, seed])
+    })
+}
+
+/// `class0`, `class1` and so on, with so many images each: `0.png`, `1.png` and so on, no two of them alike.
+pub(super) fn folder(counts: &[u8], side: u32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut seed = 0;
+    for (class, &count) in counts.iter().enumerate() {
+        let class = folder.path().join(format!("class{class}"));
+        std::fs::create_dir(&class).unwrap();
+        for index in 0..count {
+            let path = class.join(format!("{index}.png"));
+            image(side, seed).save(path).unwrap();
+            seed += 1;
+        }
+    }
+    folder
+}

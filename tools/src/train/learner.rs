@@ -1,0 +1,311 @@
+//! A network with its loss and its optimiser: what a batch goes into.
+
+use std::collections::BTreeMap;
+
+use graft_patches::geometry::Shape;
+use graft_runtime::gradient::{Network, Parameter, Role, SiteParameters, Trainable};
+use graft_runtime::{Backbone, Error};
+use serde::{Deserialize, Serialize};
+
+use super::control::Selection;
+use super::loss::{Loss, cross_entropy};
+use super::optimizer::{self, Algorithm, Optimizer, Update};
+use crate::trained::TrainKind;
+
+/// How a learner learns.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What is trained.
+    pub kind: TrainKind,
+    /// The update rule.
+    pub algorithm: Algorithm,
+    /// Pulls weights towards zero, by this much times the learning rate.
+    pub weight_decay: f32,
+    /// Part of the target that is spread over all classes.
+    pub smoothing: f32,
+    /// Chooses the weights of the control kind.
+    pub seed: u64,
+}
+
+/// A network in training.
+pub struct Learner {
+    network: Network,
+    optimizer: Optimizer,
+    smoothing: f32,
+    /// Only for the control kind.
+    selection: Option<Selection>,
+    /// Of the loss by the scores.
+    gradient: Vec<f32>,
+}
+
+/// Everything of a [`Learner`] that training changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    parameters: Vec<Vec<f32>>,
+    statistics: Vec<Vec<f32>>,
+    optimizer: optimizer::State,
+}
+
+/// A [`State`] of another network.
+#[derive(Debug, thiserror::Error)]
+#[error("the saved state is of another network: {what} differ")]
+pub struct StateError {
+    what: &'static str,
+}
+
+impl Learner {
+    /// A learner for images of this shape.
+    ///
+    /// # Errors
+    /// A backbone that cannot be trained: see [`Network::new`].
+    pub fn new(
+        backbone: &Backbone,
+        input: Shape,
+        classes: usize,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let kind = settings.kind;
+        let is_control = kind == TrainKind::RandomHead;
+        let trainable = Trainable {
+            norm: kind.trains_norms(),
+            depthwise: kind.trains_depthwise() || is_control,
+            dense: kind == TrainKind::Full || is_control,
+            head: true,
+        };
+        let network = Network::new(backbone, input, classes, trainable)?;
+        Ok(Self::of(network, backbone, settings))
+    }
+
+    /// A learner of the last layer alone, for embeddings in place of images.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn head(backbone: &Backbone, classes: usize, settings: Settings) -> Result<Self, Error> {
+        Ok(Self::of(
+            Network::head(backbone, classes)?,
+            backbone,
+            settings,
+        ))
+    }
+
+    fn of(mut network: Network, backbone: &Backbone, settings: Settings) -> Self {
+        let parameters = network.parameters();
+        let is_control = settings.kind == TrainKind::RandomHead;
+        let selection =
+            is_control.then(|| Selection::new(&parameters, &backbone.image(), settings.seed));
+        // What is not selected must not decay either.
+        let weight_decay = if is_control {
+            0.0
+        } else {
+            settings.weight_decay
+        };
+        let lengths = parameters.iter().map(|parameter| parameter.values.len());
+        let optimizer = Optimizer::new(settings.algorithm, weight_decay, lengths);
+        Self {
+            network,
+            optimizer,
+            smoothing: settings.smoothing,
+            selection,
+            gradient: Vec::new(),
+        }
+    }
+
+    /// How many values are trained.
+    pub fn trainable(&mut self) -> usize {
+        match &self.selection {
+            Some(selection) => selection.count(&self.network.parameters()),
+            None => self
+                .network
+                .parameters()
+                .iter()
+                .map(|parameter| parameter.trained)
+                .sum(),
+        }
+    }
+
+    /// Values of one input.
+    pub fn input_len(&self) -> usize {
+        self.network.input_len()
+    }
+
+    /// One step on a batch of inputs and their classes, at this learning rate.
+    ///
+    /// # Panics
+    /// If there are not as many inputs as classes.
+    pub fn step(&mut self, rate: f32, inputs: &[f32], targets: &[usize]) -> Loss {
+        let scores = self.network.forward(inputs);
+        self.gradient.resize(scores.len(), 0.0);
+        let loss = cross_entropy(scores, targets, self.smoothing, &mut self.gradient);
+        self.network.backward(&self.gradient);
+        let mut parameters = self.network.parameters();
+        let masked = self
+            .selection
+            .as_mut()
+            .map(|selection| selection.masked(&parameters));
+        let updates = parameters
+            .iter_mut()
+            .enumerate()
+            .map(|(at, parameter)| Update {
+                values: &mut *parameter.values,
+                gradient: masked.map_or(parameter.gradient, |masked| &masked[at]),
+                decays: parameter.role == Role::Weights,
+            });
+        self.optimizer.step(rate, updates);
+        loss
+    }
+
+    /// The scores of a batch of inputs, on the batch's statistics.
+    pub fn scores(&mut self, inputs: &[f32]) -> &[f32] {
+        self.network.forward(inputs)
+    }
+
+    /// What was trained, by site.
+    pub fn trained(&self) -> BTreeMap<usize, SiteParameters> {
+        let mut trained: BTreeMap<_, _> = self.network.trained().into_iter().collect();
+        if let Some(selection) = &self.selection {
+            selection.complete(&mut trained);
+        }
+        trained
+    }
+
+    /// What to restore to go on from here.
+    pub fn state(&mut self) -> State {
+        let values = |parameter: Parameter<'_>| parameter.values.to_vec();
+        State {
+            parameters: self.network.parameters().into_iter().map(values).collect(),
+            statistics: self
+                .network
+                .statistics()
+                .into_iter()
+                .map(|values| values.to_vec())
+                .collect(),
+            optimizer: self.optimizer.state(),
+        }
+    }
+
+    /// Goes on from a state of the same network and the same settings.
+    ///
+    /// # Errors
+    /// If it is of another one; the learner is not to be used then.
+    pub fn restore(&mut self, state: State) -> Result<(), StateError> {
+        let values = self
+            .network
+            .parameters()
+            .into_iter()
+            .map(|parameter| parameter.values);
+        copy(values.collect(), &state.parameters, "parameters")?;
+        copy(self.network.statistics(), &state.statistics, "statistics")?;
+        self.optimizer
+            .restore(state.optimizer)
+            .map_err(|_| StateError {
+                what: "the optimiser's means",
+            })
+    }
+}
+
+fn copy(to: Vec<&mut [f32]>, from: &[Vec<f32>], what: &'static str) -> Result<(), StateError> {
+    let lengths = to.iter().map(|to| to.len());
+    if !lengths.eq(from.iter().map(Vec::len)) {
+        return Err(StateError { what });
+    }
+    for (to, from) in to.into_iter().zip(from) {
+        to.copy_from_slice(from);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graft_tests::Random;
+
+    const SIDE: usize = 16;
+    const CLASSES: usize = 3;
+
+    fn learner(kind: TrainKind) -> Learner {
+        let backbone = graft_tests::backbone(SIDE, 3);
+        let settings = Settings {
+            kind,
+            algorithm: Algorithm::Adam,
+            weight_decay: 0.01,
+            smoothing: 0.05,
+            seed: 4,
+        };
+        Learner::new(&backbone, Shape::new(SIDE, SIDE, 3), CLASSES, settings).unwrap()
+    }
+
+    /// Images of noise.
+    fn batch(seed: u64) -> (Vec<f32>, Vec<usize>) {
+        let targets = (0..12).map(|image| image % CLASSES).collect();
+        (Random(seed).values(12 * SIDE * SIDE * 3, 1.0), targets)
+    }
+
+    #[test]
+    fn every_kind_learns_a_batch_by_heart() {
+        let (inputs, targets) = batch(1);
+        let mut last = Vec::new();
+        for kind in [
+            TrainKind::Head,
+            TrainKind::RandomHead,
+            TrainKind::DwHead,
+            TrainKind::BnHead,
+            TrainKind::BnDwHead,
+            TrainKind::Full,
+        ] {
+            let mut learner = learner(kind);
+            let losses: Vec<f64> = (0..60)
+                .map(|_| learner.step(0.01, &inputs, &targets).mean)
+                .collect();
+            assert!(
+                (losses[0] - (CLASSES as f64).ln()).abs() < 1e-3,
+                "{kind}: a head of zeros knows nothing"
+            );
+            assert!(losses[59] < 0.8 * losses[0], "{kind}: {losses:?}");
+            last.push(losses[59]);
+        }
+        assert!(
+            last[5] < last[0],
+            "all weights learn more than the last layer: {last:?}"
+        );
+    }
+
+    #[test]
+    fn a_restored_state_goes_on_alike() {
+        let mut first = learner(TrainKind::BnDwHead);
+        let (inputs, targets) = batch(1);
+        first.step(0.01, &inputs, &targets);
+        let state = first.state();
+        let mut second = learner(TrainKind::BnDwHead);
+        second.restore(state.clone()).unwrap();
+        for seed in 2..5 {
+            let (inputs, targets) = batch(seed);
+            let losses =
+                [&mut first, &mut second].map(|learner| learner.step(0.01, &inputs, &targets).mean);
+            assert_eq!(losses[0].to_bits(), losses[1].to_bits());
+        }
+        assert_eq!(first.trained(), second.trained());
+        assert!(learner(TrainKind::Head).restore(state).is_err());
+    }
+
+    #[test]
+    fn the_control_trains_as_many_values_as_bn_and_leaves_the_others() {
+        let mut bn = learner(TrainKind::BnHead);
+        let mut control = learner(TrainKind::RandomHead);
+        assert_eq!(control.trainable(), bn.trainable());
+        let before = control.state();
+        let (inputs, targets) = batch(1);
+        for _ in 0..3 {
+            control.step(0.01, &inputs, &targets);
+        }
+        let after = control.state();
+        let changed = before.parameters.iter().zip(&after.parameters);
+        let changed: usize = changed
+            .map(|(a, b)| a.iter().zip(b).filter(|(a, b)| a != b).count())
+            .sum();
+        assert!(changed <= control.trainable(), "{changed} values changed");
+        assert!(
+            changed > control.trainable() / 2,
+            "{changed} values changed"
+        );
+    }
+}

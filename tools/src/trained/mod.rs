@@ -1,0 +1,88 @@
+//! What training leaves behind: the values of the trained sites and where they come from, for one backbone.
+//!
+//! A trained file (`.safetensors`) is for workstations: it keeps raw batch norms, so training can go on from it.
+//! [`Trained::compile`] makes the device patch of it.
+
+use std::collections::BTreeMap;
+
+use graft_patches::Digest;
+use graft_patches::metadata::Resize;
+use graft_patches::records::Input;
+use graft_runtime::gradient::SiteParameters;
+use serde::{Deserialize, Serialize};
+
+mod check;
+mod compile;
+mod error;
+mod file;
+mod kind;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::TrainedError;
+pub use kind::{TrainKind, UnknownTrainKind};
+
+/// The result of one training run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// What was trained.
+    pub kind: TrainKind,
+    /// The task.
+    pub name: String,
+    /// Tool and version that trained it.
+    pub tool: String,
+    /// What it was trained on.
+    pub backbone: BackboneRef,
+    /// Resolution and normalisation.
+    pub input: Input,
+    /// How photographs are resized.
+    pub resize: Resize,
+    /// Class names by index; empty where the backbone's own labels serve.
+    pub labels: Vec<String>,
+    /// Of every random number of the run.
+    pub seed: u64,
+    /// The data set.
+    pub data: DataRef,
+    /// How the run went.
+    pub metrics: Metrics,
+    /// Trained values by site of the backbone.
+    pub sites: BTreeMap<usize, SiteParameters>,
+}
+
+/// A backbone by name and id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackboneRef {
+    /// Its name, for people.
+    pub name: String,
+    /// What counts.
+    pub id: Digest,
+}
+
+/// A data set, and how much of it was used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRef {
+    /// As it was given.
+    pub path: String,
+    /// Of its names and contents.
+    pub digest: Digest,
+    /// Images trained on.
+    pub images: u32,
+    /// Images tested on.
+    pub test_images: u32,
+}
+
+/// How a training run went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Epochs that were run.
+    pub epochs: u32,
+    /// The epoch that the values are from, counted from 1.
+    pub best_epoch: u32,
+    /// Share of the test images whose first guess was right, 0 to 1.
+    pub test_accuracy: f32,
+    /// Values that were trained.
+    pub trainable_params: u64,
+    /// Wall-clock time.
+    pub seconds: f64,
+}
