@@ -71,6 +71,13 @@ setup_parity() {
     "$PARITY/bin/pip" install --quiet --disable-pip-version-check -r tests/parity/requirements.txt
 }
 
+# PyTorch is large: a Python that has it already may be named in TORCH_PYTHON.
+setup_torch() {
+    TORCH_PYTHON=${TORCH_PYTHON:-$PARITY/bin/python}
+    "$TORCH_PYTHON" -c 'import onnx, onnxruntime, torch' ||
+        "$TORCH_PYTHON" -m pip install --quiet --disable-pip-version-check -r tests/parity/requirements-torch.txt
+}
+
 setup_nightly() {
     cargo +nightly --version || rustup toolchain install nightly --profile minimal
 }
