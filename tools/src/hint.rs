@@ -10,6 +10,7 @@ use crate::data::image_file::ImageFileError;
 use crate::data::labels::LabelsError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
+use crate::picture::PictureError;
 
 /// An error of a command itself, with its hint.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub fn hint(error: &Error) -> Option<String> {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<LabelsError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<PictureError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<OutputError>() {
