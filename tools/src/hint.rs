@@ -11,6 +11,7 @@ use crate::data::labels::LabelsError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
 use crate::picture::PictureError;
+use crate::train::checkpoint::CheckpointError;
 
 /// An error of a command itself, with its hint.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,9 @@ pub fn hint(error: &Error) -> Option<String> {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<LabelsError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<CheckpointError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<PictureError>() {
