@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use graft_patches::records::Kinds;
 
+use super::optimizer::Algorithm;
+
 /// What is trained; the rest stays as the backbone has it.
 ///
 /// The first four are patches (Mudrakarta et al. 2019, "K for the Price of 1"), the others what to compare them with.
@@ -44,6 +46,20 @@ impl TrainKind {
     /// Whether depthwise filters are trained.
     pub fn trains_depthwise(self) -> bool {
         matches!(self, Self::DwHead | Self::BnDwHead | Self::Full)
+    }
+
+    /// A learning rate to start from: the fewer and the more robust the parameters, the higher.
+    pub fn rate(self, algorithm: Algorithm) -> f32 {
+        let adam = match self {
+            Self::Head | Self::BnHead => 2e-3,
+            Self::DwHead | Self::BnDwHead | Self::RandomHead => 1e-3,
+            Self::Full => 3e-4,
+        };
+        match algorithm {
+            Algorithm::Adam => adam,
+            // Momentum 0.9 multiplies steps by ten, but gradients are far below Adam's unit steps.
+            Algorithm::Sgd | Algorithm::Nesterov => 20.0 * adam,
+        }
     }
 
     /// What a patch of it replaces; `None` where no patch can carry what is trained.
