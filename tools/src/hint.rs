@@ -8,6 +8,7 @@ use crate::data::classes::ClassesError;
 use crate::data::dataset::DatasetError;
 use crate::data::image_file::ImageFileError;
 use crate::data::labels::LabelsError;
+use crate::export::ExportError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
 use crate::trained::TrainedError;
@@ -54,18 +55,19 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<LabelsError>() {
             return Some(error.hint().into());
         }
-        if let Some(error) = cause.downcast_ref::<TrainedError>()
+        if let Some(error) = cause.downcast_ref::<ExportError>()
             && let Some(hint) = error.hint()
         {
-            return Some(hint.into());
+            return Some(hint);
+        }
+        if let Some(error) = cause.downcast_ref::<TrainedError>() {
+            return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<OutputError>() {
             return Some(error.hint().into());
         }
-        cause.downcast_ref::<WriteError>().map(|error| match error {
-            WriteError::Half { .. } => "export it without --f16".into(),
-            _ => "import it at a smaller --resolution; if that is no cure, please report it with the model's architecture"
-                .into(),
-        })
+        cause
+            .downcast_ref::<WriteError>()
+            .map(|error| error.hint().into())
     })
 }

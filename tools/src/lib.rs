@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod commands;
 pub mod data;
+pub mod export;
 pub mod hint;
 pub mod import;
 pub mod memory;
