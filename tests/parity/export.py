@@ -6,8 +6,9 @@ parameters a little (seeded), in the format that `patchtool train` writes. Each 
 exported. ONNX Runtime must load the models and agree with the runtime within 1e-4
 of the score range on every image; all tasks of a backbone must share one file of
 frozen weights, which is external, page-aligned and whole; `--from-onnx` must give
-back the same patch; the baseline `full` must import as a backbone of its own. The
-payload of a bn patch, and the size of its file, are checked too.
+back the same patch, and take a model whose batch norms were folded into the filters;
+the baseline `full` must import as a backbone of its own. The sizes of a bn patch and
+of patches in half precision are checked too.
 """
 
 import argparse
@@ -170,6 +171,27 @@ def check_kind(patchtool, kind, name, backbone, sites, images, folder, arguments
     return line
 
 
+def check_folded(patchtool, backbone, images, folder, arguments):
+    """Whether a model whose exporter folded the batch norms into the filters, as PyTorch's does, gives a bn patch."""
+    twin = models.build("mobilenet-v2-folded", folder, arguments.resolution, arguments.width, arguments.seed)
+    model = onnx.load(twin)
+    values = {tensor.name: tensor for tensor in model.graph.initializer}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    for node in convolutions[2::5]:
+        for name in node.input[1:]:
+            scaled = numpy_helper.to_array(values[name]) * np.float32(1.3)
+            values[name].CopyFrom(numpy_helper.from_array(scaled, name))
+    onnx_path, patch = folder / "folded-task.onnx", folder / "folded-task.patch"
+    onnx.save(model, onnx_path)
+    kinds = patchtool("export", "--from-onnx", onnx_path, "--backbone", backbone, "-o", patch)["kinds"]
+    run = ["--backbone", backbone, "--patch", patch]
+    error = largest_error(patchtool, onnx_path, run, images, folder / "folded-task-inputs")
+    passed = kinds == "bn" and error <= SCORE_TOLERANCE
+    print(f"{'mobilenet-v2':22} folded      {error:9.1e} of the range   read as {kinds}   "
+          f"{'PASS' if passed else 'FAIL'}", flush=True)
+    return passed
+
+
 def check_size(patchtool, backbone, folder):
     """Whether the scales and biases of MobileNetV2 take little more than their 4 bytes each."""
     written = patchtool("extract", "--kind", "bn", "--backbone", backbone, "-o", folder / "bn.patch")
@@ -195,6 +217,8 @@ def check_model(patchtool, name, images, folder, arguments):
             line = f"FAIL: {error}"
             verdicts.append(False)
         print(f"{name:22} {kind:11} {line}", flush=True)
+    if name == "mobilenet-v2-bn":
+        verdicts.append(check_folded(patchtool, backbone, images, folder, arguments))
     if name == "mobilenet-v2-bn" and arguments.width == 1.0:
         verdicts.append(check_size(patchtool, backbone, folder))
     weights = list(folder.glob("*.weights"))
