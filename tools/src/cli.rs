@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, diff, eval, extract, import, inspect, run};
+use crate::commands::{bench, diff, eval, extract, import, inspect, run, train};
 
 /// Ships one backbone and many small patches: imports networks, runs, measures and compares them.
 #[derive(Debug, Parser)]
@@ -44,6 +44,8 @@ pub enum Command {
     Eval(eval::Arguments),
     /// Measure latency, swap time, open time and memory.
     Bench(bench::Arguments),
+    /// Train a patch on a labelled folder or tar archive.
+    Train(Box<train::Arguments>),
     /// Show what is in a backbone or patch.
     Inspect(inspect::Arguments),
     /// Compare two patches, or a patch and its backbone.

@@ -12,6 +12,9 @@ use crate::data::labels::LabelsError;
 use crate::data::split::SplitError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
+use crate::picture::PictureError;
+use crate::train::checkpoint::CheckpointError;
+use crate::train::run::TrainError;
 use crate::trained::TrainedError;
 
 /// An error of a command itself, with its hint.
@@ -62,10 +65,17 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<LabelsError>() {
             return Some(error.hint().into());
         }
-        if let Some(error) = cause.downcast_ref::<TrainedError>()
-            && let Some(hint) = error.hint()
-        {
+if let Some(hint) = cause.downcast_ref().and_then(TrainedError::hint) {
             return Some(hint.into());
+        }
+        if let Some(hint) = cause.downcast_ref().and_then(TrainError::hint) {
+            return Some(hint.into());
+        }
+        if let Some(error) = cause.downcast_ref::<CheckpointError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<PictureError>() {
+            return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<OutputError>() {
             return Some(error.hint().into());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use graft_patches::metadata::{BackboneMetadata, Fit, Resize};
-use graft_patches::records::What;
+use graft_patches::records::{Input, What};
 use graft_patches::{BackboneImage, PatchImage};
 use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
 
@@ -83,7 +83,19 @@ fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Resul
 }
 
 fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Result<Task> {
-    let input = patch.input();
+    Ok(Task {
+        name,
+        preprocess: preprocess(&patch.input(), resize)?,
+        patch,
+        labels,
+    })
+}
+
+/// From a photograph to this input.
+///
+/// # Errors
+/// An input that is no photograph.
+pub fn preprocess(input: &Input, resize: Resize) -> Result<Preprocess> {
     let Some(channels) = Channels::from_count(input.shape.channels) else {
         bail!(Hint::new(
             format!(
@@ -94,7 +106,7 @@ fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Resu
         ));
     };
     let (height, width) = (input.shape.height as u32, input.shape.width as u32);
-    let preprocess = Preprocess {
+    Ok(Preprocess {
         height,
         width,
         channels,
@@ -111,12 +123,6 @@ fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Resu
         filter: resize.filter,
         mean: [input.mean[0], input.mean[1], input.mean[2]],
         std: [input.std[0], input.std[1], input.std[2]],
-    };
-    Ok(Task {
-        name,
-        patch,
-        labels,
-        preprocess,
     })
 }
 

@@ -153,6 +153,28 @@ fn eval_counts_what_run_ranks_first() {
 }
 
 #[test]
+fn eval_says_what_is_taken_for_what() {
+    let f = Fixture::new();
+    let line = "eval -b b.backbone --data data --confusion c.png";
+    let json = f.json(line);
+    let size = |value: &Value| value.as_array().map(Vec::len);
+    let (classes, counts) = (&json["confusion"]["classes"], &json["confusion"]["counts"]);
+    let (mut right, mut all) = (0, 0);
+    for (row, counts) in counts.as_array().expect("a matrix").iter().enumerate() {
+        assert_eq!(size(counts), size(classes));
+        right += counts[row].as_u64().expect("a count");
+        let counts = counts.as_array().expect("a row").iter();
+        all += counts.filter_map(Value::as_u64).sum::<u64>();
+    }
+    assert_eq!(all, 12);
+    assert_eq!(json["accuracy"].as_f64(), Some(right as f64 / 12.0));
+    assert!(image::open(f.path("c.png")).is_ok_and(|picture| picture.width() > 100));
+    f.refused(line, "c.png already exists");
+    let text = f.run(&format!("{line} --force")).stdout;
+    assert!(text.contains("is predicted as"), "{text}");
+}
+
+#[test]
 fn unreadable_images_are_counted_and_left_out() {
     let f = Fixture::new();
     f.write("data/3/broken.png", b"no image");

@@ -1,17 +1,18 @@
 //! `patchtool eval`: accuracy on labelled images.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use graft_runtime::Session;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::inputs::InputsFolder;
+use crate::bar;
 use crate::cli::{Common, Model};
+use crate::confusion::{Confusion, predicted};
 use crate::data::classes::map_classes;
 use crate::data::dataset::Dataset;
 use crate::hint::Hint;
@@ -21,8 +22,9 @@ use crate::task::{self, Task};
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  patchtool eval --backbone lite0.backbone --data imagenet-sample.tar")]
+#[command(after_help = "Examples:
+  patchtool eval --backbone lite0.backbone --data imagenet-sample.tar
+  patchtool eval --backbone lite0.backbone --patch flowers.patch --data flowers/test --confusion flowers.png")]
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
@@ -32,6 +34,12 @@ pub struct Arguments {
     /// Images that are worked on at the same time; by default one a core.
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     threads: usize,
+    /// Draw the confusion matrix as a picture.
+    #[arg(long, value_name = "F.png")]
+    confusion: Option<PathBuf>,
+    /// Overwrite the picture if it exists.
+    #[arg(long)]
+    force: bool,
     /// Write the preprocessed inputs and `labels.txt` to this folder.
     #[arg(long, value_name = "DIR")]
     dump_inputs: Option<PathBuf>,
@@ -57,6 +65,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
             "eval takes one --patch: run it once for each",
         ));
     };
+    if let Some(path) = &arguments.confusion {
+        output::check(path, arguments.force)?;
+    }
     let dataset = Dataset::open(&arguments.data)?;
     let classes = map_classes(dataset.classes(), &labels(task))?;
     rayon::ThreadPoolBuilder::new()
@@ -69,22 +80,27 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         let mut session = taken.map_or_else(|| Session::new(&backbone), Ok)?;
         let pixels = task.preprocess.pixels(&image);
         let target = classes[dataset.items()[index].class];
-        let rank = rank(session.run(&task.patch, &pixels)?, target);
+        let scores = session.run(&task.patch, &pixels)?;
+        let (predicted, rank) = (predicted(scores), rank(scores, target));
         if let Ok(mut sessions) = sessions.lock() {
             sessions.push(session);
         }
-        Ok::<_, graft_runtime::Error>((pixels, target, rank))
+        Ok::<_, graft_runtime::Error>((pixels, target, predicted, rank))
     };
     let mut dump = Dump::new(arguments, task)?;
     let mut counts = vec![Count::default(); task.patch.classes()];
-    let bar = progress(dataset.len(), common);
+    let mut confusion = Confusion::default();
+    let bar = bar::images(dataset.len(), common.quiet);
     let all: Vec<usize> = (0..dataset.len()).collect();
     let unreadable = dataset.for_each(&all, work, |_, result| {
-        let (pixels, target, rank) = result?;
+        let (pixels, target, predicted, rank) = result?;
         let count = &mut counts[target];
         count.images += 1;
         count.top1 += usize::from(rank < 1);
         count.top5 += usize::from(rank < 5);
+        if let Some(predicted) = predicted {
+            confusion.add(target, predicted);
+        }
         bar.inc(1);
         dump.push(&pixels, target)
     })?;
@@ -93,7 +109,19 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     for error in &unreadable {
         tracing::warn!("left out: {error}");
     }
-    report(task, &counts, dataset.skipped(), unreadable.len())
+    let report = report(
+        task,
+        &counts,
+        &confusion,
+        dataset.skipped(),
+        unreadable.len(),
+    )?;
+    if let Some(path) = &arguments.confusion {
+        let title = format!("{}: {} images", task.name, confusion.images());
+        let picture = confusion.picture(&title, |index| task.label(index))?;
+        picture.write(path, arguments.force)?;
+    }
+    Ok(report)
 }
 
 /// The labels of a task; without any, every class goes by its number.
@@ -115,15 +143,6 @@ fn rank(scores: &[f32], target: usize) -> usize {
         .enumerate()
         .filter(|&(index, &score)| score > of || (score == of && index < target) || score.is_nan())
         .count()
-}
-
-fn progress(length: usize, common: &Common) -> ProgressBar {
-    if common.quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {per_sec}, {eta} left");
-    ProgressBar::new(length as u64)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// `--dump-inputs`.
@@ -165,7 +184,13 @@ impl<'a> Dump<'a> {
     }
 }
 
-fn report(task: &Task, counts: &[Count], skipped: usize, unreadable: usize) -> Result<Report> {
+fn report(
+    task: &Task,
+    counts: &[Count],
+    confusion: &Confusion,
+    skipped: usize,
+    unreadable: usize,
+) -> Result<Report> {
     let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
     let (images, top1, top5) = (sum(|c| c.images), sum(|c| c.top1), sum(|c| c.top5));
     if images == 0 {
@@ -213,8 +238,14 @@ fn report(task: &Task, counts: &[Count], skipped: usize, unreadable: usize) -> R
         "count": images,
         "unreadable": unreadable,
         "per_class": per_class,
+        "confusion": confusion.json(|index| task.label(index)),
     });
-    Ok(Report::new(format!("{table}{left_out}{summary}"), json))
+    let confusion = confusion.table(|index| task.label(index));
+    let confusion = confusion.map_or(String::new(), |table| format!("\n{table}\n"));
+    Ok(Report::new(
+        format!("{table}{confusion}{left_out}{summary}"),
+        json,
+    ))
 }
 
 #[cfg(test)]

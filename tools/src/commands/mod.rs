@@ -8,3 +8,4 @@ pub mod import;
 mod inputs;
 pub mod inspect;
 pub mod run;
+pub mod train;

@@ -10,6 +10,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::cache_file::CacheFile;
+pub use super::cache_file::default_folder;
 use super::dataset::Dataset;
 use super::image_file::ImageFileError;
 use super::listed;

@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 4 << 30;
 const HEAD: usize = 32 + 8;
 
 /// Where cached images are kept: `graft/images` in `$XDG_CACHE_HOME` or `~/.cache`; nowhere if neither is known.
-pub(super) fn default_folder() -> Option<PathBuf> {
+pub fn default_folder() -> Option<PathBuf> {
     let absolute = |name| {
         env::var_os(name)
             .map(PathBuf::from)

@@ -1,7 +1,7 @@
 //! Images to train on: whole, because every epoch looks at another part, and no larger than it needs.
 
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fast_image_resize::Resizer;
 use fast_image_resize::pixels::U8x3;
@@ -9,15 +9,9 @@ use image::RgbImage;
 
 use super::ImageView;
 use super::cache::{Cache, CacheError, Form};
-use super::cache_file;
 use super::dataset::Dataset;
 use super::preprocess::{Filter, Preprocess};
 use super::resample::{Window, resample};
-
-/// Where decoded images are kept between runs: `graft/images` in `$XDG_CACHE_HOME` or `~/.cache`.
-pub fn cache_folder() -> Option<PathBuf> {
-    cache_file::default_folder()
-}
 
 /// RGB images for [`super::augment`]. Large ones are scaled down until they only just cover the input by a fifth more
 /// than its size, which leaves the smallest crops sharp; small ones are kept as they are.
@@ -29,8 +23,8 @@ pub struct TrainingSet {
 impl TrainingSet {
     /// The images `indices` of the data set, for inputs as `preprocess` makes them.
     ///
-    /// Images that cannot be read are left out ([`Cache::unreadable`]). With a `folder` ([`cache_folder`]) the images
-    /// are decoded once and for all runs. `progress` hears how many there are so far.
+    /// Images that cannot be read are left out ([`Cache::unreadable`]). With a `folder`, such as
+    /// [`super::cache::default_folder`], they are decoded once for all runs. `progress` hears how many there are so far.
     ///
     /// Must not be called from a thread of rayon's global pool.
     ///

@@ -1,0 +1,402 @@
+//! Everything that a training run needs to go on after it was stopped, in one file beside its output.
+//!
+//! The file is a header (magic, format version, length and BLAKE3 digest of the rest) and a postcard record. It is
+//! replaced as a whole: a kill, a power failure or a full disk leaves the checkpoint of before.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::fingerprint::{Difference, Fingerprint};
+use super::history::Epoch;
+use super::learner::State;
+use crate::output::{self, OutputError};
+
+const MAGIC: [u8; 8] = *b"GRAFTCKP";
+const VERSION: u32 = 1;
+/// Magic, version, length, digest.
+const HEADER: usize = 8 + 4 + 8 + 32;
+
+/// A run between two steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// What the run was started with.
+    pub fingerprint: Fingerprint,
+    /// Whole epochs behind it.
+    pub epoch: usize,
+    /// Steps behind it in the epoch after those.
+    pub step: usize,
+    /// What these steps measured.
+    pub so_far: Totals,
+    /// What the learner knows.
+    pub learner: State,
+    /// The best epoch so far.
+    pub best: Option<Best>,
+    /// Every whole epoch.
+    pub history: Vec<Epoch>,
+}
+
+/// Sums over the steps of an unfinished epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Images seen.
+    pub images: usize,
+    /// Sum of their losses.
+    pub loss: f64,
+    /// Images classified right.
+    pub correct: usize,
+    /// Time, in seconds.
+    pub seconds: f64,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Counted from 0.
+    pub epoch: usize,
+    /// Its accuracy on the test images, 0 to 1.
+    pub accuracy: f64,
+    /// The trained parameters as the output file would hold them.
+    pub trained: Vec<u8>,
+}
+
+/// Why a checkpoint was not written or not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// It could not be written.
+    #[error("the checkpoint could not be saved; the one of before, if there was one, is kept")]
+    Save(#[source] OutputError),
+    /// There is none.
+    #[error("there is no checkpoint {}", path.display())]
+    NotFound {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot read the checkpoint {}", path.display())]
+    Unreadable {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another kind of file.
+    #[error("{} is not a checkpoint", path.display())]
+    NotACheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by another version.
+    #[error("{} is a checkpoint of format {found}, expected {VERSION}", path.display())]
+    Version {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Not as long as it says.
+    #[error("the checkpoint {} has {found} bytes, expected {expected}", path.display())]
+    Length {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Bytes after the header.
+        found: u64,
+        /// Bytes that the header promises.
+        expected: u64,
+    },
+    /// Changed since it was written.
+    #[error("the checkpoint {} is damaged: its digest is wrong", path.display())]
+    Damaged {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// Of a run with other settings.
+    #[error("the checkpoint {} is of another run: {}", path.display(), listed(differences))]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+}
+
+fn listed(differences: &[Difference]) -> String {
+    let words: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    words.join(", ")
+}
+
+impl CheckpointError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Save(OutputError::Failed { source, .. }) if is_full(source) => {
+                "free some space, then go on with --resume"
+            }
+            Self::Save(_) => "see the cause above, then go on with --resume",
+            Self::NotFound { .. } => "leave out --resume to start from the beginning",
+            Self::Unreadable { .. } => "check the permissions",
+            Self::NotACheckpoint { .. } | Self::Length { .. } | Self::Damaged { .. } => {
+                "remove the file and leave out --resume to start from the beginning"
+            }
+            Self::Version { .. } => {
+                "go on with the version of patchtool that wrote it, or leave out --resume to start from the beginning"
+            }
+            Self::OtherRun { .. } => {
+                "resume with the settings and data of that run, or leave out --resume to start from the beginning"
+            }
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// Where the checkpoint of a run with this output is: `T.safetensors.checkpoint`.
+pub fn path_for(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".checkpoint");
+    name.into()
+}
+
+impl Checkpoint {
+    /// Writes it to `path` instead of what is there, all or nothing; it is on the disk afterwards.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Save`], and what was there is still there.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let failed = |source| OutputError::Failed {
+            path: path.to_owned(),
+            source,
+        };
+        let record = postcard::to_stdvec(self)
+            .map_err(|error| CheckpointError::Save(failed(io::Error::other(error))))?;
+        output::write_atomically(path, true, |file| {
+            file.write_all(&MAGIC)?;
+            file.write_all(&VERSION.to_le_bytes())?;
+            file.write_all(&(record.len() as u64).to_le_bytes())?;
+            file.write_all(blake3::hash(&record).as_bytes())?;
+            file.write_all(&record)
+        })
+        .map_err(CheckpointError::Save)
+    }
+
+    /// Reads the checkpoint at `path` of a run that was started with `expected`.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file, or what differs in how the run was started.
+    pub fn load(path: &Path, expected: &Fingerprint) -> Result<Self, CheckpointError> {
+        let owned = || path.to_owned();
+        let bytes = read(path)?;
+        let record = record(path, &bytes)?;
+        let loaded: Self =
+            postcard::from_bytes(record).map_err(|_| CheckpointError::Damaged { path: owned() })?;
+        let differences = loaded.fingerprint.differences(expected);
+        if differences.is_empty() {
+            return Ok(loaded);
+        }
+        Err(CheckpointError::OtherRun {
+            path: owned(),
+            differences,
+        })
+    }
+}
+
+/// Removes the checkpoint of a finished run, if there is one.
+///
+/// # Errors
+/// What the system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    let owned = || path.to_owned();
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => CheckpointError::NotFound { path: owned() },
+        _ => CheckpointError::Unreadable {
+            path: owned(),
+            source,
+        },
+    };
+    // A device may have no end.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(CheckpointError::NotACheckpoint { path: owned() });
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// The record of a file whose header is right.
+fn record<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], CheckpointError> {
+    let path = || path.to_owned();
+    let Some((header, record)) = bytes.split_first_chunk::<HEADER>() else {
+        return Err(CheckpointError::NotACheckpoint { path: path() });
+    };
+    let (magic, rest) = header.split_at(MAGIC.len());
+    let (version, rest) = rest.split_at(4);
+    let (length, digest) = rest.split_at(8);
+    if magic != MAGIC {
+        return Err(CheckpointError::NotACheckpoint { path: path() });
+    }
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+    };
+    if number(version) != u64::from(VERSION) {
+        return Err(CheckpointError::Version {
+            path: path(),
+            found: number(version) as u32,
+        });
+    }
+    if number(length) != record.len() as u64 {
+        return Err(CheckpointError::Length {
+            path: path(),
+            found: record.len() as u64,
+            expected: number(length),
+        });
+    }
+    if blake3::hash(record).as_bytes() != digest {
+        return Err(CheckpointError::Damaged { path: path() });
+    }
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn started(seed: u64) -> Fingerprint {
+        Fingerprint::default()
+            .with("seed", seed)
+            .with("data", "a3f0")
+    }
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            fingerprint: started(1),
+            epoch: 3,
+            step: 7,
+            so_far: Totals {
+                images: 224,
+                loss: 123.5,
+                correct: 200,
+                seconds: 9.25,
+            },
+            parameters: vec![vec![1.0, -0.0, f32::MIN_POSITIVE], vec![]],
+            statistics: vec![vec![0.5; 16]],
+            optimizer: State {
+                steps: 99,
+                memory: vec![vec![0.125; 3], vec![]],
+            },
+            best: Some(Best {
+                epoch: 2,
+                accuracy: 0.75,
+                trained: vec![1, 2, 255],
+            }),
+            history: vec![Epoch::default(); 3],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_saved_is_loaded_bit_for_bit(
+            parameters in prop::collection::vec(prop::collection::vec(any::<u32>(), 0..40), 0..6),
+            trained in prop::collection::vec(any::<u8>(), 0..100),
+            epoch in any::<usize>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = path_for(&folder.path().join("t.safetensors"));
+            let values = |bits: &Vec<u32>| bits.iter().map(|&bits| f32::from_bits(bits)).collect();
+            let saved = Checkpoint {
+                epoch,
+                parameters: parameters.iter().map(values).collect(),
+                best: Some(Best { trained, ..Best::default() }),
+                ..checkpoint()
+            };
+            saved.save(&path).unwrap();
+            let loaded = Checkpoint::load(&path, &started(1)).unwrap();
+            let bits = |c: &Checkpoint| -> Vec<Vec<u32>> {
+                c.parameters.iter().map(|values| values.iter().map(|v| v.to_bits()).collect()).collect()
+            };
+            prop_assert_eq!(bits(&loaded), parameters);
+            let without = |c: &Checkpoint| Checkpoint { parameters: vec![], ..c.clone() };
+            prop_assert_eq!(without(&loaded), without(&saved));
+        }
+    }
+
+    #[test]
+    fn a_file_cut_or_changed_anywhere_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c");
+        checkpoint().save(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let load = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            Checkpoint::load(&path, &started(1))
+        };
+        for length in 0..bytes.len() {
+            load(&bytes[..length]).unwrap_err();
+        }
+        for index in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[index] ^= 1 << (index % 8);
+            load(&changed).unwrap_err();
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(matches!(load(&longer), Err(CheckpointError::Length { .. })));
+        assert_eq!(load(&bytes).unwrap(), checkpoint());
+    }
+
+    #[test]
+    fn another_run_is_refused_with_what_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c");
+        checkpoint().save(&path).unwrap();
+        let error = Checkpoint::load(&path, &started(2)).unwrap_err();
+        assert!(error.to_string().ends_with("seed was 1, now 2"), "{error}");
+        let error = Checkpoint::load(&folder.path().join("none"), &started(1)).unwrap_err();
+        assert!(error.hint().contains("leave out --resume"), "{error}");
+        let error = Checkpoint::load(folder.path(), &started(1)).unwrap_err();
+        assert!(
+            matches!(error, CheckpointError::NotACheckpoint { .. }),
+            "{error}"
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_says_how_to_go_on() {
+        let error = checkpoint().save(Path::new("/dev/full")).unwrap_err();
+        assert!(error.to_string().contains("is kept"), "{error}");
+        assert!(error.hint().starts_with("free some space"), "{error:?}");
+    }
+
+    #[test]
+    fn a_checkpoint_is_replaced_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c");
+        checkpoint().save(&path).unwrap();
+        let next = Checkpoint {
+            epoch: 4,
+            ..checkpoint()
+        };
+        next.save(&path).unwrap();
+        assert_eq!(Checkpoint::load(&path, &started(1)).unwrap(), next);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert!(!path.exists());
+    }
+}

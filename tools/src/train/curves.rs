@@ -1,0 +1,226 @@
+//! Learning curves as a picture: loss and accuracy of every epoch.
+
+use plotters::chart::ChartBuilder;
+use plotters::element::{Circle, PathElement, Text};
+use plotters::series::LineSeries;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, RGBColor};
+
+use super::history::{Epoch, Score, best};
+use crate::picture::{Area, DrawError, FAINT, INK, Picture, PictureError, text, text_width};
+
+const WIDTH: u32 = 1000;
+const HEIGHT: u32 = 400;
+const UNIT: i32 = Picture::SCALE;
+const SMALL: i32 = 13 * UNIT;
+const MEDIUM: i32 = 16 * UNIT;
+/// Okabe and Ito's blue and vermilion: told apart by everyone.
+const TRAIN: RGBColor = RGBColor(0, 114, 178);
+const TEST: RGBColor = RGBColor(213, 94, 0);
+/// With more epochs than this, a mark on each would hide the line.
+const MOST_MARKS: usize = 40;
+
+/// Draws loss and accuracy over the epochs; what is not finite is left out.
+///
+/// # Errors
+/// A failure of the library that draws.
+pub fn draw(history: &[Epoch]) -> Result<Picture, PictureError> {
+    let subtitle = best(history).map(|epoch| {
+        let accuracy = 100.0 * history[epoch].test.accuracy;
+        format!("best test {accuracy:.1} %, epoch {}", epoch + 1)
+    });
+    let loss = Panel {
+        title: "Loss",
+        subtitle: String::new(),
+        value: |score| score.loss,
+        range: loss_range,
+        number: |loss| format!("{}", (loss * 1e6).round() / 1e6),
+    };
+    let accuracy = Panel {
+        title: "Accuracy, %",
+        subtitle: subtitle.unwrap_or_default(),
+        value: |score| 100.0 * score.accuracy,
+        range: accuracy_range,
+        number: |percent| format!("{percent:.0}"),
+    };
+    Picture::draw(WIDTH, HEIGHT, |area| {
+        let (left, right) = area.split_horizontally(WIDTH as i32 * UNIT / 2);
+        loss.draw(&left, history)?;
+        accuracy.draw(&right, history)
+    })
+}
+
+struct Panel {
+    title: &'static str,
+    subtitle: String,
+    value: fn(&Score) -> f64,
+    range: fn(f64, f64) -> (f64, f64),
+    /// How the axis is numbered.
+    number: fn(&f64) -> String,
+}
+
+impl Panel {
+    fn draw(&self, area: &Area<'_>, history: &[Epoch]) -> Result<(), DrawError> {
+        let points = |of: fn(&Epoch) -> &Score| -> Vec<(f64, f64)> {
+            let values = history.iter().map(|epoch| (self.value)(of(epoch)));
+            let numbered = values
+                .enumerate()
+                .map(|(index, value)| ((index + 1) as f64, value));
+            numbered.filter(|(_, value)| value.is_finite()).collect()
+        };
+        let lines = [
+            (points(|epoch| &epoch.train), TRAIN, "train"),
+            (points(|epoch| &epoch.test), TEST, "test"),
+        ];
+        let values = || {
+            lines
+                .iter()
+                .flat_map(|(points, ..)| points)
+                .map(|point| point.1)
+        };
+        let low = values().fold(f64::INFINITY, f64::min);
+        let high = values().fold(f64::NEG_INFINITY, f64::max);
+        let (low, high) = if low <= high {
+            (self.range)(low, high)
+        } else {
+            (0.0, 1.0)
+        };
+        let last = history.len().max(2);
+        let mut chart = ChartBuilder::on(area)
+            .margin(12 * UNIT)
+            .margin_top(48 * UNIT)
+            .margin_right(20 * UNIT)
+            .x_label_area_size(38 * UNIT)
+            .y_label_area_size(44 * UNIT)
+            .build_cartesian_2d(0.7..last as f64 + 0.3, low..high)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(plotters::style::TRANSPARENT)
+            .bold_line_style(FAINT.stroke_width(UNIT as u32))
+            .axis_style(INK.stroke_width(UNIT as u32))
+            .label_style(text(SMALL, &INK, Pos::default()))
+            .x_desc("epoch")
+            .x_labels(history.len().clamp(2, 8))
+            .x_label_formatter(&whole)
+            .y_labels(6)
+            .y_label_formatter(&self.number)
+            .draw()?;
+        for (points, colour, _) in &lines {
+            let style = colour.stroke_width(2 * UNIT as u32);
+            chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
+            if history.len() <= MOST_MARKS {
+                let mark = |&point| Circle::new(point, 3 * UNIT, colour.filled());
+                chart.draw_series(points.iter().map(mark))?;
+            }
+        }
+        self.head(area, lines.map(|(_, colour, name)| (colour, name)))
+    }
+
+    /// Title on the left, what the colours mean on the right.
+    fn head(&self, area: &Area<'_>, names: [(RGBColor, &str); 2]) -> Result<(), DrawError> {
+        let (left, y) = (56 * UNIT, 28 * UNIT);
+        let at = Pos::new(HPos::Left, VPos::Center);
+        area.draw(&Text::new(self.title, (left, y), text(MEDIUM, &INK, at)))?;
+        let after = left + text_width(MEDIUM, self.title) + 12 * UNIT;
+        let grey = text(SMALL, &INK.mix(0.7), at);
+        area.draw(&Text::new(self.subtitle.as_str(), (after, y), grey))?;
+        let mut right = area.dim_in_pixel().0 as i32 - 20 * UNIT;
+        for (colour, name) in names.into_iter().rev() {
+            let x = right - text_width(SMALL, name);
+            area.draw(&Text::new(name, (x, y), text(SMALL, &INK, at)))?;
+            let line = vec![(x - 24 * UNIT, y), (x - 6 * UNIT, y)];
+            area.draw(&PathElement::new(
+                line,
+                colour.stroke_width(3 * UNIT as u32),
+            ))?;
+            right = x - 38 * UNIT;
+        }
+        Ok(())
+    }
+}
+
+/// An epoch's number; nothing between two epochs.
+fn whole(epoch: &f64) -> String {
+    match (epoch - epoch.round()).abs() < 1e-6 {
+        true => format!("{epoch:.0}"),
+        false => String::new(),
+    }
+}
+
+/// Down to zero unless that would squeeze the curves into less than half of the height.
+fn loss_range(low: f64, high: f64) -> (f64, f64) {
+    let room = (0.05 * (high - low)).max(0.01 * high.abs()).max(1e-6);
+    (if low < 0.5 * high { 0.0 } else { low - room }, high + room)
+}
+
+/// Whole tens of percent around the curves.
+fn accuracy_range(low: f64, high: f64) -> (f64, f64) {
+    let low = ((low - 2.0) / 10.0).floor() * 10.0;
+    let high = ((high + 2.0) / 10.0).ceil() * 10.0;
+    (low.max(0.0), high.min(100.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(loss: f64, accuracy: f64) -> Epoch {
+        let score = |more: f64| Score {
+            loss: loss + more,
+            accuracy: accuracy - more,
+        };
+        Epoch {
+            train: score(0.0),
+            test: score(0.1),
+            seconds: 1.0,
+        }
+    }
+
+    fn pixels_of(picture: &Picture, colour: RGBColor) -> usize {
+        let RGBColor(r, g, b) = colour;
+        let near = |pixel: &[u8; 3]| {
+            let pairs = pixel.iter().zip([r, g, b]);
+            pairs.map(|(&a, b)| a.abs_diff(b)).max() < Some(12)
+        };
+        picture
+            .pixels()
+            .pixels()
+            .filter(|pixel| near(&pixel.0))
+            .count()
+    }
+
+    #[test]
+    fn both_curves_are_drawn_beside_their_keys() {
+        let keys = draw(&[]).unwrap();
+        let history: Vec<Epoch> = (1..30)
+            .map(|index| epoch(2.0 / f64::from(index), 1.0 - 0.5 / f64::from(index)))
+            .collect();
+        let curves = draw(&history).unwrap();
+        for colour in [TRAIN, TEST] {
+            let [key, all] = [&keys, &curves].map(|picture| pixels_of(picture, colour));
+            assert!(key > 20 && all > key + 500, "{key} {all}");
+        }
+    }
+
+    #[test]
+    fn a_diverged_run_and_a_single_epoch_are_drawn() {
+        draw(&[
+            epoch(1.0, 0.5),
+            epoch(f64::NAN, 0.2),
+            epoch(f64::INFINITY, 0.1),
+        ])
+        .unwrap();
+        draw(&[epoch(0.0, 0.0)]).unwrap();
+        draw(&[epoch(f64::NAN, f64::NAN)]).unwrap();
+    }
+
+    #[test]
+    fn axes_hold_all_values() {
+        assert_eq!(loss_range(0.2, 2.0).0, 0.0);
+        assert!(loss_range(1.9, 2.0).0 > 1.8);
+        assert_eq!(accuracy_range(61.0, 93.0), (50.0, 100.0));
+        assert_eq!(accuracy_range(0.0, 0.0), (0.0, 10.0));
+        assert_eq!(accuracy_range(100.0, 100.0), (90.0, 100.0));
+    }
+}

@@ -1,0 +1,108 @@
+//! How good trained values are: on test images, as a device would run them.
+
+use graft_patches::records::Dtype;
+use graft_runtime::{Backbone, Patch, Session};
+use rayon::prelude::*;
+
+use super::history::Score;
+use super::loss::cross_entropy;
+use super::run::TrainError;
+use crate::confusion::{Confusion, predicted};
+use crate::data::evaluation_set::EvaluationSet;
+use crate::trained::Trained;
+
+/// What came of the test images.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluation {
+    /// Loss (without label smoothing) and accuracy.
+    pub score: Score,
+    /// Which classes were taken for which.
+    pub confusion: Confusion,
+}
+
+/// Compiles the patch and runs it on every test image: what `patchtool eval` measures of the exported patch.
+///
+/// Must not be called from a thread of rayon's global pool.
+///
+/// # Errors
+/// Values that cannot be compiled: training diverged.
+pub fn evaluate(
+    backbone: &Backbone,
+    trained: &Trained,
+    test: &EvaluationSet,
+) -> Result<Evaluation, TrainError> {
+    let patch = Patch::from_bytes(&trained.compile(&backbone.image(), Dtype::F32)?, backbone)?;
+    let images: Vec<usize> = (0..test.len()).collect();
+    let scores = run_all(backbone, &patch, test, &images, |session, patch, input| {
+        Ok(session.run(patch, input)?.to_vec())
+    })?;
+    let targets: Vec<usize> = images.iter().map(|&image| test.class(image)).collect();
+    Ok(judge(&scores, &targets))
+}
+
+/// The values of the layer before the head for each of these images: what the head sees.
+///
+/// # Errors
+/// A session that cannot start.
+pub fn embeddings(
+    backbone: &Backbone,
+    patch: &Patch,
+    set: &EvaluationSet,
+) -> Result<Vec<f32>, TrainError> {
+    let before_head = backbone.image().layer_count().saturating_sub(2);
+    let images: Vec<usize> = (0..set.len()).collect();
+    run_all(backbone, patch, set, &images, |session, patch, input| {
+        let mut embedding = Vec::new();
+        session.run_observed(patch, input, |layer, values| {
+            if layer == before_head {
+                embedding = values.to_vec();
+            }
+        })?;
+        Ok(embedding)
+    })
+}
+
+/// Runs images on all cores, each core with a session of its own; results one after the other.
+fn run_all(
+    backbone: &Backbone,
+    patch: &Patch,
+    set: &EvaluationSet,
+    images: &[usize],
+    run: impl Fn(&mut Session, &Patch, &[u8]) -> Result<Vec<f32>, TrainError> + Sync,
+) -> Result<Vec<f32>, TrainError> {
+    /// Images between two looks at whether there is other work.
+    const CHUNK: usize = 64;
+    let parts: Vec<Vec<f32>> = images
+        .par_chunks(CHUNK)
+        .map(|images| {
+            let mut session = Session::new(backbone)?;
+            let mut results = Vec::new();
+            for &image in images {
+                results.extend(run(&mut session, patch, &set.input(image))?);
+            }
+            Ok(results)
+        })
+        .collect::<Result<_, TrainError>>()?;
+    Ok(parts.concat())
+}
+
+/// Loss, accuracy and confusion of the scores `[images][classes]`.
+pub fn judge(scores: &[f32], targets: &[usize]) -> Evaluation {
+    let mut gradient = vec![0.0; scores.len()];
+    let loss = cross_entropy(scores, targets, 0.0, &mut gradient);
+    let mut confusion = Confusion::default();
+    let classes = scores.len() / targets.len().max(1);
+    for (scores, &target) in scores.chunks_exact(classes.max(1)).zip(targets) {
+        if let Some(predicted) = predicted(scores) {
+            confusion.add(target, predicted);
+        }
+    }
+    let accuracy = confusion.correct() as f64 / targets.len().max(1) as f64;
+    Evaluation {
+        score: Score {
+            loss: loss.mean,
+            accuracy,
+        },
+        confusion,
+    }
+}

@@ -1,0 +1,127 @@
+//! What a run trains on and is tested with.
+
+use std::sync::Arc;
+
+use graft_runtime::Backbone;
+
+use super::evaluate::{Evaluation, evaluate, judge};
+use super::learner::Learner;
+use super::run::TrainError;
+use crate::data::augment::{Augment, Augmenter};
+use crate::data::batches::{self, Batches, epoch_order};
+use crate::data::evaluation_set::EvaluationSet;
+use crate::data::preprocess::Preprocess;
+use crate::data::training_set::TrainingSet;
+use crate::trained::Trained;
+
+/// Training and test examples.
+pub struct Examples {
+    /// What is learned from.
+    pub training: Training,
+    /// To test with.
+    pub test: EvaluationSet,
+}
+
+/// What is learned from.
+pub enum Training {
+    /// Images, another part of each in every epoch.
+    Images {
+        /// Decoded.
+        images: Arc<TrainingSet>,
+        /// How they are changed.
+        augment: Augment,
+        /// What becomes of them.
+        preprocess: Preprocess,
+    },
+    /// What the last layer sees of images, computed once: all that `head` needs.
+    Embeddings {
+        /// Of the training images.
+        train: Embeddings,
+        /// Of the test images.
+        test: Embeddings,
+    },
+}
+
+/// What the last layer sees of some images.
+pub struct Embeddings {
+    /// One after the other.
+    pub values: Vec<f32>,
+    /// The class of each.
+    pub classes: Vec<usize>,
+}
+
+/// Inputs `[images][values]` and their classes.
+pub type Batch = (Vec<f32>, Vec<usize>);
+
+impl Examples {
+    /// How many there are to train on.
+    pub fn len(&self) -> usize {
+        match &self.training {
+            Training::Images { images, .. } => images.len(),
+            Training::Embeddings { train, .. } => train.classes.len(),
+        }
+    }
+
+    /// Steps of an epoch.
+    pub fn steps(&self, batch: usize) -> usize {
+        batches::steps(self.len(), batch)
+    }
+
+    /// Calls `each` on the batches of an epoch, from step `first` on, until it fails.
+    pub fn for_each(
+        &self,
+        (seed, epoch): (u64, usize),
+        (batch, first): (usize, usize),
+        mut each: impl FnMut(&[f32], &[usize]) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let epoch = epoch as u32;
+        match &self.training {
+            Training::Images {
+                images,
+                augment,
+                preprocess,
+            } => {
+                let augmenter = Augmenter::new(*augment, preprocess.clone());
+                let batches = Batches::start(images.clone(), augmenter, batch, seed, epoch);
+                for batch in batches.map_err(TrainError::Thread)?.skip(first) {
+                    each(&batch.inputs, &batch.labels)?;
+                }
+            }
+            Training::Embeddings { train, .. } => {
+                let order = epoch_order(seed, epoch, self.len());
+                let len = train.values.len() / self.len();
+                let steps = self.steps(batch);
+                for step in first..steps {
+                    let chosen =
+                        &order[step * order.len() / steps..(step + 1) * order.len() / steps];
+                    let inputs = chosen
+                        .iter()
+                        .flat_map(|&image| &train.values[image * len..][..len]);
+                    let inputs: Vec<f32> = inputs.copied().collect();
+                    let classes: Vec<usize> =
+                        chosen.iter().map(|&image| train.classes[image]).collect();
+                    each(&inputs, &classes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How good a learner is, whose values are in `trained`, after an epoch.
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn test(
+        &self,
+        backbone: &Backbone,
+        learner: &mut Learner,
+        trained: &Trained,
+    ) -> Result<Evaluation, TrainError> {
+        match &self.training {
+            Training::Images { .. } => evaluate(backbone, trained, &self.test),
+            Training::Embeddings { test, .. } => {
+                Ok(judge(learner.scores(&test.values), &test.classes))
+            }
+        }
+    }
+}

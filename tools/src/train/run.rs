@@ -1,0 +1,272 @@
+//! A training run: epochs of steps, a test after each, the best one kept, a checkpoint to go on from.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use graft_runtime::Backbone;
+
+use super::checkpoint::{Best, Checkpoint, CheckpointError, Totals};
+use super::evaluate::{Evaluation, evaluate};
+use super::examples::Examples;
+use super::fingerprint::Fingerprint;
+use super::history::{Epoch, Score};
+use super::learner::{Learner, StateError};
+use super::progress::Progress;
+use super::schedule::Schedule;
+use crate::trained::{Metrics, Trained, TrainedError};
+
+/// Between two checkpoints.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// What a run does.
+pub struct Run<'a> {
+    /// What is trained on.
+    pub backbone: &'a Backbone,
+    /// What learns.
+    pub learner: Learner,
+    /// What from.
+    pub examples: Examples,
+    /// The result but for sites and metrics.
+    pub template: Trained,
+    /// How long, and how fast.
+    pub plan: Plan,
+    /// Where checkpoints go.
+    pub checkpoint: PathBuf,
+    /// What they have to match.
+    pub fingerprint: Fingerprint,
+}
+
+/// How long a run is, and how fast it learns.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// At most.
+    pub epochs: usize,
+    /// Images of a step.
+    pub batch: usize,
+    /// Learning rate at the end of the warm-up.
+    pub rate: f32,
+    /// Epochs of warm-up.
+    pub warmup: f32,
+    /// Ends the run after so many epochs without a better one.
+    pub patience: Option<usize>,
+    /// Of the order of the images and what is done to them.
+    pub seed: u64,
+}
+
+/// What a run leaves.
+pub struct Outcome {
+    /// The best epoch's values.
+    pub trained: Trained,
+    /// Of the best epoch.
+    pub evaluation: Evaluation,
+    /// Every epoch.
+    pub history: Vec<Epoch>,
+    /// Time of a step, median.
+    pub step: Duration,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss is no number any more.
+    #[error("training diverged in epoch {epoch}: the loss is {loss}")]
+    Diverged {
+        /// Counted from 1.
+        epoch: usize,
+        /// Of a batch.
+        loss: f64,
+    },
+    /// A checkpoint that cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint of another network.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Values that cannot be compiled.
+    #[error(transparent)]
+    Trained(#[from] TrainedError),
+    /// The runtime refused.
+    #[error(transparent)]
+    Runtime(#[from] graft_runtime::Error),
+    /// No thread to prepare images.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+impl TrainError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Diverged { .. } => Some("try a smaller --lr, or a longer --warmup"),
+            Self::Checkpoint(error) => Some(error.hint()),
+            Self::Trained(error) => error.hint(),
+            Self::State(_) => Some("train again without --resume"),
+            Self::Runtime(_) | Self::Thread(_) => None,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Trains from the start or from a checkpoint.
+    ///
+    /// Must not be called from a thread of rayon's global pool.
+    ///
+    /// # Errors
+    /// See [`TrainError`]; a checkpoint of before is kept.
+    pub fn train(
+        mut self,
+        resumed: Option<Checkpoint>,
+        progress: &Progress,
+    ) -> Result<Outcome, TrainError> {
+        let mut at = match resumed {
+            Some(mut checkpoint) => {
+                self.learner
+                    .restore(std::mem::take(&mut checkpoint.learner))?;
+                checkpoint
+            }
+            None => Checkpoint {
+                fingerprint: self.fingerprint.clone(),
+                ..Checkpoint::default()
+            },
+        };
+        let mut steps = Vec::new();
+        while at.epoch < self.plan.epochs && !self.is_stale(&at) {
+            self.epoch(&mut at, &mut steps, progress)?;
+        }
+        progress.finish();
+        steps.sort_unstable();
+        self.outcome(at, steps.get(steps.len() / 2).copied().unwrap_or_default())
+    }
+
+    /// Whether it has not become better for too long.
+    fn is_stale(&self, at: &Checkpoint) -> bool {
+        let since = at.best.as_ref().map_or(0, |best| at.epoch - 1 - best.epoch);
+        self.plan.patience.is_some_and(|patience| since >= patience)
+    }
+
+    fn epoch(
+        &mut self,
+        at: &mut Checkpoint,
+        steps: &mut Vec<Duration>,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
+        let Self {
+            learner,
+            examples,
+            plan,
+            checkpoint,
+            ..
+        } = self;
+        let in_epoch = examples.steps(plan.batch);
+        let schedule = Schedule {
+            base: plan.rate,
+            steps: in_epoch * plan.epochs,
+            warmup: (plan.warmup * in_epoch as f32) as usize,
+            last: 0.0,
+        };
+        let epoch = at.epoch;
+        let mut saved = Instant::now();
+        let mut start = Instant::now();
+        examples.for_each(
+            (plan.seed, epoch),
+            (plan.batch, at.step),
+            |inputs, classes| {
+                let rate = schedule.rate(epoch * in_epoch + at.step);
+                let step = Instant::now();
+                let loss = learner.step(rate, inputs, classes);
+                steps.push(step.elapsed());
+                if !loss.mean.is_finite() {
+                    return Err(TrainError::Diverged {
+                        epoch: epoch + 1,
+                        loss: loss.mean,
+                    });
+                }
+                at.step += 1;
+                at.so_far.images += classes.len();
+                at.so_far.loss += loss.mean * classes.len() as f64;
+                at.so_far.correct += loss.correct;
+                at.so_far.seconds += start.elapsed().as_secs_f64();
+                start = Instant::now();
+                progress.step(epoch, &at.so_far);
+                if saved.elapsed() >= CHECKPOINT_INTERVAL {
+                    at.learner = learner.state();
+                    at.save(checkpoint)?;
+                    saved = Instant::now();
+                }
+                Ok(())
+            },
+        )?;
+        self.finish_epoch(at, progress)
+    }
+
+    fn finish_epoch(&mut self, at: &mut Checkpoint, progress: &Progress) -> Result<(), TrainError> {
+        progress.test(at.epoch);
+        let mut trained = Trained {
+            sites: self.learner.trained(),
+            ..self.template.clone()
+        };
+        let test = self
+            .examples
+            .test(self.backbone, &mut self.learner, &trained)?
+            .score;
+        let Totals {
+            images,
+            loss,
+            correct,
+            seconds,
+        } = std::mem::take(&mut at.so_far);
+        let images = images.max(1) as f64;
+        let measured = Epoch {
+            train: Score {
+                loss: loss / images,
+                accuracy: correct as f64 / images,
+            },
+            test,
+            seconds,
+        };
+        let is_best = at
+            .best
+            .as_ref()
+            .is_none_or(|best| test.accuracy > best.accuracy);
+        if is_best {
+            trained.metrics.best_epoch = at.epoch as u32 + 1;
+            trained.metrics.test_accuracy = test.accuracy as f32;
+            let trained = trained.to_bytes(&self.backbone.image())?;
+            at.best = Some(Best {
+                epoch: at.epoch,
+                accuracy: test.accuracy,
+                trained,
+            });
+        }
+        at.history.push(measured);
+        progress.epoch(at.epoch, &measured, is_best);
+        at.epoch += 1;
+        at.step = 0;
+        at.learner = self.learner.state();
+        Ok(at.save(&self.checkpoint)?)
+    }
+
+    fn outcome(mut self, at: Checkpoint, step: Duration) -> Result<Outcome, TrainError> {
+        let mut trained = match &at.best {
+            Some(best) => Trained::from_bytes(&best.trained)?,
+            None => Trained {
+                sites: self.learner.trained(),
+                ..self.template.clone()
+            },
+        };
+        trained.metrics = Metrics {
+            epochs: at.history.len() as u32,
+            trainable_params: self.learner.trainable() as u64,
+            seconds: at.history.iter().map(|epoch| epoch.seconds).sum(),
+            ..trained.metrics
+        };
+        let evaluation = evaluate(self.backbone, &trained, &self.examples.test)?;
+        Ok(Outcome {
+            trained,
+            evaluation,
+            history: at.history,
+            step,
+        })
+    }
+}
