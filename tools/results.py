@@ -17,6 +17,7 @@ class/image; Fashion-MNIST comes from Debian's dataset-fashion-mnist.
 import argparse
 import datetime
 import hashlib
+import io
 import json
 import struct
 import sys
@@ -126,7 +127,8 @@ class Bench:
 
     def evaluate_now(self, run, flags, resolution):
         trained = self.file(run)
-        if not trained.exists():
+        self.train(run)
+        if not trained.exists():  # measured before, and cleaned away
             self.train_now(run)
         if resolution != run.resolution:
             trained = at_resolution(trained, resolution)
@@ -147,9 +149,16 @@ def write_fashion(path, part):
     images = make.read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
     labels = make.read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
     unfinished = path.with_suffix(".unfinished")
-    make.write_tar(unfinished, ((f"{make.FASHION[label]}/{index:05}.png", make.png(Image.fromarray(image)))
+    make.write_tar(unfinished, ((f"{make.FASHION[label]}/{index:05}.png", png(image))
                                 for index, (image, label) in enumerate(zip(images, labels))))
     unfinished.rename(path)
+
+
+def png(pixels):
+    """A grey image, all of it."""
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()
 
 
 def at_resolution(trained, resolution):

@@ -41,7 +41,7 @@ def gap_closed(kinds):
     return (patch - head) / (full - head) if full > head else None
 
 
-def accuracy(tasks):
+def accuracy(tasks, sizes):
     parts = ["## Accuracy\n",
              "Test accuracy in per cent, mean and standard deviation over the seeds, of the best epoch on the test "
              "images. `full` trains everything and is no patch. `random+head` is the control: as many values as "
@@ -49,9 +49,10 @@ def accuracy(tasks):
     for name, kinds in tasks.items():
         any_result = kinds["head"][0]
         parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test, "
-                     f"{len(kinds['head'])} seeds.\n")
-        parts.append(table(["kind", "accuracy %", "trained values", "seconds", "ms a step"], [
+                     f"{len(kinds['head'])} seed{'s' * (len(kinds['head']) > 1)}.\n")
+        parts.append(table(["kind", "accuracy %", "trained values", "patch kB", "seconds", "ms a step"], [
             [f"`{kind}`", percent(accuracies(results)), f"{results[0]['trainable_params']:,}",
+             kilobytes(sizes[name][kind]["f32"]["bytes"]) if kind in sizes.get(name, {}) else "",
              f"{statistics.mean(result['seconds'] for result in results):.0f}",
              f"{statistics.mean(result['step_ms']['median'] for result in results):.1f}"]
             for kind, results in kinds.items()]))
@@ -117,7 +118,7 @@ def peers(figures):
 def settings(tasks, rates):
     parts = ["## Settings\n",
              table(["task", "images", "epochs", "augmentation", "pixels", "batch"],
-                   [[name, run.limit or "all", run.epochs, run.augment, run.resolution, run.batch]
+                   [[name, f"{run.limit:,}" if run.limit else "all", run.epochs, run.augment, run.resolution, run.batch]
                     for name, run in tasks.items()]),
              "Adam, one epoch of warm-up, then a cosine; learning rates "
              + ", ".join(f"{rate:g} for `{kind}`" for kind, rate in rates.items()) + ".\n"]
@@ -132,8 +133,8 @@ def render(tables, tasks, rates, backbone, date, is_quick):
              "    tools/results.py --backbone B.backbone --data DIR\n"]
     if is_quick:
         parts.append("**This is a trial run (`--quick`): few images, two epochs, one seed. Do not quote it.**\n")
-    sections = {"accuracy": accuracy, "resolution": resolution, "peers": peers,
-                "sizes": lambda found: sizes(found, backbone)}
+    sections = {"accuracy": lambda found: accuracy(found, tables.get("sizes", {})), "resolution": resolution,
+                "sizes": lambda found: sizes(found, backbone), "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
     parts += settings(tasks, rates)
