@@ -66,7 +66,8 @@ pub struct Arguments {
     max_classes: Option<u32>,
 }
 
-fn resolution(text: &str) -> Result<[usize; 2], String> {
+/// A side, or height and width, in pixels.
+pub(super) fn resolution(text: &str) -> Result<[usize; 2], String> {
     let (height, width) = text.split_once('x').unwrap_or((text, text));
     match (height.parse(), width.parse()) {
         (Ok(height @ 1..=8192), Ok(width @ 1..=8192)) => Ok([height, width]),

@@ -294,11 +294,13 @@ mod tests {
                 correct: 200,
                 seconds: 9.25,
             },
-            parameters: vec![vec![1.0, -0.0, f32::MIN_POSITIVE], vec![]],
-            statistics: vec![vec![0.5; 16]],
-            optimizer: State {
-                steps: 99,
-                memory: vec![vec![0.125; 3], vec![]],
+            learner: State {
+                parameters: vec![vec![1.0, -0.0, f32::MIN_POSITIVE], vec![]],
+                statistics: vec![vec![0.5; 16]],
+                optimizer: crate::train::optimizer::State {
+                    steps: 99,
+                    memory: vec![vec![0.125; 3], vec![]],
+                },
             },
             best: Some(Best {
                 epoch: 2,
@@ -321,17 +323,20 @@ mod tests {
             let values = |bits: &Vec<u32>| bits.iter().map(|&bits| f32::from_bits(bits)).collect();
             let saved = Checkpoint {
                 epoch,
-                parameters: parameters.iter().map(values).collect(),
+                learner: State {
+                    parameters: parameters.iter().map(values).collect(),
+                    ..checkpoint().learner
+                },
                 best: Some(Best { trained, ..Best::default() }),
                 ..checkpoint()
             };
             saved.save(&path).unwrap();
             let loaded = Checkpoint::load(&path, &started(1)).unwrap();
             let bits = |c: &Checkpoint| -> Vec<Vec<u32>> {
-                c.parameters.iter().map(|values| values.iter().map(|v| v.to_bits()).collect()).collect()
+                c.learner.parameters.iter().map(|values| values.iter().map(|v| v.to_bits()).collect()).collect()
             };
             prop_assert_eq!(bits(&loaded), parameters);
-            let without = |c: &Checkpoint| Checkpoint { parameters: vec![], ..c.clone() };
+            let without = |c: &Checkpoint| Checkpoint { learner: State::default(), ..c.clone() };
             prop_assert_eq!(without(&loaded), without(&saved));
         }
     }

@@ -34,14 +34,12 @@ pub fn draw(history: &[Epoch]) -> Result<Picture, PictureError> {
         subtitle: String::new(),
         value: |score| score.loss,
         range: loss_range,
-        number: |loss| format!("{}", (loss * 1e6).round() / 1e6),
     };
     let accuracy = Panel {
         title: "Accuracy, %",
         subtitle: subtitle.unwrap_or_default(),
         value: |score| 100.0 * score.accuracy,
         range: accuracy_range,
-        number: |percent| format!("{percent:.0}"),
     };
     Picture::draw(WIDTH, HEIGHT, |area| {
         let (left, right) = area.split_horizontally(WIDTH as i32 * UNIT / 2);
@@ -55,8 +53,6 @@ struct Panel {
     subtitle: String,
     value: fn(&Score) -> f64,
     range: fn(f64, f64) -> (f64, f64),
-    /// How the axis is numbered.
-    number: fn(&f64) -> String,
 }
 
 impl Panel {
@@ -86,6 +82,7 @@ impl Panel {
             (0.0, 1.0)
         };
         let last = history.len().max(2);
+        let decimals = decimals(high - low);
         let mut chart = ChartBuilder::on(area)
             .margin(12 * UNIT)
             .margin_top(48 * UNIT)
@@ -104,7 +101,7 @@ impl Panel {
             .x_labels(history.len().clamp(2, 8))
             .x_label_formatter(&whole)
             .y_labels(6)
-            .y_label_formatter(&self.number)
+            .y_label_formatter(&|value| format!("{value:.decimals$}"))
             .draw()?;
         for (points, colour, _) in &lines {
             let style = colour.stroke_width(2 * UNIT as u32);
@@ -146,6 +143,11 @@ fn whole(epoch: &f64) -> String {
         true => format!("{epoch:.0}"),
         false => String::new(),
     }
+}
+
+/// Digits behind the point that tell six numbers on an axis of this length apart.
+fn decimals(span: f64) -> usize {
+    (-(span / 6.0).log10().floor()).clamp(0.0, 6.0) as usize
 }
 
 /// Down to zero unless that would squeeze the curves into less than half of the height.
@@ -217,6 +219,7 @@ mod tests {
 
     #[test]
     fn axes_hold_all_values() {
+        assert_eq!([3.0, 0.3, 50.0, 7.0].map(decimals), [1, 2, 0, 0]);
         assert_eq!(loss_range(0.2, 2.0).0, 0.0);
         assert!(loss_range(1.9, 2.0).0 > 1.8);
         assert_eq!(accuracy_range(61.0, 93.0), (50.0, 100.0));

@@ -55,7 +55,7 @@ pub type Batch = (Vec<f32>, Vec<usize>);
 
 impl Examples {
     /// How many there are to train on.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match &self.training {
             Training::Images { images, .. } => images.len(),
             Training::Embeddings { train, .. } => train.classes.len(),
@@ -64,7 +64,7 @@ impl Examples {
 
     /// Steps of an epoch.
     pub fn steps(&self, batch: usize) -> usize {
-        batches::steps(self.len(), batch)
+        batches::steps(self.count(), batch)
     }
 
     /// Calls `each` on the batches of an epoch, from step `first` on, until it fails.
@@ -88,8 +88,8 @@ impl Examples {
                 }
             }
             Training::Embeddings { train, .. } => {
-                let order = epoch_order(seed, epoch, self.len());
-                let len = train.values.len() / self.len();
+                let order = epoch_order(seed, epoch, self.count());
+                let len = train.values.len() / self.count();
                 let steps = self.steps(batch);
                 for step in first..steps {
                     let chosen =

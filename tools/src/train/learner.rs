@@ -41,9 +41,12 @@ pub struct Learner {
 /// Everything of a [`Learner`] that training changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    parameters: Vec<Vec<f32>>,
-    statistics: Vec<Vec<f32>>,
-    optimizer: optimizer::State,
+    /// Values of every parameter, in the network's order.
+    pub parameters: Vec<Vec<f32>>,
+    /// Running statistics of every batch norm, in the network's order.
+    pub statistics: Vec<Vec<f32>>,
+    /// What the optimiser remembers.
+    pub optimizer: optimizer::State,
 }
 
 /// A [`State`] of another network.

@@ -12,12 +12,12 @@ use super::evaluate::embeddings;
 use super::examples::{Embeddings, Examples, Training};
 use crate::bar;
 use crate::data::augment::Augment;
-use crate::data::cache::Cache;
+use crate::data::cache::{Cache, default_folder};
 use crate::data::dataset::Dataset;
 use crate::data::evaluation_set::EvaluationSet;
 use crate::data::preprocess::Preprocess;
 use crate::data::split::{self, Split, check_batch, check_classes, match_classes};
-use crate::data::training_set::{TrainingSet, cache_folder};
+use crate::data::training_set::TrainingSet;
 use crate::trained::Trained;
 
 /// Which images, and for which input.
@@ -61,7 +61,7 @@ impl Request<'_> {
     /// Data that cannot be trained on.
     pub fn open_images(&self) -> Result<Sets> {
         self.open(|dataset, indices, progress| {
-            let folder = cache_folder();
+            let folder = default_folder();
             Ok(Train::Images(TrainingSet::open(
                 dataset,
                 indices,
@@ -136,7 +136,7 @@ impl Request<'_> {
             dataset,
             indices,
             self.preprocess,
-            cache_folder().as_deref(),
+            default_folder().as_deref(),
             progress,
         )?)
     }
@@ -162,10 +162,14 @@ impl Sets {
         self.len() == 0
     }
 
-    /// Of all pixels, classes and names.
+    /// Of all pixels and classes.
     pub fn digest(&self) -> Digest {
-        let digests = [self.train.cache().digest(), self.test.digest()];
-        Digest::of(digests.concat().as_bytes())
+        Digest::of(self.digests().concat().as_bytes())
+    }
+
+    /// Of the training and of the test images.
+    pub fn digests(&self) -> [&str; 2] {
+        [self.train.cache().digest(), self.test.digest()]
     }
 
     /// What a run learns from: images, or what the last layer sees of them.

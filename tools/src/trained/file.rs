@@ -291,7 +291,7 @@ fn digest(header: &str, views: &[(&str, TensorView<'_>)]) -> Digest {
     let mut bytes = header.as_bytes().to_vec();
     for (name, view) in views {
         bytes.extend_from_slice(name.as_bytes());
-        bytes.extend_from_slice(&view.data());
+        bytes.extend_from_slice(view.data());
     }
     Digest::of(&bytes)
 }

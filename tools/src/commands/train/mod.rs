@@ -1,112 +1,30 @@
 //! `patchtool train`: a patch from a folder of labelled images.
 
+mod arguments;
+
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
 use graft_patches::metadata::{Fit, Resize};
 use graft_runtime::Backbone;
 use serde_json::json;
 
+pub use arguments::Arguments;
+
 use crate::TOOL;
 use crate::cli::{Common, Output};
-use crate::data::augment::Augment;
 use crate::hint::Hint;
 use crate::output;
 use crate::report::Report;
 use crate::task;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::curves;
-use crate::train::fingerprint::Fingerprint;
 use crate::train::learner::{Learner, Settings};
-use crate::train::optimizer::Algorithm;
 use crate::train::progress::Progress;
 use crate::train::run::{Outcome, Plan, Run};
 use crate::train::sets::Request;
 use crate::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
-
-/// Arguments of `train`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:
-  patchtool train --backbone lite0.backbone --data signs --kind bn+head -o signs.safetensors
-then
-  patchtool export signs.safetensors --backbone lite0.backbone -o signs.patch")]
-pub struct Arguments {
-    /// Backbone file.
-    #[arg(short, long, value_name = "B")]
-    backbone: PathBuf,
-    /// Images to train on: a folder or tar archive laid out class/image.(jpg|png).
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// Images to test with, laid out alike; without it a part of --data is held back.
-    #[arg(long, value_name = "DIR", conflicts_with = "split")]
-    test: Option<PathBuf>,
-    /// Share of the images of each class that is held back.
-    #[arg(long, default_value_t = 0.2)]
-    split: f64,
-    /// What is trained: head, bn+head, dw+head, bn+dw+head, or full (a baseline that no patch can carry).
-    #[arg(long, default_value_t = TrainKind::BnHead)]
-    kind: TrainKind,
-    #[command(flatten)]
-    output: Output,
-    /// Times that every image is seen.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
-    /// Learning rate after the warm-up; by default what suits the kind and the optimiser.
-    #[arg(long, value_name = "RATE")]
-    lr: Option<f32>,
-    /// Images of one step.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..))]
-    batch: u32,
-    /// Side of the input in pixels; by default the backbone's. The patch carries it.
-    #[arg(long, value_name = "PX")]
-    resolution: Option<usize>,
-    /// Of every random choice: the same seed gives the same result.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Where to train.
-    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
-    device: String,
-    /// Go on from the checkpoint of a run that was stopped.
-    #[arg(long)]
-    resume: bool,
-    /// Update rule.
-    #[arg(long, value_enum, default_value = "adam")]
-    optimizer: Algorithm,
-    /// Epochs in which the learning rate rises from zero.
-    #[arg(long, default_value_t = 1.0, value_name = "EPOCHS")]
-    warmup: f32,
-    /// Part of each label that is spread over all classes.
-    #[arg(long, default_value_t = 0.1)]
-    smoothing: f32,
-    /// Pull of weights towards zero.
-    #[arg(long, default_value_t = 1e-4)]
-    weight_decay: f32,
-    /// What is done to training images: default, none, or some of crop,flip,color. Mirrored digits and letters are
-    /// others: use crop,color for them.
-    #[arg(long, default_value_t = Augment::default())]
-    augment: Augment,
-    /// Train on so many images at most, the same share of each class.
-    #[arg(long, value_name = "IMAGES")]
-    limit: Option<usize>,
-    /// Stop after so many epochs that were no better.
-    #[arg(long, value_name = "EPOCHS")]
-    patience: Option<usize>,
-    /// Draw the learning curves to this PNG file.
-    #[arg(long, value_name = "PNG")]
-    curves: Option<PathBuf>,
-    /// Draw the confusion matrix of the best epoch to this PNG file.
-    #[arg(long, value_name = "PNG")]
-    confusion: Option<PathBuf>,
-    /// Name of the task; by default that of the output file.
-    #[arg(long)]
-    name: Option<String>,
-    /// Threads; by default one a core. The result does not depend on it.
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
-    threads: usize,
-}
 
 /// Trains and writes the trained values of the best epoch.
 ///
@@ -125,7 +43,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         true => Some(Checkpoint::load(&checkpoint, &run.fingerprint)?),
         false => None,
     };
-    let images = run.examples.len();
+    let images = run.examples.count();
     let before = resumed
         .as_ref()
         .map_or(0, |resumed| resumed.epoch * images + resumed.so_far.images);
@@ -165,44 +83,6 @@ impl Arguments {
             .unwrap_or_else(|| stem.to_string_lossy().into_owned())
     }
 
-    /// Found by trial on the data sets of RESULTS.md.
-    fn rate(&self) -> f32 {
-        let adam = match self.kind {
-            TrainKind::Head | TrainKind::BnHead => 3e-3,
-            TrainKind::DwHead | TrainKind::BnDwHead | TrainKind::RandomHead => 2e-3,
-            TrainKind::Full => 1e-3,
-        };
-        self.lr.unwrap_or(match self.optimizer {
-            Algorithm::Adam => adam,
-            Algorithm::Sgd | Algorithm::Nesterov => 20.0 * adam,
-        })
-    }
-
-    /// All that decides the result.
-    fn fingerprint(&self, template: &Trained) -> Fingerprint {
-        let shape = template.input.shape;
-        Fingerprint::default()
-            .with("tool", TOOL)
-            .with("backbone", template.backbone.id)
-            .with("data", template.data.digest)
-            .with("kind", self.kind)
-            .with("epochs", self.epochs)
-            .with("learning rate", self.rate())
-            .with("batch", self.batch)
-            .with("resolution", format!("{}x{}", shape.height, shape.width))
-            .with("seed", self.seed)
-            .with("optimizer", format!("{:?}", self.optimizer).to_lowercase())
-            .with("warm-up", self.warmup)
-            .with("smoothing", self.smoothing)
-            .with("weight decay", self.weight_decay)
-            .with("augmentation", self.augment)
-            .with(
-                "patience",
-                self.patience
-                    .map_or("none".into(), |epochs| epochs.to_string()),
-            )
-    }
-
     fn write(&self, outcome: &Outcome, backbone: &Backbone) -> Result<()> {
         let force = self.output.force;
         let bytes = outcome.trained.to_bytes(&backbone.image())?;
@@ -224,8 +104,8 @@ impl Arguments {
 fn prepare<'a>(arguments: &Arguments, backbone: &'a Backbone, common: &Common) -> Result<Run<'a>> {
     let metadata = backbone.image().metadata()?;
     let mut input = backbone.image().input();
-    if let Some(side) = arguments.resolution {
-        (input.shape.height, input.shape.width) = (side, side);
+    if let Some([height, width]) = arguments.resolution {
+        (input.shape.height, input.shape.width) = (height, width);
     }
     // A task's images are cut to what they show: nothing is cropped away.
     let resize = Resize {
@@ -236,8 +116,8 @@ fn prepare<'a>(arguments: &Arguments, backbone: &'a Backbone, common: &Common) -
     let request = Request {
         data: &arguments.data,
         test: arguments.test.as_deref(),
-        split: arguments.split,
-        limit: arguments.limit,
+        split: f64::from(arguments.split),
+        limit: arguments.limit.map(|limit| limit as usize),
         seed: arguments.seed,
         batch: arguments.batch as usize,
         preprocess: &preprocess,
@@ -284,13 +164,20 @@ fn prepare<'a>(arguments: &Arguments, backbone: &'a Backbone, common: &Common) -
         },
         sites: learner.trained(),
     };
-    let fingerprint = arguments.fingerprint(&template);
+    let [train, test] = sets.digests();
+    let shape = input.shape;
+    let fingerprint = arguments.fingerprint(
+        &template.backbone.id.to_string(),
+        train,
+        test,
+        [shape.height, shape.width],
+    );
     let plan = Plan {
         epochs: arguments.epochs as usize,
         batch: arguments.batch as usize,
         rate: arguments.rate(),
         warmup: arguments.warmup,
-        patience: arguments.patience,
+        patience: arguments.patience.map(|patience| patience as usize),
         seed: arguments.seed,
     };
     let checkpoint = checkpoint::path_for(&arguments.output.output);

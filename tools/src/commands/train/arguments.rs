@@ -1,0 +1,298 @@
+//! What `patchtool train` is told.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::super::import::resolution;
+use crate::cli::Output;
+use crate::data::augment::Augment;
+use crate::train::fingerprint::Fingerprint;
+use crate::train::optimizer::Algorithm;
+use crate::trained::TrainKind;
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  patchtool train --backbone lite0.backbone --data flowers/train --test flowers/test -o flowers.safetensors
+  patchtool train --backbone lite0.backbone --data photos.tar --kind head --resolution 128 -o photos.safetensors
+Stopped halfway? The same command with --resume goes on where it was, to the same result.")]
+pub struct Arguments {
+    /// Backbone file.
+    #[arg(short, long, value_name = "B")]
+    pub backbone: PathBuf,
+    /// Images to learn from: a folder or tar archive laid out class/image.(jpg|png).
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Images to test on after every epoch, laid out the same. By default a part of --data.
+    #[arg(long, value_name = "DIR", conflicts_with = "split")]
+    pub test: Option<PathBuf>,
+    /// Share of every class of --data that is not learned from but tested on, where there is no --test.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = split)]
+    pub split: f32,
+    /// What is trained: head, bn+head, dw+head, bn+dw+head, or full (everything: a baseline that no patch can carry).
+    #[arg(long, default_value_t)]
+    pub kind: TrainKind,
+    /// The trained parameters, as safetensors.
+    #[command(flatten)]
+    pub output: Output,
+    /// Times that every image is learned from.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = count(100_000))]
+    pub epochs: u32,
+    /// Learning rate after the warm-up. By default what suits the kind and the optimizer.
+    #[arg(long, value_name = "RATE", value_parser = above_zero)]
+    pub lr: Option<f32>,
+    /// Images in a step.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(4096))]
+    pub batch: u32,
+    /// Side of the input in pixels, or HEIGHTxWIDTH: at most the backbone's, which is the default.
+    #[arg(long, value_name = "PX", value_parser = resolution)]
+    pub resolution: Option<[usize; 2]>,
+    /// The same seed, data and settings give the same patch, on any number of threads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Where to train.
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    pub device: Device,
+    /// Go on from the checkpoint beside the output.
+    #[arg(long)]
+    pub resume: bool,
+    /// How gradients change the parameters.
+    #[arg(long, value_enum, default_value_t = Algorithm::Adam)]
+    pub optimizer: Algorithm,
+    /// Epochs over which the learning rate rises from zero; then it falls in a cosine.
+    #[arg(long, value_name = "EPOCHS", default_value_t = 1.0, value_parser = not_negative)]
+    pub warmup: f32,
+    /// Label smoothing: this share of the target is spread over all classes.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = smoothing)]
+    pub smoothing: f32,
+    /// Weight decay, on weights only.
+    #[arg(long, value_name = "DECAY", default_value_t = 1e-4, value_parser = not_negative)]
+    pub weight_decay: f32,
+    /// How training images are varied: default, none, or some of crop,flip,color. Leave out flip where mirror images mean
+    /// something else, as with letters and digits.
+    #[arg(long, value_name = "HOW", default_value_t = Augment::default())]
+    pub augment: Augment,
+    /// Learn from at most this many images, evenly from all classes.
+    #[arg(long, value_name = "N", value_parser = count(u32::MAX))]
+    pub limit: Option<u32>,
+    /// Stop after this many epochs without a better test accuracy.
+    #[arg(long, value_name = "EPOCHS", value_parser = count(100_000))]
+    pub patience: Option<u32>,
+    /// Draw loss and accuracy of every epoch as a picture.
+    #[arg(long, value_name = "F.png")]
+    pub curves: Option<PathBuf>,
+    /// Draw the confusion matrix of the best epoch as a picture.
+    #[arg(long, value_name = "F.png")]
+    pub confusion: Option<PathBuf>,
+    /// Name of the task. By default the output's.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Threads; by default one a core.
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub threads: usize,
+}
+
+/// Where to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Device {
+    /// All cores.
+    Cpu,
+}
+
+impl Arguments {
+    /// The learning rate after the warm-up: the one given, or what suits the kind and the optimiser.
+    pub fn rate(&self) -> f32 {
+        self.lr.unwrap_or_else(|| rate(self.kind, self.optimizer))
+    }
+
+    /// What decides the outcome of the run on the data with these digests, for its checkpoint. The threads, the name
+    /// and the pictures do not; `resolution` is the input's height and width.
+    pub fn fingerprint(
+        &self,
+        backbone: &str,
+        data: &str,
+        test: &str,
+        resolution: [usize; 2],
+    ) -> Fingerprint {
+        let or_none = |value: Option<u32>| value.map_or("none".into(), |value| value.to_string());
+        Fingerprint::default()
+            .with("the backbone", backbone)
+            .with("the digest of --data", data)
+            .with("the digest of the test images", test)
+            .with("--kind", self.kind)
+            .with("--epochs", self.epochs)
+            .with("--lr", self.rate())
+            .with("--batch", self.batch)
+            .with(
+                "--resolution",
+                format!("{}x{}", resolution[0], resolution[1]),
+            )
+            .with("--seed", self.seed)
+            .with(
+                "--optimizer",
+                format!("{:?}", self.optimizer).to_lowercase(),
+            )
+            .with("--warmup", self.warmup)
+            .with("--smoothing", self.smoothing)
+            .with("--weight-decay", self.weight_decay)
+            .with("--augment", self.augment)
+            .with("--limit", or_none(self.limit))
+            .with("--patience", or_none(self.patience))
+    }
+}
+
+/// Learning rates that suit most tasks; found by trial on the data sets of `RESULTS.md`.
+fn rate(kind: TrainKind, algorithm: Algorithm) -> f32 {
+    let adam = match kind {
+        TrainKind::Head | TrainKind::BnHead => 3e-3,
+        TrainKind::DwHead | TrainKind::BnDwHead | TrainKind::RandomHead => 2e-3,
+        TrainKind::Full => 1e-3,
+    };
+    match algorithm {
+        Algorithm::Adam => adam,
+        // Momentum 0.9 multiplies steps by ten, but gradients are far below Adam's unit steps.
+        Algorithm::Sgd | Algorithm::Nesterov => 20.0 * adam,
+    }
+}
+
+fn count(most: u32) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(most))
+}
+
+fn number(text: &str, is_right: impl Fn(f32) -> bool, expected: &str) -> Result<f32, String> {
+    let value = text.parse().ok().filter(|&value: &f32| is_right(value));
+    value.ok_or_else(|| format!("expected {expected}"))
+}
+
+fn split(text: &str) -> Result<f32, String> {
+    number(
+        text,
+        |value| value > 0.0 && value < 1.0,
+        "a share between 0 and 1",
+    )
+}
+
+fn smoothing(text: &str) -> Result<f32, String> {
+    number(
+        text,
+        |value| (0.0..1.0).contains(&value),
+        "a share from 0 to below 1",
+    )
+}
+
+fn above_zero(text: &str) -> Result<f32, String> {
+    number(
+        text,
+        |value| value.is_normal() && value > 0.0,
+        "a number above zero",
+    )
+}
+
+fn not_negative(text: &str) -> Result<f32, String> {
+    number(
+        text,
+        |value| value.is_finite() && value >= 0.0,
+        "zero or a number above",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{CommandFactory as _, Parser};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(flags: &str) -> Result<Arguments, String> {
+        let line = format!("train --backbone b --data d -o t {flags}");
+        match Line::try_parse_from(line.split_whitespace()) {
+            Ok(line) => Ok(line.arguments),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let a = parse("").unwrap();
+        assert_eq!(
+            (a.kind, a.epochs, a.batch, a.seed),
+            (TrainKind::BnHead, 20, 32, 1)
+        );
+        assert_eq!((a.split, a.smoothing, a.warmup), (0.2, 0.1, 1.0));
+        assert!(a.patience.is_none() && a.test.is_none() && !a.resume);
+        assert_eq!(a.rate(), rate(TrainKind::BnHead, Algorithm::Adam));
+        assert_eq!(parse("--lr 0.5").unwrap().rate(), 0.5);
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn the_control_is_accepted_but_not_advertised() {
+        assert_eq!(
+            parse("--kind random+head").unwrap().kind,
+            TrainKind::RandomHead
+        );
+        let help = Line::command().render_long_help().to_string();
+        assert!(
+            help.contains("bn+dw+head") && !help.contains("random"),
+            "{help}"
+        );
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        let flags = [
+            "--epochs 0",
+            "--batch 0",
+            "--split 0",
+            "--split 1",
+            "--split NaN",
+            "--lr 0",
+            "--lr inf",
+            "--smoothing 1",
+            "--warmup -1",
+            "--kind bn",
+            "--device tpu",
+            "--resolution 0",
+            "--test e --split 0.5",
+            "--limit 0",
+        ];
+        for flag in flags {
+            assert!(parse(flag).is_err(), "{flag}");
+        }
+        assert!(parse("--test e").is_ok());
+    }
+
+    #[test]
+    fn what_decides_the_outcome_is_in_the_fingerprint_and_nothing_else() {
+        let of = |flags| parse(flags).unwrap().fingerprint("b", "d", "t", [96, 96]);
+        let same = "--threads 7 --name n --curves c.png --confusion m.png --resume --force";
+        assert_eq!(of(same), of(""));
+        let flags = [
+            "--kind head",
+            "--epochs 3",
+            "--lr 0.3",
+            "--batch 3",
+            "--seed 3",
+            "--optimizer sgd",
+            "--warmup 3",
+            "--smoothing 0.3",
+            "--weight-decay 0.3",
+            "--augment off",
+            "--limit 3",
+            "--patience 3",
+        ];
+        for flag in flags {
+            let differences = of("").differences(&of(flag));
+            let name = flag.split_whitespace().next();
+            assert!(
+                differences.iter().any(|d| Some(d.name.as_str()) == name),
+                "{flag}: {differences:?}"
+            );
+        }
+    }
+}
