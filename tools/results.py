@@ -11,7 +11,9 @@ is written anew each time, out of what is there.
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
 The data folder holds sign-digits-{train,test}.tar and cifar10-{train,test}.tar, laid out
-class/image; Fashion-MNIST comes from Debian's dataset-fashion-mnist.
+class/image; Fashion-MNIST comes from Debian's dataset-fashion-mnist. The backbone takes images
+of 224 pixels. Python needs tests/parity/requirements.txt. Everything takes hours on two cores;
+--only, --tasks and --seeds say less, --quick tries the script out.
 """
 
 import argparse
