@@ -16,11 +16,13 @@ pub mod container;
 mod digest;
 mod error;
 pub mod geometry;
+mod input;
 mod kinds;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod metadata;
 mod patch;
+mod patch_record;
 pub mod plan;
 pub mod records;
 mod values;

@@ -4,7 +4,9 @@ use zerocopy::little_endian::{F32, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::geometry::{Activation, Padding, Shape, Window};
+pub use crate::input::{Input, InputRecord};
 pub use crate::kinds::{Kinds, UnknownKind};
+pub use crate::patch_record::{Dtype, PatchRecord, What};
 
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
 pub const NONE: u16 = u16::MAX;
@@ -12,92 +14,6 @@ pub const NONE: u16 = u16::MAX;
 pub const MAX_LAYERS: usize = 4096;
 /// Largest height, width or channel count.
 pub const MAX_SIDE: usize = 1 << 16;
-
-/// Resolution and normalisation of the input: one record.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub struct InputRecord {
-    /// Rows.
-    pub height: U32,
-    /// Columns.
-    pub width: U32,
-    /// 1 to 4.
-    pub channels: U32,
-    /// Zero.
-    pub reserved: U32,
-    /// Subtracted from a pixel (0 to 255), per channel.
-    pub mean: [F32; 4],
-    /// Divides the difference, per channel.
-    pub std: [F32; 4],
-}
-
-/// What an input image must look like: its size, and how 8-bit pixels become activations, `(x - mean) / std`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Input {
-    /// Rows, columns and channels (1 to 4).
-    pub shape: Shape,
-    /// Per channel, in units of a pixel (0 to 255).
-    pub mean: [f32; 4],
-    /// Per channel, in units of a pixel.
-    pub std: [f32; 4],
-}
-
-impl Input {
-    /// Whether an image may have this input.
-    ///
-    /// # Errors
-    /// What is wrong, in words.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let Shape {
-            height,
-            width,
-            channels,
-        } = self.shape;
-        if ![height, width]
-            .iter()
-            .all(|side| (1..=MAX_SIDE).contains(side))
-            || channels == 0
-        {
-            return Err("no input size, or one above 65,536");
-        }
-        if channels > 4 {
-            return Err("more than 4 input channels");
-        }
-        if !self.mean.iter().all(|m| m.is_finite()) || !self.std.iter().all(|s| s.is_normal()) {
-            return Err("normalisation that is not finite, or a zero std");
-        }
-        Ok(())
-    }
-}
-
-impl InputRecord {
-    pub(crate) fn decode(&self) -> Result<Input, &'static str> {
-        let [height, width, channels] =
-            [self.height, self.width, self.channels].map(|side| side.get() as usize);
-        let shape = Shape::new(height, width, channels);
-        let input = Input {
-            shape,
-            mean: self.mean.map(F32::get),
-            std: self.std.map(F32::get),
-        };
-        input.check()?;
-        is_canonical(self, &Self::from(&input))?;
-        Ok(input)
-    }
-}
-
-impl From<&Input> for InputRecord {
-    fn from(input: &Input) -> Self {
-        Self {
-            height: (input.shape.height as u32).into(),
-            width: (input.shape.width as u32).into(),
-            channels: (input.shape.channels as u32).into(),
-            reserved: 0.into(),
-            mean: input.mean.map(F32::new),
-            std: input.std.map(F32::new),
-        }
-    }
-}
 
 /// Operators, by their code in [`LayerRecord::op`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -429,7 +345,10 @@ impl TensorRecord {
 }
 
 /// There is one way to write a record: reserved fields are zero, fields without a meaning have their one value.
-fn is_canonical<T: IntoBytes + Immutable>(found: &T, expected: &T) -> Result<(), &'static str> {
+pub(crate) fn is_canonical<T: IntoBytes + Immutable>(
+    found: &T,
+    expected: &T,
+) -> Result<(), &'static str> {
     if found.as_bytes() == expected.as_bytes() {
         return Ok(());
     }
@@ -441,79 +360,4 @@ fn side(value: u32, problem: &'static str) -> Result<usize, &'static str> {
         Ok(side @ 1..=MAX_SIDE) => Ok(side),
         _ => Err(problem),
     }
-}
-
-/// What a patch record replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum What {
-    /// Scale and bias of the site.
-    Epilogue = 1,
-    /// Packed weights of the site.
-    Weights = 2,
-}
-
-impl core::fmt::Display for What {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Epilogue => "epilogue",
-            Self::Weights => "weights",
-        })
-    }
-}
-
-/// How a patch stores its values, by the code in [`PatchRecord::dtype`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Dtype {
-    /// IEEE single precision, read in place.
-    #[default]
-    F32 = 1,
-    /// IEEE half precision: half of the bytes, widened to f32 once, when the patch is bound.
-    F16 = 2,
-}
-
-impl Dtype {
-    /// Both, in the order of their codes.
-    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
-
-    /// From its code.
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|&dtype| dtype as u8 == code)
-    }
-
-    /// Bytes of one value.
-    pub const fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-}
-
-impl core::fmt::Display for Dtype {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        })
-    }
-}
-
-/// One replacement of a patch. Records are sorted by (site, what), each pair at most once.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub struct PatchRecord {
-    /// Site of the backbone.
-    pub site: U16,
-    /// [`What`].
-    pub what: u8,
-    /// [`Dtype`], the same in all records of a patch.
-    pub dtype: u8,
-    /// Output channels: those of the site, or for the head the number of classes.
-    pub outputs: U32,
-    /// Of the packed values, in the values section.
-    pub offset: U32,
-    /// Bytes.
-    pub length: U32,
 }

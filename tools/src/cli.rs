@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, diff, eval, extract, import, inspect, run, train};
+use crate::commands::{bench, diff, eval, export, extract, import, inspect, run, train};
 
 /// Ships one backbone and many small patches: imports networks, runs, measures and compares them.
 #[derive(Debug, Parser)]
@@ -50,6 +50,8 @@ pub enum Command {
     Inspect(inspect::Arguments),
     /// Compare two patches, or a patch and its backbone.
     Diff(diff::Arguments),
+    /// Make a device patch or an ONNX model of trained values, or a patch of an ONNX model.
+    Export(export::Arguments),
     /// Make a patch of the backbone's own values: it changes nothing.
     Extract(extract::Arguments),
 }

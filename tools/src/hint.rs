@@ -10,6 +10,7 @@ use crate::data::dataset::DatasetError;
 use crate::data::image_file::ImageFileError;
 use crate::data::labels::LabelsError;
 use crate::data::split::SplitError;
+use crate::export::ExportError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
 use crate::picture::PictureError;
@@ -65,8 +66,11 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<LabelsError>() {
             return Some(error.hint().into());
         }
-if let Some(hint) = cause.downcast_ref().and_then(TrainedError::hint) {
-            return Some(hint.into());
+        if let Some(hint) = cause.downcast_ref().and_then(ExportError::hint) {
+            return Some(hint);
+        }
+        if let Some(error) = cause.downcast_ref::<TrainedError>() {
+            return Some(error.hint().into());
         }
         if let Some(hint) = cause.downcast_ref().and_then(TrainError::hint) {
             return Some(hint.into());
@@ -80,10 +84,8 @@ if let Some(hint) = cause.downcast_ref().and_then(TrainedError::hint) {
         if let Some(error) = cause.downcast_ref::<OutputError>() {
             return Some(error.hint().into());
         }
-        cause.downcast_ref::<WriteError>().map(|error| match error {
-            WriteError::Half { .. } => "export it without --f16".into(),
-            _ => "import it at a smaller --resolution; if that is no cure, please report it with the model's architecture"
-                .into(),
-        })
+        cause
+            .downcast_ref::<WriteError>()
+            .map(|error| error.hint().into())
     })
 }

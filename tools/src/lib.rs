@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod confusion;
 pub mod data;
+pub mod export;
 pub mod hint;
 pub mod import;
 pub mod memory;

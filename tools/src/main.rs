@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 use patchtool::cli::{Cli, Command, Common};
-use patchtool::commands::{bench, diff, eval, extract, import, inspect, run, train};
+use patchtool::commands::{bench, diff, eval, export, extract, import, inspect, run, train};
 use patchtool::hint::hint;
 use patchtool::report::Report;
 use tracing_subscriber::EnvFilter;
@@ -34,6 +34,7 @@ fn command(cli: &Cli) -> Result<Report> {
         Command::Train(arguments) => train::run(arguments, &cli.common),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
         Command::Extract(arguments) => extract::run(arguments),
     }
 }

@@ -49,6 +49,19 @@ pub enum WriteError {
     Metadata,
 }
 
+impl WriteError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Half { .. } => "export it without --f16",
+            Self::Image(error) => error.hint(),
+            _ => {
+                "import it at a smaller --resolution; if that is no cure, please report it with the model's architecture"
+            }
+        }
+    }
+}
+
 /// Appends values at the next multiple of 64 and returns their offset.
 fn append<T>(section: &mut alloc::vec::Vec<u8>, values: &[T]) -> u32
 where

@@ -243,12 +243,8 @@ fn normalisation(
     };
     let mut mean = or(given[0], &recipe.mean, 0.0)?;
     let mut std = or(given[1], &recipe.std, 1.0)?;
-    if let Some(InputAffine { scale, offset }) = affine {
-        // scale * (x - mean) / std + offset, written as (x - mean') / std'.
-        for (c, (scale, offset)) in scale.iter().zip(&offset).enumerate().take(channels.min(4)) {
-            mean[c] -= offset * std[c] / scale;
-            std[c] /= scale;
-        }
+    if let Some(affine) = affine {
+        affine.compose(&mut mean, &mut std);
     }
     Ok([mean, std])
 }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod diff;
 pub mod eval;
+pub mod export;
 pub mod extract;
 pub mod import;
 mod inputs;

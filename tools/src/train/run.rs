@@ -100,7 +100,7 @@ impl TrainError {
         match self {
             Self::Diverged { .. } => Some("try a smaller --lr, or a longer --warmup"),
             Self::Checkpoint(error) => Some(error.hint()),
-            Self::Trained(error) => error.hint(),
+            Self::Trained(error) => Some(error.hint()),
             Self::State(_) => Some("train again without --resume"),
             Self::Runtime(_) | Self::Thread(_) => None,
         }

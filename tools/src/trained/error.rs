@@ -115,9 +115,9 @@ pub enum TrainedError {
 }
 
 impl TrainedError {
-    /// What the user can do about it. What stands behind another error has its own hint.
-    pub fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    /// What the user can do about it; of an error that this one passes on, its own hint.
+    pub fn hint(&self) -> &'static str {
+        match self {
             Self::Safetensors(_) | Self::Digest { .. } | Self::Metadata(_) => {
                 "the file is truncated, damaged or something else: copy it again, or train again"
             }
@@ -132,7 +132,8 @@ impl TrainedError {
             | Self::Unexpected { .. }
             | Self::Length { .. } => "the file does not fit its own kind and backbone: train again",
             Self::Value { .. } => "training diverged: train again with a smaller --lr",
-            Self::Backbone(_) | Self::Write(_) => return None,
-        })
+            Self::Backbone(error) => error.hint(),
+            Self::Write(error) => error.hint(),
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! (bias, batch norm, activation, padding) is fused into the layer before or behind; arithmetic on shapes is evaluated;
 //! everything else is refused with the operator and the node.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use tract_onnx::pb::{GraphProto, ModelProto};
@@ -44,6 +44,8 @@ pub struct Imported {
     pub graph: Graph,
     /// Preprocessing that was part of the model.
     pub input_affine: Option<InputAffine>,
+    /// The model's `metadata_props`.
+    pub properties: BTreeMap<String, String>,
     /// What a user should know about the import.
     pub notes: Vec<String>,
 }
@@ -59,6 +61,15 @@ pub struct InputAffine {
 }
 
 impl InputAffine {
+    /// Puts this behind a normalisation: `scale * (x - mean) / std + offset`, written as `(x - mean') / std'`.
+    pub fn compose(&self, mean: &mut [f32; 4], std: &mut [f32; 4]) {
+        let affine = self.scale.iter().zip(&self.offset);
+        for ((scale, offset), (mean, std)) in affine.zip(mean.iter_mut().zip(std)) {
+            *mean -= offset * *std / scale;
+            *std /= scale;
+        }
+    }
+
     /// `scale * before + offset`.
     fn then(before: Option<Self>, scale: Vec<f32>, offset: Vec<f32>) -> Self {
         let Some(mut before) = before else {
@@ -132,7 +143,12 @@ fn import(
     for node in order.nodes {
         walk.run(node)?;
     }
-    walk.finish(output)
+    let properties = model.metadata_props.iter();
+    let properties = properties.map(|entry| (entry.key.clone(), entry.value.clone()));
+    Ok(Imported {
+        properties: properties.collect(),
+        ..walk.finish(output)?
+    })
 }
 
 /// Version of the standard operator set.

@@ -113,6 +113,7 @@ impl<'a> Walk<'a> {
         Ok(Imported {
             graph: self.builder.graph,
             input_affine: self.builder.input_affine,
+            properties: Default::default(),
             notes: notes.into_iter().collect(),
         })
     }

@@ -1,0 +1,79 @@
+//! The record of one replacement of a patch. See `FORMAT.md`, "Records".
+
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// What a patch record replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum What {
+    /// Scale and bias of the site.
+    Epilogue = 1,
+    /// Packed weights of the site.
+    Weights = 2,
+}
+
+impl core::fmt::Display for What {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Epilogue => "epilogue",
+            Self::Weights => "weights",
+        })
+    }
+}
+
+/// How a patch stores its values, by the code in [`PatchRecord::dtype`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Dtype {
+    /// IEEE single precision, read in place.
+    #[default]
+    F32 = 1,
+    /// IEEE half precision: half of the bytes, widened to f32 once, when the patch is bound.
+    F16 = 2,
+}
+
+impl Dtype {
+    /// Both, in the order of their codes.
+    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
+
+    /// From its code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|&dtype| dtype as u8 == code)
+    }
+
+    /// Bytes of one value.
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+}
+
+impl core::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
+}
+
+/// One replacement of a patch. Records are sorted by (site, what), each pair at most once.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct PatchRecord {
+    /// Site of the backbone.
+    pub site: U16,
+    /// [`What`].
+    pub what: u8,
+    /// [`Dtype`], the same in all records of a patch.
+    pub dtype: u8,
+    /// Output channels: those of the site, or for the head the number of classes.
+    pub outputs: U32,
+    /// Of the packed values, in the values section.
+    pub offset: U32,
+    /// Bytes.
+    pub length: U32,
+}

@@ -1,0 +1,197 @@
+//! `patchtool export`: trained values to a device patch, to a standard ONNX model, and from one.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use graft_patches::records::Dtype;
+use graft_runtime::{Backbone, ImageBytes, Patch};
+use serde_json::{Value, json};
+
+use crate::export::{self, ExportError, WeightsFile};
+use crate::output;
+use crate::report::{Report, bytes};
+use crate::trained::Trained;
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  patchtool export flowers.safetensors --backbone lite0.backbone -o flowers.patch
+  patchtool export flowers.safetensors --backbone lite0.backbone --onnx flowers.onnx
+  patchtool export --from-onnx flowers.onnx --backbone lite0.backbone -o flowers.patch")]
+pub struct Arguments {
+    /// File that `train` wrote.
+    #[arg(
+        value_name = "T.safetensors",
+        required_unless_present = "from_onnx",
+        conflicts_with = "from_onnx"
+    )]
+    trained: Option<PathBuf>,
+    /// Make the patch of what this ONNX model changes of the backbone.
+    #[arg(long, value_name = "T.onnx", conflicts_with = "onnx")]
+    from_onnx: Option<PathBuf>,
+    /// Backbone file.
+    #[arg(short, long, value_name = "B")]
+    backbone: PathBuf,
+    /// Patch to write.
+    #[arg(short, long, value_name = "P", required_unless_present = "onnx")]
+    output: Option<PathBuf>,
+    /// Also write the task as an ONNX model, with the frozen weights in a file beside it that all tasks share.
+    #[arg(long, value_name = "T.onnx")]
+    onnx: Option<PathBuf>,
+    /// Store the patch's values in half precision: half of the bytes.
+    #[arg(long)]
+    f16: bool,
+    /// Task name, in place of the file's own.
+    #[arg(long)]
+    name: Option<String>,
+    /// Overwrite what exists.
+    #[arg(long)]
+    force: bool,
+}
+
+/// Exports a task.
+///
+/// # Errors
+/// Whatever cannot be read, does not fit the backbone, or cannot be written.
+pub fn run(arguments: &Arguments) -> Result<Report> {
+    let input = arguments.trained.iter().chain(&arguments.from_onnx);
+    for output in arguments.output.iter().chain(&arguments.onnx) {
+        output::check(output, arguments.force)?;
+        for input in input.clone().chain([&arguments.backbone]) {
+            output::check_apart(output, input)?;
+        }
+    }
+    let dtype = if arguments.f16 {
+        Dtype::F16
+    } else {
+        Dtype::F32
+    };
+    let backbone = Backbone::open(&arguments.backbone)?;
+    let mut parts = Vec::new();
+    if let Some(path) = &arguments.from_onnx {
+        let read = export::read(path, &backbone.image(), arguments.name.as_deref(), dtype)
+            .with_context(|| format!("cannot make a patch of {}", path.display()))?;
+        parts.extend(patch(arguments, &backbone, || Ok(read.patch))?);
+    }
+    if let Some(path) = &arguments.trained {
+        let trained = trained(path, arguments.name.as_deref())?;
+        let unusable = || format!("cannot export {}", path.display());
+        trained.check(&backbone.image()).with_context(unusable)?;
+        parts.extend(patch(arguments, &backbone, || {
+            if trained.kind.is_baseline() {
+                let kind = trained.kind;
+                return Err(ExportError::Baseline { kind }.into());
+            }
+            let image = trained.compile(&backbone.image(), dtype);
+            image.with_context(unusable)
+        })?);
+        if let Some(output) = &arguments.onnx {
+            parts.push(model(&trained, &backbone, output, arguments.force)?);
+        }
+    }
+    Ok(report(parts))
+}
+
+/// What was written: a line for people, keys for scripts.
+struct Written {
+    text: String,
+    json: Value,
+}
+
+fn report(parts: Vec<Written>) -> Report {
+    let mut text = String::new();
+    let mut json = serde_json::Map::new();
+    for part in parts {
+        text += &part.text;
+        if let Value::Object(keys) = part.json {
+            json.extend(keys);
+        }
+    }
+    Report::new(text, json.into())
+}
+
+fn trained(path: &Path, name: Option<&str>) -> Result<Trained> {
+    let bytes = ImageBytes::map(path)?;
+    let trained = Trained::from_bytes(bytes.as_slice())
+        .with_context(|| format!("cannot use {}", path.display()))?;
+    let own = trained.name.clone();
+    Ok(Trained {
+        name: name.map_or(own, Into::into),
+        ..trained
+    })
+}
+
+/// Writes the patch, if one was asked for.
+fn patch(
+    arguments: &Arguments,
+    backbone: &Backbone,
+    make: impl FnOnce() -> Result<Vec<u8>>,
+) -> Result<Option<Written>> {
+    let Some(output) = &arguments.output else {
+        return Ok(None);
+    };
+    let image = make()?;
+    // What a device would refuse is not written.
+    let patch = Patch::from_bytes(&image, backbone)?;
+    output::write_atomically(output, arguments.force, |file| file.write_all(&image))?;
+    let (receipt, view) = (patch.receipt(), patch.image());
+    let payload = view.map_or(0, |view| {
+        let replacements = view.replacements();
+        replacements
+            .map(|replacement| replacement.values.bytes().len())
+            .sum()
+    });
+    let dtype = if arguments.f16 {
+        Dtype::F16
+    } else {
+        Dtype::F32
+    };
+    Ok(Some(Written {
+        text: format!(
+            "{}: {} patch, {} sites, {}, of them {} values in {dtype}\n",
+            output.display(),
+            receipt.kinds,
+            receipt.sites,
+            bytes(image.len()),
+            bytes(payload),
+        ),
+        json: json!({
+            "patch": output.display().to_string(),
+            "kinds": receipt.kinds.to_string(),
+            "sites": receipt.sites,
+            "bytes": image.len(),
+            "payload_bytes": payload,
+            "dtype": dtype.to_string(),
+        }),
+    }))
+}
+
+fn model(trained: &Trained, backbone: &Backbone, output: &Path, force: bool) -> Result<Written> {
+    let weights = WeightsFile::new(&backbone.image())?;
+    let model = export::write(&backbone.image(), trained, &weights)?;
+    let mut text = String::new();
+    // A baseline has nothing frozen to share.
+    let mut shared = Value::Null;
+    if !trained.kind.is_baseline() {
+        let folder = output.parent().filter(|folder| *folder != Path::new(""));
+        let path = weights.write(folder.unwrap_or(Path::new(".")), force)?;
+        text = format!(
+            "{}: frozen weights, {}\n",
+            path.display(),
+            bytes(weights.size())
+        );
+        shared = path.display().to_string().into();
+    }
+    output::write_atomically(output, force, |file| file.write_all(&model))?;
+    text += &format!("{}: ONNX model, {}\n", output.display(), bytes(model.len()));
+    Ok(Written {
+        text,
+        json: json!({
+            "onnx": output.display().to_string(),
+            "onnx_bytes": model.len(),
+            "weights": shared,
+        }),
+    })
+}

@@ -1,0 +1,346 @@
+//! A backbone with a task's values as an ONNX model: NCHW, any batch size, one node for each thing a layer does.
+
+use graft_patches::BackboneImage;
+use graft_patches::geometry::{Activation, Padding, Shape, Window};
+use graft_patches::metadata::BackboneMetadata;
+use graft_patches::plan::infer_shapes;
+use graft_patches::records::{Layer, Op};
+use prost::Message as _;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+};
+
+use super::proto::{external, float, inline, int, integers, interface, ints, node, text};
+use super::tensors::{After, SiteTensors, Sites, Tensor};
+use super::{ExportError, WeightsFile, properties};
+use crate::trained::Trained;
+
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+const INPUT: &str = "input";
+const SCORES: &str = "scores";
+const PREFIX: &str = "graft.";
+
+/// Whether the model may use this name for something of its own.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name == INPUT || name == SCORES || name.starts_with(PREFIX)
+}
+
+/// The bytes of a task's ONNX model. Values that the task did not train are named in `weights`, which belongs in the
+/// same folder; its own are inline.
+///
+/// # Errors
+/// Trained values that do not fit the backbone.
+pub fn write(
+    backbone: &BackboneImage<'_>,
+    trained: &Trained,
+    weights: &WeightsFile,
+) -> Result<Vec<u8>, ExportError> {
+    trained.check(backbone)?;
+    let metadata = backbone.metadata()?;
+    let mut shapes = vec![Shape::default(); backbone.layer_count() + 1];
+    infer_shapes(backbone, trained.input.shape, &mut shapes)?;
+    let sites = Sites::new(*backbone, &metadata);
+    let mut model = Model {
+        weights,
+        metadata: &metadata,
+        nodes: Vec::new(),
+        initialisers: Vec::new(),
+        values: vec![Value::image(INPUT)],
+    };
+    let count = backbone.layer_count();
+    for index in 0..count {
+        let layer = backbone.layer(index);
+        let tensors = layer
+            .site
+            .map(|site| sites.get(site, trained.sites.get(&site)));
+        let classes = tensors.as_ref().map(|tensors| tensors.weights.dims[0]);
+        shapes[index + 1].channels = classes.unwrap_or(shapes[index + 1].channels);
+        let mut steps = model.steps(&layer, tensors.as_ref());
+        let mut is_row = layer.op == Op::Linear;
+        if index + 1 == count && !is_row && shapes[count].pixels() == 1 {
+            steps.push(node("Flatten", Vec::new(), Vec::new()));
+            is_row = true;
+        }
+        model.push(index, count, steps, is_row);
+    }
+    let is_row = model.values[count].is_row;
+    let graph = model.into_graph(trained, shapes[count], is_row);
+    Ok(ModelProto {
+        ir_version: IR_VERSION,
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: OPSET,
+        }],
+        producer_name: "patchtool".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph),
+        metadata_props: properties::write(backbone, &metadata, trained),
+        ..ModelProto::default()
+    }
+    .encode_to_vec())
+}
+
+/// An activation under construction.
+struct Value {
+    name: String,
+    /// `[batch, channels]`; else `[batch, channels, rows, columns]`.
+    is_row: bool,
+    /// Its name in the other form, where some node needs that.
+    other: Option<String>,
+}
+
+impl Value {
+    fn image(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            is_row: false,
+            other: None,
+        }
+    }
+}
+
+struct Model<'a> {
+    weights: &'a WeightsFile,
+    metadata: &'a BackboneMetadata,
+    nodes: Vec<NodeProto>,
+    initialisers: Vec<TensorProto>,
+    /// As the backbone numbers its tensors.
+    values: Vec<Value>,
+}
+
+impl Model<'_> {
+    /// The nodes of a layer, each to read the output of the one before it.
+    fn steps(&mut self, layer: &Layer, tensors: Option<&SiteTensors>) -> Vec<NodeProto> {
+        let mut steps = match tensors {
+            Some(tensors) => self.site(layer, tensors),
+            None => vec![self.unweighted(layer)],
+        };
+        steps.extend(self.activation(layer.activation));
+        steps
+    }
+
+    fn site(&mut self, layer: &Layer, tensors: &SiteTensors) -> Vec<NodeProto> {
+        let is_row = layer.op == Op::Linear;
+        let mut inputs = vec![
+            self.value(layer.inputs[0], is_row),
+            self.initialiser(&tensors.weights),
+        ];
+        let mut after = Vec::new();
+        match &tensors.after {
+            After::BatchNorm { own, norm, epsilon } => {
+                inputs.extend(own.as_ref().map(|own| self.initialiser(own)));
+                // The first input is the output of the step before.
+                let mut values = vec![String::new()];
+                values.extend(norm.iter().map(|tensor| self.initialiser(tensor)));
+                let epsilon = float("epsilon", *epsilon);
+                after.push(node("BatchNormalization", values, vec![epsilon]));
+            }
+            After::Affine { scale: None, bias } => inputs.push(self.initialiser(bias)),
+            After::Affine {
+                scale: Some(scale),
+                bias,
+            } => {
+                for (op, tensor) in [("Mul", scale), ("Add", bias)] {
+                    let name = self.initialiser(&broadcast(tensor, is_row));
+                    after.push(node(op, vec![String::new(), name], Vec::new()));
+                }
+            }
+        }
+        let first = if is_row {
+            node("Gemm", inputs, vec![int("transB", 1)])
+        } else {
+            let groups = match layer.op {
+                Op::Depthwise => tensors.weights.dims[0],
+                _ => 1,
+            };
+            let mut attributes = window(&layer.window);
+            attributes.push(int("group", groups));
+            node("Conv", inputs, attributes)
+        };
+        [first].into_iter().chain(after).collect()
+    }
+
+    fn unweighted(&mut self, layer: &Layer) -> NodeProto {
+        let operands = &layer.inputs[..layer.op.arity()];
+        // Two rows stay rows for the layers behind them.
+        let inputs = operands.iter().map(|&input| self.value(input, false));
+        let inputs = inputs.collect();
+        match layer.op {
+            Op::Add => node("Add", inputs, Vec::new()),
+            Op::Multiply => node("Mul", inputs, Vec::new()),
+            Op::AveragePool => {
+                let mut attributes = window(&layer.window);
+                attributes.push(int("count_include_pad", layer.count_padding.into()));
+                node("AveragePool", inputs, attributes)
+            }
+            Op::MaxPool => node("MaxPool", inputs, window(&layer.window)),
+            _ => node("GlobalAveragePool", inputs, Vec::new()),
+        }
+    }
+
+    fn activation(&mut self, activation: Activation) -> Option<NodeProto> {
+        let before = String::new;
+        match activation {
+            Activation::NONE => None,
+            Activation::RELU => Some(node("Relu", vec![before()], Vec::new())),
+            Activation::Clamp { min, max } => {
+                let inputs = vec![before(), self.number(min), self.number(max)];
+                Some(node("Clip", inputs, Vec::new()))
+            }
+            Activation::HardSwish => Some(node("HardSwish", vec![before()], Vec::new())),
+            Activation::HardSigmoid { alpha, beta } => {
+                let attributes = vec![float("alpha", alpha), float("beta", beta)];
+                Some(node("HardSigmoid", vec![before()], attributes))
+            }
+        }
+    }
+
+    /// A bound of a Clip; an open one has no name.
+    fn number(&mut self, value: f32) -> String {
+        if value.is_infinite() {
+            return String::new();
+        }
+        let name = format!("{PREFIX}number.{value}");
+        self.initialiser(&Tensor {
+            name,
+            dims: Vec::new(),
+            values: vec![value],
+            is_frozen: false,
+        })
+    }
+
+    /// Adds a tensor once and returns its name.
+    fn initialiser(&mut self, tensor: &Tensor) -> String {
+        if self
+            .initialisers
+            .iter()
+            .all(|known| known.name != tensor.name)
+        {
+            let place = self.weights.place(&tensor.name);
+            let proto = match place.filter(|_| tensor.is_frozen) {
+                Some(place) => external(tensor, self.weights.name(), place),
+                None => inline(tensor),
+            };
+            self.initialisers.push(proto);
+        }
+        tensor.name.clone()
+    }
+
+    /// Name of an activation in the form that a node needs.
+    fn value(&mut self, tensor: usize, is_row: bool) -> String {
+        let value = &self.values[tensor];
+        if value.is_row == is_row {
+            return value.name.clone();
+        }
+        if let Some(other) = &value.other {
+            return other.clone();
+        }
+        let name = format!("{PREFIX}activation.{tensor:03}.reshaped");
+        let mut inputs = vec![value.name.clone()];
+        let op = if is_row {
+            "Flatten"
+        } else {
+            let axes = format!("{PREFIX}axes");
+            if self.initialisers.iter().all(|known| known.name != axes) {
+                self.initialisers.push(integers(&axes, &[2, 3]));
+            }
+            inputs.push(axes);
+            "Unsqueeze"
+        };
+        self.nodes.push(NodeProto {
+            name: name.clone(),
+            output: vec![name.clone()],
+            ..node(op, inputs, Vec::new())
+        });
+        self.values[tensor].other = Some(name.clone());
+        name
+    }
+
+    /// Chains the nodes of layer `index` of `count`.
+    fn push(&mut self, index: usize, count: usize, steps: Vec<NodeProto>, is_row: bool) {
+        let output = if index + 1 == count {
+            SCORES.to_owned()
+        } else {
+            format!("{PREFIX}activation.{:03}", index + 1)
+        };
+        let layer = self.metadata.layers.get(index).cloned().unwrap_or_default();
+        let last = steps.len() - 1;
+        let mut before = String::new();
+        for (at, mut step) in steps.into_iter().enumerate() {
+            match (at, step.input.first_mut()) {
+                (0, _) => {}
+                (_, Some(input)) => *input = before,
+                (_, None) => step.input.push(before),
+            }
+            before = if at == last {
+                output.clone()
+            } else {
+                format!("{PREFIX}activation.{:03}.{at}", index + 1)
+            };
+            step.output = vec![before.clone()];
+            // The importer takes a layer's name from its first node.
+            step.name = if at == 0 && !layer.is_empty() {
+                layer.clone()
+            } else {
+                format!("{PREFIX}layer.{index:03}.{at}")
+            };
+            self.nodes.push(step);
+        }
+        self.values.push(Value {
+            is_row,
+            ..Value::image(&output)
+        });
+    }
+
+    fn into_graph(self, trained: &Trained, scores: Shape, is_row: bool) -> GraphProto {
+        let input = trained.input.shape;
+        let doc = "One image: pixels from 0 to 255, minus the property graft.input.mean, divided by graft.input.std.";
+        let output: &[usize] = match is_row {
+            true => &[scores.channels],
+            false => &[scores.channels, scores.height, scores.width],
+        };
+        GraphProto {
+            name: trained.name.clone(),
+            node: self.nodes,
+            initializer: self.initialisers,
+            input: vec![interface(
+                INPUT,
+                doc,
+                &[input.channels, input.height, input.width],
+            )],
+            output: vec![interface(
+                SCORES,
+                "One score a class, before softmax.",
+                output,
+            )],
+            ..GraphProto::default()
+        }
+    }
+}
+
+/// One value a channel, in a shape that broadcasts over the activation.
+fn broadcast(tensor: &Tensor, is_row: bool) -> Tensor {
+    let mut tensor = tensor.clone();
+    if !is_row {
+        tensor.dims.extend([1, 1]);
+    }
+    tensor
+}
+
+fn window(window: &Window) -> Vec<AttributeProto> {
+    let padding = match window.padding {
+        Padding::Same => text("auto_pad", "SAME_UPPER"),
+        Padding::Explicit {
+            top,
+            left,
+            bottom,
+            right,
+        } => ints("pads", &[top, left, bottom, right]),
+    };
+    vec![
+        ints("kernel_shape", &window.kernel),
+        ints("strides", &window.stride),
+        padding,
+    ]
+}

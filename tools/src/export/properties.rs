@@ -1,0 +1,107 @@
+//! What an ONNX model says of its task beside the network: keys of `metadata_props`.
+
+use std::collections::BTreeMap;
+
+use graft_patches::BackboneImage;
+use graft_patches::metadata::{BackboneMetadata, Resize};
+use graft_patches::records::Input;
+use tract_onnx::pb::StringStringEntryProto;
+
+use super::ExportError;
+use super::proto::entry;
+use crate::trained::Trained;
+
+const TASK: &str = "graft.task";
+const LAYOUT: &str = "graft.input.layout";
+const MEAN: &str = "graft.input.mean";
+const STD: &str = "graft.input.std";
+const RESIZE: &str = "graft.input.resize";
+const LABELS: &str = "graft.labels";
+
+pub(super) fn write(
+    backbone: &BackboneImage<'_>,
+    metadata: &BackboneMetadata,
+    trained: &Trained,
+) -> Vec<StringStringEntryProto> {
+    let channels = trained.input.shape.channels;
+    let numbers = |values: &[f32; 4]| {
+        let words: Vec<String> = values[..channels].iter().map(f32::to_string).collect();
+        words.join(",")
+    };
+    let labels = if trained.labels.is_empty() {
+        &metadata.labels
+    } else {
+        &trained.labels
+    };
+    vec![
+        entry(TASK, &trained.name),
+        entry("graft.kind", trained.kind.name()),
+        entry("graft.backbone", &metadata.name),
+        entry("graft.backbone.id", backbone.id().to_string()),
+        entry(LAYOUT, "NCHW"),
+        entry(MEAN, numbers(&trained.input.mean)),
+        entry(STD, numbers(&trained.input.std)),
+        entry(RESIZE, trained.resize.to_string()),
+        entry(
+            LABELS,
+            serde_json::Value::from(labels.as_slice()).to_string(),
+        ),
+    ]
+}
+
+/// The properties that a patch carries on; `None` where the model does not say.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Properties {
+    pub(super) task: Option<String>,
+    pub(super) mean: Option<[f32; 4]>,
+    pub(super) std: Option<[f32; 4]>,
+    pub(super) resize: Option<Resize>,
+    pub(super) labels: Option<Vec<String>>,
+}
+
+impl Properties {
+    /// Reads them; `input` is the backbone's.
+    pub(super) fn read(all: &BTreeMap<String, String>, input: &Input) -> Result<Self, ExportError> {
+        let numbers = |key, unused: [f32; 4]| {
+            let expected = "one number a channel, with commas";
+            parsed(all, key, expected, |text| {
+                let words = text.split(',').map(|word| word.trim().parse().ok());
+                let found: Vec<f32> = words.collect::<Option<_>>()?;
+                let mut values = unused;
+                let own = &mut values[..input.shape.channels];
+                (found.len() == own.len()).then(|| own.copy_from_slice(&found))?;
+                Some(values)
+            })
+        };
+        Ok(Self {
+            task: all.get(TASK).cloned(),
+            mean: numbers(MEAN, input.mean)?,
+            std: numbers(STD, input.std)?,
+            resize: parsed(all, RESIZE, "such as crop:0.875:bicubic", |text| {
+                text.parse().ok()
+            })?,
+            labels: parsed(all, LABELS, "a JSON array of strings", |text| {
+                serde_json::from_str(text).ok()
+            })?,
+        })
+    }
+}
+
+fn parsed<T>(
+    all: &BTreeMap<String, String>,
+    key: &'static str,
+    expected: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, ExportError> {
+    let Some(value) = all.get(key) else {
+        return Ok(None);
+    };
+    match parse(value) {
+        Some(parsed) => Ok(Some(parsed)),
+        None => Err(ExportError::Property {
+            key,
+            value: value.clone(),
+            expected,
+        }),
+    }
+}
