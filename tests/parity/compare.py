@@ -10,6 +10,7 @@ Without --onnx the models are built on the spot with random weights (models.py).
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -57,7 +58,7 @@ def make_images(folder, count=20):
 
 
 def compare(patchtool, name, onnx_path, backbone, images, kernels, folder, arguments):
-    """Run both sides on `images`, print the model's line and return whether it passed."""
+    """Run both sides on `images`, print the model's line and return its figures with the verdict."""
     session = common.ort_session(onnx_path)
     resolution = common.input_resolution(session)
     inputs = folder / f"{name}-{kernels}-inputs"
@@ -82,7 +83,7 @@ def compare(patchtool, name, onnx_path, backbone, images, kernels, folder, argum
     passed = error <= SCORE_TOLERANCE and pixel_error <= PIXEL_TOLERANCE
     print(f"{name:22} {kernels:10} {error:9.1e} of the range   top-1 {agreements}/{len(images)}   "
           f"input {pixel_error:.2f}/255 from PIL   {'PASS' if passed else 'FAIL'}", flush=True)
-    return passed
+    return {"network": name, "kernels": kernels, "error": float(error), "passed": bool(passed)}
 
 
 def cases(arguments, folder):
@@ -94,19 +95,19 @@ def cases(arguments, folder):
 
 
 def run_cases(patchtool, images, folder, arguments):
-    """Compare every model with every choice of kernels; returns the verdicts."""
-    verdicts = []
+    """Compare every model with every choice of kernels; returns the figures of each."""
+    results = []
     for name, onnx_path, backbone in cases(arguments, folder):
         for kernels in arguments.kernels:
             try:
                 backbone = backbone or patchtool.import_onnx(onnx_path, folder / f"{name}.backbone",
                                                              arguments.mean, arguments.std)
                 chosen = images[:1] if kernels == "reference" else images
-                verdicts.append(compare(patchtool, name, onnx_path, backbone, chosen, kernels, folder, arguments))
+                results.append(compare(patchtool, name, onnx_path, backbone, chosen, kernels, folder, arguments))
             except PatchtoolError as error:
                 print(f"{name:22} {kernels:10} FAIL: {error}", flush=True)
-                verdicts.append(False)
-    return verdicts
+                results.append({"network": name, "kernels": kernels, "error": float("nan"), "passed": False})
+    return results
 
 
 def parse_arguments():
@@ -118,6 +119,7 @@ def parse_arguments():
     parser.add_argument("--images", type=Path, metavar="DIR", help="use these images [20 synthetic ones]")
     parser.add_argument("--kernels", type=lambda text: text.split(","), default=["auto", "reference"],
                         help="values of GRAFT_KERNELS, with commas; reference runs one image [auto,reference]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep models, images and inputs here")
     arguments = parser.parse_args()
     if arguments.backbone and not arguments.onnx:
@@ -137,7 +139,10 @@ def main():
         images = sorted(path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
         if not images:
             fail(f"no images in {source}")
-        verdicts = run_cases(patchtool, images, folder, arguments)
+        results = run_cases(patchtool, images, folder, arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+    verdicts = [row["passed"] for row in results]
     print(f"{sum(verdicts)} passed, {len(verdicts) - sum(verdicts)} failed")
     return 0 if verdicts and all(verdicts) else 1
 

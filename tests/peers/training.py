@@ -169,8 +169,8 @@ def main():
             print(f"{kind:12} {row['torch_ms']:11.2f} {row['graft_ms']:9.2f} {row['ratio']:6.2f} "
                   f"{row['torch_rss_bytes'] / 1e6:11.0f} {row['graft_rss_bytes'] / 1e6:9.0f}", flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"cpu": describe_cpu(), "threads": arguments.threads,
-                                              "kinds": results}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({"threads": arguments.threads, "batch": arguments.batch,
+                                              "resolution": arguments.resolution, "kinds": results}, indent=1) + "\n")
     return 0 if results.get("bn+head", {"ratio": 0})["ratio"] <= LIMIT else 1
 
 

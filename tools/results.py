@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Measure what patches are worth, and write tools/RESULTS.md.
+
+Every run (train, export, evaluate) is kept as a line of `results.jsonl` in the work folder: a
+second call runs only what is missing, and goes on with a training that was cut off. The page
+is written anew each time, out of what is there.
+
+    accuracy      every task and kind of patch, several seeds, and the control
+    resolution    one patch for each resolution against one patch for all
+    sizes         patches and their accuracy in single and in half precision
+    peers         parity and speed, out of the --json files of tests/parity and tests/peers
+
+The data folder holds sign-digits-{train,test}.tar and cifar10-{train,test}.tar, laid out
+class/image; Fashion-MNIST comes from Debian's dataset-fashion-mnist. The backbone takes images
+of 224 pixels. Python needs tests/parity/requirements.txt. Everything takes hours on two cores;
+--only, --tasks and --seeds say less, --quick tries the script out.
+"""
+
+import argparse
+import datetime
+import hashlib
+import io
+import json
+import struct
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parent
+for folder in ("tests/parity", "tests/peers", "tools/assets/demo"):
+    sys.path.insert(0, str(TOOLS.parent / folder))
+import make
+import results_page
+from common import Patchtool, PatchtoolError, fail
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, and all that decides its result besides the backbone."""
+    task: str
+    limit: int | None  # images to train on
+    epochs: int
+    augment: str
+    kind: str = "bn+head"
+    rate: float = 3e-3
+    resolution: int = 96
+    batch: int = 32
+    seed: int = 1
+
+
+TASKS = {task.task: task for task in [
+    Run("sign-digits", limit=None, epochs=25, augment="crop,color"),
+    Run("cifar10", limit=10_000, epochs=8, augment="crop,flip,color"),
+    Run("fashion", limit=10_000, epochs=8, augment="crop,flip"),
+]}
+RATES = {"head": 3e-3, "bn+head": 3e-3, "dw+head": 2e-3, "bn+dw+head": 2e-3, "full": 1e-3, "random+head": 2e-3}
+BASELINES = {"full", "random+head"}  # no patch can carry them
+RESOLUTIONS = [96, 128, 160, 224]
+RESOLUTION_TASK = "sign-digits"
+TABLES = ["accuracy", "resolution", "sizes", "peers"]
+
+
+class Results:
+    """What has been measured, line by line in a file."""
+
+    def __init__(self, path):
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.records = {json.dumps(line["key"]): line["result"] for line in map(json.loads, lines)}
+
+    def get(self, key, measure):
+        """The result under `key`, measured now if it is not there."""
+        name = json.dumps(key)
+        if name not in self.records:
+            self.records[name] = measure()
+            with self.path.open("a") as file:
+                file.write(json.dumps({"key": key, "result": self.records[name]}) + "\n")
+        return self.records[name]
+
+
+class Bench:
+    """Runs patchtool on one backbone, and remembers."""
+
+    def __init__(self, arguments):
+        self.patchtool = Patchtool(arguments.patchtool)
+        self.backbone, self.data, self.work = arguments.backbone, arguments.data, arguments.work
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.results = Results(self.work / "results.jsonl")
+        self.id = self.patchtool("inspect", self.backbone)["id"]
+
+    def archive(self, task, part):
+        """The images of a task; Fashion-MNIST is unpacked first."""
+        path = (self.work if task == "fashion" else self.data) / f"{task}-{part}.tar"
+        if task == "fashion" and not path.exists():
+            write_fashion(path, part)
+        if not path.exists():
+            fail(f"no {part} images of {task} at {path}")
+        return path
+
+    def key(self, what, run, **more):
+        return {"what": what, "backbone": self.id, **asdict(run), **more}
+
+    def file(self, run):
+        """Where a run's trained values are."""
+        digest = hashlib.sha256(json.dumps(self.key("train", run)).encode()).hexdigest()[:8]
+        return self.work / f"{run.task}-{run.kind}-{run.resolution}-{run.seed}-{digest}.safetensors"
+
+    def train(self, run):
+        """What `patchtool train --json` says of a run."""
+        return self.results.get(self.key("train", run), lambda: self.train_now(run))
+
+    def train_now(self, run):
+        print(f"train {run.task} {run.kind} at {run.resolution}, seed {run.seed}", file=sys.stderr, flush=True)
+        output = self.file(run)
+        limit = ["--limit", run.limit] if run.limit else []
+        resume = ["--resume"] if Path(f"{output}.checkpoint").exists() else []
+        return self.patchtool(
+            "train", "--backbone", self.backbone, "--data", self.archive(run.task, "train"),
+            "--test", self.archive(run.task, "test"), "--kind", run.kind, "-o", output, "--epochs", run.epochs,
+            "--lr", run.rate, "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed,
+            "--augment", run.augment, "--force", *limit, *resume)
+
+    def evaluate(self, run, *flags, resolution=None):
+        """Bytes, accuracy and latency of a run's patch; at another resolution than its own if one is given."""
+        resolution = resolution or run.resolution
+        key = self.key("patch", run, flags=flags, at=resolution)
+        return self.results.get(key, lambda: self.evaluate_now(run, flags, resolution))
+
+    def evaluate_now(self, run, flags, resolution):
+        trained = self.file(run)
+        self.train(run)
+        if not trained.exists():  # measured before, and cleaned away
+            self.train_now(run)
+        if resolution != run.resolution:
+            trained = at_resolution(trained, resolution)
+        patch = trained.with_suffix(".patch")
+        size = self.patchtool("export", trained, "--backbone", self.backbone, "-o", patch, *flags, "--force")["bytes"]
+        use = ["--backbone", self.backbone, "--patch", patch]
+        accuracy = self.patchtool("eval", *use, "--data", self.archive(run.task, "test"))["accuracy"]
+        latency = self.patchtool("bench", *use, "--threads", 1)["latency_ms"]["median"]
+        return {"bytes": size, "accuracy": accuracy, "latency_ms": latency}
+
+
+def write_fashion(path, part):
+    """Fashion-MNIST as an archive, all images of a part."""
+    folder = Path("/usr/share/datasets/fashion-mnist")
+    if not folder.exists():
+        fail(f"no Fashion-MNIST at {folder}; hint: apt-get install dataset-fashion-mnist")
+    prefix = {"train": "train", "test": "t10k"}[part]
+    images = make.read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")
+    labels = make.read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
+    unfinished = path.with_suffix(".unfinished")
+    make.write_tar(unfinished, ((f"{make.FASHION[label]}/{index:05}.png", png(image))
+                                for index, (image, label) in enumerate(zip(images, labels))))
+    unfinished.rename(path)
+
+
+def png(pixels):
+    """A grey image, all of it."""
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()
+
+
+def at_resolution(trained, resolution):
+    """A copy of a trained file whose patch takes images of another size."""
+    data = trained.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + length])
+    graft = json.loads(header["__metadata__"]["graft"])
+    graft["input"].update(height=resolution, width=resolution)
+    header["__metadata__"] = {"graft": json.dumps(graft)}  # without the digest of what it was
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    copy = trained.with_name(f"{trained.stem}-at-{resolution}.safetensors")
+    copy.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length:])
+    return copy
+
+
+def accuracy(bench, tasks, seeds):
+    """{task: {kind: [result of each seed]}}"""
+    return {name: {kind: [bench.train(replace(task, kind=kind, rate=rate, seed=seed)) for seed in seeds]
+                   for kind, rate in RATES.items()} for name, task in tasks.items()}
+
+
+def resolution(bench, tasks, resolutions):
+    """Rows of resolution, own patch, the largest resolution's patch there."""
+    task = replace(tasks[RESOLUTION_TASK], kind="bn+head", rate=RATES["bn+head"])
+    largest = replace(task, resolution=max(resolutions))
+    return [{"resolution": side, "own": bench.evaluate(replace(task, resolution=side)),
+             "one": bench.evaluate(largest, resolution=side)} for side in resolutions]
+
+
+def sizes(bench, tasks):
+    """{task: {kind: {"f32": ..., "f16": ...}}}, for what a patch can carry; the first seed."""
+    kinds = {kind: rate for kind, rate in RATES.items() if kind not in BASELINES}
+    return {name: {kind: {precision: bench.evaluate(replace(task, kind=kind, rate=rate), *flags)
+                          for precision, flags in [("f32", []), ("f16", ["--f16"])]}
+                   for kind, rate in kinds.items()} for name, task in tasks.items()}
+
+
+def peers(folder):
+    """What the parity and side-by-side scripts wrote, by file name; missing ones are left out."""
+    names = ["parity", "gradients", "latency", "training"]
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in names
+            if (folder / f"{name}.json").exists()}
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", type=Path, required=True, help="a backbone trained on ImageNet")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the archives")
+    parser.add_argument("--work", type=Path, metavar="DIR", default=TOOLS.parent / "target" / "results",
+                        help="where runs are kept [target/results]")
+    parser.add_argument("--peers", type=Path, metavar="DIR",
+                        help="folder with parity.json, gradients.json, latency.json, training.json [the work folder]")
+    parser.add_argument("--patchtool", metavar="PATH", help="the binary [target/release/patchtool, then the PATH]")
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, metavar="TABLE",
+                        help=f"which tables, of {', '.join(TABLES)} [all]")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK",
+                        help=f"which tasks, of {', '.join(TASKS)} [all]")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds [3]")
+    parser.add_argument("--quick", action="store_true", help="a trial: 500 images, 2 epochs, one seed, two resolutions")
+    parser.add_argument("--output", type=Path, metavar="FILE", default=TOOLS / "RESULTS.md",
+                        help="page to write [tools/RESULTS.md]")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    seeds, resolutions = range(1, arguments.seeds + 1), RESOLUTIONS
+    tasks = {name: TASKS[name] for name in arguments.tasks}
+    if arguments.quick:
+        seeds, resolutions = range(1, 2), [96, 128]
+        tasks = {name: replace(task, limit=500, epochs=2) for name, task in tasks.items()}
+    measures = {
+        "accuracy": lambda bench: accuracy(bench, tasks, seeds),
+        "resolution": lambda bench: resolution(bench, tasks, resolutions) if RESOLUTION_TASK in tasks else [],
+        "sizes": lambda bench: sizes(bench, tasks),
+        "peers": lambda bench: peers(arguments.peers or arguments.work),
+    }
+    try:
+        bench = Bench(arguments)
+        backbone = bench.patchtool("inspect", arguments.backbone)
+        tables = {name: measures[name](bench) for name in arguments.only}
+    except PatchtoolError as error:
+        fail(error)
+    date = datetime.date.today().isoformat()
+    arguments.output.write_text(results_page.render(tables, tasks, RATES, backbone, date, arguments.quick))
+    print(arguments.output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""RESULTS.md out of what results.py measured: Markdown, no measuring."""
+
+import os
+import statistics
+
+from latency import describe_cpu
+
+PARITY_COMMANDS = {
+    "parity": "tests/parity/compare.py --json parity.json",
+    "gradients": "tests/parity/gradients.py --json gradients.json",
+    "latency": "tests/peers/latency.py --models-dir models --json latency.json",
+    "training": "tests/peers/training.py --json training.json",
+}
+
+
+def table(header, rows):
+    """A Markdown table; the first column is text, the others are figures."""
+    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+
+
+def percent(values):
+    """Mean and standard deviation of shares, in per cent."""
+    values = [100 * value for value in values]
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
+def kilobytes(count):
+    return f"{count / 1000:.1f}"
+
+
+def accuracies(results):
+    """Test accuracies of the seeds of one kind."""
+    return [result["best"]["test_accuracy"] for result in results]
+
+
+def gap_closed(kinds):
+    """(bn+head - head) / (full - head), of the means; None where full is no better than head."""
+    head, patch, full = (statistics.mean(accuracies(kinds[kind])) for kind in ("head", "bn+head", "full"))
+    return (patch - head) / (full - head) if full > head else None
+
+
+def accuracy(tasks, sizes):
+    parts = ["## Accuracy\n",
+             "Test accuracy in per cent, mean and standard deviation over the seeds, of the best epoch on the test "
+             "images. `full` trains everything and is no patch. `random+head` is the control: as many values as "
+             "`bn+head` has, but weights of the network chosen at random.\n"]
+    for name, kinds in tasks.items():
+        any_result = kinds["head"][0]
+        parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test, "
+                     f"{len(kinds['head'])} seed{'s' * (len(kinds['head']) > 1)}.\n")
+        parts.append(table(["kind", "accuracy %", "trained values", "patch kB", "seconds", "ms a step"], [
+            [f"`{kind}`", percent(accuracies(results)), f"{results[0]['trainable_params']:,}",
+             kilobytes(sizes[name][kind]["f32"]["bytes"]) if kind in sizes.get(name, {}) else "",
+             f"{statistics.mean(result['seconds'] for result in results):.0f}",
+             f"{statistics.mean(result['step_ms']['median'] for result in results):.1f}"]
+            for kind, results in kinds.items()]))
+        gap = gap_closed(kinds)
+        parts.append(f"Of the gap between `head` and `full`, `bn+head` closes {100 * gap:.0f} %.\n" if gap is not None
+                     else "`full` is no better than `head`: there is no gap to close.\n")
+    return parts
+
+
+def resolution(rows):
+    if not rows:
+        return []
+    largest = max(row["resolution"] for row in rows)
+    return ["## Resolution\n",
+            f"The same frozen weights at several resolutions: a `bn+head` patch trained at each, against the one "
+            f"trained at {largest} pixels and used at all of them. Latency on one thread.\n",
+            table(["pixels", "own patch %", f"patch of {largest} %", "latency ms"],
+                  [[row["resolution"], percent([row["own"]["accuracy"]]), percent([row["one"]["accuracy"]]),
+                    f"{row['own']['latency_ms']:.2f}"] for row in rows])]
+
+
+def sizes(tasks, backbone):
+    rows = [[name, f"`{kind}`", kilobytes(row["f32"]["bytes"]), kilobytes(row["f16"]["bytes"]),
+             f"{100 * row['f32']['bytes'] / backbone['bytes']:.2f}", percent([row["f32"]["accuracy"]]),
+             percent([row["f16"]["accuracy"]])] for name, kinds in tasks.items() for kind, row in kinds.items()]
+    return ["## Sizes\n",
+            f"Patch files, in single and in half precision, beside a backbone of {kilobytes(backbone['bytes'])} kB. "
+            "Accuracy of the exported patch in the runtime, seed 1.\n",
+            table(["task", "kind", "kB", "kB in f16", "% of the backbone", "accuracy %", "accuracy in f16 %"], rows)]
+
+
+def peers(figures):
+    parts = ["## Parity and speed\n"]
+    if "parity" in figures:
+        parts += ["Scores against ONNX Runtime on the same input, largest difference of the score range:\n",
+                  table(["network", "kernels", "difference"],
+                        [[row["network"], row["kernels"], f"{row['error']:.1e}"] for row in figures["parity"]])]
+    if "gradients" in figures:
+        parts += ["Gradients against PyTorch in f64, relative error: median over all tensors and batches, and the "
+                  "worst tensor's lower quartile over the batches, PyTorch's own in f32 beside:\n",
+                  table(["network", "tensors", "median", "worst", "worst, PyTorch f32"],
+                        [[name, row["tensors"], f"{row['median']:.1e}", f"{row['worst']:.1e}",
+                          f"{row['worst_torch_f32']:.1e}"] for name, row in figures["gradients"].items()])]
+    if "latency" in figures:
+        parts += ["Latency against ONNX Runtime, one thread:\n",
+                  table(["network", "ONNX Runtime ms", "Graft ms", "ratio"],
+                        [[row["network"], f"{row['ort_ms']:.2f}", f"{row['graft_ms']:.2f}", f"{row['ratio']:.2f}"]
+                         for row in figures["latency"]])]
+    if "training" in figures:
+        training = figures["training"]
+        parts += [f"A training step of MobileNetV2 against PyTorch: batch {training['batch']}, "
+                  f"{training['resolution']} pixels, {training['threads']} threads:\n",
+                  table(["kind", "PyTorch ms", "Graft ms", "ratio", "PyTorch MB", "Graft MB"],
+                        [[f"`{kind}`", f"{row['torch_ms']:.1f}", f"{row['graft_ms']:.1f}", f"{row['ratio']:.2f}",
+                          f"{row['torch_rss_bytes'] / 1e6:.0f}", f"{row['graft_rss_bytes'] / 1e6:.0f}"]
+                         for kind, row in training["kinds"].items()])]
+    missing = [command for name, command in PARITY_COMMANDS.items() if name not in figures]
+    if missing:
+        parts.append("Not measured: " + "; ".join(f"`{command}`" for command in missing) + ".\n")
+    return parts
+
+
+def settings(tasks, rates):
+    parts = ["## Settings\n",
+             table(["task", "images", "epochs", "augmentation", "pixels", "batch"],
+                   [[name, f"{run.limit:,}" if run.limit else "all", run.epochs, run.augment, run.resolution, run.batch]
+                    for name, run in tasks.items()]),
+             "Adam, one epoch of warm-up, then a cosine; learning rates "
+             + ", ".join(f"{rate:g} for `{kind}`" for kind, rate in rates.items()) + ".\n"]
+    return parts
+
+
+def render(tables, tasks, rates, backbone, date, is_quick):
+    """The page. `tables` has what was asked for, by the names of results.py."""
+    parts = ["# Results\n",
+             f"Measured on {date} with {os.cpu_count()} cores ({describe_cpu()}), backbone `{backbone['name']}` "
+             f"({backbone['sites']} sites, {backbone['dtype']}), by\n",
+             "    tools/results.py --backbone B.backbone --data DIR\n"]
+    if is_quick:
+        parts.append("**This is a trial run (`--quick`): few images, two epochs, one seed. Do not quote it.**\n")
+    sections = {"accuracy": lambda found: accuracy(found, tables.get("sizes", {})), "resolution": resolution,
+                "sizes": lambda found: sizes(found, backbone), "peers": peers}
+    for name, found in tables.items():
+        parts += sections[name](found)
+    parts += settings(tasks, rates)
+    return "\n".join(parts)
