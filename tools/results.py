@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Measure what patches are worth, and write tools/RESULTS.md.
 
-Every run (train, export, evaluate) is kept as a line of `results.jsonl` in the work folder: a
-second call runs only what is missing, and goes on with a training that was cut off. The page
-is written anew each time, out of what is there.
+Every run (train, export, evaluate) is kept as a line of tools/results.jsonl: a second call runs
+only what is missing, and goes on with a training that was cut off. The page is written anew
+each time, out of what is there.
 
     accuracy      every task and kind of patch, several seeds, and the control
     resolution    one patch for each resolution against one patch for all
@@ -61,18 +61,30 @@ RESOLUTION_TASK = "sign-digits"
 TABLES = ["accuracy", "resolution", "sizes", "peers"]
 
 
+class Unmeasured(Exception):
+    """A result that is not there and was not asked for."""
+
+
 class Results:
     """What has been measured, line by line in a file."""
 
+    is_asked = True  # whether what is missing is measured
+
     def __init__(self, path):
         self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.records = {json.dumps(line["key"]): line["result"] for line in map(json.loads, lines)}
+        text = path.read_text() if path.exists() else ""
+        whole = text[:text.rfind("\n") + 1]
+        if whole != text:  # a line that was cut off
+            path.write_text(whole)
+        lines = map(json.loads, whole.splitlines())
+        self.records = {json.dumps(line["key"]): line["result"] for line in lines}
 
     def get(self, key, measure):
         """The result under `key`, measured now if it is not there."""
         name = json.dumps(key)
         if name not in self.records:
+            if not self.is_asked:
+                raise Unmeasured
             self.records[name] = measure()
             with self.path.open("a") as file:
                 file.write(json.dumps({"key": key, "result": self.records[name]}) + "\n")
@@ -86,7 +98,7 @@ class Bench:
         self.patchtool = Patchtool(arguments.patchtool)
         self.backbone, self.data, self.work = arguments.backbone, arguments.data, arguments.work
         self.work.mkdir(parents=True, exist_ok=True)
-        self.results = Results(self.work / "results.jsonl")
+        self.results = Results(arguments.results)
         self.id = self.patchtool("inspect", self.backbone)["id"]
 
     def archive(self, task, part):
@@ -180,8 +192,16 @@ def at_resolution(trained, resolution):
 
 def accuracy(bench, tasks, seeds):
     """{task: {kind: [result of each seed]}}"""
-    return {name: {kind: [bench.train(replace(task, kind=kind, rate=rate, seed=seed)) for seed in seeds]
-                   for kind, rate in RATES.items()} for name, task in tasks.items()}
+    results = {name: {kind: [] for kind in RATES} for name in tasks}
+    for seed in seeds:  # outermost: a run that was cut off has something of everything
+        for name, task in tasks.items():
+            for kind, rate in RATES.items():
+                try:
+                    results[name][kind].append(bench.train(replace(task, kind=kind, rate=rate, seed=seed)))
+                except Unmeasured:
+                    pass
+    measured = {name: {kind: found for kind, found in kinds.items() if found} for name, kinds in results.items()}
+    return {name: kinds for name, kinds in measured.items() if kinds}
 
 
 def resolution(bench, tasks, resolutions):
@@ -195,9 +215,16 @@ def resolution(bench, tasks, resolutions):
 def sizes(bench, tasks):
     """{task: {kind: {"f32": ..., "f16": ...}}}, for what a patch can carry; the first seed."""
     kinds = {kind: rate for kind, rate in RATES.items() if kind not in BASELINES}
-    return {name: {kind: {precision: bench.evaluate(replace(task, kind=kind, rate=rate), *flags)
-                          for precision, flags in [("f32", []), ("f16", ["--f16"])]}
-                   for kind, rate in kinds.items()} for name, task in tasks.items()}
+    results = {}
+    for name, task in tasks.items():
+        for kind, rate in kinds.items():
+            run = replace(task, kind=kind, rate=rate)
+            try:
+                found = {"f32": bench.evaluate(run), "f16": bench.evaluate(run, "--f16")}
+                results.setdefault(name, {})[kind] = found
+            except Unmeasured:
+                pass
+    return results
 
 
 def peers(folder):
@@ -213,6 +240,8 @@ def parse_arguments():
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the archives")
     parser.add_argument("--work", type=Path, metavar="DIR", default=TOOLS.parent / "target" / "results",
                         help="where runs are kept [target/results]")
+    parser.add_argument("--results", type=Path, metavar="FILE", default=TOOLS / "results.jsonl",
+                        help="what was measured so far [tools/results.jsonl]")
     parser.add_argument("--peers", type=Path, metavar="DIR",
                         help="folder with parity.json, gradients.json, latency.json, training.json [the work folder]")
     parser.add_argument("--patchtool", metavar="PATH", help="the binary [target/release/patchtool, then the PATH]")
@@ -232,8 +261,12 @@ def main():
     seeds, resolutions = range(1, arguments.seeds + 1), RESOLUTIONS
     tasks = {name: TASKS[name] for name in arguments.tasks}
     if arguments.quick:
+        arguments.work = arguments.work / "quick"
+        arguments.results = arguments.output = None
         seeds, resolutions = range(1, 2), [96, 128]
         tasks = {name: replace(task, limit=500, epochs=2) for name, task in tasks.items()}
+    arguments.results = arguments.results or arguments.work / "results.jsonl"
+    arguments.output = arguments.output or arguments.work / "RESULTS.md"
     measures = {
         "accuracy": lambda bench: accuracy(bench, tasks, seeds),
         "resolution": lambda bench: resolution(bench, tasks, resolutions) if RESOLUTION_TASK in tasks else [],
@@ -243,7 +276,13 @@ def main():
     try:
         bench = Bench(arguments)
         backbone = bench.patchtool("inspect", arguments.backbone)
-        tables = {name: measures[name](bench) for name in arguments.only}
+        tables = {}
+        for name in TABLES:
+            bench.results.is_asked = name in arguments.only
+            try:
+                tables[name] = measures[name](bench)
+            except Unmeasured:
+                pass
     except PatchtoolError as error:
         fail(error)
     date = datetime.date.today().isoformat()

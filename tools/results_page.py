@@ -37,6 +37,8 @@ def accuracies(results):
 
 def gap_closed(kinds):
     """(bn+head - head) / (full - head), of the means; None where full is no better than head."""
+    if not {"head", "bn+head", "full"} <= kinds.keys():
+        return None
     head, patch, full = (statistics.mean(accuracies(kinds[kind])) for kind in ("head", "bn+head", "full"))
     return (patch - head) / (full - head) if full > head else None
 
@@ -47,18 +49,17 @@ def accuracy(tasks, sizes):
              "images. `full` trains everything and is no patch. `random+head` is the control: as many values as "
              "`bn+head` has, but weights of the network chosen at random.\n"]
     for name, kinds in tasks.items():
-        any_result = kinds["head"][0]
-        parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test, "
-                     f"{len(kinds['head'])} seed{'s' * (len(kinds['head']) > 1)}.\n")
-        parts.append(table(["kind", "accuracy %", "trained values", "patch kB", "seconds", "ms a step"], [
-            [f"`{kind}`", percent(accuracies(results)), f"{results[0]['trainable_params']:,}",
+        any_result = next(iter(kinds.values()))[0]
+        parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test.\n")
+        parts.append(table(["kind", "seeds", "accuracy %", "trained values", "patch kB", "seconds", "ms a step"], [
+            [f"`{kind}`", len(results), percent(accuracies(results)), f"{results[0]['trainable_params']:,}",
              kilobytes(sizes[name][kind]["f32"]["bytes"]) if kind in sizes.get(name, {}) else "",
              f"{statistics.mean(result['seconds'] for result in results):.0f}",
              f"{statistics.mean(result['step_ms']['median'] for result in results):.1f}"]
             for kind, results in kinds.items()]))
         gap = gap_closed(kinds)
-        parts.append(f"Of the gap between `head` and `full`, `bn+head` closes {100 * gap:.0f} %.\n" if gap is not None
-                     else "`full` is no better than `head`: there is no gap to close.\n")
+        if gap is not None:
+            parts.append(f"Of the gap between `head` and `full`, `bn+head` closes {100 * gap:.0f} %.\n")
     return parts
 
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, diff, eval, export, extract, import, inspect, run, train};
+use crate::commands::{bench, demo, diff, eval, export, extract, import, inspect, run, train};
 
 /// Ships one backbone and many small patches: imports networks, runs, measures and compares them.
 #[derive(Debug, Parser)]
@@ -36,6 +36,8 @@ pub struct Common {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See what it is about: one backbone, patches for three tasks, one of them trained on the spot.
+    Demo(demo::Arguments),
     /// Make a backbone from an ONNX model or a PyTorch state dict.
     Import(import::Arguments),
     /// Print the top labels of images, with one or more patches.

@@ -72,8 +72,8 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<TrainedError>() {
             return Some(error.hint().into());
         }
-        if let Some(hint) = cause.downcast_ref().and_then(TrainError::hint) {
-            return Some(hint.into());
+        if let Some(error) = cause.downcast_ref::<TrainError>() {
+            return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<CheckpointError>() {
             return Some(error.hint().into());

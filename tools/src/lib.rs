@@ -5,6 +5,7 @@ pub mod cli;
 pub mod commands;
 pub mod confusion;
 pub mod data;
+pub mod demo;
 pub mod export;
 pub mod hint;
 pub mod import;
@@ -15,6 +16,7 @@ pub mod report;
 pub mod task;
 #[cfg(test)]
 mod testing;
+mod threads;
 pub mod train;
 pub mod trained;
 

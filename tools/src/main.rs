@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 use patchtool::cli::{Cli, Command, Common};
-use patchtool::commands::{bench, diff, eval, export, extract, import, inspect, run, train};
+use patchtool::commands::{bench, demo, diff, eval, export, extract, import, inspect, run, train};
 use patchtool::hint::hint;
 use patchtool::report::Report;
 use tracing_subscriber::EnvFilter;
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
 
 fn command(cli: &Cli) -> Result<Report> {
     match &cli.command {
+        Command::Demo(arguments) => demo::run(arguments, &cli.common),
         Command::Import(arguments) => import::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Eval(arguments) => eval::run(arguments, &cli.common),

@@ -56,7 +56,11 @@ pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>
     Ok((backbone, tasks))
 }
 
-fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Result<Task> {
+/// Opens a patch of a backbone, which has this metadata.
+///
+/// # Errors
+/// Whatever cannot be opened or bound.
+pub fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Result<Task> {
     let patch = Patch::open_with(path, backbone, Verify::Full)?;
     let own = patch.image().map(|image| image.metadata()).transpose()?;
     let own = own.unwrap_or_default();
@@ -89,6 +93,16 @@ fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Resu
         patch,
         labels,
     })
+}
+
+/// As `resize`, but what is cropped from photographs to get the input's aspect ratio is all that is cropped: images of
+/// a task show little else than what they are of.
+pub fn uncropped(resize: Resize) -> Resize {
+    let fit = match resize.fit {
+        Fit::Crop { .. } => Fit::Crop { share: 1000 },
+        Fit::Stretch => Fit::Stretch,
+    };
+    Resize { fit, ..resize }
 }
 
 /// From a photograph to this input.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use graft_runtime::Session;
 use serde_json::json;
@@ -19,6 +19,7 @@ use crate::hint::Hint;
 use crate::output;
 use crate::report::{Report, Table};
 use crate::task::{self, Task};
+use crate::threads;
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
@@ -67,13 +68,18 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     };
     if let Some(path) = &arguments.confusion {
         output::check(path, arguments.force)?;
+        for input in arguments
+            .model
+            .patch
+            .iter()
+            .chain([&arguments.model.backbone, &arguments.data])
+        {
+            output::check_apart(path, input)?;
+        }
     }
     let dataset = Dataset::open(&arguments.data)?;
     let classes = map_classes(dataset.classes(), &labels(task))?;
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.threads)
-        .build_global()
-        .context("cannot start the threads")?;
+    threads::start(arguments.threads)?;
     let sessions = Mutex::new(Vec::new());
     let work = |index: usize, image: image::RgbImage| {
         let taken = sessions.lock().ok().and_then(|mut sessions| sessions.pop());

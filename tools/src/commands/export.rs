@@ -3,13 +3,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
 
 use crate::export::{self, ExportError, WeightsFile};
+use crate::hint::Hint;
 use crate::output;
 use crate::report::{Report, bytes};
 use crate::trained::Trained;
@@ -57,6 +58,12 @@ pub struct Arguments {
 /// Whatever cannot be read, does not fit the backbone, or cannot be written.
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let input = arguments.trained.iter().chain(&arguments.from_onnx);
+    if arguments.output.is_some() && arguments.output == arguments.onnx {
+        bail!(Hint::new(
+            "the patch and the model have the same name".into(),
+            "name the patch .patch and the model .onnx",
+        ));
+    }
     for output in arguments.output.iter().chain(&arguments.onnx) {
         output::check(output, arguments.force)?;
         for input in input.clone().chain([&arguments.backbone]) {
@@ -172,7 +179,7 @@ fn model(trained: &Trained, backbone: &Backbone, output: &Path, force: bool) -> 
     let weights = WeightsFile::new(&backbone.image())?;
     let model = export::write(&backbone.image(), trained, &weights)?;
     let mut text = String::new();
-    // A baseline has nothing frozen to share.
+    // A baseline has nothing frozen to share: its model is whole.
     let mut shared = Value::Null;
     if !trained.kind.is_baseline() {
         let folder = output.parent().filter(|folder| *folder != Path::new(""));

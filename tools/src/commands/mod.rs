@@ -1,6 +1,7 @@
 //! One file a command: its arguments, and a function from them to a [`crate::report::Report`].
 
 pub mod bench;
+pub mod demo;
 pub mod diff;
 pub mod eval;
 pub mod export;

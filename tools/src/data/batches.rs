@@ -1,6 +1,7 @@
 //! Training inputs, prepared while the trainer works on the ones before.
 
 use std::io;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -28,6 +29,14 @@ pub fn steps(images: usize, batch: usize) -> usize {
     // Batches of at most two: the odd image out would be alone.
     let alone = batch == 2 && images % 2 == 1;
     steps - usize::from(alone)
+}
+
+/// Where the batches of an epoch lie in its order; see [`Batches`].
+pub fn ranges(images: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
+    let steps = steps(images, batch);
+    // The image that would be alone is left out.
+    let images = images.min(steps * batch.max(1));
+    (0..steps).map(move |step| step * images / steps..(step + 1) * images / steps)
 }
 
 /// The inputs and classes of some images. Its memory is used again once it is dropped.
@@ -65,7 +74,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Starts to prepare the epoch, on a thread of its own. What it yields depends on the arguments alone.
+    /// Starts to prepare the epoch from step `first` on, on a thread of its own. What it yields depends on the
+    /// arguments alone.
     ///
     /// # Errors
     /// The system has no thread left.
@@ -73,8 +83,8 @@ impl Batches {
         set: Arc<TrainingSet>,
         augmenter: Augmenter,
         batch: usize,
-        seed: u64,
-        epoch: u32,
+        (seed, epoch): (u64, u32),
+        first: usize,
     ) -> io::Result<Self> {
         let (sender, ready) = sync_channel(AHEAD);
         let work = Work {
@@ -85,7 +95,7 @@ impl Batches {
         };
         let worker = Builder::new().name("batches".into());
         Ok(Self {
-            worker: Some(worker.spawn(move || work.run(batch, &sender))?),
+            worker: Some(worker.spawn(move || work.run(batch, first, &sender))?),
             ready: Some(ready),
         })
     }
@@ -124,15 +134,11 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, batch: usize, ready: &SyncSender<Batch>) {
+    fn run(mut self, batch: usize, first: usize, ready: &SyncSender<Batch>) {
         let order = epoch_order(self.seed, self.epoch, self.set.len());
-        let count = steps(order.len(), batch);
-        // The image that would be alone is left out.
-        let order = &order[..order.len().min(count * batch.max(1))];
         let (used, free) = channel();
-        for step in 0..count {
-            let images = &order[step * order.len() / count..(step + 1) * order.len() / count];
-            let batch = self.batch(images, free.try_recv().unwrap_or_default(), &used);
+        for range in ranges(order.len(), batch).skip(first) {
+            let batch = self.batch(&order[range], free.try_recv().unwrap_or_default(), &used);
             if ready.send(batch).is_err() {
                 return;
             }
@@ -190,7 +196,7 @@ mod tests {
     }
 
     fn start(set: &Arc<TrainingSet>, augment: Augment, batch: usize, epoch: u32) -> Batches {
-        Batches::start(Arc::clone(set), augmenter(augment), batch, 1, epoch).unwrap()
+        Batches::start(Arc::clone(set), augmenter(augment), batch, (1, epoch), 0).unwrap()
     }
 
     #[test]

@@ -231,7 +231,17 @@ impl Dataset {
         };
         let (path, name) = (&self.path, &item.name);
         let (length, written) = (file.len(), file.modified()?);
-        Ok(format!("{path:?} {name:?} {place:?} {length} {written:?}"))
+        // A copy may keep the time of writing; it has another number and time of change.
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt as _;
+            (file.ino(), file.ctime(), file.ctime_nsec())
+        };
+        #[cfg(not(unix))]
+        let identity = ();
+        Ok(format!(
+            "{path:?} {name:?} {place:?} {length} {written:?} {identity:?}"
+        ))
     }
 
     /// The encoded bytes of image `index`.

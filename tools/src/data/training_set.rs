@@ -29,7 +29,7 @@ impl TrainingSet {
     /// Must not be called from a thread of rayon's global pool.
     ///
     /// # Errors
-    /// Nothing to train on, or nothing for one of the classes.
+    /// Nothing to train on.
     pub fn open(
         dataset: &Dataset,
         indices: &[usize],
@@ -38,20 +38,7 @@ impl TrainingSet {
         progress: impl FnMut(usize),
     ) -> Result<Self, CacheError> {
         let cache = Cache::open(dataset, indices, &Whole::new(preprocess), folder, progress)?;
-        let mut present = vec![false; cache.classes().len()];
-        for index in 0..cache.len() {
-            present[cache.class(index)] = true;
-        }
-        let classes = cache.classes().iter().zip(present);
-        let missing: Vec<String> = classes
-            .filter(|(_, present)| !present)
-            .map(|(name, _)| name.clone())
-            .collect();
-        if missing.is_empty() {
-            Ok(Self { cache })
-        } else {
-            Err(CacheError::EmptyClasses { classes: missing })
-        }
+        Ok(Self { cache })
     }
 
     /// The pixels of image `index`.
@@ -176,16 +163,5 @@ mod tests {
         assert_eq!((set.name(0), set.class(0)), ("class1/1.png", 1));
         assert_eq!(set.image(0).as_raw(), fixture::image(20, 3).as_raw());
         assert_eq!(set.image(1).as_raw(), fixture::image(20, 1).as_raw());
-    }
-
-    #[test]
-    fn every_class_needs_a_readable_image() {
-        let data = fixture::folder(&[2, 1], 20);
-        std::fs::write(data.path().join("class1/0.png"), "broken").unwrap();
-        let dataset = Dataset::open(data.path()).unwrap();
-        let error = TrainingSet::open(&dataset, &[0, 1, 2], &preprocess(9, 9), None, |_| ());
-        let error = error.unwrap_err();
-        assert!(matches!(error, CacheError::EmptyClasses { .. }));
-        assert!(error.to_string().ends_with("class1"), "{error}");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
 }
 
 /// The bytes of a task's ONNX model. Values that the task did not train are named in `weights`, which belongs in the
-/// same folder; its own are inline.
+/// same folder; its own are inline. The model of a baseline, which trained everything, has all of them inline.
 ///
 /// # Errors
 /// Trained values that do not fit the backbone.
@@ -42,7 +42,7 @@ pub fn write(
     infer_shapes(backbone, trained.input.shape, &mut shapes)?;
     let sites = Sites::new(*backbone, &metadata);
     let mut model = Model {
-        weights,
+        weights: (!trained.kind.is_baseline()).then_some(weights),
         metadata: &metadata,
         nodes: Vec::new(),
         initialisers: Vec::new(),
@@ -101,7 +101,8 @@ impl Value {
 }
 
 struct Model<'a> {
-    weights: &'a WeightsFile,
+    /// Where frozen values are; `None` where they are inline.
+    weights: Option<&'a WeightsFile>,
     metadata: &'a BackboneMetadata,
     nodes: Vec<NodeProto>,
     initialisers: Vec<TensorProto>,
@@ -217,9 +218,10 @@ impl Model<'_> {
             .iter()
             .all(|known| known.name != tensor.name)
         {
-            let place = self.weights.place(&tensor.name);
-            let proto = match place.filter(|_| tensor.is_frozen) {
-                Some(place) => external(tensor, self.weights.name(), place),
+            let weights = self.weights.filter(|_| tensor.is_frozen);
+            let place = weights.and_then(|weights| Some((weights, weights.place(&tensor.name)?)));
+            let proto = match place {
+                Some((weights, place)) => external(tensor, weights.name(), place),
                 None => inline(tensor),
             };
             self.initialisers.push(proto);

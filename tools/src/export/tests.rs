@@ -26,6 +26,9 @@ fn export(backbone: &Backbone, trained: &Trained, path: &Path) {
     let weights = WeightsFile::new(&backbone.image()).expect("it has metadata");
     let model = write(&backbone.image(), trained, &weights).expect("it fits");
     std::fs::write(path, model).expect("room on the disk");
+    if trained.kind.is_baseline() {
+        return;
+    }
     let folder = path.parent().expect("it has a folder");
     weights.write(folder, false).expect("room on the disk");
 }

@@ -9,7 +9,7 @@ use graft_patches::BackboneImage;
 
 use super::ExportError;
 use super::tensors::Sites;
-use crate::output;
+use crate::output::{self, OutputError};
 
 /// Every tensor starts on a page of its own, so that an engine can map it.
 const PAGE: usize = 4096;
@@ -74,17 +74,25 @@ impl WeightsFile {
     pub fn write(&self, folder: &Path, force: bool) -> Result<PathBuf> {
         let path = folder.join(&self.name);
         if path.exists() {
-            let found =
-                std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            if found == self.bytes {
+            if self.is_at(&path)? {
                 return Ok(path);
             }
             if !force {
                 return Err(ExportError::OtherWeights { path }.into());
             }
         }
-        output::write_atomically(&path, force, |file| file.write_all(&self.bytes))?;
-        Ok(path)
+        let written = output::write_atomically(&path, force, |file| file.write_all(&self.bytes));
+        match written {
+            // Another export was faster, with the same bytes.
+            Err(OutputError::Exists { .. }) if self.is_at(&path)? => Ok(path),
+            written => written.map(|()| path).map_err(Into::into),
+        }
+    }
+
+    fn is_at(&self, path: &Path) -> Result<bool> {
+        let found =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(found == self.bytes)
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Checkpoint {
     pub so_far: Totals,
     /// What the learner knows.
     pub learner: State,
+    /// Time of each step, in milliseconds.
+    pub step_ms: Vec<f32>,
+    /// Time since the start of the run, in seconds, without the time between a stop and the resumption.
+    pub seconds: f64,
     /// The best epoch so far.
     pub best: Option<Best>,
     /// Every whole epoch.
@@ -187,22 +191,29 @@ impl Checkpoint {
         .map_err(CheckpointError::Save)
     }
 
-    /// Reads the checkpoint at `path` of a run that was started with `expected`.
+    /// Reads the checkpoint at `path`.
     ///
     /// # Errors
-    /// Whatever is wrong with the file, or what differs in how the run was started.
-    pub fn load(path: &Path, expected: &Fingerprint) -> Result<Self, CheckpointError> {
-        let owned = || path.to_owned();
+    /// Whatever is wrong with the file.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = read(path)?;
         let record = record(path, &bytes)?;
-        let loaded: Self =
-            postcard::from_bytes(record).map_err(|_| CheckpointError::Damaged { path: owned() })?;
-        let differences = loaded.fingerprint.differences(expected);
+        postcard::from_bytes(record).map_err(|_| CheckpointError::Damaged {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Whether the checkpoint, which was at `path`, is of a run that was started with `expected`.
+    ///
+    /// # Errors
+    /// What differs in how the run was started.
+    pub fn check(&self, path: &Path, expected: &Fingerprint) -> Result<(), CheckpointError> {
+        let differences = self.fingerprint.differences(expected);
         if differences.is_empty() {
-            return Ok(loaded);
+            return Ok(());
         }
         Err(CheckpointError::OtherRun {
-            path: owned(),
+            path: path.to_owned(),
             differences,
         })
     }
@@ -302,6 +313,8 @@ mod tests {
                     memory: vec![vec![0.125; 3], vec![]],
                 },
             },
+            step_ms: vec![1.5, 2.5],
+            seconds: 3.5,
             best: Some(Best {
                 epoch: 2,
                 accuracy: 0.75,
@@ -331,7 +344,7 @@ mod tests {
                 ..checkpoint()
             };
             saved.save(&path).unwrap();
-            let loaded = Checkpoint::load(&path, &started(1)).unwrap();
+            let loaded = Checkpoint::load(&path).unwrap();
             let bits = |c: &Checkpoint| -> Vec<Vec<u32>> {
                 c.learner.parameters.iter().map(|values| values.iter().map(|v| v.to_bits()).collect()).collect()
             };
@@ -349,7 +362,7 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         let load = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            Checkpoint::load(&path, &started(1))
+            Checkpoint::load(&path)
         };
         for length in 0..bytes.len() {
             load(&bytes[..length]).unwrap_err();
@@ -369,11 +382,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c");
         checkpoint().save(&path).unwrap();
-        let error = Checkpoint::load(&path, &started(2)).unwrap_err();
+        let loaded = Checkpoint::load(&path).unwrap();
+        loaded.check(&path, &started(1)).unwrap();
+        let error = loaded.check(&path, &started(2)).unwrap_err();
         assert!(error.to_string().ends_with("seed was 1, now 2"), "{error}");
-        let error = Checkpoint::load(&folder.path().join("none"), &started(1)).unwrap_err();
+        let error = Checkpoint::load(&folder.path().join("none")).unwrap_err();
         assert!(error.hint().contains("leave out --resume"), "{error}");
-        let error = Checkpoint::load(folder.path(), &started(1)).unwrap_err();
+        let error = Checkpoint::load(folder.path()).unwrap_err();
         assert!(
             matches!(error, CheckpointError::NotACheckpoint { .. }),
             "{error}"
@@ -398,7 +413,7 @@ mod tests {
             ..checkpoint()
         };
         next.save(&path).unwrap();
-        assert_eq!(Checkpoint::load(&path, &started(1)).unwrap(), next);
+        assert_eq!(Checkpoint::load(&path).unwrap(), next);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         remove(&path).unwrap();
         remove(&path).unwrap();

@@ -32,26 +32,38 @@ pub fn evaluate(
     test: &EvaluationSet,
 ) -> Result<Evaluation, TrainError> {
     let patch = Patch::from_bytes(&trained.compile(&backbone.image(), Dtype::F32)?, backbone)?;
-    let images: Vec<usize> = (0..test.len()).collect();
-    let scores = run_all(backbone, &patch, test, &images, |session, patch, input| {
-        Ok(session.run(patch, input)?.to_vec())
-    })?;
-    let targets: Vec<usize> = images.iter().map(|&image| test.class(image)).collect();
+    let scores = scores(backbone, &patch, test)?;
+    let targets: Vec<usize> = (0..test.len()).map(|image| test.class(image)).collect();
     Ok(judge(&scores, &targets))
+}
+
+/// The scores of a patch for all test images, `[images][classes]`.
+///
+/// # Errors
+/// What the runtime says.
+pub fn scores(
+    backbone: &Backbone,
+    patch: &Patch,
+    test: &EvaluationSet,
+) -> Result<Vec<f32>, TrainError> {
+    run_all(backbone, patch, test, |session, patch, input| {
+        Ok(session.run(patch, input)?.to_vec())
+    })
 }
 
 /// The values of the layer before the head for each of these images: what the head sees.
 ///
 /// # Errors
-/// A session that cannot start.
+/// A backbone that is nothing but a head, and what the runtime says.
 pub fn embeddings(
     backbone: &Backbone,
     patch: &Patch,
     set: &EvaluationSet,
 ) -> Result<Vec<f32>, TrainError> {
-    let before_head = backbone.image().layer_count().saturating_sub(2);
-    let images: Vec<usize> = (0..set.len()).collect();
-    run_all(backbone, patch, set, &images, |session, patch, input| {
+    let image = backbone.image();
+    let head = image.layer(image.layer_count() - 1);
+    let before_head = head.inputs[0].checked_sub(1).ok_or(TrainError::OnlyAHead)?;
+    run_all(backbone, patch, set, |session, patch, input| {
         let mut embedding = Vec::new();
         session.run_observed(patch, input, |layer, values| {
             if layer == before_head {
@@ -67,11 +79,11 @@ fn run_all(
     backbone: &Backbone,
     patch: &Patch,
     set: &EvaluationSet,
-    images: &[usize],
     run: impl Fn(&mut Session, &Patch, &[u8]) -> Result<Vec<f32>, TrainError> + Sync,
 ) -> Result<Vec<f32>, TrainError> {
     /// Images between two looks at whether there is other work.
     const CHUNK: usize = 64;
+    let images: Vec<usize> = (0..set.len()).collect();
     let parts: Vec<Vec<f32>> = images
         .par_chunks(CHUNK)
         .map(|images| {

@@ -8,7 +8,7 @@ use super::evaluate::{Evaluation, evaluate, judge};
 use super::learner::Learner;
 use super::run::TrainError;
 use crate::data::augment::{Augment, Augmenter};
-use crate::data::batches::{self, Batches, epoch_order};
+use crate::data::batches::{self, Batches, epoch_order, ranges};
 use crate::data::evaluation_set::EvaluationSet;
 use crate::data::preprocess::Preprocess;
 use crate::data::training_set::TrainingSet;
@@ -50,9 +50,6 @@ pub struct Embeddings {
     pub classes: Vec<usize>,
 }
 
-/// Inputs `[images][values]` and their classes.
-pub type Batch = (Vec<f32>, Vec<usize>);
-
 impl Examples {
     /// How many there are to train on.
     pub fn count(&self) -> usize {
@@ -82,18 +79,17 @@ impl Examples {
                 preprocess,
             } => {
                 let augmenter = Augmenter::new(*augment, preprocess.clone());
-                let batches = Batches::start(images.clone(), augmenter, batch, seed, epoch);
-                for batch in batches.map_err(TrainError::Thread)?.skip(first) {
+                let batches =
+                    Batches::start(images.clone(), augmenter, batch, (seed, epoch), first);
+                for batch in batches.map_err(TrainError::Thread)? {
                     each(&batch.inputs, &batch.labels)?;
                 }
             }
             Training::Embeddings { train, .. } => {
                 let order = epoch_order(seed, epoch, self.count());
                 let len = train.values.len() / self.count();
-                let steps = self.steps(batch);
-                for step in first..steps {
-                    let chosen =
-                        &order[step * order.len() / steps..(step + 1) * order.len() / steps];
+                for range in ranges(order.len(), batch).skip(first) {
+                    let chosen = &order[range];
                     let inputs = chosen
                         .iter()
                         .flat_map(|&image| &train.values[image * len..][..len]);

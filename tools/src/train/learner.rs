@@ -126,11 +126,6 @@ impl Learner {
         }
     }
 
-    /// Values of one input.
-    pub fn input_len(&self) -> usize {
-        self.network.input_len()
-    }
-
     /// One step on a batch of inputs and their classes, at this learning rate.
     ///
     /// # Panics

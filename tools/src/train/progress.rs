@@ -8,11 +8,20 @@ use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyl
 use super::checkpoint::Totals;
 use super::history::Epoch;
 
+/// What is left on the screen besides the bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// A line for each epoch.
+    Epochs,
+    /// Nothing.
+    None,
+}
+
 /// The progress of a run.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
-    is_quiet: bool,
+    has_lines: bool,
     epochs: usize,
     /// Training images of an epoch.
     images: usize,
@@ -23,7 +32,7 @@ pub struct Progress {
 
 impl Progress {
     /// A run of `epochs` epochs over `images` images each, of which the images `before` are done.
-    pub fn new(epochs: usize, images: usize, before: usize, is_quiet: bool) -> Self {
+    pub fn new(epochs: usize, images: usize, before: usize, is_quiet: bool, lines: Lines) -> Self {
         let bar = if is_quiet || !io::stderr().is_terminal() {
             ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
         } else {
@@ -33,7 +42,7 @@ impl Progress {
         };
         Self {
             bar,
-            is_quiet,
+            has_lines: !is_quiet && lines == Lines::Epochs,
             epochs,
             images,
             started: Instant::now(),
@@ -64,7 +73,7 @@ impl Progress {
     /// After epoch `epoch`, counted from 0; `is_best` if none was better so far.
     pub fn epoch(&self, epoch: usize, measured: &Epoch, is_best: bool) {
         let line = line(epoch, self.epochs, self.images, measured, is_best);
-        if self.is_quiet {
+        if !self.has_lines {
         } else if self.bar.is_hidden() {
             // Where stderr is closed there is nobody to tell.
             let _ = writeln!(io::stderr(), "{line}");
@@ -161,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_quiet_run_says_nothing_and_does_not_fail() {
-        let progress = Progress::new(2, 10, 0, true);
+        let progress = Progress::new(2, 10, 0, true, Lines::Epochs);
         progress.step(0, &Totals::default());
         progress.test(0);
         progress.epoch(0, &Epoch::default(), true);

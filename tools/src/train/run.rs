@@ -15,9 +15,6 @@ use super::progress::Progress;
 use super::schedule::Schedule;
 use crate::trained::{Metrics, Trained, TrainedError};
 
-/// Between two checkpoints.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(15);
-
 /// What a run does.
 pub struct Run<'a> {
     /// What is trained on.
@@ -34,6 +31,8 @@ pub struct Run<'a> {
     pub checkpoint: PathBuf,
     /// What they have to match.
     pub fingerprint: Fingerprint,
+    /// When it was started: before the images were decoded.
+    pub started: Instant,
 }
 
 /// How long a run is, and how fast it learns.
@@ -49,6 +48,8 @@ pub struct Plan {
     pub warmup: f32,
     /// Ends the run after so many epochs without a better one.
     pub patience: Option<usize>,
+    /// Least time between two checkpoints within an epoch.
+    pub checkpoint_every: Duration,
     /// Of the order of the images and what is done to them.
     pub seed: u64,
 }
@@ -61,8 +62,8 @@ pub struct Outcome {
     pub evaluation: Evaluation,
     /// Every epoch.
     pub history: Vec<Epoch>,
-    /// Time of a step, median.
-    pub step: Duration,
+    /// Time of a step, median, in milliseconds.
+    pub step_ms: f32,
 }
 
 /// Why a run ended early.
@@ -89,6 +90,9 @@ pub enum TrainError {
     /// The runtime refused.
     #[error(transparent)]
     Runtime(#[from] graft_runtime::Error),
+    /// Nothing is left where the last layer is trained.
+    #[error("the backbone is a single layer: it has no features for a new head")]
+    OnlyAHead,
     /// No thread to prepare images.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -96,13 +100,15 @@ pub enum TrainError {
 
 impl TrainError {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> &'static str {
         match self {
-            Self::Diverged { .. } => Some("try a smaller --lr, or a longer --warmup"),
-            Self::Checkpoint(error) => Some(error.hint()),
-            Self::Trained(error) => Some(error.hint()),
-            Self::State(_) => Some("train again without --resume"),
-            Self::Runtime(_) | Self::Thread(_) => None,
+            Self::Diverged { .. } => "try a smaller --lr or a longer --warmup, with --force",
+            Self::Checkpoint(error) => error.hint(),
+            Self::Trained(error) => error.hint(),
+            Self::State(_) => "train again without --resume",
+            Self::OnlyAHead => "import a network that ends in a linear layer on features",
+            Self::Runtime(error) => error.hint(),
+            Self::Thread(_) => "end other programs, or use fewer --threads",
         }
     }
 }
@@ -130,13 +136,12 @@ impl Run<'_> {
                 ..Checkpoint::default()
             },
         };
-        let mut steps = Vec::new();
+        let before = at.seconds;
         while at.epoch < self.plan.epochs && !self.is_stale(&at) {
-            self.epoch(&mut at, &mut steps, progress)?;
+            self.epoch(&mut at, before, progress)?;
         }
         progress.finish();
-        steps.sort_unstable();
-        self.outcome(at, steps.get(steps.len() / 2).copied().unwrap_or_default())
+        self.outcome(at, before)
     }
 
     /// Whether it has not become better for too long.
@@ -148,7 +153,7 @@ impl Run<'_> {
     fn epoch(
         &mut self,
         at: &mut Checkpoint,
-        steps: &mut Vec<Duration>,
+        before: f64,
         progress: &Progress,
     ) -> Result<(), TrainError> {
         let Self {
@@ -156,6 +161,7 @@ impl Run<'_> {
             examples,
             plan,
             checkpoint,
+            started,
             ..
         } = self;
         let in_epoch = examples.steps(plan.batch);
@@ -175,7 +181,7 @@ impl Run<'_> {
                 let rate = schedule.rate(epoch * in_epoch + at.step);
                 let step = Instant::now();
                 let loss = learner.step(rate, inputs, classes);
-                steps.push(step.elapsed());
+                at.step_ms.push(step.elapsed().as_secs_f32() * 1e3);
                 if !loss.mean.is_finite() {
                     return Err(TrainError::Diverged {
                         epoch: epoch + 1,
@@ -189,7 +195,8 @@ impl Run<'_> {
                 at.so_far.seconds += start.elapsed().as_secs_f64();
                 start = Instant::now();
                 progress.step(epoch, &at.so_far);
-                if saved.elapsed() >= CHECKPOINT_INTERVAL {
+                if saved.elapsed() >= plan.checkpoint_every {
+                    at.seconds = before + started.elapsed().as_secs_f64();
                     at.learner = learner.state();
                     at.save(checkpoint)?;
                     saved = Instant::now();
@@ -197,10 +204,15 @@ impl Run<'_> {
                 Ok(())
             },
         )?;
-        self.finish_epoch(at, progress)
+        self.finish_epoch(at, before, progress)
     }
 
-    fn finish_epoch(&mut self, at: &mut Checkpoint, progress: &Progress) -> Result<(), TrainError> {
+    fn finish_epoch(
+        &mut self,
+        at: &mut Checkpoint,
+        before: f64,
+        progress: &Progress,
+    ) -> Result<(), TrainError> {
         progress.test(at.epoch);
         let mut trained = Trained {
             sites: self.learner.trained(),
@@ -244,10 +256,11 @@ impl Run<'_> {
         at.epoch += 1;
         at.step = 0;
         at.learner = self.learner.state();
+        at.seconds = before + self.started.elapsed().as_secs_f64();
         Ok(at.save(&self.checkpoint)?)
     }
 
-    fn outcome(mut self, at: Checkpoint, step: Duration) -> Result<Outcome, TrainError> {
+    fn outcome(mut self, mut at: Checkpoint, before: f64) -> Result<Outcome, TrainError> {
         let mut trained = match &at.best {
             Some(best) => Trained::from_bytes(&best.trained)?,
             None => Trained {
@@ -255,18 +268,24 @@ impl Run<'_> {
                 ..self.template.clone()
             },
         };
+        let evaluation = evaluate(self.backbone, &trained, &self.examples.test)?;
         trained.metrics = Metrics {
             epochs: at.history.len() as u32,
+            test_accuracy: evaluation.score.accuracy as f32,
             trainable_params: self.learner.trainable() as u64,
-            seconds: at.history.iter().map(|epoch| epoch.seconds).sum(),
+            seconds: before + self.started.elapsed().as_secs_f64(),
             ..trained.metrics
         };
-        let evaluation = evaluate(self.backbone, &trained, &self.examples.test)?;
+        at.step_ms.sort_by(f32::total_cmp);
         Ok(Outcome {
             trained,
             evaluation,
             history: at.history,
-            step,
+            step_ms: at
+                .step_ms
+                .get(at.step_ms.len() / 2)
+                .copied()
+                .unwrap_or_default(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The images of a run: found, divided, decoded, and for `head` turned into embeddings.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,7 +13,7 @@ use super::evaluate::embeddings;
 use super::examples::{Embeddings, Examples, Training};
 use crate::bar;
 use crate::data::augment::Augment;
-use crate::data::cache::{Cache, default_folder};
+use crate::data::cache::{Cache, CacheError};
 use crate::data::dataset::Dataset;
 use crate::data::evaluation_set::EvaluationSet;
 use crate::data::preprocess::Preprocess;
@@ -36,8 +37,10 @@ pub struct Request<'a> {
     pub batch: usize,
     /// What becomes of them.
     pub preprocess: &'a Preprocess,
-    /// No progress bar, no warnings.
+    /// No progress bar.
     pub is_quiet: bool,
+    /// Where decoded images are kept between runs.
+    pub cache: Option<PathBuf>,
 }
 
 /// Decoded images to train on and to test with.
@@ -61,12 +64,11 @@ impl Request<'_> {
     /// Data that cannot be trained on.
     pub fn open_images(&self) -> Result<Sets> {
         self.open(|dataset, indices, progress| {
-            let folder = default_folder();
             Ok(Train::Images(TrainingSet::open(
                 dataset,
                 indices,
                 self.preprocess,
-                folder.as_deref(),
+                self.cache.as_deref(),
                 progress,
             )?))
         })
@@ -119,9 +121,17 @@ impl Request<'_> {
             bar.set_position((before + count) as u64)
         })?;
         bar.finish_and_clear();
-        for unreadable in train.cache().unreadable().iter().chain(test.unreadable()) {
+        let unreadable = [train.cache().unreadable(), test.unreadable()].concat();
+        for unreadable in &unreadable {
             tracing::warn!("left out: {}", unreadable.reason);
         }
+        if !unreadable.is_empty() {
+            tracing::warn!(
+                "{} images cannot be read and are left out",
+                unreadable.len()
+            );
+        }
+        train.check_classes()?;
         check_batch(train.cache().len(), self.batch)?;
         Ok(Sets { train, test })
     }
@@ -136,13 +146,29 @@ impl Request<'_> {
             dataset,
             indices,
             self.preprocess,
-            default_folder().as_deref(),
+            self.cache.as_deref(),
             progress,
         )?)
     }
 }
 
 impl Train {
+    /// Whether there is something to learn of every class.
+    fn check_classes(&self) -> Result<(), CacheError> {
+        let cache = self.cache();
+        let present: BTreeSet<usize> = (0..cache.len()).map(|image| cache.class(image)).collect();
+        let classes = cache.classes().iter().enumerate();
+        let missing: Vec<String> = classes
+            .filter(|(class, _)| !present.contains(class))
+            .map(|(_, name)| name.clone())
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(CacheError::EmptyClasses { classes: missing })
+        }
+    }
+
     fn cache(&self) -> &Cache {
         match self {
             Self::Images(set) => set,

@@ -70,7 +70,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DECAY", default_value_t = 1e-4, value_parser = not_negative)]
     pub weight_decay: f32,
     /// How training images are varied: default, none, or some of crop,flip,color. Leave out flip where mirror images mean
-    /// something else, as with letters and digits.
+    /// something else, as with letters and digits. The kind head sees images as they are.
     #[arg(long, value_name = "HOW", default_value_t = Augment::default())]
     pub augment: Augment,
     /// Learn from at most this many images, evenly from all classes.
@@ -79,6 +79,12 @@ pub struct Arguments {
     /// Stop after this many epochs without a better test accuracy.
     #[arg(long, value_name = "EPOCHS", value_parser = count(100_000))]
     pub patience: Option<u32>,
+    /// Seconds between two checkpoints within an epoch; there is one after every epoch too.
+    #[arg(long, value_name = "SECONDS", default_value_t = 15)]
+    pub checkpoint_every: u32,
+    /// Folder where decoded images are kept for the next run. By default `graft/images` in the user's cache folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
     /// Draw loss and accuracy of every epoch as a picture.
     #[arg(long, value_name = "F.png")]
     pub curves: Option<PathBuf>,

@@ -3,10 +3,9 @@
 mod arguments;
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use graft_patches::metadata::{Fit, Resize};
 use graft_runtime::Backbone;
 use serde_json::json;
 
@@ -14,14 +13,16 @@ pub use arguments::Arguments;
 
 use crate::TOOL;
 use crate::cli::{Common, Output};
+use crate::data::cache::default_folder;
 use crate::hint::Hint;
 use crate::output;
 use crate::report::Report;
 use crate::task;
+use crate::threads;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::curves;
 use crate::train::learner::{Learner, Settings};
-use crate::train::progress::Progress;
+use crate::train::progress::{Lines, Progress};
 use crate::train::run::{Outcome, Plan, Run};
 use crate::train::sets::Request;
 use crate::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
@@ -31,27 +32,34 @@ use crate::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
 /// # Errors
 /// Whatever cannot be read, trained on or written.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    let outcome = train(arguments, common, Lines::Epochs)?;
+    Ok(report(&outcome))
+}
+
+/// The same for other commands: the outcome, not a report of it.
+pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Result<Outcome> {
+    let started = Instant::now();
     arguments.check_outputs()?;
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.threads)
-        .build_global()
-        .context("cannot start the threads")?;
-    let backbone = Backbone::open(&arguments.backbone)?;
-    let run = prepare(arguments, &backbone, common)?;
-    let checkpoint = run.checkpoint.clone();
+    threads::start(arguments.threads)?;
+    let checkpoint = checkpoint::path_for(&arguments.output.output);
     let resumed = match arguments.resume {
-        true => Some(Checkpoint::load(&checkpoint, &run.fingerprint)?),
+        true => Some(Checkpoint::load(&checkpoint)?),
         false => None,
     };
+    let backbone = Backbone::open(&arguments.backbone)?;
+    let run = prepare(arguments, &backbone, common, started)?;
+    if let Some(resumed) = &resumed {
+        resumed.check(&checkpoint, &run.fingerprint)?;
+    }
     let images = run.examples.count();
     let before = resumed
         .as_ref()
         .map_or(0, |resumed| resumed.epoch * images + resumed.so_far.images);
-    let progress = Progress::new(run.plan.epochs, images, before, common.quiet);
+    let progress = Progress::new(run.plan.epochs, images, before, common.quiet, lines);
     let outcome = run.train(resumed, &progress)?;
     arguments.write(&outcome, &backbone)?;
     checkpoint::remove(&checkpoint).context("cannot remove the checkpoint")?;
-    Ok(report(&outcome.trained, outcome.step))
+    Ok(outcome)
 }
 
 impl Arguments {
@@ -59,9 +67,21 @@ impl Arguments {
     fn check_outputs(&self) -> Result<()> {
         let Output { output, force } = &self.output;
         let others = [&self.curves, &self.confusion];
-        for path in [output].into_iter().chain(others.into_iter().flatten()) {
+        let outputs: Vec<_> = [output]
+            .into_iter()
+            .chain(others.into_iter().flatten())
+            .collect();
+        for (index, path) in outputs.iter().enumerate() {
             output::check(path, *force)?;
-            output::check_apart(path, &self.backbone)?;
+            for input in [&self.backbone, &self.data].into_iter().chain(&self.test) {
+                output::check_apart(path, input)?;
+            }
+            if outputs[..index].contains(path) {
+                bail!(Hint::new(
+                    format!("{} is named for two outputs", path.display()),
+                    "give each a name of its own",
+                ));
+            }
         }
         let checkpoint = checkpoint::path_for(output);
         if checkpoint.exists() && !self.resume && !force {
@@ -101,17 +121,18 @@ impl Arguments {
 }
 
 /// A run's parts, from the arguments.
-fn prepare<'a>(arguments: &Arguments, backbone: &'a Backbone, common: &Common) -> Result<Run<'a>> {
+fn prepare<'a>(
+    arguments: &Arguments,
+    backbone: &'a Backbone,
+    common: &Common,
+    started: Instant,
+) -> Result<Run<'a>> {
     let metadata = backbone.image().metadata()?;
     let mut input = backbone.image().input();
     if let Some([height, width]) = arguments.resolution {
         (input.shape.height, input.shape.width) = (height, width);
     }
-    // A task's images are cut to what they show: nothing is cropped away.
-    let resize = Resize {
-        fit: Fit::Crop { share: 1000 },
-        ..metadata.resize
-    };
+    let resize = task::uncropped(metadata.resize);
     let preprocess = task::preprocess(&input, resize)?;
     let request = Request {
         data: &arguments.data,
@@ -122,6 +143,7 @@ fn prepare<'a>(arguments: &Arguments, backbone: &'a Backbone, common: &Common) -
         batch: arguments.batch as usize,
         preprocess: &preprocess,
         is_quiet: common.quiet,
+        cache: arguments.cache.clone().or_else(default_folder),
     };
     let kind = arguments.kind;
     let sets = match kind {
@@ -177,6 +199,7 @@ fn prepare<'a>(arguments: &Arguments, backbone: &'a Backbone, common: &Common) -
         batch: arguments.batch as usize,
         rate: arguments.rate(),
         warmup: arguments.warmup,
+        checkpoint_every: Duration::from_secs(arguments.checkpoint_every.into()),
         patience: arguments.patience.map(|patience| patience as usize),
         seed: arguments.seed,
     };
@@ -190,10 +213,12 @@ fn prepare<'a>(arguments: &Arguments, backbone: &'a Backbone, common: &Common) -
         plan,
         checkpoint,
         fingerprint,
+        started,
     })
 }
 
-fn report(trained: &Trained, step: Duration) -> Report {
+fn report(outcome: &Outcome) -> Report {
+    let trained = &outcome.trained;
     let Metrics {
         epochs,
         best_epoch,
@@ -201,7 +226,7 @@ fn report(trained: &Trained, step: Duration) -> Report {
         trainable_params,
         seconds,
     } = trained.metrics;
-    let step = step.as_secs_f64() * 1e3;
+    let step = outcome.step_ms;
     let text = format!(
         "{}: {} of {} trained values on {} images\n\
          best of {epochs} epochs: epoch {best_epoch}, {:.2} % of {} test images right\n\

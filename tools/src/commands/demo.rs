@@ -1,0 +1,343 @@
+//! `patchtool demo`: the whole story on embedded assets.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser as _};
+use graft_patches::records::Dtype;
+use graft_runtime::{Backbone, Patch, Session, TaskSlot};
+use serde_json::{Value, json};
+
+use crate::cli::{Cli, Command, Common};
+use crate::commands::train;
+use crate::confusion::predicted;
+use crate::data::evaluation_set::EvaluationSet;
+use crate::demo::assets::{self, DemoTask};
+use crate::demo::measure::{self, accuracy, latency, swap};
+use crate::hint::Hint;
+use crate::memory;
+use crate::report::{Report, Table, bytes};
+use crate::task::{Task, open_task};
+use crate::threads;
+use crate::train::progress::Lines;
+use crate::trained::{TrainKind, Trained};
+
+/// Frames of the scene with hot swaps.
+const FRAMES: usize = 12;
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  patchtool demo
+  patchtool demo --keep demo     # and go on with the files: train, export, eval, bench, ...")]
+pub struct Arguments {
+    /// Keep the backbone, the patches and the images in this new folder.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+}
+
+/// Tells the story and measures it.
+///
+/// # Errors
+/// No room for temporary files; a reader of the output that went away.
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    threads::start(0)?;
+    let start = Instant::now();
+    let temporary;
+    let folder = match &arguments.keep {
+        Some(folder) => {
+            std::fs::create_dir(folder).map_err(|error| {
+                Hint::new(
+                    format!("cannot make the folder {}: {error}", folder.display()),
+                    "name a folder that is not there yet, in one that is",
+                )
+            })?;
+            folder.as_path()
+        }
+        None => {
+            temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
+            temporary.path()
+        }
+    };
+    assets::unpack(folder)?;
+    let story = Story {
+        folder,
+        common: *common,
+        start,
+    };
+    let backbone = story.open_backbone()?;
+    story.tell("2. Two patches, ready made: scale and bias of every layer, and a head")?;
+    let mut tasks = Vec::new();
+    for task in assets::READY {
+        tasks.push(story.ready(&backbone, task)?);
+    }
+    tasks.push(story.live(&backbone)?);
+    story.swap_frame_by_frame(&backbone, &tasks)?;
+    story.report(&backbone, &tasks)
+}
+
+/// One task, once its patch is there.
+struct Player {
+    task: DemoTask,
+    images: EvaluationSet,
+    patch: Arc<Patch>,
+    /// Shares of the test images that are right: with the backbone's own head, with a new last layer alone, with the
+    /// patch.
+    accuracy: [f64; 3],
+}
+
+struct Story<'a> {
+    folder: &'a Path,
+    common: Common,
+    start: Instant,
+}
+
+impl Story<'_> {
+    /// Text goes out as the story goes on, but not in between a script's JSON.
+    fn tell(&self, text: &str) -> Result<()> {
+        if !self.common.json && !self.common.quiet {
+            writeln!(std::io::stdout(), "{text}")?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn open_backbone(&self) -> Result<Backbone> {
+        let start = Instant::now();
+        let backbone = Backbone::open(self.path(assets::BACKBONE))?;
+        let labels = backbone.image().metadata()?.labels;
+        self.tell(&format!(
+            "1. One backbone\n\
+             A small MobileNetV2, {} of weights, mapped into memory in {} us. From here on it is frozen.\n\
+             It was trained on photographs of ten things: {}.\n",
+            bytes(backbone.image().bytes().len()),
+            start.elapsed().as_micros(),
+            labels.join(", "),
+        ))?;
+        Ok(backbone)
+    }
+
+    fn ready(&self, backbone: &Backbone, task: DemoTask) -> Result<Player> {
+        let player = self.player(backbone, task)?;
+        self.tell(&format!(
+            "{:14} {}, right on {:.0} % of {} images",
+            task.title,
+            bytes(player.patch.receipt().bytes_mapped),
+            100.0 * player.accuracy[2],
+            player.images.len(),
+        ))?;
+        Ok(player)
+    }
+
+    fn live(&self, backbone: &Backbone) -> Result<Player> {
+        let task = assets::LIVE;
+        let line = self.line(task, TrainKind::BnHead, 60);
+        self.tell(&format!(
+            "\n3. A third task, now: {}, 14 drawings of each to learn from\n$ {}",
+            task.title,
+            line.join(" ")
+                .replace(&format!("{}/", self.folder.display()), ""),
+        ))?;
+        let start = Instant::now();
+        let trained = self.train(&line)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let path = self.path(&format!("{}.patch", task.name));
+        let patch = trained.compile(&backbone.image(), Dtype::F32)?;
+        std::fs::write(&path, patch).with_context(|| format!("cannot write {}", path.display()))?;
+        let player = self.player(backbone, task)?;
+        self.tell(&format!(
+            "{:14} {}, trained in {seconds:.0} s, right on {:.0} % of {} drawings by other people",
+            task.title,
+            bytes(player.patch.receipt().bytes_mapped),
+            100.0 * player.accuracy[2],
+            player.images.len(),
+        ))?;
+        Ok(player)
+    }
+
+    /// Measures a patch, what the backbone knows without one, and what a new last layer would do.
+    fn player(&self, backbone: &Backbone, task: DemoTask) -> Result<Player> {
+        let path = self.path(&format!("{}.patch", task.name));
+        let Task {
+            patch, preprocess, ..
+        } = open_task(&path, backbone, &backbone.image().metadata()?)?;
+        let images = self.path(&format!("{}-test.tar", task.name));
+        let images = measure::open(&images, &preprocess)?;
+        let head = self.train(&self.line(task, TrainKind::Head, 100))?;
+        let accuracy = [
+            accuracy(backbone, &backbone.identity(), &images)?,
+            f64::from(head.metrics.test_accuracy),
+            accuracy(backbone, &patch, &images)?,
+        ];
+        Ok(Player {
+            task,
+            images,
+            patch: Arc::new(patch),
+            accuracy,
+        })
+    }
+
+    /// What a user would type to train.
+    fn line(&self, task: DemoTask, kind: TrainKind, epochs: u32) -> Vec<String> {
+        let path = |name: String| self.path(&name).display().to_string();
+        let mut line: Vec<String> = ["patchtool", "train", "--backbone"].map(Into::into).into();
+        line.extend([
+            path(assets::BACKBONE.into()),
+            "--data".into(),
+            path(format!("{}-train.tar", task.name)),
+        ]);
+        line.extend([
+            "--test".into(),
+            path(format!("{}-test.tar", task.name)),
+            "--kind".into(),
+            kind.to_string(),
+        ]);
+        if kind != TrainKind::Head {
+            line.extend(["--augment".into(), task.augment.into()]);
+        }
+        line.extend([
+            "--epochs".into(),
+            epochs.to_string(),
+            "--batch".into(),
+            "16".into(),
+        ]);
+        line.extend([
+            "-o".into(),
+            path(format!("{}-{kind}.safetensors", task.name)),
+        ]);
+        line
+    }
+
+    /// Runs it, with the cache of decoded images in the demo's own folder.
+    fn train(&self, line: &[String]) -> Result<Trained> {
+        let cache = self.path("cache").display().to_string();
+        let line = line.iter().cloned().chain(["--cache".into(), cache]);
+        let cli = Cli::try_parse_from(line).context("the demo's own command line")?;
+        let Command::Train(arguments) = &cli.command else {
+            bail!("the demo's own command line does not train");
+        };
+        Ok(train::train(arguments, &self.common, Lines::None)?.trained)
+    }
+
+    fn swap_frame_by_frame(&self, backbone: &Backbone, tasks: &[Player]) -> Result<()> {
+        self.tell("\n4. Frame by frame, another task for each: the patch is a pointer, the backbone stays")?;
+        let mut session = Session::new(backbone)?;
+        let slot = TaskSlot::new("demo", Arc::clone(&tasks[0].patch));
+        let mut table = Table::new(&["frame", "task", "swap ns", "run us", "shown", "seen", ""]);
+        for frame in 0..FRAMES {
+            let player = &tasks[frame % tasks.len()];
+            let image = frame * 7 % player.images.len();
+            let input = player.images.input(image);
+            let next = Arc::clone(&player.patch);
+            let start = Instant::now();
+            slot.publish(next)?;
+            let patch = slot.patch();
+            let swapped = start.elapsed();
+            let start = Instant::now();
+            let seen = predicted(session.run(&patch, &input)?);
+            let ran = start.elapsed();
+            let classes = player.images.classes();
+            let shown = player.images.class(image);
+            table.row([
+                (frame + 1).to_string(),
+                player.task.title.into(),
+                swapped.as_nanos().to_string(),
+                ran.as_micros().to_string(),
+                classes[shown].clone(),
+                seen.map_or("?".into(), |seen| classes[seen].clone()),
+                if seen == Some(shown) {
+                    "right".into()
+                } else {
+                    "wrong".into()
+                },
+            ]);
+        }
+        self.tell(&table.to_string())
+    }
+
+    fn report(&self, backbone: &Backbone, tasks: &[Player]) -> Result<Report> {
+        let model = backbone.image().bytes().len();
+        let mut session = Session::new(backbone)?;
+        let mut table = Table::new(&[
+            "task",
+            "no patch %",
+            "last layer %",
+            "patch %",
+            "patch kB",
+            "whole model kB",
+            "swap ns",
+            "run us",
+        ]);
+        let mut rows = Vec::new();
+        let kilobytes = |bytes: usize| format!("{:.0}", bytes as f64 / 1e3);
+        for (at, player) in tasks.iter().enumerate() {
+            let other = &tasks[(at + 1) % tasks.len()];
+            let swap = swap(&other.patch, &player.patch)?;
+            let run = latency(&mut session, &player.patch, &player.images)?;
+            let patch = player.patch.receipt().bytes_mapped;
+            let [none, head, full] = player.accuracy.map(|share| format!("{:.0}", 100.0 * share));
+            table.row([
+                player.task.title.into(),
+                none,
+                head,
+                full,
+                kilobytes(patch),
+                kilobytes(model),
+                swap.as_nanos().to_string(),
+                run.as_micros().to_string(),
+            ]);
+            rows.push(row(player, patch, model, swap, run));
+        }
+        let patches: usize = tasks
+            .iter()
+            .map(|player| player.patch.receipt().bytes_mapped)
+            .sum();
+        let (shared, whole) = (model + patches, model * tasks.len());
+        let resident = memory::usage().map(|usage| usage.resident);
+        let seconds = self.start.elapsed().as_secs_f64();
+        let text = format!(
+            "{table}\
+             No patch: the backbone's own ten classes, a guess. Last layer: a new head on frozen features. All on the test\n\
+             images that chose the best epoch, small as they are; tools/RESULTS.md has the figures to quote.\n\n\
+             On the device: one backbone and {} patches, {}; as whole models, {} ({:.1} x). Each further task costs {}, not {}.\n\
+             Working memory: {} for all tasks together. This process, training included: {}. All of it took {seconds:.0} s.\n",
+            tasks.len(),
+            bytes(shared),
+            bytes(whole),
+            whole as f64 / shared as f64,
+            bytes(patches / tasks.len()),
+            bytes(model),
+            bytes(session.arena_bytes()),
+            resident.map_or("unknown".into(), bytes),
+        );
+        let json = json!({
+            "tasks": rows,
+            "backbone_bytes": model,
+            "shared_bytes": shared,
+            "whole_models_bytes": whole,
+            "arena_bytes": session.arena_bytes(),
+            "rss_bytes": resident,
+            "seconds": seconds,
+        });
+        Ok(Report::new(text, json))
+    }
+}
+
+fn row(player: &Player, patch: usize, model: usize, swap: Duration, run: Duration) -> Value {
+    let [none, head, accuracy] = player.accuracy;
+    json!({
+        "task": player.task.name,
+        "accuracy": { "no_patch": none, "last_layer": head, "patch": accuracy },
+        "images": player.images.len(),
+        "patch_bytes": patch,
+        "whole_model_bytes": model,
+        "swap_ns": swap.as_nanos() as u64,
+        "run_us": run.as_micros() as u64,
+    })
+}

@@ -1,0 +1,75 @@
+//! What the demo measures of a task.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use graft_runtime::{Backbone, Patch, Session, TaskSlot};
+
+use crate::data::dataset::Dataset;
+use crate::data::evaluation_set::EvaluationSet;
+use crate::data::preprocess::Preprocess;
+use crate::train::evaluate::{judge, scores};
+
+/// The images of an archive, as inputs.
+///
+/// # Errors
+/// What is wrong with the archive.
+pub fn open(path: &Path, preprocess: &Preprocess) -> Result<EvaluationSet> {
+    let data = Dataset::open(path)?;
+    let all: Vec<usize> = (0..data.len()).collect();
+    Ok(EvaluationSet::open(&data, &all, preprocess, None, |_| ())?)
+}
+
+/// Share of the images that a patch gets right, 0 to 1.
+///
+/// # Errors
+/// What the runtime says.
+pub fn accuracy(backbone: &Backbone, patch: &Patch, images: &EvaluationSet) -> Result<f64> {
+    let targets: Vec<usize> = (0..images.len()).map(|image| images.class(image)).collect();
+    Ok(judge(&scores(backbone, patch, images)?, &targets)
+        .score
+        .accuracy)
+}
+
+/// Median time of a run on one thread.
+///
+/// # Errors
+/// What the runtime says.
+pub fn latency(
+    session: &mut Session<'_>,
+    patch: &Patch,
+    images: &EvaluationSet,
+) -> Result<Duration> {
+    const RUNS: usize = 51;
+    let mut times = Vec::with_capacity(RUNS);
+    for run in 0..RUNS {
+        let input = images.input(run % images.len());
+        let start = Instant::now();
+        session.run(patch, &input)?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[RUNS / 2])
+}
+
+/// Median time from having a patch to a reader that has it, switching to it from another one.
+///
+/// # Errors
+/// Patches of different backbones.
+pub fn swap(from: &Arc<Patch>, to: &Arc<Patch>) -> Result<Duration> {
+    const SWAPS: usize = 2001;
+    let slot = TaskSlot::new("demo", Arc::clone(from));
+    let mut times = Vec::with_capacity(SWAPS);
+    for _ in 0..SWAPS {
+        let (back, next) = (Arc::clone(from), Arc::clone(to));
+        let start = Instant::now();
+        slot.publish(next)?;
+        std::hint::black_box(slot.patch());
+        times.push(start.elapsed());
+        slot.publish(back)?;
+    }
+    times.sort_unstable();
+    Ok(times[SWAPS / 2])
+}

@@ -1,0 +1,342 @@
+//! `patchtool train` from images to a patch: what it learns, what it refuses, and that it can be stopped at any moment.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use graft_tests::Random;
+use image::{Rgb, RgbImage};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with a small backbone and photographs of three colours.
+struct Fixture {
+    folder: TempDir,
+}
+
+struct Outcome {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let fixture = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        fs::write(
+            fixture.path("b.backbone"),
+            graft_tests::every_operator(24, 1),
+        )
+        .expect("room on the disk");
+        for (class, colour) in [
+            ("red", [200, 60, 60]),
+            ("green", [60, 200, 60]),
+            ("blue", [60, 60, 200]),
+        ] {
+            fixture.images("data", class, colour, 20);
+            fixture.images("test", class, colour, 6);
+        }
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Noisy images around a colour.
+    fn images(&self, set: &str, class: &str, colour: [u8; 3], count: u64) {
+        let folder = self.path(set).join(class);
+        fs::create_dir_all(&folder).expect("room on the disk");
+        for number in 0..count {
+            let mut random = Random(number + 1000 * set.len() as u64);
+            let mut pixel = |_, _| {
+                Rgb(colour.map(|level| level.saturating_add_signed((random.value() * 55.0) as i8)))
+            };
+            RgbImage::from_fn(30, 26, &mut pixel)
+                .save(folder.join(format!("{number}.png")))
+                .expect("room on the disk");
+        }
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchtool"));
+        command
+            .current_dir(self.folder.path())
+            .args(arguments.split_whitespace());
+        command.env("XDG_CACHE_HOME", self.path("cache"));
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Outcome {
+        let output = self.command(arguments).output().expect("it starts");
+        Outcome {
+            status: output.status.code().expect("it exits"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        let outcome = self.run(&format!("{arguments} --json"));
+        assert_eq!(outcome.status, 0, "{arguments}: {}", outcome.stderr);
+        serde_json::from_str(&outcome.stdout).expect("one JSON object")
+    }
+
+    /// What must fail, with a hint, leaving no output.
+    fn refused(&self, arguments: &str, words: &str) {
+        let Outcome {
+            status,
+            stdout,
+            stderr,
+        } = self.run(&format!("{arguments} -o refused.safetensors"));
+        assert_eq!(status, 2, "{arguments}: {stdout}{stderr}");
+        assert!(
+            stderr.contains(words) && stderr.contains("hint: "),
+            "{arguments}: {words:?} is not in {stderr}"
+        );
+        assert!(!self.path("refused.safetensors").exists());
+    }
+
+    /// The patch of a trained file.
+    fn patch(&self, trained: &str) -> Vec<u8> {
+        self.json(&format!(
+            "export {trained} --backbone b.backbone -o {trained}.patch --force"
+        ));
+        fs::read(self.path(&format!("{trained}.patch"))).expect("it was written")
+    }
+}
+
+const TRAIN: &str = "train --backbone b.backbone --data data --test test --batch 10";
+
+#[test]
+fn every_kind_learns_colours_and_its_patch_is_as_good_as_it_says() {
+    let fixture = Fixture::new();
+    for kind in ["head", "bn+head", "dw+head", "bn+dw+head"] {
+        let trained = fixture.json(&format!(
+            "{TRAIN} --kind {kind} -o {kind}.st --epochs 12 --lr 0.01"
+        ));
+        let accuracy = trained["best"]["test_accuracy"].as_f64().expect("a number");
+        assert!(accuracy > 0.9, "{kind}: {trained}");
+        assert!(
+            trained["trainable_params"].as_u64() > Some(0)
+                && trained["step_ms"]["median"].as_f64() > Some(0.0)
+        );
+        fixture.patch(&format!("{kind}.st"));
+        let eval = fixture.json(&format!(
+            "eval --backbone b.backbone --patch {kind}.st.patch --data test"
+        ));
+        assert!(
+            (eval["accuracy"].as_f64().expect("a number") - accuracy).abs() < 1e-6,
+            "{kind}: {eval}"
+        );
+        assert_eq!(eval["count"], 18);
+    }
+}
+
+#[test]
+fn a_baseline_trains_and_becomes_no_patch() {
+    let fixture = Fixture::new();
+    // Random weights learn little on the side; a guess is right in a third of all cases.
+    for (kind, expected) in [("full", 0.9), ("random+head", 0.5)] {
+        let trained = fixture.json(&format!(
+            "{TRAIN} --kind {kind} -o {kind}.st --epochs 8 --lr 0.005"
+        ));
+        assert!(
+            trained["best"]["test_accuracy"].as_f64() > Some(expected),
+            "{kind}: {trained}"
+        );
+        let refused = fixture.run(&format!(
+            "export {kind}.st --backbone b.backbone -o {kind}.patch"
+        ));
+        assert_eq!(refused.status, 2, "{kind}");
+        assert!(refused.stderr.contains("hint: "), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn the_seed_decides_and_the_threads_do_not() {
+    let fixture = Fixture::new();
+    let train = |name: &str, more: &str| {
+        fixture.json(&format!(
+            "{TRAIN} --epochs 2 -o {name}.st --name same {more}"
+        ));
+        fixture.patch(&format!("{name}.st"))
+    };
+    let first = train("a", "--seed 5 --threads 1");
+    assert!(
+        first == train("b", "--seed 5 --threads 3"),
+        "threads change the result"
+    );
+    assert!(first != train("c", "--seed 6"), "the seed changes nothing");
+}
+
+#[test]
+fn a_killed_run_goes_on_as_if_nothing_had_been() {
+    let fixture = Fixture::new();
+    // Checkpoints after every step: a kill leaves the run in the midst of an epoch.
+    let arguments = format!("{TRAIN} --epochs 40 --seed 3 --name same --checkpoint-every 0");
+    fixture.json(&format!("{arguments} -o whole.st"));
+    let checkpoint = fixture.path("cut.st.checkpoint");
+    let line = format!("{arguments} -o cut.st");
+    let mut kills = 0;
+    for attempt in 0..3 {
+        let resume = if attempt == 0 { "" } else { "--resume" };
+        let mut child = fixture
+            .command(&format!("{line} {resume}"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let before = fs::metadata(&checkpoint)
+            .and_then(|file| file.modified())
+            .ok();
+        while child.try_wait().expect("it runs").is_none() {
+            let now = fs::metadata(&checkpoint)
+                .and_then(|file| file.modified())
+                .ok();
+            if now.is_some() && now != before {
+                sleep(Duration::from_millis(7 * (attempt + 1)));
+                child.kill().expect("it can be killed");
+                kills += 1;
+                break;
+            }
+            sleep(Duration::from_millis(1));
+        }
+        child.wait().expect("it ends");
+    }
+    assert!(
+        kills > 0 && checkpoint.exists(),
+        "it was over before it could be killed"
+    );
+    let other = fixture.run(&format!("{line} --resume --lr 0.5"));
+    assert!(
+        other.status == 2 && other.stderr.contains("--lr"),
+        "{}",
+        other.stderr
+    );
+    let fresh = fixture.run(&line);
+    assert!(
+        fresh.status == 2 && fresh.stderr.contains("--resume"),
+        "{}",
+        fresh.stderr
+    );
+    fixture.json(&format!("{line} --resume"));
+    assert!(!checkpoint.exists(), "a finished run needs no checkpoint");
+    assert!(
+        fixture.patch("cut.st") == fixture.patch("whole.st"),
+        "the result is another one"
+    );
+}
+
+#[test]
+fn pictures_are_drawn_and_outputs_kept() {
+    let fixture = Fixture::new();
+    let line = format!("{TRAIN} --epochs 2 -o a.st --curves curves.png --confusion confusion.png");
+    fixture.json(&line);
+    for picture in ["curves.png", "confusion.png"] {
+        let picture = image::open(fixture.path(picture))
+            .expect("it can be read")
+            .to_rgb8();
+        let colours: std::collections::BTreeSet<_> =
+            picture.pixels().map(|pixel| pixel.0).collect();
+        assert!(
+            picture.width() >= 300 && colours.len() > 10,
+            "an empty picture"
+        );
+    }
+    let before = fs::read(fixture.path("a.st")).expect("it is there");
+    let again = fixture.run(&line);
+    assert!(
+        again.status == 2 && again.stderr.contains("--force"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(fs::read(fixture.path("a.st")).expect("it is there"), before);
+}
+
+#[test]
+fn data_that_cannot_be_trained_on_is_refused() {
+    let fixture = Fixture::new();
+    fixture.images("one", "red", [200, 0, 0], 12);
+    fixture.refused(
+        "train --backbone b.backbone --data one --batch 4",
+        "one class",
+    );
+    fixture.images("empty", "red", [200, 0, 0], 12);
+    fixture.images("empty", "green", [0, 200, 0], 12);
+    fs::create_dir(fixture.path("empty/nothing")).expect("room on the disk");
+    fixture.refused(
+        "train --backbone b.backbone --data empty --batch 4",
+        "nothing",
+    );
+    fixture.refused(
+        "train --backbone b.backbone --data data --test test --batch 100",
+        "fewer than a batch of 100",
+    );
+    fs::create_dir(fixture.path("data/broken")).expect("room on the disk");
+    fs::write(fixture.path("data/broken/1.png"), "no picture").expect("room on the disk");
+    for kind in ["head", "bn+head"] {
+        let line = format!("train --backbone b.backbone --data data --kind {kind}");
+        fixture.refused(&line, "classes broken");
+    }
+    fs::remove_dir_all(fixture.path("data/broken")).expect("it is there");
+    fixture.images("strange", "yellow", [200, 200, 0], 3);
+    fixture.refused(
+        "train --backbone b.backbone --data data --test strange",
+        "yellow",
+    );
+    fixture.refused(
+        "train --backbone b.backbone --data data --resolution 4096",
+        "4096",
+    );
+    fixture.refused(
+        "train --backbone b.backbone --data nowhere",
+        "does not exist",
+    );
+    fixture.refused("train --backbone nowhere --data data", "nowhere");
+    fixture.refused(
+        "train --backbone b.backbone --data data --lr 1e20 --optimizer sgd --batch 10",
+        "diverged",
+    );
+}
+
+#[test]
+fn patience_ends_a_run_that_gets_no_better() {
+    let fixture = Fixture::new();
+    let trained = fixture.json(&format!(
+        "{TRAIN} --epochs 200 --patience 3 --kind head --lr 0.01 -o a.st"
+    ));
+    let best = trained["best"]["epoch"].as_u64().expect("a number");
+    assert_eq!(trained["epochs"].as_u64(), Some(best + 3), "{trained}");
+    assert!(best + 3 < 200);
+}
+
+#[test]
+fn outputs_must_differ() {
+    let fixture = Fixture::new();
+    fixture.refused(
+        "train --backbone b.backbone --data data --curves a.png --confusion a.png",
+        "two outputs",
+    );
+    fixture.refused(
+        "train --backbone b.backbone --data data --force --curves b.backbone",
+        "b.backbone",
+    );
+}
+
+#[test]
+fn unreadable_images_are_listed_and_training_goes_on() {
+    let fixture = Fixture::new();
+    fs::write(fixture.path("data/red/broken.png"), "no picture").expect("room on the disk");
+    let outcome = fixture.run(&format!("{TRAIN} --epochs 1 -o a.st"));
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("red/broken.png"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.stdout.contains("60 images"), "{}", outcome.stdout);
+}
