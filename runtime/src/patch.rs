@@ -95,8 +95,8 @@ impl Patch {
     /// [`Patch::from_static`], with f16 values widened into the caller's memory, aligned to 64. An f32 patch leaves it
     /// as it is.
     ///
-    /// The memory is the patch's from then on: each bind needs a buffer of its own, and a program that binds patches
-    /// again and again has to have bound them all once, or to use `alloc`.
+    /// The memory is the patch's from then on, so each bind takes a buffer of its own: bind every patch once and keep it.
+    /// To swap bound patches takes none.
     ///
     /// # Errors
     /// [`Error::Image`], and [`Error::Widen`] where the memory is too small or misaligned.

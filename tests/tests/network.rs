@@ -35,14 +35,14 @@ fn step(network: &mut Network, batch: &[f32], loss: &[f32]) -> Vec<Vec<f32>> {
     gradients(network)
 }
 
-fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
+fn assert_close(name: &str, found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         let largest = expected.iter().fold(0.0f32, |most, g| most.max(g.abs()));
         for (found, expected) in found.iter().zip(expected) {
             let error = (found - expected).abs();
             assert!(
                 error <= tolerance * largest + 1e-6,
-                "parameter {at}: {found}, not {expected}"
+                "{name}, parameter {at}: {found}, not {expected}"
             );
         }
     }
@@ -164,8 +164,7 @@ fn the_gradient_of_a_batch_is_the_sum_of_its_parts() {
             }
         }
         assert_eq!(first, 35);
-        println!("{name}");
-        assert_close(&sums, &expected, 1e-4);
+        assert_close(name, &sums, &expected, 1e-4);
     }
 }
 
@@ -192,7 +191,7 @@ fn a_smaller_batch_after_a_larger_one_is_as_on_its_own() {
     step(&mut network, &batch, &loss);
     let found = step(&mut network, few, few_loss);
     let (mut fresh, ..) = setup(&backbone(24, 3), input, ALL, 1);
-    assert_close(&found, &step(&mut fresh, few, few_loss), 1e-4);
+    assert_close("smaller", &found, &step(&mut fresh, few, few_loss), 1e-4);
 }
 
 #[test]
@@ -219,7 +218,7 @@ fn changed_weights_are_seen_by_the_next_step() {
     for (to, from) in fresh.parameters().into_iter().zip(network.parameters()) {
         to.values.copy_from_slice(from.values);
     }
-    assert_close(&found, &step(&mut fresh, &batch, &loss), 1e-4);
+    assert_close("changed", &found, &step(&mut fresh, &batch, &loss), 1e-4);
 }
 
 #[test]
@@ -318,5 +317,5 @@ fn an_offset_far_larger_than_the_deviation_changes_no_gradient() {
         *mean = weights.iter().sum::<f32>() * OFFSET;
     }
     batch.iter_mut().for_each(|x| *x += OFFSET);
-    assert_close(&step(&mut network, &batch, &loss), &expected, 2e-3);
+    assert_close("", &step(&mut network, &batch, &loss), &expected, 2e-3);
 }
