@@ -72,10 +72,9 @@ setup_parity() {
 }
 
 # PyTorch is large: a Python that has it already may be named in TORCH_PYTHON.
-setup_torch() {
+has_torch() {
     TORCH_PYTHON=${TORCH_PYTHON:-$PARITY/bin/python}
-    "$TORCH_PYTHON" -c 'import onnx, onnxruntime, torch' ||
-        "$TORCH_PYTHON" -m pip install --quiet --disable-pip-version-check -r tests/parity/requirements-torch.txt
+    "$TORCH_PYTHON" -c 'import onnx, onnxruntime, torch' 2>/dev/null
 }
 
 setup_nightly() {

@@ -100,6 +100,32 @@ pub enum ImageError {
     /// The metadata cannot be decoded.
     #[error("the metadata cannot be decoded")]
     Metadata,
+    /// A batch norm in the metadata, or the layer's own bias, that does not fit its site.
+    #[error("metadata of site {site}: {found} values of {what}, expected {expected}")]
+    NormLength {
+        /// The site.
+        site: usize,
+        /// Which values.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// Output channels of the site.
+        expected: usize,
+    },
+    /// A batch norm in the metadata, or the layer's own bias, that cannot be computed with.
+    #[error("metadata of site {site}, channel {channel}: {what} is {found}, expected {expected}")]
+    NormValue {
+        /// The site.
+        site: usize,
+        /// The channel.
+        channel: usize,
+        /// Which value.
+        what: &'static str,
+        /// The value.
+        found: f64,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// A patch made for another backbone.
     #[error("the patch was made for backbone {found}, this is backbone {expected}")]
     WrongBackbone {
@@ -226,7 +252,9 @@ impl ImageError {
             | Self::HeaderDigest
             | Self::SectionDigest { .. }
             | Self::Record { .. }
-            | Self::Metadata => {
+            | Self::Metadata
+            | Self::NormLength { .. }
+            | Self::NormValue { .. } => {
                 "the file is damaged or was made by a faulty tool: fetch or make it again"
             }
             Self::WrongBackbone { .. } => {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::error::ImageError;
 
 /// How a photograph becomes an input image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +114,57 @@ pub struct SiteMetadata {
     pub batch_norm: Option<BatchNorm>,
 }
 
+impl SiteMetadata {
+    /// Checks that batch norm and bias have a value for each of a site's outputs and can be computed with: metadata is
+    /// needed only to train, so opening a backbone leaves it alone.
+    ///
+    /// # Errors
+    /// [`ImageError::NormLength`], [`ImageError::NormValue`].
+    pub fn check(&self, site: usize, outputs: usize) -> Result<(), ImageError> {
+        let own = self.bias.iter().map(|bias| ("own bias", bias));
+        let norm = self.batch_norm.iter().flat_map(|norm| {
+            [
+                ("gamma", &norm.gamma),
+                ("beta", &norm.beta),
+                ("mean", &norm.mean),
+                ("variance", &norm.var),
+            ]
+        });
+        let wrong = |channel, what, found, expected| ImageError::NormValue {
+            site,
+            channel,
+            what,
+            found,
+            expected,
+        };
+        for (what, values) in own.chain(norm) {
+            if values.len() != outputs {
+                return Err(ImageError::NormLength {
+                    site,
+                    what,
+                    found: values.len(),
+                    expected: outputs,
+                });
+            }
+            if let Some(channel) = values.iter().position(|value| !value.is_finite()) {
+                let found = f64::from(values[channel]);
+                return Err(wrong(channel, what, found, "a finite number"));
+            }
+        }
+        let Some(norm) = &self.batch_norm else {
+            return Ok(());
+        };
+        for (channel, &var) in norm.var.iter().enumerate() {
+            let found = f64::from(var) + f64::from(norm.epsilon);
+            if !(found > 0.0 && found.is_finite()) {
+                let what = "variance + epsilon";
+                return Err(wrong(channel, what, found, "a finite number above zero"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Raw batch-norm parameters, one value a channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BatchNorm {
@@ -132,10 +184,11 @@ pub struct BatchNorm {
 
 impl BatchNorm {
     /// The fold of DESIGN section 1, with the convolution's own bias: scale = gamma / sqrt(var + eps),
-    /// bias = beta + (own - mean) * scale. Computed in f64, rounded once.
+    /// bias = beta + (own - mean) * scale. Computed in f64, rounded once. For as many channels as have all values.
     #[cfg(feature = "std")]
     pub fn fold(&self, own: Option<&[f32]>) -> (Vec<f32>, Vec<f32>) {
-        (0..self.gamma.len())
+        let channels = self.lengths().chain(own.map(<[f32]>::len)).min();
+        (0..channels.unwrap_or(0))
             .map(|c| {
                 let deviation = (f64::from(self.var[c]) + f64::from(self.epsilon)).sqrt();
                 let scale = f64::from(self.gamma[c]) / deviation;
@@ -144,6 +197,13 @@ impl BatchNorm {
                 (scale as f32, bias as f32)
             })
             .unzip()
+    }
+
+    #[cfg(feature = "std")]
+    fn lengths(&self) -> impl Iterator<Item = usize> {
+        [&self.gamma, &self.beta, &self.mean, &self.var]
+            .into_iter()
+            .map(Vec::len)
     }
 }
 
@@ -185,4 +245,75 @@ pub struct Training {
     pub best_epoch: u32,
     /// Share of the test images whose first guess was right, 0 to 1.
     pub test_accuracy: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::{BatchNorm, ImageError, SiteMetadata};
+
+    fn site() -> SiteMetadata {
+        SiteMetadata {
+            bias: Some(vec![0.5; 2]),
+            batch_norm: Some(BatchNorm {
+                gamma: vec![1.0; 2],
+                beta: vec![0.0; 2],
+                mean: vec![0.0; 2],
+                var: vec![0.0; 2],
+                epsilon: 1e-3,
+                ..BatchNorm::default()
+            }),
+            ..SiteMetadata::default()
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut SiteMetadata, &mut BatchNorm)) -> ImageError {
+        let mut site = site();
+        let mut norm = site.batch_norm.take().expect("it has one");
+        change(&mut site, &mut norm);
+        site.batch_norm = Some(norm);
+        site.check(7, 2).expect_err("the metadata is wrong")
+    }
+
+    #[test]
+    fn metadata_of_a_site_is_checked() {
+        assert_eq!(site().check(0, 2), Ok(()));
+        assert_eq!(SiteMetadata::default().check(0, 2), Ok(()));
+        let short = |what, found| ImageError::NormLength {
+            site: 7,
+            what,
+            found,
+            expected: 2,
+        };
+        assert_eq!(
+            refused(|site, _| site.bias = Some(vec![])),
+            short("own bias", 0)
+        );
+        assert_eq!(refused(|_, norm| norm.gamma.push(1.0)), short("gamma", 3));
+        assert_eq!(refused(|_, norm| norm.beta.clear()), short("beta", 0));
+        assert_eq!(refused(|_, norm| norm.mean.clear()), short("mean", 0));
+        assert_eq!(refused(|_, norm| norm.var.clear()), short("variance", 0));
+        for (value, epsilon) in [
+            (f32::NAN, 1.0),
+            (-1.0, 1.0),
+            (0.0, 0.0),
+            (0.0, f32::INFINITY),
+        ] {
+            let error = refused(|_, norm| (norm.var[1], norm.epsilon) = (value, epsilon));
+            assert!(
+                matches!(error, ImageError::NormValue { site: 7, .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn what_is_too_short_is_folded_as_far_as_it_goes() {
+        let mut norm = site().batch_norm.expect("it has one");
+        norm.var.pop();
+        assert_eq!(norm.fold(None).0.len(), 1);
+        assert_eq!(norm.fold(Some(&[])).0.len(), 0);
+    }
 }

@@ -14,7 +14,7 @@ use crate::values::Values;
 #[derive(Clone, Copy, Debug)]
 pub struct PatchIndex(Container);
 
-/// A checked patch image, read in place.
+/// A checked patch image, read in place; f16 values are for the runtime to widen.
 #[derive(Clone, Copy, Debug)]
 pub struct PatchImage<'a> {
     bytes: &'a [u8],

@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::records::Dtype;
 
-/// Packed values ([`crate::layout`]), read in place.
+/// Packed values ([`crate::layout`]) as they are stored: kernels read f32 in place, f16 has to be widened first.
 #[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
     /// Ready for a kernel.

@@ -5,13 +5,16 @@
 //! backbone's own. Writes `logits.f32` and, for the mean softmax cross-entropy, the gradients
 //! `site.NNN.{weights,gamma,beta,bias}.f32`, weights row-major as in `graft_patches::writer::SiteValues`.
 
+mod shared;
+
 use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
-use graft_patches::layout::unpack_weights;
+use graft_patches::layout::{pack_weights, unpack_epilogue, unpack_weights};
 use graft_runtime::Backbone;
-use graft_runtime::gradient::{Network, Role, Trainable};
+use graft_runtime::gradient::{Network, Role};
+use shared::{cross_entropy_gradient, trainable};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -22,16 +25,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let image = backbone.image();
     let head = image.head().ok_or("the backbone has no head")?;
     let classes = image.site(head).outputs;
-    let trains = |kind| kinds.split('+').any(|found| found == kind);
-    let trainable = Trainable {
-        norm: trains("bn"),
-        depthwise: trains("dw"),
-        dense: trains("dense"),
-        head: trains("head"),
-    };
-    let mut network = Network::new(&backbone, image.input().shape, classes, trainable)?;
+    let shape = image.input().shape;
+    let mut network = Network::new(&backbone, shape, classes, trainable(kinds)?)?;
     start_head(&mut network, &backbone, head);
     let bytes = fs::read(inputs)?;
+    if bytes.is_empty() || !bytes.len().is_multiple_of(4 * shape.len()) {
+        let found = bytes.len();
+        return Err(format!("INPUTS has {found} bytes, expected f32 images of {shape}").into());
+    }
     let inputs: Vec<f32> = bytes
         .chunks_exact(4)
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
@@ -41,6 +42,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .split_whitespace()
         .map(str::parse)
         .collect::<Result<_, _>>()?;
+    let images = inputs.len() / shape.len();
+    if labels.len() != images {
+        return Err(format!("LABELS has {} labels, expected {images}", labels.len()).into());
+    }
+    if let Some(label) = labels.iter().find(|&&label| label >= classes) {
+        return Err(format!("label {label} in LABELS, expected 0 to {}", classes - 1).into());
+    }
     let logits = network.forward(&inputs).to_vec();
     network.backward(&cross_entropy_gradient(&logits, &labels, classes));
     let folder = Path::new(folder);
@@ -70,38 +78,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The backbone's head, whose scale is one.
+/// The backbone's head. One in training has no scale: it goes into the weights.
 fn start_head(network: &mut Network, backbone: &Backbone, head: usize) {
     let image = backbone.image();
     let site = image.site(head);
-    for parameter in network
-        .parameters()
-        .into_iter()
-        .filter(|parameter| parameter.site == head)
-    {
-        match parameter.role {
-            Role::Weights => parameter.values.copy_from_slice(image.weights(&site)),
-            _ => {
-                let (_, bias) =
-                    graft_patches::layout::unpack_epilogue(image.epilogue(&site), site.outputs);
-                parameter.values.copy_from_slice(&bias);
-            }
-        }
+    let (scale, bias) = unpack_epilogue(image.epilogue(&site), site.outputs);
+    let mut weights = unpack_weights(image.weights(&site), site.outputs, site.depth, false);
+    for (row, scale) in weights.chunks_exact_mut(site.depth).zip(scale) {
+        row.iter_mut().for_each(|weight| *weight *= scale);
     }
-}
-
-fn cross_entropy_gradient(logits: &[f32], labels: &[usize], classes: usize) -> Vec<f32> {
-    let mut gradient = Vec::with_capacity(logits.len());
-    for (scores, &label) in logits.chunks_exact(classes).zip(labels) {
-        let largest = scores.iter().fold(f32::MIN, |most, &score| most.max(score));
-        let powers: Vec<f32> = scores.iter().map(|score| (score - largest).exp()).collect();
-        let sum: f32 = powers.iter().sum();
-        for (class, power) in powers.iter().enumerate() {
-            let target = if class == label { 1.0 } else { 0.0 };
-            gradient.push((power / sum - target) / labels.len() as f32);
-        }
+    let weights = pack_weights(&weights, site.outputs, site.depth, false);
+    let parameters = network.parameters().into_iter();
+    for parameter in parameters.filter(|parameter| parameter.site == head) {
+        parameter.values.copy_from_slice(match parameter.role {
+            Role::Weights => &weights,
+            _ => &bias,
+        });
     }
-    gradient
 }
 
 fn write(path: &Path, values: &[f32]) -> std::io::Result<()> {

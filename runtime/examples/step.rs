@@ -1,12 +1,15 @@
-//! Times training steps, for comparison with other frameworks: `step BACKBONE RESOLUTION BATCH KINDS STEPS`, KINDS
+//! Times training steps on the mean softmax cross-entropy, for comparison with other frameworks: `step BACKBONE RESOLUTION BATCH KINDS STEPS`, KINDS
 //! being `head`, or some of `bn`, `dw`, `dense` and `head` joined by `+`. Prints JSON.
+
+mod shared;
 
 use std::error::Error;
 use std::time::Instant;
 
 use graft_runtime::Backbone;
-use graft_runtime::gradient::{Network, Trainable};
+use graft_runtime::gradient::Network;
 use graft_runtime::kernels::Shape;
+use shared::{cross_entropy_gradient, trainable};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,35 +19,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     let backbone = Backbone::open(backbone)?;
     let (side, batch, steps): (usize, usize, usize) =
         (resolution.parse()?, batch.parse()?, steps.parse()?);
+    if batch == 0 || steps == 0 {
+        return Err("BATCH and STEPS must be at least 1".into());
+    }
     let channels = backbone.image().input().shape.channels;
     let classes = 10;
     let mut network = if kinds == "head" {
         Network::head(&backbone, classes)?
     } else {
-        let trains = |kind| kinds.split('+').any(|found| found == kind);
-        let trainable = Trainable {
-            norm: trains("bn"),
-            depthwise: trains("dw"),
-            dense: trains("dense"),
-            head: trains("head"),
-        };
-        Network::new(
-            &backbone,
-            Shape::new(side, side, channels),
-            classes,
-            trainable,
-        )?
+        let input = Shape::new(side, side, channels);
+        Network::new(&backbone, input, classes, trainable(kinds)?)?
     };
     let inputs: Vec<f32> = (0..batch * network.input_len())
         .map(|i| (i * 7919 % 2001) as f32 / 1000.0 - 1.0)
         .collect();
-    let gradient: Vec<f32> = (0..batch * classes)
-        .map(|i| (i % 7) as f32 / 1000.0 - 0.003)
-        .collect();
+    let labels: Vec<usize> = (0..batch).map(|i| i % classes).collect();
     let mut times = Vec::new();
     for _ in 0..steps {
         let start = Instant::now();
-        network.forward(&inputs);
+        let scores = network.forward(&inputs);
+        let gradient = cross_entropy_gradient(scores, &labels, classes);
         let forward = start.elapsed();
         network.backward(&gradient);
         for parameter in network.parameters() {

@@ -75,6 +75,30 @@ pub enum Error {
     /// Kernels that this machine does not have.
     #[error(transparent)]
     Kernels(#[from] KernelError),
+    /// A backbone that cannot be trained: patches train heads.
+    #[cfg(feature = "gradient")]
+    #[error("the backbone does not end in a head")]
+    NoHead,
+    /// A head that scores each of several pixels.
+    #[cfg(feature = "gradient")]
+    #[error("the head scores {found} pixels of this input, expected 1")]
+    HeadPixels {
+        /// Output pixels of the head.
+        found: usize,
+    },
+    /// A head without classes.
+    #[cfg(feature = "gradient")]
+    #[error("0 classes, a head has at least 1")]
+    NoClasses,
+    /// Other classes than those of a head that is not trained.
+    #[cfg(feature = "gradient")]
+    #[error("{found} classes, the head is not trained and has {expected}")]
+    FrozenHead {
+        /// Classes asked for.
+        found: usize,
+        /// Outputs of the backbone's head.
+        expected: usize,
+    },
     /// A session cannot start its threads.
     #[cfg(feature = "std")]
     #[error("cannot start {threads} threads")]
@@ -108,6 +132,18 @@ impl Error {
                 "import the backbone at a smaller --resolution, or end other programs"
             }
             Self::Kernels(_) => "unset GRAFT_KERNELS, or set it to one of the names listed",
+            #[cfg(feature = "gradient")]
+            Self::NoHead => {
+                "import a model whose last layer is fully connected or a pointwise convolution"
+            }
+            #[cfg(feature = "gradient")]
+            Self::HeadPixels { .. } => {
+                "train on the input size that the model was made for, or import one that pools before its head"
+            }
+            #[cfg(feature = "gradient")]
+            Self::NoClasses => "give at least one class",
+            #[cfg(feature = "gradient")]
+            Self::FrozenHead { .. } => "train the head too, or give as many classes as it has",
             #[cfg(feature = "std")]
             Self::Threads { .. } => "ask for 1 to 256 threads",
         }

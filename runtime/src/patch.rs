@@ -9,7 +9,7 @@ use crate::bytes::ImageBytes;
 use crate::{Backbone, Error};
 
 /// A patch that was checked against its backbone: it can run, and cannot fail on the file's account. Cloning is cheap
-/// and shares the bytes; values are read in place.
+/// and shares the bytes; f32 values are read in place, f16 values were widened when it was bound.
 #[derive(Clone)]
 pub struct Patch {
     /// None for the identity.
@@ -94,6 +94,9 @@ impl Patch {
 
     /// [`Patch::from_static`], with f16 values widened into the caller's memory, aligned to 64. An f32 patch leaves it
     /// as it is.
+    ///
+    /// The memory is the patch's from then on, so each bind takes a buffer of its own: bind every patch once and keep it.
+    /// To swap bound patches takes none.
     ///
     /// # Errors
     /// [`Error::Image`], and [`Error::Widen`] where the memory is too small or misaligned.

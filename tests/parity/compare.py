@@ -29,6 +29,11 @@ SIZES = [(160, 120), (120, 160), (256, 256), (301, 223), (97, 131), (640, 427), 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
+def figure(value):
+    """A number for JSON, which knows neither NaN nor infinity."""
+    return float(value) if np.isfinite(value) else None
+
+
 def draw_image(rng, kind, size):
     """One synthetic picture: noise, a gradient, shapes, or shapes on a noisy gradient."""
     width, height = size
@@ -83,7 +88,7 @@ def compare(patchtool, name, onnx_path, backbone, images, kernels, folder, argum
     passed = error <= SCORE_TOLERANCE and pixel_error <= PIXEL_TOLERANCE
     print(f"{name:22} {kernels:10} {error:9.1e} of the range   top-1 {agreements}/{len(images)}   "
           f"input {pixel_error:.2f}/255 from PIL   {'PASS' if passed else 'FAIL'}", flush=True)
-    return {"network": name, "kernels": kernels, "error": float(error), "passed": bool(passed)}
+    return {"network": name, "kernels": kernels, "error": figure(error), "passed": bool(passed)}
 
 
 def cases(arguments, folder):
@@ -106,7 +111,7 @@ def run_cases(patchtool, images, folder, arguments):
                 results.append(compare(patchtool, name, onnx_path, backbone, chosen, kernels, folder, arguments))
             except PatchtoolError as error:
                 print(f"{name:22} {kernels:10} FAIL: {error}", flush=True)
-                results.append({"network": name, "kernels": kernels, "error": float("nan"), "passed": False})
+                results.append({"network": name, "kernels": kernels, "error": None, "passed": False})
     return results
 
 

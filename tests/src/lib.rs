@@ -7,6 +7,7 @@ use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Image, Patch, Session};
 
 pub mod operators;
+pub mod training;
 
 /// A small deterministic random number generator (SplitMix64): the same values on every target.
 #[derive(Clone, Debug)]
@@ -199,6 +200,14 @@ pub fn without_head() -> Backbone {
     let mut b = Builder::new(Shape::new(8, 8, 3), 1);
     let wide = b.point(Op::Pointwise, 0, 20, Activation::RELU);
     b.point(Op::GlobalAveragePool, wide, 0, Activation::NONE);
+    Backbone::from_bytes(&b.finish(64)).expect("the test network is valid")
+}
+
+/// A backbone that ends in a pointwise head of 10 classes without a pool: it scores each pixel of its 8 x 8 input.
+pub fn without_pool() -> Backbone {
+    let mut b = Builder::new(Shape::new(8, 8, 3), 1);
+    let wide = b.point(Op::Pointwise, 0, 20, Activation::RELU);
+    b.point(Op::Pointwise, wide, 10, Activation::NONE);
     Backbone::from_bytes(&b.finish(64)).expect("the test network is valid")
 }
 

@@ -107,7 +107,35 @@ pub fn operators(batch_norm: bool) -> Vec<(&'static str, Backbone)> {
             true,
         ),
         pool("maximum pool", Op::MaxPool, window(3, 2, pad(1)), false),
+        build("sum, ReLU", &|network, input| {
+            let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
+            network.activated(Op::Add, [input, other], Window::POINT, Activation::RELU)
+        }),
+        build("product, hard-swish", &|network, input| {
+            let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
+            network.activated(Op::Multiply, [input, other], Window::POINT, smooth)
+        }),
+        build("average pool, ReLU6", &|network, input| {
+            let pool = window(3, 2, pad(1));
+            network.activated(Op::AveragePool, [input; 2], pool, Activation::RELU6)
+        }),
     ]
+}
+
+/// A network with a site whose output nothing reads, the second one.
+pub fn with_dead_site() -> Backbone {
+    let mut network = Network::new(true);
+    let wide = network.site(Op::Pointwise, 0, Window::POINT, 6, Activation::HardSwish);
+    network.site(Op::Pointwise, wide, Window::POINT, 5, Activation::NONE);
+    network.finish(wide)
+}
+
+/// A network of pointwise sites, the metadata of the first changed.
+pub fn with_metadata(change: impl FnOnce(&mut SiteMetadata)) -> Backbone {
+    let mut network = Network::new(true);
+    let wide = network.site(Op::Pointwise, 0, Window::POINT, 6, Activation::NONE);
+    change(&mut network.sites[0]);
+    network.finish(wide)
 }
 
 struct Network {
@@ -174,32 +202,27 @@ impl Network {
             scale: &scale,
             bias: &bias,
         };
-        self.layer(
-            Layer {
-                op,
-                inputs: [input; 2],
-                site: None,
-                window,
-                activation,
-                count_padding: false,
-            },
-            Some(values),
-        )
+        self.layer(plain(op, [input; 2], window, activation), Some(values))
     }
 
     fn push(&mut self, op: Op, inputs: [usize; 2], window: Window, count_padding: bool) -> usize {
-        let activation = Activation::NONE;
         self.layer(
             Layer {
-                op,
-                inputs,
-                site: None,
-                window,
-                activation,
                 count_padding,
+                ..plain(op, inputs, window, Activation::NONE)
             },
             None,
         )
+    }
+
+    fn activated(
+        &mut self,
+        op: Op,
+        inputs: [usize; 2],
+        window: Window,
+        activation: Activation,
+    ) -> usize {
+        self.layer(plain(op, inputs, window, activation), None)
     }
 
     fn layer(&mut self, layer: Layer, values: Option<SiteValues<'_>>) -> usize {
@@ -235,5 +258,16 @@ impl Network {
             .finish(4, &metadata)
             .expect("the test network fits the format");
         Backbone::from_bytes(&bytes).expect("the test network is valid")
+    }
+}
+
+fn plain(op: Op, inputs: [usize; 2], window: Window, activation: Activation) -> Layer {
+    Layer {
+        op,
+        inputs,
+        site: None,
+        window,
+        activation,
+        count_padding: false,
     }
 }

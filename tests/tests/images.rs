@@ -2,10 +2,12 @@
 //! under the address sanitizer.
 
 use graft_patches::container::{self, HEADER_LEN, Header};
-use graft_patches::records::Kinds;
+use graft_patches::records::{Dtype, Kinds};
 use graft_patches::{ImageError, PatchImage};
 use graft_runtime::{Backbone, Error, Patch};
-use graft_tests::{backbone, every_operator, identity_patch, random_patch, run_if_small};
+use graft_tests::{
+    backbone, every_operator, identity_patch, random_patch, random_patch_as, run_if_small,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -65,10 +67,11 @@ proptest! {
 
     #[test]
     fn random_patch_records_with_right_digests_are_refused_or_safe(
+        dtype in prop::sample::select(Dtype::ALL.to_vec()),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
         let backbone = backbone(SIDE, 1);
-        let bytes = random_patch(&backbone, 7, 2);
+        let bytes = random_patch_as(dtype, &backbone, 7, 2);
         let range = records(&bytes, 2);
         if let Ok(patch) = Patch::from_bytes(&reseal(bytes, &changes, range), &backbone) {
             run_if_small(&backbone, &patch);

@@ -13,6 +13,9 @@ impl Network {
     /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm on the batch's statistics.
     /// Returns the scores, `[images][classes]`.
     ///
+    /// Each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a batch has one value a
+    /// channel (one image at 1 x 1) it leaves them as they are.
+    ///
     /// # Panics
     /// If the inputs are not whole images, or none.
     pub fn forward(&mut self, inputs: &[f32]) -> &[f32] {
@@ -43,12 +46,15 @@ impl Network {
         &self.logits
     }
 
-    /// Weights that were trained have to be turned again.
+    /// Weights that were trained have to be turned again, where the gradient of their input is wanted.
     fn turn(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        if let Some(site) = node.site.as_mut().filter(|site| site.weights.is_some()) {
-            let shapes = [self.shapes[node.layer.inputs[0]], self.shapes[index + 1]];
-            site.turn(&node.layer, &[], shapes[1].channels, shapes);
+        let is_trained = node
+            .site
+            .as_ref()
+            .is_some_and(|site| site.weights.is_some());
+        if is_trained && self.wanted[node.layer.inputs[0]] {
+            node.turn(&self.backbone.image(), &self.shapes);
         }
     }
 
@@ -58,7 +64,10 @@ impl Network {
         let len = self.shapes[index + 1].len();
         grown(&mut out, self.batch * len);
         let node = &self.nodes[index];
-        let shift = node.tail.as_ref().and_then(|tail| tail.shift());
+        let shift = node
+            .epilogue
+            .as_ref()
+            .and_then(|epilogue| epilogue.moments_shift());
         let channels = self.shapes[index + 1].channels;
         clear_sums(&mut lanes, 0, 2 * channels);
         let step = group(len + self.shapes[node.layer.inputs[0]].len());
@@ -76,8 +85,8 @@ impl Network {
             .then(|| total_sums(&lanes, self.batch, 0, 2 * channels));
         self.lanes = lanes;
         self.tensors[index + 1] = out;
-        if let (Some(tail), Some(sums)) = (&mut self.nodes[index].tail, sums) {
-            tail.take_moments(&sums, self.batch * self.shapes[index + 1].pixels());
+        if let (Some(epilogue), Some(sums)) = (&mut self.nodes[index].epilogue, sums) {
+            epilogue.take_moments(&sums, self.batch * self.shapes[index + 1].pixels());
         }
     }
 
@@ -220,7 +229,7 @@ impl Network {
         }
     }
 
-    /// A tensor as its readers see it: what is kept, through its layer's tail.
+    /// A tensor as its readers see it: what is kept, through its layer's epilogue.
     pub(super) fn output<'a>(
         &'a self,
         tensor: usize,
@@ -228,13 +237,13 @@ impl Network {
         scratch: &'a mut Vec<f32>,
     ) -> Source<'a> {
         let kept = images.of(&self.tensors[tensor], self.shapes[tensor].len());
-        // The input of the first layer has no tail here, whatever layer made it.
+        // The input of the first layer has no epilogue here, whatever layer made it.
         let layer = tensor.checked_sub(1).filter(|&layer| layer >= self.first);
-        match layer.and_then(|layer| self.nodes[layer].tail.as_ref()) {
+        match layer.and_then(|layer| self.nodes[layer].epilogue.as_ref()) {
             None => Source::Kept(kept),
-            Some(tail) => {
+            Some(epilogue) => {
                 let out = grown(scratch, kept.len());
-                (self.kernels.gradient.affine)(&tail.of(kept), out);
+                (self.kernels.gradient.affine)(&epilogue.of(kept), out);
                 Source::Made(out)
             }
         }

@@ -5,9 +5,9 @@ use std::vec::Vec;
 
 use rayon::prelude::*;
 
-/// Parts of a batch. A fixed number: sums are added in the order of the lanes, so that a result depends neither on the
+/// Most parts of a batch, and so most threads that work on it. A fixed number: sums are added in the order of the lanes, so that a result depends neither on the
 /// number of threads nor on their timing.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = 16;
 
 /// Floats of a group of images that should stay in a second-level cache.
 const GROUP: usize = 64 * 1024;
@@ -57,12 +57,12 @@ pub(super) fn share<const N: usize>(
     outs: [(&mut [f32], usize); N],
     work: impl Fn(&mut Lane, Part<'_, N>) + Sync,
 ) {
-    let most = images.div_ceil(LANES);
+    let parts = parts(images);
+    let start = |part| part * images / parts;
     let mut rest = outs.map(|(out, len)| (&mut out[..images * len], len));
-    let starts = (0..images).step_by(most);
-    let parts: Vec<_> = starts
-        .map(|first| {
-            let images = most.min(images - first);
+    let parts: Vec<_> = (0..parts)
+        .map(|part| {
+            let (first, images) = (start(part), start(part + 1) - start(part));
             (first, images, cut(&mut rest, images))
         })
         .collect();
@@ -96,10 +96,14 @@ fn cut<'a, const N: usize>(
     })
 }
 
+/// How many parts a batch has, as even as can be.
+fn parts(images: usize) -> usize {
+    images.min(LANES)
+}
+
 /// The lanes that have a part of a batch.
-pub(super) fn used(lanes: &[Lane], images: usize) -> impl Iterator<Item = &Lane> {
-    let most = images.div_ceil(LANES);
-    lanes.iter().take(images.div_ceil(most.max(1)))
+fn used(lanes: &[Lane], images: usize) -> impl Iterator<Item = &Lane> {
+    lanes.iter().take(parts(images))
 }
 
 /// Sets all lanes' sums of one tensor to zero.

@@ -5,10 +5,11 @@
 //! trained; losses, optimisers and schedules are the caller's.
 
 mod backward;
+mod epilogue;
 mod forward;
 mod lanes;
+mod layer;
 mod network;
-mod tail;
 mod values;
 
 pub use network::{Network, Parameter, Role, Trainable};

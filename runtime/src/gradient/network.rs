@@ -10,8 +10,8 @@ use graft_patches::plan::infer_shapes;
 use graft_patches::records::{Layer, Op, Site};
 use graft_patches::{BackboneImage, ImageError};
 
+use super::epilogue::{Batch, State, TrainedEpilogue};
 use super::lanes::{LANES, Lane};
-use super::tail::{Batch, State, Tail};
 use super::values::SiteParameters;
 use crate::kernels::gradient::{flip, transpose};
 use crate::kernels::{self, Activation, Kernels, PANEL, Window};
@@ -59,7 +59,8 @@ pub struct Parameter<'a> {
 /// A backbone in training: what is frozen is read in place, what is trained has values, gradients and statistics.
 ///
 /// Use: [`forward`](Self::forward) a batch, [`backward`](Self::backward) the gradient of the loss, then change the
-/// [`parameters`](Self::parameters). The batch is shared among rayon's threads; results do not depend on their number.
+/// [`parameters`](Self::parameters). The batch is shared among up to 16 of rayon's threads; results do not depend on
+/// their number.
 pub struct Network {
     pub(super) backbone: Backbone,
     pub(super) kernels: &'static Kernels,
@@ -87,7 +88,7 @@ pub(super) struct Node {
     pub(super) layer: Layer,
     pub(super) site: Option<SiteNode>,
     /// `None` where the accumulators are the output.
-    pub(super) tail: Option<Tail>,
+    pub(super) epilogue: Option<TrainedEpilogue>,
 }
 
 /// What a site has in training.
@@ -98,7 +99,8 @@ pub(super) struct SiteNode {
     pub(super) weights: Option<Vec<f32>>,
     /// Of trained weights, packed.
     pub(super) gradient: Vec<f32>,
-    /// Dense: packed weights with inputs and outputs exchanged. Depthwise of stride 1: filters turned around.
+    /// Dense: packed weights with inputs and outputs exchanged. Depthwise of stride 1: filters turned around. Empty
+    /// where the gradient of the input is not wanted.
     pub(super) transposed: Vec<f32>,
     /// Of the convolution with the turned filters.
     pub(super) flipped: Option<Window>,
@@ -110,7 +112,10 @@ impl Network {
     /// The head starts at zero where it is trained, everything else at the backbone's values.
     ///
     /// # Errors
-    /// [`Error::Image`]: no head, metadata that cannot be read, a shape that the backbone has no room for.
+    /// * [`Error::NoHead`], [`Error::HeadPixels`]: the backbone does not end in a head that scores an image once;
+    /// * [`Error::NoClasses`]; [`Error::FrozenHead`]: other classes than those of a head that is not trained;
+    /// * [`Error::Image`]: a shape or classes that the backbone has no room for, or metadata that cannot be read or
+    ///   whose batch norms do not fit their sites.
     pub fn new(
         backbone: &Backbone,
         input: Shape,
@@ -123,7 +128,7 @@ impl Network {
     /// Only the head, for batches of its inputs: `[images][inputs]`.
     ///
     /// # Errors
-    /// As [`Network::new`].
+    /// As [`Network::new`], for the backbone's own input.
     pub fn head(backbone: &Backbone, classes: usize) -> Result<Self, Error> {
         let input = backbone.image().input().shape;
         let trainable = Trainable {
@@ -141,15 +146,22 @@ impl Network {
         is_head: bool,
     ) -> Result<Self, Error> {
         let image = backbone.image();
-        let head = image.head().ok_or(ImageError::UnknownSite {
-            found: 0,
-            expected: 0,
-        })?;
+        let head = image.head().ok_or(Error::NoHead)?;
+        check_classes(&image, head, classes, trainable)?;
         let metadata = image.metadata()?;
+        if trainable.norm {
+            for (at, site) in metadata.sites.iter().enumerate().take(image.site_count()) {
+                site.check(at, image.site(at).outputs)?;
+            }
+        }
         let layers = image.layer_count();
         let mut shapes = vec![Shape::default(); layers + 1];
         infer_shapes(&image, input, &mut shapes)?;
         shapes[layers].channels = classes;
+        if shapes[layers].pixels() != 1 {
+            let found = shapes[layers].pixels();
+            return Err(Error::HeadPixels { found });
+        }
         let build = Build {
             image,
             trainable,
@@ -157,7 +169,7 @@ impl Network {
             head,
             shapes: &shapes,
         };
-        let nodes: Vec<Node> = (0..layers)
+        let mut nodes: Vec<Node> = (0..layers)
             .map(|index| build.node(index, &metadata.sites))
             .collect();
         let first = if is_head { layers - 1 } else { 0 };
@@ -168,8 +180,16 @@ impl Network {
                 .site
                 .as_ref()
                 .is_some_and(|site| site.weights.is_some())
-                || node.tail.as_ref().is_some_and(Tail::needs_sums);
+                || node
+                    .epilogue
+                    .as_ref()
+                    .is_some_and(TrainedEpilogue::needs_sums);
             wanted[index + 1] = own || operands.iter().any(|&tensor| wanted[tensor]);
+        }
+        for node in &mut nodes[first..] {
+            if wanted[node.layer.inputs[0]] {
+                node.turn(&image, &shapes);
+            }
         }
         // A convolution's gradient is a product with a window of all its inputs.
         let depths = nodes
@@ -222,9 +242,9 @@ impl Network {
             let index = site.index;
             if let (Some(values), false) = (&mut site.weights, site.gradient.is_empty()) {
                 let outputs = node
-                    .tail
+                    .epilogue
                     .as_ref()
-                    .map_or(site.site.outputs, |tail| tail.scale.len());
+                    .map_or(site.site.outputs, |epilogue| epilogue.scale.len());
                 parameters.push(Parameter {
                     site: index,
                     role: Role::Weights,
@@ -233,13 +253,13 @@ impl Network {
                     gradient: &site.gradient,
                 });
             }
-            let Some(Tail {
+            let Some(TrainedEpilogue {
                 scale,
                 bias,
                 state,
                 gradients,
                 ..
-            }) = &mut node.tail
+            }) = &mut node.epilogue
             else {
                 continue;
             };
@@ -266,9 +286,12 @@ impl Network {
 
     /// Running means and variances of all batch norms, always in the same order: part of a checkpoint.
     pub fn statistics(&mut self) -> Vec<&mut [f32]> {
-        let tails = self.nodes.iter_mut().filter_map(|node| node.tail.as_mut());
-        tails
-            .filter_map(|tail| match &mut tail.state {
+        let epilogues = self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.epilogue.as_mut());
+        epilogues
+            .filter_map(|epilogue| match &mut epilogue.state {
                 State::Batch(batch) => {
                     Some([&mut batch.running_mean[..], &mut batch.running_var[..]])
                 }
@@ -286,21 +309,46 @@ impl Network {
             .filter_map(|node| Some((node, node.site.as_ref()?)));
         sites
             .filter_map(|(node, site)| {
-                let tail = node.tail.as_ref()?;
+                let epilogue = node.epilogue.as_ref()?;
                 let weights = site.weights.as_ref().map(|weights| {
                     unpack_weights(
                         weights,
-                        tail.scale.len(),
+                        epilogue.scale.len(),
                         site.site.depth,
                         site.site.is_depthwise,
                     )
                 });
-                let norm = tail.norm();
+                let norm = epilogue.norm();
                 (weights.is_some() || norm.is_some())
                     .then_some((site.index, SiteParameters { weights, norm }))
             })
             .collect()
     }
+}
+
+fn check_classes(
+    image: &BackboneImage<'_>,
+    head: usize,
+    classes: usize,
+    trainable: Trainable,
+) -> Result<(), Error> {
+    let expected = image.site(head).outputs;
+    if classes == 0 {
+        return Err(Error::NoClasses);
+    }
+    if !trainable.head && classes != expected {
+        return Err(Error::FrozenHead {
+            found: classes,
+            expected,
+        });
+    }
+    if classes > image.max_classes() {
+        return Err(Error::Image(ImageError::TooManyClasses {
+            found: classes,
+            expected: image.max_classes(),
+        }));
+    }
+    Ok(())
 }
 
 /// What all nodes are built from.
@@ -317,19 +365,19 @@ impl Build<'_> {
         let layer = self.image.layer(index);
         let channels = self.shapes[index + 1].channels;
         let Some(at) = layer.site else {
-            let tail = (layer.activation != Activation::NONE)
-                .then(|| Tail::activation(layer.activation, channels));
+            let epilogue = (layer.activation != Activation::NONE)
+                .then(|| TrainedEpilogue::activation(layer.activation, channels));
             return Node {
                 layer,
                 site: None,
-                tail,
+                epilogue,
             };
         };
         let site = self.image.site(at);
         let is_head = at == self.head && self.trainable.head;
-        let tail = if is_head {
+        let epilogue = if is_head {
             let state = State::Affine { is_head: true };
-            Tail::new(
+            TrainedEpilogue::new(
                 vec![1.0; channels],
                 vec![0.0; channels],
                 layer.activation,
@@ -337,16 +385,15 @@ impl Build<'_> {
             )
         } else {
             let (scale, bias) = unpack_epilogue(self.image.epilogue(&site), site.outputs);
-            Tail::new(scale, bias, layer.activation, self.state(at, metadata))
+            TrainedEpilogue::new(scale, bias, layer.activation, self.state(at, metadata))
         };
-        let tail = Some(tail);
-        let site = Some(self.site(
-            &layer,
-            at,
+        let epilogue = Some(epilogue);
+        let site = Some(self.site(at, site));
+        Node {
+            layer,
             site,
-            [self.shapes[layer.inputs[0]], self.shapes[index + 1]],
-        ));
-        Node { layer, site, tail }
+            epilogue,
+        }
     }
 
     fn state(&self, at: usize, metadata: &[SiteMetadata]) -> State {
@@ -363,7 +410,7 @@ impl Build<'_> {
         }
     }
 
-    fn site(&self, layer: &Layer, index: usize, site: Site, shapes: [Shape; 2]) -> SiteNode {
+    fn site(&self, index: usize, site: Site) -> SiteNode {
         let is_head = index == self.head;
         let trained = match (is_head, site.is_depthwise) {
             (true, _) => self.trainable.head,
@@ -379,38 +426,33 @@ impl Build<'_> {
                 self.image.weights(&site).to_vec()
             }
         });
-        let mut node = SiteNode {
+        SiteNode {
             index,
             site,
             gradient: if trained { vec![0.0; len] } else { Vec::new() },
             weights,
             transposed: Vec::new(),
             flipped: None,
-        };
-        node.turn(layer, self.image.weights(&site), outputs, shapes);
-        node
+        }
     }
 }
 
-impl SiteNode {
-    /// Makes the weights for the backward pass; again after each change of the weights.
-    pub(super) fn turn(
-        &mut self,
-        layer: &Layer,
-        frozen: &[f32],
-        outputs: usize,
-        [input, output]: [Shape; 2],
-    ) {
-        let weights = self.weights.as_deref().unwrap_or(frozen);
-        if layer.op == Op::Depthwise {
-            if let Some((filters, window)) = flip(weights, input, output, layer.window) {
-                self.transposed = filters;
-                self.flipped = Some(window);
+impl Node {
+    /// Makes a site's weights for the gradient of its input; again after each change of the weights.
+    pub(super) fn turn(&mut self, image: &BackboneImage<'_>, shapes: &[Shape]) {
+        let Some(node) = &mut self.site else { return };
+        let SiteNode { site, weights, .. } = node;
+        let weights = weights.as_deref().unwrap_or_else(|| image.weights(site));
+        let [input, output] = [self.layer.inputs[0], site.layer + 1].map(|tensor| shapes[tensor]);
+        if self.layer.op == Op::Depthwise {
+            if let Some((filters, window)) = flip(weights, input, output, self.layer.window) {
+                node.transposed = filters;
+                node.flipped = Some(window);
             }
             return;
         }
-        self.transposed
-            .resize(weights_len(self.site.depth, outputs), 0.0);
-        transpose(weights, self.site.depth, outputs, &mut self.transposed);
+        let (depth, outputs) = (site.depth, output.channels);
+        node.transposed.resize(weights_len(depth, outputs), 0.0);
+        transpose(weights, depth, outputs, &mut node.transposed);
     }
 }

@@ -1,6 +1,6 @@
 //! The kernels of the backward pass, one set for each instruction set.
 
-use super::depthwise::gradient as depthwise;
+use super::depthwise::gradient_reference;
 use super::norm::{self, Affine};
 use super::pointwise::gradient as pointwise;
 
@@ -14,12 +14,12 @@ pub use super::pool::gradient::{average, global_average, max};
 ///
 /// The gradient of a dense convolution's input is a forward kernel on [transposed](transpose) weights.
 pub struct GradientKernels {
-    /// `activation(scale * z + bias)` of a batch of accumulators.
+    /// `activation(scale * (z - shift) + bias)` of a batch of accumulators.
     pub affine: fn(&Affine, &mut [f32]),
-    /// Adds, for each channel, the sum of the gradients `g` before the activation and that of `g * z`: the task, the
-    /// gradient of its output, the sums `[2][channels]`.
+    /// Adds, for each channel, the sum of the gradients `g` before the activation and that of
+    /// `g * (z - shift)`: the task, the gradient of its output, the sums `[2][channels]`.
     pub affine_sums: fn(&Affine, &[f32], &mut [f32]),
-    /// Gradient of the accumulators, `a * g + b * z + c` with these factors for each channel.
+    /// Gradient of the accumulators, `a * g + b * (z - shift) + c` with these factors for each channel.
     pub affine_input: fn(&Affine, &[f32], &Factors, &mut [f32]),
     /// Adds, for each channel, the sum and the sum of squares of `z - shift`: the values, the shifts, the sums
     /// `[2][channels]`.
@@ -37,25 +37,13 @@ pub type Factors<'a> = [&'a [f32]; 3];
 
 /// Plain Rust.
 pub(super) const REFERENCE: GradientKernels = GradientKernels {
-    affine: |task, out| {
-        norm::check(task, out);
-        norm::gradient::affine(task, out);
-    },
-    affine_sums: |task, gradient, sums| {
-        norm::check_sums(task, gradient, sums);
-        norm::gradient::sums(task, gradient, sums);
-    },
-    affine_input: |task, gradient, factors, out| {
-        norm::check_input(task, gradient, factors, out);
-        norm::gradient::input(task, gradient, factors, out);
-    },
-    moments: |values, shift, sums| {
-        norm::check_moments(values, shift, sums);
-        norm::gradient::moments(values, shift, sums);
-    },
+    affine: norm::reference::affine,
+    affine_sums: norm::reference::sums,
+    affine_input: norm::reference::input,
+    moments: norm::reference::moments,
     outer: pointwise::reference,
-    depthwise_input: depthwise::input_reference,
-    depthwise_filter: depthwise::filter_reference,
+    depthwise_input: gradient_reference::input,
+    depthwise_filter: gradient_reference::filter,
 };
 
 /// A [`GradientKernels`] table on one vector type; `panel` is the vectors of one panel.

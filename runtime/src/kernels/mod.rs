@@ -16,6 +16,11 @@
 //! the 16-lane logic is tested on machines without AVX-512 through a portable vector. A new instruction set is a
 //! vector, a table and a line in `select.rs`; the tests in `tests/` run whatever `available` gives. Cortex-M runs the
 //! reference: it has no f32 vectors.
+//!
+//! For training (feature `gradient`) an operator needs its gradient too: `gradient.rs` in its folder, called from
+//! `LayerGradient` in `gradient/layer.rs`; where it is hot, an entry of `gradient::GradientKernels` with a plain
+//! reference and a fast version. An activation needs its slope in `norm/slope.rs` and `norm/reference.rs`. Then a case
+//! in `tests/adjoint.rs`, and one for the finite differences in `graft_tests::operators`.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

@@ -87,6 +87,7 @@ fn check(task: &DepthwiseGradient, weights: usize) {
 }
 
 /// Outputs along one axis that input position `at` went into: (kernel position, output position).
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 fn taps(
     at: usize,
@@ -104,28 +105,10 @@ fn taps(
         .filter(move |&(_, output)| output < size)
 }
 
-/// Gradient of the input, plainly.
-pub(in crate::kernels) fn input_reference(
-    task: &DepthwiseGradient,
-    weights: &[f32],
-    out: &mut [f32],
-) {
-    check_input(task, weights, out);
-    input_gather(task, weights, out, |sum, weights, gradient| {
-        for ((sum, w), d) in sum.iter_mut().zip(weights).zip(gradient) {
-            *sum += w * d;
-        }
-    });
-}
-
-/// Calls `add(sum, weights, gradient)` for each input pixel and tap, all of one value a channel.
+/// Gradient of the input. The taps of a pixel stay in the first-level cache, so plain loops vectorise well.
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-fn input_gather(
-    task: &DepthwiseGradient,
-    weights: &[f32],
-    out: &mut [f32],
-    add: impl Fn(&mut [f32], &[f32], &[f32]),
-) {
+pub(in crate::kernels) fn input_plain(task: &DepthwiseGradient, weights: &[f32], out: &mut [f32]) {
     let (input, output, window) = (task.input_shape, task.output_shape, task.window);
     let [top, left] = window.pad_before(input);
     let channels = input.channels;
@@ -136,33 +119,19 @@ fn input_gather(
             for (kx, ox) in taps(x, left, window.stride[1], window.kernel[1], output.width) {
                 let tap = ky * window.kernel[1] + kx;
                 let gradient = &task.gradient[(oy * output.width + ox) * channels..][..channels];
-                add(
-                    out,
-                    &weights[tap * padded(channels)..][..channels],
-                    gradient,
-                );
+                let weights = &weights[tap * padded(channels)..][..channels];
+                for c in 0..channels {
+                    out[c] += weights[c] * gradient[c];
+                }
             }
         }
     }
 }
 
-/// Gradient of the input. The taps of a pixel stay in the first-level cache, so plain loops vectorise well.
+/// Adds the gradient of filters of any width to the packed `sums`.
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
-pub(in crate::kernels) fn input_plain(task: &DepthwiseGradient, weights: &[f32], out: &mut [f32]) {
-    input_gather(task, weights, out, |sum, weights, gradient| {
-        for c in 0..sum.len() {
-            sum[c] += weights[c] * gradient[c];
-        }
-    });
-}
-
-/// Adds the gradient of the filters to the packed `sums`, plainly.
-pub(in crate::kernels) fn filter_reference(
-    task: &DepthwiseGradient,
-    input: &[f32],
-    sums: &mut [f32],
-) {
-    check_filter(task, input, sums);
+fn filter_plain(task: &DepthwiseGradient, input: &[f32], sums: &mut [f32]) {
     let (shape, output, window) = (task.input_shape, task.output_shape, task.window);
     let [top, left] = window.pad_before(shape);
     let channels = shape.channels;
@@ -208,7 +177,7 @@ pub(in crate::kernels) unsafe fn filter<V: Vector>(
         match task.window.kernel[1] {
             3 => filter_rows::<V, 3>(task, input, sums),
             5 => filter_rows::<V, 5>(task, input, sums),
-            _ => filter_reference(task, input, sums),
+            _ => filter_plain(task, input, sums),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "gradient")]
 pub(super) mod gradient;
+#[cfg(feature = "gradient")]
+pub(super) mod gradient_reference;
 pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;

@@ -3,39 +3,41 @@
 use super::Affine;
 use super::slope::{Slope, with_slope};
 
-/// `activation(scale * z + bias)`.
+/// `activation(scale * (z - shift) + bias)`.
 #[inline(always)]
 pub(in crate::kernels) fn affine(task: &Affine, out: &mut [f32]) {
     with_slope!(task.activation, activation => {
         let channels = task.scale.len();
-        let (scale, bias) = (&task.scale[..channels], &task.bias[..channels]);
+        let [shift, scale, bias] = [task.shift, task.scale, task.bias].map(|values| &values[..channels]);
         for (z, out) in task.values.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
             for c in 0..channels {
-                out[c] = activation.value(scale[c] * z[c] + bias[c]);
+                out[c] = activation.value(scale[c] * (z[c] - shift[c]) + bias[c]);
             }
         }
     });
 }
 
-/// Adds to `sums` (`[2][channels]`) what a channel's pixels give: the gradient `g` before the activation, and `g * z`.
+/// Adds to `sums` (`[2][channels]`) what a channel's pixels give: the gradient `g` before the activation and
+/// `g * (z - shift)`.
 #[inline(always)]
 pub(in crate::kernels) fn sums(task: &Affine, gradient: &[f32], sums: &mut [f32]) {
     with_slope!(task.activation, activation => {
         let channels = task.scale.len();
-        let (scale, bias) = (&task.scale[..channels], &task.bias[..channels]);
+        let [shift, scale, bias] = [task.shift, task.scale, task.bias].map(|values| &values[..channels]);
         let (sum, product) = sums.split_at_mut(channels);
         let product = &mut product[..channels];
         for (z, d) in task.values.chunks_exact(channels).zip(gradient.chunks_exact(channels)) {
             for c in 0..channels {
-                let g = d[c] * activation.slope(scale[c] * z[c] + bias[c]);
+                let x = z[c] - shift[c];
+                let g = d[c] * activation.slope(scale[c] * x + bias[c]);
                 sum[c] += g;
-                product[c] += g * z[c];
+                product[c] += g * x;
             }
         }
     });
 }
 
-/// The gradient of the accumulators, `a * g + b * z + c` with the factors of each channel, `g` being the gradient
+/// The gradient of the accumulators, `a * g + b * (z - shift) + c` with the factors of each channel, `g` being the gradient
 /// before the activation.
 #[inline(always)]
 pub(in crate::kernels) fn input(
@@ -46,13 +48,14 @@ pub(in crate::kernels) fn input(
 ) {
     with_slope!(task.activation, activation => {
         let channels = task.scale.len();
-        let (scale, bias) = (&task.scale[..channels], &task.bias[..channels]);
+        let [shift, scale, bias] = [task.shift, task.scale, task.bias].map(|values| &values[..channels]);
         let [a, b, e] = factors.map(|factors| &factors[..channels]);
         let pixels = task.values.chunks_exact(channels).zip(gradient.chunks_exact(channels));
         for ((z, d), out) in pixels.zip(out.chunks_exact_mut(channels)) {
             for c in 0..channels {
-                let g = d[c] * activation.slope(scale[c] * z[c] + bias[c]);
-                out[c] = a[c] * g + (b[c] * z[c] + e[c]);
+                let x = z[c] - shift[c];
+                let g = d[c] * activation.slope(scale[c] * x + bias[c]);
+                out[c] = a[c] * g + (b[c] * x + e[c]);
             }
         }
     });

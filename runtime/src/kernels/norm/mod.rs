@@ -2,15 +2,19 @@
 //! and the moments of batch norm. Plain loops over channels, which the compiler vectorises for each instruction set.
 
 pub(super) mod gradient;
+pub(super) mod reference;
 mod slope;
 
 use super::Activation;
 
-/// The affine map and activation of a batch of accumulators.
+/// The affine map and activation of a batch of accumulators: `activation(scale * (z - shift) + bias)`. With the mean as
+/// shift nothing cancels out where it is far larger than the deviation.
 #[derive(Clone, Copy, Debug)]
 pub struct Affine<'a> {
     /// Accumulators, `[pixels][channels]`.
     pub values: &'a [f32],
+    /// One per channel.
+    pub shift: &'a [f32],
     /// One per channel.
     pub scale: &'a [f32],
     /// One per channel.
@@ -62,4 +66,5 @@ fn check_channels(task: &Affine) {
         "whole pixels"
     );
     assert_eq!(task.scale.len(), task.bias.len(), "a bias for each scale");
+    assert_eq!(task.scale.len(), task.shift.len(), "a shift for each scale");
 }

@@ -1,4 +1,5 @@
-//! Gradients of the pools, plain: they are few and small. Each adds to `out`, the gradient of one image's input.
+//! Gradients of the pools, plain: they are few and small. Each adds to `out`, the gradient of one image's input. Only the
+//! maximum reads the task's input.
 
 use crate::kernels::Pool;
 use crate::kernels::window::clip;

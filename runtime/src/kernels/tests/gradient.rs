@@ -6,7 +6,7 @@ use super::strategies::{activation, channels, sliding};
 use super::{PORTABLE, values};
 use crate::kernels::gradient::{DepthwiseGradient, GradientKernels, Outer, transpose};
 use crate::kernels::reference::REFERENCE;
-use crate::kernels::{Affine, available};
+use crate::kernels::{Activation, Affine, available};
 use graft_patches::layout::{dense_index, weights_len};
 
 /// Runs all kernels on the same start and compares with the reference; `terms` as for forward kernels.
@@ -34,19 +34,49 @@ proptest! {
     fn affine(pixels in 1..=60usize, channels in channels(), activation in activation(), seed: u32) {
         let length = pixels * channels;
         let [z, gradient] = [values(length, seed), values(length, seed ^ 1)];
-        let [scale, bias, a, b, c] = [2, 3, 4, 5, 6].map(|i| values(channels, seed ^ i));
-        let task = Affine { values: &z, scale: &scale, bias: &bias, activation };
+        let [scale, bias, a, b, c, shift] = [2, 3, 4, 5, 6, 8].map(|i| values(channels, seed ^ i));
+        let task = Affine { values: &z, shift: &shift, scale: &scale, bias: &bias, activation };
         compare(&vec![0.0; length], 1, |kernels, out| (kernels.affine)(&task, out));
         let sums = values(2 * channels, seed ^ 7);
         // Rounding may put a value on the other side of a corner: the sums of all but the smooth are then far off.
         let margin = |y: f32| [-3.0, -0.5, 0.0, 0.25, 3.0, 6.0].iter().all(|corner| (y - corner).abs() > 1e-5);
         let pixels_of_all = z.chunks_exact(channels);
-        let is_clear = pixels_of_all.flat_map(|z| (0..channels).map(|c| scale[c] * z[c] + bias[c])).all(margin);
+        let is_clear = pixels_of_all.flat_map(|z| (0..channels).map(|c| scale[c] * (z[c] - shift[c]) + bias[c])).all(margin);
         prop_assume!(is_clear);
         compare(&sums, pixels, |kernels, out| (kernels.affine_sums)(&task, &gradient, out));
         let factors = [&a[..], &b[..], &c[..]];
         compare(&vec![0.0; length], 2, |kernels, out| (kernels.affine_input)(&task, &gradient, &factors, out));
-        compare(&sums, pixels, |kernels, out| (kernels.moments)(&z, &bias, out));
+        compare(&sums, pixels, |kernels, out| (kernels.moments)(&z, &shift, out));
+    }
+
+    #[test]
+    fn a_mean_far_larger_than_the_deviation_takes_nothing_from_the_sums(
+        pixels in 100..=600usize, channels in channels(), seed: u32,
+    ) {
+        let length = pixels * channels;
+        let shift: Vec<f32> = values(channels, seed ^ 2).iter().map(|mean| mean * 100.0 + 1000.0).collect();
+        // What the accumulators' own rounding leaves of the deviations.
+        let z: Vec<f32> = values(length, seed).iter().enumerate().map(|(i, x)| x + shift[i % channels]).collect();
+        let plain: Vec<f32> = z.iter().enumerate().map(|(i, z)| z - shift[i % channels]).collect();
+        let [gradient, scale, bias] = [3, 4, 5].map(|i| values(length, seed ^ i));
+        let (scale, bias) = (&scale[..channels], &bias[..channels]);
+        let zero = vec![0.0; channels];
+        let far = Affine { values: &z, shift: &shift, scale, bias, activation: Activation::NONE };
+        let near = Affine { values: &plain, shift: &zero, ..far };
+        let mut expected = vec![0.0; 2 * channels];
+        (REFERENCE.gradient.affine_sums)(&near, &gradient, &mut expected);
+        let mut expected_input = vec![0.0; length];
+        let factors = [scale; 3];
+        (REFERENCE.gradient.affine_input)(&near, &gradient, &factors, &mut expected_input);
+        for kernels in available().chain(&PORTABLE) {
+            let mut sums = vec![0.0; 2 * channels];
+            (kernels.gradient.affine_sums)(&far, &gradient, &mut sums);
+            let mut input = vec![0.0; length];
+            (kernels.gradient.affine_input)(&far, &gradient, &factors, &mut input);
+            for (found, expected) in sums.iter().chain(&input).zip(expected.iter().chain(&expected_input)) {
+                prop_assert!((found - expected).abs() < 1e-4, "{}: {} is not {}", kernels.name, found, expected);
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! vectors of each length, so that the logic of all lengths is tested on any machine.
 
 #[cfg(feature = "gradient")]
+mod adjoint;
+#[cfg(feature = "gradient")]
 mod gradient;
 mod selection;
 mod strategies;

@@ -11,8 +11,10 @@ use crate::kernels::{Activation, Affine};
 /// How much of a batch's statistics goes into the running ones, as PyTorch's default.
 const MOMENTUM: f32 = 0.1;
 
-/// Scale, bias and activation of a layer during training.
-pub(super) struct Tail {
+/// Shift, scale, bias and activation of a layer during training.
+pub(super) struct TrainedEpilogue {
+    /// The means of this step's batch; zero without batch norm. One per channel.
+    pub(super) shift: Vec<f32>,
     /// Of this step, one per channel.
     pub(super) scale: Vec<f32>,
     /// Of this step, one per channel.
@@ -21,7 +23,7 @@ pub(super) struct Tail {
     pub(super) state: State,
     /// Gradients of gamma and beta, or of scale and bias; empty where neither is trained.
     pub(super) gradients: [Vec<f32>; 2],
-    /// The gradient of the accumulators is `a * g + b * z + c` with these.
+    /// The gradient of the accumulators is `a * g + b * (z - shift) + c` with these.
     pub(super) factors: [Vec<f32>; 3],
 }
 
@@ -44,14 +46,13 @@ pub(super) struct Batch {
     pub(super) epsilon: f32,
     name: std::string::String,
     own: Vec<f32>,
-    mean: Vec<f32>,
     /// 1 / sqrt(var + eps).
     inverse: Vec<f32>,
     /// Pixels of the batch.
     count: f32,
 }
 
-impl Tail {
+impl TrainedEpilogue {
     pub(super) fn new(
         scale: Vec<f32>,
         bias: Vec<f32>,
@@ -69,6 +70,7 @@ impl Tail {
             state,
             gradients: [vec![0.0; trained], vec![0.0; trained]],
             factors: [scale.clone(), vec![0.0; channels], vec![0.0; channels]],
+            shift: vec![0.0; channels],
             scale,
             bias,
         }
@@ -84,10 +86,11 @@ impl Tail {
         )
     }
 
-    /// These accumulators through the tail.
+    /// These accumulators through the epilogue.
     pub(super) fn of<'a>(&'a self, values: &'a [f32]) -> Affine<'a> {
         Affine {
             values,
+            shift: &self.shift,
             scale: &self.scale,
             bias: &self.bias,
             activation: self.activation,
@@ -99,8 +102,8 @@ impl Tail {
         !matches!(self.state, State::Frozen)
     }
 
-    /// What the moments of this tail's accumulators are shifted by; `None` where none are needed.
-    pub(super) fn shift(&self) -> Option<&[f32]> {
+    /// What the moments of this epilogue's accumulators are shifted by; `None` where none are needed.
+    pub(super) fn moments_shift(&self) -> Option<&[f32]> {
         match &self.state {
             State::Batch(batch) => Some(&batch.running_mean),
             _ => None,
@@ -108,7 +111,8 @@ impl Tail {
     }
 
     /// Takes the sums and sums of squares of the shifted accumulators of a batch of `count` pixels: the statistics of
-    /// this step and their share of the running ones.
+    /// this step and their share of the running ones. One pixel has no variance to add to them, so it leaves them as
+    /// they are.
     pub(super) fn take_moments(&mut self, sums: &[f32], count: usize) {
         let State::Batch(batch) = &mut self.state else {
             return;
@@ -116,47 +120,47 @@ impl Tail {
         let channels = batch.gamma.len();
         batch.count = count as f32;
         // As PyTorch: the running variance is the unbiased one.
-        let unbiased = count as f64 / (count.max(2) - 1) as f64;
+        let unbiased = (count > 1).then(|| count as f64 / (count - 1) as f64);
         for c in 0..channels {
             let mean = f64::from(sums[c]) / count as f64;
             let var = (f64::from(sums[channels + c]) / count as f64 - mean * mean).max(0.0);
             let inverse = 1.0 / (var + f64::from(batch.epsilon)).sqrt();
             let mean = f64::from(batch.running_mean[c]) + mean;
-            batch.mean[c] = mean as f32;
             batch.inverse[c] = inverse as f32;
-            let scale = f64::from(batch.gamma[c]) * inverse;
-            self.scale[c] = scale as f32;
-            self.bias[c] = (f64::from(batch.beta[c]) - mean * scale) as f32;
-            batch.running_mean[c] += MOMENTUM * (mean as f32 - batch.running_mean[c]);
-            batch.running_var[c] += MOMENTUM * ((var * unbiased) as f32 - batch.running_var[c]);
+            self.shift[c] = mean as f32;
+            self.scale[c] = (f64::from(batch.gamma[c]) * inverse) as f32;
+            self.bias[c] = batch.beta[c];
+            if let Some(unbiased) = unbiased {
+                batch.running_mean[c] += MOMENTUM * (mean as f32 - batch.running_mean[c]);
+                batch.running_var[c] += MOMENTUM * ((var * unbiased) as f32 - batch.running_var[c]);
+            }
         }
     }
 
-    /// Takes the batch's sums of `g` and `g * z`: the parameters' gradients and the factors of the accumulators'.
+    /// Takes the batch's sums of `g` and `g * (z - shift)`: the parameters' gradients and the factors of the accumulators'.
     pub(super) fn take_sums(&mut self, sums: &[f32]) {
         let channels = self.scale.len();
-        let (g, gz) = sums.split_at(channels);
+        let (g, gx) = sums.split_at(channels);
         match &self.state {
             State::Frozen => {}
             State::Affine { is_head } => {
                 self.gradients[1].copy_from_slice(g);
                 if !is_head {
-                    self.gradients[0].copy_from_slice(gz);
+                    self.gradients[0].copy_from_slice(gx);
                 }
                 self.factors[0].copy_from_slice(&self.scale);
             }
             State::Batch(batch) => {
                 for c in 0..channels {
-                    // Ioffe and Szegedy 2015, section 3, in terms of z: zhat = (z - mean) * inverse.
-                    let (mean, inverse) = (batch.mean[c], batch.inverse[c]);
-                    let g_zhat = (gz[c] - mean * g[c]) * inverse;
+                    // Ioffe and Szegedy 2015, section 3, in terms of z - mean, the shift.
+                    let inverse = batch.inverse[c];
+                    let g_zhat = gx[c] * inverse;
                     self.gradients[0][c] = g_zhat;
                     self.gradients[1][c] = g[c];
                     let scale = batch.gamma[c] * inverse;
-                    let slope = -scale * inverse * g_zhat / batch.count;
                     self.factors[0][c] = scale;
-                    self.factors[1][c] = slope;
-                    self.factors[2][c] = -scale * g[c] / batch.count - slope * mean;
+                    self.factors[1][c] = -scale * inverse * g_zhat / batch.count;
+                    self.factors[2][c] = -scale * g[c] / batch.count;
                 }
             }
         }
@@ -205,7 +209,6 @@ impl Batch {
             epsilon: start.epsilon,
             name: start.name.clone(),
             own,
-            mean: vec![0.0; channels],
             inverse: vec![0.0; channels],
             count: 1.0,
         }
