@@ -1,8 +1,10 @@
 //! What follows an accumulator, as training needs it: a scale, a bias and an activation on a whole batch, its gradient,
 //! and the moments of batch norm. Plain loops over channels, which the compiler vectorises for each instruction set.
 
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod gradient;
 pub(super) mod reference;
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod slope;
 
 use super::Activation;
