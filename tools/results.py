@@ -50,7 +50,7 @@ class Run:
 
 
 TASKS = {task.task: task for task in [
-    Run("sign-digits", limit=None, epochs=25, augment="crop,color"),
+    Run("sign-digits", limit=None, epochs=20, augment="crop,color"),
     Run("cifar10", limit=10_000, epochs=8, augment="crop,flip,color"),
     Run("fashion", limit=10_000, epochs=8, augment="crop,flip"),
 ]}

@@ -2,7 +2,7 @@
 """Check that exported tasks are ordinary ONNX models: `patchtool export --onnx` against ONNX Runtime.
 
 For every network there is one trained file of each kind: `patchtool train` makes those of
-one network, on the images shared out among two classes; the others are the model's own
+one network, on the images shared out among ten classes; the others are the model's own
 parameters, moved a little (seeded), in the format that `train` writes. Each is exported. ONNX Runtime must load the models and agree with the runtime within 1e-4
 of the score range on every image; all tasks of a backbone must share one file of
 frozen weights, which is external, page-aligned and whole; `--from-onnx` must give
@@ -32,6 +32,7 @@ from onnx import numpy_helper
 KINDS = ["head", "bn+head", "dw+head", "bn+dw+head", "full"]
 CLASSES = 17  # of the trained tasks, others than the network's own
 TRAINED = "mobilenet-v2-bn"  # the network whose tasks are really trained
+TRAINED_CLASSES = 10
 PAGE = 4096
 MOBILENET_V2_VALUES = 34_112  # scales and biases of MobileNetV2 1.0
 OVERHEAD = 0.05  # of its bn patch over 4 bytes a value
@@ -114,15 +115,15 @@ def write_trained(path, kind, sites, backbone_id, resolution, arguments):
 
 
 def train(patchtool, kind, backbone, images, output):
-    """Train a task of two classes for a few steps."""
+    """Train a task of a few classes until the running statistics are those of its images."""
     data = output.parent / "classes"
     for index, image in enumerate(images):
-        place = data / "ab"[index % 2] / image.name
+        place = data / f"class {index % TRAINED_CLASSES}" / image.name
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():
             shutil.copy(image, place)
     return patchtool("train", "--backbone", backbone, "--data", data, "--test", data, "--kind", kind,
-                     "--epochs", 2, "--batch", 5, "-o", output)
+                     "--epochs", 30, "--batch", 5, "-o", output)
 
 
 def largest_error(patchtool, onnx_path, run, images, inputs):
