@@ -1,5 +1,8 @@
 //! Patches in half precision: half of the bytes, the same network once widened.
 
+use std::sync::Mutex;
+use std::sync::atomic::AtomicPtr;
+
 use graft_patches::container;
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds, What};
@@ -101,8 +104,13 @@ fn what_half_precision_cannot_hold_is_refused_with_its_site() {
 fn the_caller_may_give_the_memory() {
     #[repr(align(64))]
     struct Aligned([u8; 1 << 16]);
+    // Memory for the life of the program, known to the leak checker as such.
+    static KEPT: Mutex<Vec<AtomicPtr<Aligned>>> = Mutex::new(Vec::new());
     let leak = |bytes: &[u8]| {
         let memory = Box::leak(Box::new(Aligned([0; 1 << 16])));
+        KEPT.lock()
+            .expect("no panic before")
+            .push(AtomicPtr::new(memory));
         memory.0[..bytes.len()].copy_from_slice(bytes);
         (&mut memory.0, bytes.len())
     };
