@@ -54,7 +54,7 @@ TASKS = {task.task: task for task in [
     Run("cifar10", limit=10_000, epochs=8, augment="crop,flip,color"),
     Run("fashion", limit=10_000, epochs=8, augment="crop,flip"),
 ]}
-RATES = {"head": 3e-3, "bn+head": 3e-3, "dw+head": 2e-3, "bn+dw+head": 2e-3, "full": 1e-3, "random+head": 2e-3}
+RATES = {"head": 3e-3, "bn+head": 2e-2, "dw+head": 2e-3, "bn+dw+head": 2e-3, "full": 1e-3, "random+head": 2e-3}
 BASELINES = {"full", "random+head"}  # no patch can carry them
 RESOLUTIONS = [96, 128, 160, 224]
 RESOLUTION_TASK = "sign-digits"

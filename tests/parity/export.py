@@ -123,7 +123,7 @@ def train(patchtool, kind, backbone, images, output):
         if not place.exists():
             shutil.copy(image, place)
     return patchtool("train", "--backbone", backbone, "--data", data, "--test", data, "--kind", kind,
-                     "--epochs", 30, "--batch", 5, "-o", output)
+                     "--epochs", 30, "--batch", 5, "--lr", 0.003, "-o", output)
 
 
 def largest_error(patchtool, onnx_path, run, images, inputs):
