@@ -43,21 +43,30 @@ class Run:
     epochs: int
     augment: str
     kind: str = "bn+head"
-    rate: float = 3e-3
-    resolution: int = 96
+    rate: float = 1e-3
+    statistics: str = "backbone"
+    resolution: int = 224
     batch: int = 32
     seed: int = 1
 
 
 TASKS = {task.task: task for task in [
-    Run("sign-digits", limit=None, epochs=20, augment="crop,color"),
-    Run("cifar10", limit=10_000, epochs=8, augment="crop,flip,color"),
-    Run("fashion", limit=10_000, epochs=8, augment="crop,flip"),
+    Run("sign-digits", limit=None, epochs=12, augment="crop,color", resolution=96),
+    Run("cifar10", limit=10_000, epochs=6, augment="crop,flip,color", resolution=128),
+    Run("fashion", limit=10_000, epochs=6, augment="crop,flip", resolution=64),
 ]}
-RATES = {"head": 3e-3, "bn+head": 2e-2, "dw+head": 2e-3, "bn+dw+head": 2e-3, "full": 1e-3, "random+head": 2e-3}
-BASELINES = {"full", "random+head"}  # no patch can carry them
+KINDS = {  # rows of the tables: what differs from the task's run
+    "head": {"kind": "head", "rate": 3e-3},
+    "bn+head": {"kind": "bn+head", "rate": 1e-3},
+    "dw+head": {"kind": "dw+head", "rate": 1e-3},
+    "bn+dw+head": {"kind": "bn+dw+head", "rate": 1e-3},
+    "full": {"kind": "full", "rate": 3e-4},
+    "random+head": {"kind": "random+head", "rate": 2e-3},
+    "bn+head, batch statistics": {"kind": "bn+head", "rate": 2e-3, "statistics": "batch"},
+}
+PATCHES = ["head", "bn+head", "dw+head", "bn+dw+head"]  # the others are there to compare with
 RESOLUTIONS = [96, 128, 160, 224]
-RESOLUTION_TASK = "sign-digits"
+RESOLUTION_TASK = "cifar10"
 TABLES = ["accuracy", "resolution", "sizes", "peers"]
 
 
@@ -130,7 +139,7 @@ class Bench:
         return self.patchtool(
             "train", "--backbone", self.backbone, "--data", self.archive(run.task, "train"),
             "--test", self.archive(run.task, "test"), "--kind", run.kind, "-o", output, "--epochs", run.epochs,
-            "--lr", run.rate, "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed,
+            "--lr", run.rate, "--statistics", run.statistics, "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed,
             "--augment", run.augment, "--force", *limit, *resume)
 
     def evaluate(self, run, *flags, resolution=None):
@@ -192,12 +201,12 @@ def at_resolution(trained, resolution):
 
 def accuracy(bench, tasks, seeds):
     """{task: {kind: [result of each seed]}}"""
-    results = {name: {kind: [] for kind in RATES} for name in tasks}
+    results = {name: {kind: [] for kind in KINDS} for name in tasks}
     for seed in seeds:  # outermost: a run that was cut off has something of everything
         for name, task in tasks.items():
-            for kind, rate in RATES.items():
+            for kind, changes in KINDS.items():
                 try:
-                    results[name][kind].append(bench.train(replace(task, kind=kind, rate=rate, seed=seed)))
+                    results[name][kind].append(bench.train(replace(task, **changes, seed=seed)))
                 except Unmeasured:
                     pass
     measured = {name: {kind: found for kind, found in kinds.items() if found} for name, kinds in results.items()}
@@ -206,7 +215,7 @@ def accuracy(bench, tasks, seeds):
 
 def resolution(bench, tasks, resolutions):
     """Rows of resolution, own patch, the largest resolution's patch there."""
-    task = replace(tasks[RESOLUTION_TASK], kind="bn+head", rate=RATES["bn+head"])
+    task = replace(tasks[RESOLUTION_TASK], **KINDS["bn+head"])
     largest = replace(task, resolution=max(resolutions))
     return [{"resolution": side, "own": bench.evaluate(replace(task, resolution=side)),
              "one": bench.evaluate(largest, resolution=side)} for side in resolutions]
@@ -214,11 +223,10 @@ def resolution(bench, tasks, resolutions):
 
 def sizes(bench, tasks):
     """{task: {kind: {"f32": ..., "f16": ...}}}, for what a patch can carry; the first seed."""
-    kinds = {kind: rate for kind, rate in RATES.items() if kind not in BASELINES}
     results = {}
     for name, task in tasks.items():
-        for kind, rate in kinds.items():
-            run = replace(task, kind=kind, rate=rate)
+        for kind in PATCHES:
+            run = replace(task, **KINDS[kind])
             try:
                 found = {"f32": bench.evaluate(run), "f16": bench.evaluate(run, "--f16")}
                 results.setdefault(name, {})[kind] = found
@@ -286,7 +294,7 @@ def main():
     except PatchtoolError as error:
         fail(error)
     date = datetime.date.today().isoformat()
-    arguments.output.write_text(results_page.render(tables, tasks, RATES, backbone, date, arguments.quick))
+    arguments.output.write_text(results_page.render(tables, tasks, KINDS, backbone, date, arguments.quick))
     print(arguments.output)
 
 

@@ -47,7 +47,9 @@ def accuracy(tasks, sizes):
     parts = ["## Accuracy\n",
              "Test accuracy in per cent, mean and standard deviation over the seeds, of the best epoch on the test "
              "images. `full` trains everything and is no patch. `random+head` is the control: as many values as "
-             "`bn+head` has, but weights of the network chosen at random.\n"]
+             "`bn+head` has, but weights of the network chosen at random. Batch norm is trained on the backbone's own "
+             "statistics; the last row is `bn+head` on the statistics of every batch (`--statistics batch`), whose running "
+             "means go into the patch.\n"]
     for name, kinds in tasks.items():
         any_result = next(iter(kinds.values()))[0]
         parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test.\n")
@@ -116,17 +118,17 @@ def peers(figures):
     return parts
 
 
-def settings(tasks, rates):
+def settings(tasks, kinds):
     parts = ["## Settings\n",
              table(["task", "images", "epochs", "augmentation", "pixels", "batch"],
                    [[name, f"{run.limit:,}" if run.limit else "all", run.epochs, run.augment, run.resolution, run.batch]
                     for name, run in tasks.items()]),
-             "Adam, one epoch of warm-up, then a cosine; learning rates "
-             + ", ".join(f"{rate:g} for `{kind}`" for kind, rate in rates.items()) + ".\n"]
+             "Adam, one epoch of warm-up, then a cosine; scales and biases learn three times as fast as weights. Learning "
+             "rates " + ", ".join(f"{kind['rate']:g} for `{name}`" for name, kind in kinds.items()) + ".\n"]
     return parts
 
 
-def render(tables, tasks, rates, backbone, date, is_quick):
+def render(tables, tasks, kinds, backbone, date, is_quick):
     """The page. `tables` has what was asked for, by the names of results.py."""
     parts = ["# Results\n",
              f"Measured on {date} with {os.cpu_count()} cores ({describe_cpu()}), backbone `{backbone['name']}` "
@@ -138,5 +140,5 @@ def render(tables, tasks, rates, backbone, date, is_quick):
                 "sizes": lambda found: sizes(found, backbone), "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
-    parts += settings(tasks, rates)
+    parts += settings(tasks, kinds)
     return "\n".join(parts)

@@ -3,13 +3,14 @@
 use graft_patches::geometry::Shape;
 use graft_patches::layout::{dense_index, depthwise_index};
 use graft_runtime::Backbone;
-use graft_runtime::gradient::{Network, Parameter, Role, Trainable};
+use graft_runtime::gradient::{Network, Parameter, Role, Statistics, Trainable};
 
 use crate::Random;
 
 /// Everything is trained.
 pub const ALL: Trainable = Trainable {
     norm: true,
+    statistics: Statistics::Batch,
     depthwise: true,
     dense: true,
     head: true,

@@ -2,7 +2,7 @@
 
 use graft_patches::geometry::Shape;
 use graft_patches::records::Kinds;
-use graft_runtime::gradient::{Network, Role, Trainable};
+use graft_runtime::gradient::{Network, Role, Statistics, Trainable};
 use graft_runtime::kernels::available;
 use graft_runtime::{Backbone, Image, Patch, Session};
 use graft_tests::operators::{INPUT, operators};
@@ -97,15 +97,18 @@ fn finite_differences_of_every_kind() {
             ..depthwise
         };
         check_gradients(name, &backbone, INPUT, trainable);
-        check_gradients(
-            name,
-            &backbone,
-            INPUT,
-            Trainable {
-                norm: true,
-                ..trainable
-            },
-        );
+        for statistics in [Statistics::Batch, Statistics::Backbone] {
+            check_gradients(
+                name,
+                &backbone,
+                INPUT,
+                Trainable {
+                    norm: true,
+                    statistics,
+                    ..trainable
+                },
+            );
+        }
         check_gradients(
             name,
             &backbone,
@@ -135,6 +138,33 @@ fn finite_differences_of_a_whole_network() {
         Shape::new(16, 16, 3),
         ALL,
     );
+}
+
+#[test]
+fn training_on_the_backbones_statistics_starts_from_its_own_scores() {
+    let backbone = graft_tests::backbone(24, 3);
+    let input = Shape::new(24, 24, 3);
+    let trainable = Trainable {
+        statistics: Statistics::Backbone,
+        ..ALL
+    };
+    let frozen = Trainable {
+        head: true,
+        ..Trainable::default()
+    };
+    let [trained, frozen] = [trainable, frozen].map(|trainable| {
+        let (mut network, batch, _) = setup(&backbone, input, trainable, IMAGES);
+        network.forward(&batch).to_vec()
+    });
+    let largest = frozen
+        .iter()
+        .fold(0.0f32, |most, score| most.max(score.abs()));
+    for (trained, frozen) in trained.iter().zip(&frozen) {
+        assert!(
+            (trained - frozen).abs() <= 1e-5 * largest,
+            "{trained}, not {frozen}"
+        );
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::vec::Vec;
 
 use graft_patches::metadata::BatchNorm;
 
+use super::network::Statistics;
 use super::values::Norm;
 use crate::kernels::{Activation, Affine};
 
@@ -33,7 +34,7 @@ pub(super) enum State {
     Frozen,
     /// Parameters themselves; of a head only the bias is trained.
     Affine { is_head: bool },
-    /// Batch norm on batch statistics.
+    /// Batch norm with raw parameters.
     Batch(Batch),
 }
 
@@ -44,6 +45,7 @@ pub(super) struct Batch {
     pub(super) running_mean: Vec<f32>,
     pub(super) running_var: Vec<f32>,
     pub(super) epsilon: f32,
+    statistics: Statistics,
     name: std::string::String,
     own: Vec<f32>,
     /// 1 / sqrt(var + eps).
@@ -105,9 +107,24 @@ impl TrainedEpilogue {
     /// What the moments of this epilogue's accumulators are shifted by; `None` where none are needed.
     pub(super) fn moments_shift(&self) -> Option<&[f32]> {
         match &self.state {
-            State::Batch(batch) => Some(&batch.running_mean),
+            State::Batch(batch) if batch.statistics == Statistics::Batch => {
+                Some(&batch.running_mean)
+            }
             _ => None,
         }
+    }
+
+    /// Takes the running statistics, and gamma and beta as the last step left them, for a step without moments.
+    pub(super) fn take_running(&mut self) {
+        let State::Batch(batch) = &mut self.state else {
+            return;
+        };
+        for c in 0..batch.gamma.len() {
+            batch.inverse[c] = 1.0 / (batch.running_var[c] + batch.epsilon).sqrt();
+            self.scale[c] = batch.gamma[c] * batch.inverse[c];
+        }
+        self.shift.copy_from_slice(&batch.running_mean);
+        self.bias.copy_from_slice(&batch.beta);
     }
 
     /// Takes the sums and sums of squares of the shifted accumulators of a batch of `count` pixels: the statistics of
@@ -159,6 +176,9 @@ impl TrainedEpilogue {
                     self.gradients[1][c] = g[c];
                     let scale = batch.gamma[c] * inverse;
                     self.factors[0][c] = scale;
+                    if batch.statistics == Statistics::Backbone {
+                        continue; // constants pass no gradient on
+                    }
                     self.factors[1][c] = -scale * inverse * g_zhat / batch.count;
                     self.factors[2][c] = -scale * g[c] / batch.count;
                 }
@@ -193,7 +213,7 @@ impl TrainedEpilogue {
 
 impl Batch {
     /// Training starts from the backbone's batch norm.
-    pub(super) fn new(start: &BatchNorm, own: Option<&[f32]>) -> Self {
+    pub(super) fn new(start: &BatchNorm, own: Option<&[f32]>, statistics: Statistics) -> Self {
         let channels = start.gamma.len();
         let own = own.map_or_else(|| vec![0.0; channels], <[f32]>::to_vec);
         Self {
@@ -207,6 +227,7 @@ impl Batch {
                 .collect(),
             running_var: start.var.clone(),
             epsilon: start.epsilon,
+            statistics,
             name: start.name.clone(),
             own,
             inverse: vec![0.0; channels],

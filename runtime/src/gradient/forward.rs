@@ -10,10 +10,11 @@ use super::network::{Network, Node};
 use crate::kernels::{Activation, Conv, Elementwise, Epilogue, Pointwise, Pool, conv_scratch_len};
 
 impl Network {
-    /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm on the batch's statistics.
+    /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm on the statistics
+    /// that [`Trainable`](super::Trainable) names.
     /// Returns the scores, `[images][classes]`.
     ///
-    /// Each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a batch has one value a
+    /// On batch statistics each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a batch has one value a
     /// channel (one image at 1 x 1) it leaves them as they are.
     ///
     /// # Panics
@@ -85,8 +86,11 @@ impl Network {
             .then(|| total_sums(&lanes, self.batch, 0, 2 * channels));
         self.lanes = lanes;
         self.tensors[index + 1] = out;
-        if let (Some(epilogue), Some(sums)) = (&mut self.nodes[index].epilogue, sums) {
-            epilogue.take_moments(&sums, self.batch * self.shapes[index + 1].pixels());
+        let pixels = self.batch * self.shapes[index + 1].pixels();
+        match (&mut self.nodes[index].epilogue, sums) {
+            (Some(epilogue), Some(sums)) => epilogue.take_moments(&sums, pixels),
+            (Some(epilogue), None) => epilogue.take_running(),
+            _ => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! Training: the backward pass that a patch needs (DESIGN section 5).
 //!
-//! [`Network`] runs a batch forward with batch norm on the batch's statistics, and backward from the gradient of the
-//! loss to the gradients of what is trained. It uses the kernels of inference, so whatever the runtime runs can be
+//! [`Network`] runs a batch forward, with batch norm on the batch's statistics or the backbone's, and backward from the
+//! gradient of the loss to the gradients of what is trained. It uses the kernels of inference, so whatever the runtime runs can be
 //! trained; losses, optimisers and schedules are the caller's.
 
 mod backward;
@@ -12,5 +12,5 @@ mod layer;
 mod network;
 mod values;
 
-pub use network::{Network, Parameter, Role, Trainable};
+pub use network::{Network, Parameter, Role, Statistics, Trainable};
 pub use values::{BatchNorm, Norm, SiteParameters};

@@ -17,11 +17,23 @@ use crate::kernels::gradient::{flip, transpose};
 use crate::kernels::{self, Activation, Kernels, PANEL, Window};
 use crate::{Backbone, Error};
 
+/// What normalises the accumulators of a trained batch norm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statistics {
+    /// The mean and variance of the batch (Ioffe and Szegedy 2015); their running means go into the result.
+    #[default]
+    Batch,
+    /// The backbone's own mean and variance, as constants: training starts from exactly what the backbone computes.
+    Backbone,
+}
+
 /// Which values are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trainable {
-    /// Scale and bias of every site but the head, on batch statistics where the backbone has raw batch norm.
+    /// Scale and bias of every site but the head: gamma and beta where the backbone has raw batch norm.
     pub norm: bool,
+    /// Of raw batch norm that is trained.
+    pub statistics: Statistics,
     /// Filters of depthwise sites.
     pub depthwise: bool,
     /// Weights of all other sites but the head.
@@ -405,6 +417,7 @@ impl Build<'_> {
             Some(norm) => State::Batch(Batch::new(
                 norm,
                 known.and_then(|site| site.bias.as_deref()),
+                self.trainable.statistics,
             )),
             None => State::Affine { is_head: false },
         }

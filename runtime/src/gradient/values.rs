@@ -16,7 +16,7 @@ pub struct SiteParameters {
 /// What follows a site's accumulator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Norm {
-    /// Trained on batch statistics, folded at export with [`BatchNorm::fold`].
+    /// Raw batch norm, folded at export with [`BatchNorm::fold`].
     Batch(BatchNorm),
     /// A plain scale and bias of each channel: sites without raw batch norm, and the head.
     Affine {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use graft_patches::geometry::Shape;
-use graft_runtime::gradient::{Network, Parameter, Role, SiteParameters, Trainable};
+use graft_runtime::gradient::{Network, Parameter, Role, SiteParameters, Statistics, Trainable};
 use graft_runtime::{Backbone, Error};
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +21,23 @@ pub struct Settings {
     pub algorithm: Algorithm,
     /// Pulls weights towards zero, by this much times the learning rate.
     pub weight_decay: f32,
+    /// What normalises a trained batch norm.
+    pub statistics: Statistics,
     /// Part of the target that is spread over all classes.
     pub smoothing: f32,
     /// Chooses the weights of the control kind.
     pub seed: u64,
+}
+
+/// Scales and biases are about one, weights below a tenth: as large a share of them is a larger step.
+const SCALE_PACE: f32 = 3.0;
+
+/// How fast a parameter learns, relative to weights.
+fn pace(role: Role) -> f32 {
+    match role {
+        Role::Weights => 1.0,
+        Role::Scale | Role::Bias => SCALE_PACE,
+    }
 }
 
 /// A network in training.
@@ -71,6 +84,7 @@ impl Learner {
         let is_control = kind == TrainKind::RandomHead;
         let trainable = Trainable {
             norm: kind.trains_norms(),
+            statistics: settings.statistics,
             depthwise: kind.trains_depthwise() || is_control,
             dense: kind == TrainKind::Full || is_control,
             head: true,
@@ -147,12 +161,13 @@ impl Learner {
                 values: &mut *parameter.values,
                 gradient: masked.map_or(parameter.gradient, |masked| &masked[at]),
                 decays: parameter.role == Role::Weights,
+                pace: pace(parameter.role),
             });
         self.optimizer.step(rate, updates);
         loss
     }
 
-    /// The scores of a batch of inputs, on the batch's statistics.
+    /// The scores of a batch of inputs, as a step computes them.
     pub fn scores(&mut self, inputs: &[f32]) -> &[f32] {
         self.network.forward(inputs)
     }
@@ -226,6 +241,7 @@ mod tests {
             kind,
             algorithm: Algorithm::Adam,
             weight_decay: 0.01,
+            statistics: Statistics::Batch,
             smoothing: 0.05,
             seed: 4,
         };

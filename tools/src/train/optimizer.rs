@@ -29,6 +29,8 @@ pub struct Update<'a> {
     pub gradient: &'a [f32],
     /// Whether weight decay applies: to weights, not to scales and biases.
     pub decays: bool,
+    /// How fast it learns, relative to the rate of the step.
+    pub pace: f32,
 }
 
 /// An update rule with its memory of every parameter.
@@ -98,6 +100,7 @@ impl Optimizer {
             } else {
                 0.0
             };
+            let rate = rate * update.pace;
             let mut next = || memory.next().expect("a parameter more than at the start");
             match self.algorithm {
                 Algorithm::Adam => adam(update, next(), next(), rate, decay, &correction),
@@ -220,6 +223,7 @@ mod tests {
                 values: &mut values[..],
                 gradient,
                 decays,
+                pace: 1.0,
             };
             optimizer.step(0.01, [update]);
         }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use graft_runtime::gradient;
 
 use super::super::import::resolution;
 use crate::cli::Output;
@@ -39,7 +40,11 @@ pub struct Arguments {
     /// Times that every image is learned from.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = count(100_000))]
     pub epochs: u32,
-    /// Learning rate after the warm-up. By default what suits the kind and the optimizer.
+    /// What normalises while batch norm is trained: the backbone's own statistics, or those of every batch. A patch starts
+    /// better from what the backbone knows (RESULTS.md); an untrained network has none.
+    #[arg(long, value_enum, default_value_t = Statistics::Backbone)]
+    pub statistics: Statistics,
+    /// Learning rate of weights after the warm-up; scales and biases learn three times as fast. By default what suits the kind and the optimizer.
     #[arg(long, value_name = "RATE", value_parser = above_zero)]
     pub lr: Option<f32>,
     /// Images in a step.
@@ -106,6 +111,24 @@ pub enum Device {
     Cpu,
 }
 
+/// What normalises while batch norm is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Statistics {
+    /// The backbone's own mean and variance of every channel.
+    Backbone,
+    /// Mean and variance of the batch; their running means go into the patch.
+    Batch,
+}
+
+impl From<Statistics> for gradient::Statistics {
+    fn from(statistics: Statistics) -> Self {
+        match statistics {
+            Statistics::Backbone => Self::Backbone,
+            Statistics::Batch => Self::Batch,
+        }
+    }
+}
+
 impl Arguments {
     /// The learning rate after the warm-up: the one given, or what suits the kind and the optimiser.
     pub fn rate(&self) -> f32 {
@@ -131,6 +154,10 @@ impl Arguments {
             .with("--lr", self.rate())
             .with("--batch", self.batch)
             .with(
+                "--statistics",
+                format!("{:?}", self.statistics).to_lowercase(),
+            )
+            .with(
                 "--resolution",
                 format!("{}x{}", resolution[0], resolution[1]),
             )
@@ -152,10 +179,9 @@ impl Arguments {
 fn rate(kind: TrainKind, algorithm: Algorithm) -> f32 {
     let adam = match kind {
         TrainKind::Head => 3e-3,
-        // Scales are about one: what moves a weight far moves them little.
-        TrainKind::BnHead => 2e-2,
-        TrainKind::DwHead | TrainKind::BnDwHead | TrainKind::RandomHead => 2e-3,
-        TrainKind::Full => 1e-3,
+        TrainKind::BnHead | TrainKind::RandomHead => 2e-3,
+        TrainKind::DwHead | TrainKind::BnDwHead => 1e-3,
+        TrainKind::Full => 3e-4,
     };
     match algorithm {
         Algorithm::Adam => adam,
@@ -287,6 +313,7 @@ mod tests {
             "--batch 3",
             "--seed 3",
             "--optimizer sgd",
+            "--statistics batch",
             "--warmup 3",
             "--smoothing 0.3",
             "--weight-decay 0.3",

@@ -154,6 +154,7 @@ fn prepare<'a>(
         kind,
         algorithm: arguments.optimizer,
         weight_decay: arguments.weight_decay,
+        statistics: arguments.statistics.into(),
         smoothing: arguments.smoothing,
         seed: arguments.seed,
     };
