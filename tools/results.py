@@ -139,8 +139,8 @@ class Bench:
         return self.patchtool(
             "train", "--backbone", self.backbone, "--data", self.archive(run.task, "train"),
             "--test", self.archive(run.task, "test"), "--kind", run.kind, "-o", output, "--epochs", run.epochs,
-            "--lr", run.rate, "--statistics", run.statistics, "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed,
-            "--augment", run.augment, "--force", *limit, *resume)
+            "--lr", run.rate, "--statistics", run.statistics, "--batch", run.batch, "--resolution", run.resolution,
+            "--seed", run.seed, "--augment", run.augment, "--force", *limit, *resume)
 
     def evaluate(self, run, *flags, resolution=None):
         """Bytes, accuracy and latency of a run's patch; at another resolution than its own if one is given."""
@@ -237,7 +237,7 @@ def sizes(bench, tasks):
 
 def peers(folder):
     """What the parity and side-by-side scripts wrote, by file name; missing ones are left out."""
-    names = ["parity", "gradients", "latency", "training"]
+    names = results_page.PARITY_COMMANDS
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in names
             if (folder / f"{name}.json").exists()}
 
@@ -251,7 +251,7 @@ def parse_arguments():
     parser.add_argument("--results", type=Path, metavar="FILE", default=TOOLS / "results.jsonl",
                         help="what was measured so far [tools/results.jsonl]")
     parser.add_argument("--peers", type=Path, metavar="DIR",
-                        help="folder with parity.json, gradients.json, latency.json, training.json [the work folder]")
+                        help="folder with what the scripts of tests/parity and tests/peers wrote [the work folder]")
     parser.add_argument("--patchtool", metavar="PATH", help="the binary [target/release/patchtool, then the PATH]")
     parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, metavar="TABLE",
                         help=f"which tables, of {', '.join(TABLES)} [all]")

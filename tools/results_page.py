@@ -7,7 +7,9 @@ from latency import describe_cpu
 
 PARITY_COMMANDS = {
     "parity": "tests/parity/compare.py --json parity.json",
+    "export": "tests/parity/export.py --json export.json",
     "gradients": "tests/parity/gradients.py --json gradients.json",
+    "gradients-fixed": "tests/parity/gradients.py --fixed --json gradients-fixed.json",
     "latency": "tests/peers/latency.py --models-dir models --json latency.json",
     "training": "tests/peers/training.py --json training.json",
 }
@@ -35,6 +37,11 @@ def accuracies(results):
     return [result["best"]["test_accuracy"] for result in results]
 
 
+def last_epochs(results):
+    """Test accuracies after the last epoch, which no test image chose."""
+    return [result["last"]["test_accuracy"] for result in results]
+
+
 def gap_closed(kinds):
     """(bn+head - head) / (full - head), of the means; None where full is no better than head."""
     if not {"head", "bn+head", "full"} <= kinds.keys():
@@ -45,16 +52,18 @@ def gap_closed(kinds):
 
 def accuracy(tasks, sizes):
     parts = ["## Accuracy\n",
-             "Test accuracy in per cent, mean and standard deviation over the seeds, of the best epoch on the test "
-             "images. `full` trains everything and is no patch. `random+head` is the control: as many values as "
-             "`bn+head` has, but weights of the network chosen at random. Batch norm is trained on the backbone's own "
-             "statistics; the last row is `bn+head` on the statistics of every batch (`--statistics batch`), whose running "
-             "means go into the patch.\n"]
+             "Test accuracy in per cent, mean and standard deviation over the seeds, of the epoch that is best on the "
+             "test images, and of the last one. `full` trains everything and is no patch. `random+head` is the control: "
+             "as many values as `bn+head` has, but weights of the network chosen at random. Batch norm is trained on the "
+             "backbone's own statistics; the last row is `bn+head` on the statistics of every batch "
+             "(`--statistics batch`), whose running means go into the patch.\n"]
     for name, kinds in tasks.items():
         any_result = next(iter(kinds.values()))[0]
         parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test.\n")
-        parts.append(table(["kind", "seeds", "accuracy %", "trained values", "patch kB", "seconds", "ms a step"], [
-            [f"`{kind}`", len(results), percent(accuracies(results)), f"{results[0]['trainable_params']:,}",
+        header = ["kind", "seeds", "best %", "last %", "trained values", "patch kB", "seconds", "ms a step"]
+        parts.append(table(header, [
+            [f"`{kind}`", len(results), percent(accuracies(results)), percent(last_epochs(results)),
+             f"{results[0]['trainable_params']:,}",
              kilobytes(sizes[name][kind]["f32"]["bytes"]) if kind in sizes.get(name, {}) else "",
              f"{statistics.mean(result['seconds'] for result in results):.0f}",
              f"{statistics.mean(result['step_ms']['median'] for result in results):.1f}"]
@@ -93,12 +102,23 @@ def peers(figures):
         parts += ["Scores against ONNX Runtime on the same input, largest difference of the score range:\n",
                   table(["network", "kernels", "difference"],
                         [[row["network"], row["kernels"], f"{row['error']:.1e}"] for row in figures["parity"]])]
-    if "gradients" in figures:
-        parts += ["Gradients against PyTorch in f64, relative error: median over all tensors and batches, and the "
-                  "worst tensor's lower quartile over the batches, PyTorch's own in f32 beside:\n",
+    if "export" in figures:
+        parts += ["Exported tasks in ONNX Runtime, same input, largest difference of the score range over 20 images. All "
+                  "tasks of a network share one file of frozen weights:\n",
+                  table(["network", "kind", "difference", "ONNX kB", "patch kB", "patch kB in f16"],
+                        [[row["network"], f"`{row['kind']}`", f"{row['error']:.1e}", kilobytes(row["onnx_bytes"]),
+                          *(kilobytes(row[name]) if name in row else "" for name in ("patch_bytes", "half_bytes"))]
+                         for row in figures["export"]])]
+    for name, statistics_of in (("gradients", "the batch"), ("gradients-fixed", "the network")):
+        if name not in figures:
+            continue
+        parts += [f"Gradients against PyTorch in f64, batch norm on the statistics of {statistics_of}, relative "
+                  "error: median over all tensors and batches, and the worst tensor's lower quartile over the batches, "
+                  "PyTorch's own in f32 beside:\n",
                   table(["network", "tensors", "median", "worst", "worst, PyTorch f32"],
-                        [[name, row["tensors"], f"{row['median']:.1e}", f"{row['worst']:.1e}",
-                          f"{row['worst_torch_f32']:.1e}"] for name, row in figures["gradients"].items()])]
+                        [[network, row["tensors"], f"{row['median']:.1e}", f"{row['worst']:.1e}",
+                          f"{row['worst_torch_f32']:.1e}"]
+                         for network, row in figures[name].items() if "tensors" in row])]
     if "latency" in figures:
         parts += ["Latency against ONNX Runtime, one thread:\n",
                   table(["network", "ONNX Runtime ms", "Graft ms", "ratio"],

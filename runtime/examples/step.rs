@@ -1,5 +1,6 @@
-//! Times training steps on the mean softmax cross-entropy, for comparison with other frameworks: `step BACKBONE RESOLUTION BATCH KINDS STEPS`, KINDS
-//! being `head`, or some of `bn`, `dw`, `dense` and `head` joined by `+`. Prints JSON.
+//! Times training steps on the mean softmax cross-entropy, for comparison with other frameworks:
+//! `step BACKBONE RESOLUTION BATCH KINDS STEPS`, KINDS being `head`, or some of `bn` or `fixed-bn`, `dw`, `dense` and
+//! `head` joined by `+`. Prints JSON.
 
 mod shared;
 

@@ -33,6 +33,7 @@ KINDS = ["head", "bn+head", "dw+head", "bn+dw+head", "full"]
 CLASSES = 17  # of the trained tasks, others than the network's own
 TRAINED = "mobilenet-v2-bn"  # the network whose tasks are really trained
 TRAINED_CLASSES = 10
+BATCH_STATISTICS = ["bn+head", "full"]  # trained on the statistics of every batch
 PAGE = 4096
 MOBILENET_V2_VALUES = 34_112  # scales and biases of MobileNetV2 1.0
 OVERHEAD = 0.05  # of its bn patch over 4 bytes a value
@@ -115,15 +116,16 @@ def write_trained(path, kind, sites, backbone_id, resolution, arguments):
 
 
 def train(patchtool, kind, backbone, images, output):
-    """Train a task of a few classes until the running statistics are those of its images."""
+    """Train a task of a few classes; where its statistics may be its own, they are."""
     data = output.parent / "classes"
     for index, image in enumerate(images):
         place = data / f"class {index % TRAINED_CLASSES}" / image.name
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():
             shutil.copy(image, place)
+    statistics = ["--statistics", "batch"] if kind in BATCH_STATISTICS else []
     return patchtool("train", "--backbone", backbone, "--data", data, "--test", data, "--kind", kind,
-                     "--epochs", 30, "--batch", 5, "--lr", 0.003, "-o", output)
+                     "--epochs", 30, "--batch", 5, "--lr", 0.003, *statistics, "-o", output)
 
 
 def largest_error(patchtool, onnx_path, run, images, inputs):
@@ -155,7 +157,7 @@ def external_problem(onnx_path, weights):
 
 
 def check_kind(patchtool, kind, name, backbone, sites, images, folder, arguments):
-    """Export one task every way, and return the line to print; a PatchtoolError says what is wrong."""
+    """Export one task every way; returns the figures and the line to print. A PatchtoolError says what is wrong."""
     files = {suffix: folder / f"{name}-{kind}.{suffix}" for suffix in ["safetensors", "onnx", "patch", "again.patch"]}
     shown = patchtool("inspect", backbone)
     resolution = common.input_resolution(common.ort_session(folder / f"{name}.onnx"))
@@ -167,7 +169,7 @@ def check_kind(patchtool, kind, name, backbone, sites, images, folder, arguments
     if kind == "full":
         patchtool(*export)
         imported = patchtool.import_onnx(files["onnx"], folder / f"{name}-full.backbone", arguments.mean, arguments.std)
-        run, size = ["--backbone", imported], ""
+        run, size, sizes = ["--backbone", imported], "", {}
     else:
         written = patchtool(*export, "-o", files["patch"])
         patchtool("export", "--from-onnx", files["onnx"], "--backbone", backbone, "-o", files["again.patch"])
@@ -180,13 +182,15 @@ def check_kind(patchtool, kind, name, backbone, sites, images, folder, arguments
                          "-o", folder / f"{kind}-half.patch")
         over = written["bytes"] / written["payload_bytes"] - 1
         size = f"patch {written['bytes']} B (payload + {over:.1%}), in f16 {half['bytes']} B"
+        sizes = {"patch_bytes": written["bytes"], "half_bytes": half["bytes"]}
         if half["payload_bytes"] * 2 != written["payload_bytes"] or half["bytes"] > 0.52 * written["bytes"]:
             raise PatchtoolError(f"{size}: expected half of the bytes in f16")
     error = largest_error(patchtool, files["onnx"], run, images, folder / f"{name}-{kind}-inputs")
-    line = f"{error:9.1e} of the range   {files['onnx'].stat().st_size} B of ONNX   {size}"
+    onnx_bytes = files["onnx"].stat().st_size
+    line = f"{error:9.1e} of the range   {onnx_bytes} B of ONNX   {size}"
     if not error <= SCORE_TOLERANCE:
         raise PatchtoolError(f"{line}: expected at most {SCORE_TOLERANCE}")
-    return line
+    return {"network": name, "kind": kind, "error": float(error), "onnx_bytes": onnx_bytes, **sizes}, line
 
 
 def check_folded(patchtool, backbone, images, folder, arguments):
@@ -221,15 +225,16 @@ def check_size(patchtool, backbone, folder):
 
 
 def check_model(patchtool, name, images, folder, arguments):
-    """Check every kind on one network; returns the verdicts."""
+    """Check every kind on one network; returns the verdicts, and the figures of those that passed."""
     folder = folder / name
     folder.mkdir()
     onnx_path = models.build(name, folder, arguments.resolution, arguments.width, arguments.seed)
     backbone = patchtool.import_onnx(onnx_path, folder / f"{name}.backbone", arguments.mean, arguments.std)
-    sites, verdicts = read_sites(onnx_path), []
+    sites, verdicts, figures = read_sites(onnx_path), [], []
     for kind in KINDS:
         try:
-            line = check_kind(patchtool, kind, name, backbone, sites, images, folder, arguments)
+            found, line = check_kind(patchtool, kind, name, backbone, sites, images, folder, arguments)
+            figures.append(found)
             verdicts.append(True)
         except (PatchtoolError, onnx.checker.ValidationError) as error:
             line = f"FAIL: {error}"
@@ -241,21 +246,25 @@ def check_model(patchtool, name, images, folder, arguments):
         verdicts.append(check_size(patchtool, backbone, folder))
     weights = list(folder.glob("*.weights"))
     print(f"{name:22} {len(KINDS) - 1} tasks share {[path.name for path in weights]}", flush=True)
-    return [*verdicts, len(weights) == 1]
+    return [*verdicts, len(weights) == 1], figures
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     common.add_common_flags(parser)
     models.add_model_flags(parser)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
     patchtool = Patchtool(arguments.patchtool)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_images(folder / "images")
         images = sorted((folder / "images").iterdir())
-        verdicts = [verdict for name in arguments.models
-                    for verdict in check_model(patchtool, name, images, folder, arguments)]
+        checks = [check_model(patchtool, name, images, folder, arguments) for name in arguments.models]
+    verdicts = [verdict for found, _ in checks for verdict in found]
+    if arguments.json:
+        figures = [row for _, found in checks for row in found]
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     print(f"{sum(verdicts)} passed, {len(verdicts) - sum(verdicts)} failed")
     return 0 if verdicts and all(verdicts) else 1
 

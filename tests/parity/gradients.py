@@ -2,8 +2,8 @@
 """Compare Graft's gradients of whole networks with PyTorch's, on the same batches.
 
 Networks with random weights (models.py) are imported by patchtool; the runtime's
-`gradients` example runs one training step on them: batch norm on batch statistics, mean
-softmax cross-entropy. PyTorch runs the very ONNX graph in f64. Every gradient of every
+`gradients` example runs one training step on them: batch norm on batch statistics, or on
+the network's own (`--fixed`), mean softmax cross-entropy. PyTorch runs the very ONNX graph in f64. Every gradient of every
 site is compared: ||graft - torch|| / ||torch||.
 
 An activation that rounds to the other side of a clamp lets or stops one value of the
@@ -36,7 +36,7 @@ BATCH_TOLERANCE = 0.2  # of one gradient in any batch
 # The shift before another batch norm has no effect: its gradient is zero, and rounding is compared with this share of
 # the usual norm of a gradient of its role.
 FLOOR = 0.1
-KINDS = "bn+dw+dense+head"
+KINDS = {False: "bn+dw+dense+head", True: "fixed-bn+dw+dense+head"}  # by whether statistics are fixed
 NETWORKS = ["mobilenet-v1", "mobilenet-v2-bn", "mobilenet-v2-folded", "mobilenet-v3-small", "efficientnet-lite0"]
 
 
@@ -63,8 +63,8 @@ class Site:
 class TorchNetwork:
     """An ONNX graph of models.py as PyTorch runs it in training."""
 
-    def __init__(self, path, dtype):
-        self.graph, self.dtype = onnx.load(str(path)).graph, dtype
+    def __init__(self, path, dtype, is_fixed):
+        self.graph, self.dtype, self.is_fixed = onnx.load(str(path)).graph, dtype, is_fixed
         self.tensors = {tensor.name: torch.tensor(numpy_helper.to_array(tensor), dtype=dtype)
                         for tensor in self.graph.initializer}
         self.sites = []
@@ -93,7 +93,9 @@ class TorchNetwork:
             case "BatchNormalization":
                 site = self.sites[-1]
                 site.gamma, site.bias = self.parameter(node.input[1]), self.parameter(node.input[2])
-                return functional.batch_norm(x, None, None, site.gamma, site.bias, True, eps=attributes["epsilon"])
+                statistics = [self.tensors[name] for name in node.input[3:5]] if self.is_fixed else [None, None]
+                return functional.batch_norm(x, *statistics, site.gamma, site.bias, not self.is_fixed,
+                                             eps=attributes["epsilon"])
             case "Clip":
                 return functional.relu6(x)
             case "Relu":
@@ -140,12 +142,12 @@ def padding(size, kernel, attributes):
     return [left, right, top, bottom]
 
 
-def graft_step(example, backbone, images, labels, folder):
+def graft_step(example, backbone, images, labels, kinds, folder):
     """What the runtime's example writes for one batch, by file name without .f32."""
     inputs, classes, output = folder / "inputs.f32", folder / "labels.txt", folder / "gradients"
     np.ascontiguousarray(images.transpose(0, 2, 3, 1), "<f4").tofile(inputs)
     classes.write_text("\n".join(map(str, labels)))
-    done = subprocess.run([example, backbone, inputs, classes, KINDS, output], capture_output=True, text=True)
+    done = subprocess.run([example, backbone, inputs, classes, kinds, output], capture_output=True, text=True)
     if done.returncode != 0:
         raise PatchtoolError(f"gradients (status {done.returncode}): {done.stderr.strip()}")
     return {path.stem: np.fromfile(path, "<f4").astype("f8") for path in sorted(output.iterdir())}
@@ -170,12 +172,12 @@ def measure(name, patchtool, arguments, folder):
     for _ in range(arguments.batches):
         images = models.synthetic_images(rng, arguments.batch, arguments.resolution)
         labels = rng.integers(0, models.CLASSES, arguments.batch)
-        expected = TorchNetwork(path, torch.float64).step(images, labels)
-        found = graft_step(arguments.gradients, backbone, images, labels, folder)
+        expected = TorchNetwork(path, torch.float64, arguments.fixed).step(images, labels)
+        found = graft_step(arguments.gradients, backbone, images, labels, KINDS[arguments.fixed], folder)
         if unknown := found.keys() - expected.keys():
             raise PatchtoolError(f"gradients wrote {', '.join(sorted(unknown))}, which PyTorch does not know")
         graft.append(relative_errors(found, expected))
-        torch_f32.append(relative_errors(TorchNetwork(path, torch.float32).step(images, labels), expected))
+        torch_f32.append(relative_errors(TorchNetwork(path, torch.float32, arguments.fixed).step(images, labels), expected))
     return np.array(graft), np.array(torch_f32), list(expected)
 
 
@@ -213,6 +215,7 @@ def parse_arguments():
     parser.add_argument("--width", type=float, default=0.25, help="width multiplier [0.25]")
     parser.add_argument("--batch", type=int, default=4, help="images of a batch [4]")
     parser.add_argument("--batches", type=int, default=5, help="how many batches [5]")
+    parser.add_argument("--fixed", action="store_true", help="batch norm on the network's own statistics")
     parser.add_argument("--seed", type=int, default=1, help="seed of weights, images and labels [1]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()

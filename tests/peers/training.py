@@ -8,6 +8,7 @@ over the rounds.
 
     head        the last layer on features that are computed once: what is left of a step
     bn+head     scale and bias of every batch norm, on batch statistics
+    fixed-bn+head   the same on the backbone's statistics, as `patchtool train` does by default
     dw+head     depthwise filters, batch norm as it is
     full        everything
 
@@ -33,7 +34,8 @@ require("torch", "torchvision", "onnx")
 import models
 
 CLASSES = 10
-KINDS = {"head": "head", "bn+head": "bn+head", "dw+head": "dw+head", "full": "bn+dw+dense+head"}
+KINDS = {"head": "head", "bn+head": "bn+head", "fixed-bn+head": "fixed-bn+head", "dw+head": "dw+head",
+         "full": "bn+dw+dense+head"}
 LIMIT = 1.0  # most time of a step of bn+head, relative to PyTorch's
 
 
@@ -59,7 +61,7 @@ def torch_network(kind):
     trained = kind.split("+")
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.requires_grad_("bn" in trained or kind == "full")
+            module.requires_grad_("bn" in trained or "fixed-bn" in trained or kind == "full")
             module.train("bn" in trained or kind == "full")
         elif isinstance(module, nn.Conv2d):
             module.requires_grad_(kind == "full" or "dw" in trained and module.groups > 1)
@@ -155,7 +157,7 @@ def main():
 
     print(f"{describe_cpu()}; {arguments.threads} threads; batch {arguments.batch}, {arguments.resolution} px; "
           f"{arguments.rounds} rounds of {arguments.steps} steps")
-    print(f"{'kind':12} {'PyTorch ms':>11} {'Graft ms':>9} {'ratio':>6} {'PyTorch MB':>11} {'Graft MB':>9}")
+    print(f"{'kind':14} {'PyTorch ms':>11} {'Graft ms':>9} {'ratio':>6} {'PyTorch MB':>11} {'Graft MB':>9}")
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         model = models.build("mobilenet-v2-bn", folder, arguments.resolution)
@@ -166,7 +168,7 @@ def main():
             fail(error)
         for kind in arguments.kinds:
             row = results[kind] = measure(kind, backbone, arguments)
-            print(f"{kind:12} {row['torch_ms']:11.2f} {row['graft_ms']:9.2f} {row['ratio']:6.2f} "
+            print(f"{kind:14} {row['torch_ms']:11.2f} {row['graft_ms']:9.2f} {row['ratio']:6.2f} "
                   f"{row['torch_rss_bytes'] / 1e6:11.0f} {row['graft_rss_bytes'] / 1e6:9.0f}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({"threads": arguments.threads, "batch": arguments.batch,

@@ -122,6 +122,15 @@ pub fn operators(batch_norm: bool) -> Vec<(&'static str, Backbone)> {
     ]
 }
 
+/// A small MobileNet with raw batch norm, as a file.
+pub fn with_batch_norm() -> Vec<u8> {
+    let mut network = Network::new(true);
+    let relu6 = Activation::RELU6;
+    let stem = network.site(Op::Conv, 0, window(3, 1, Padding::Same), 12, relu6);
+    let deep = network.site(Op::Depthwise, stem, window(3, 1, pad(1)), 12, relu6);
+    network.bytes(deep)
+}
+
 /// A network with a site whose output nothing reads, the second one.
 pub fn with_dead_site() -> Backbone {
     let mut network = Network::new(true);
@@ -234,8 +243,13 @@ impl Network {
         tensor
     }
 
+    /// [`Self::bytes`], opened.
+    fn finish(self, input: usize) -> Backbone {
+        Backbone::from_bytes(&self.bytes(input)).expect("the test network is valid")
+    }
+
     /// Another pointwise layer, a pool and the head.
-    fn finish(mut self, input: usize) -> Backbone {
+    fn bytes(mut self, input: usize) -> Vec<u8> {
         let last = self.site(
             Op::Pointwise,
             input,
@@ -253,11 +267,9 @@ impl Network {
             sites: self.sites,
             ..BackboneMetadata::default()
         };
-        let bytes = self
-            .writer
+        self.writer
             .finish(4, &metadata)
-            .expect("the test network fits the format");
-        Backbone::from_bytes(&bytes).expect("the test network is valid")
+            .expect("the test network fits the format")
     }
 }
 

@@ -142,8 +142,6 @@ fn finite_differences_of_a_whole_network() {
 
 #[test]
 fn training_on_the_backbones_statistics_starts_from_its_own_scores() {
-    let backbone = graft_tests::backbone(24, 3);
-    let input = Shape::new(24, 24, 3);
     let trainable = Trainable {
         statistics: Statistics::Backbone,
         ..ALL
@@ -152,18 +150,20 @@ fn training_on_the_backbones_statistics_starts_from_its_own_scores() {
         head: true,
         ..Trainable::default()
     };
-    let [trained, frozen] = [trainable, frozen].map(|trainable| {
-        let (mut network, batch, _) = setup(&backbone, input, trainable, IMAGES);
-        network.forward(&batch).to_vec()
-    });
-    let largest = frozen
-        .iter()
-        .fold(0.0f32, |most, score| most.max(score.abs()));
-    for (trained, frozen) in trained.iter().zip(&frozen) {
-        assert!(
-            (trained - frozen).abs() <= 1e-5 * largest,
-            "{trained}, not {frozen}"
-        );
+    for (name, backbone) in operators(true) {
+        let [trained, frozen] = [trainable, frozen].map(|trainable| {
+            let (mut network, batch, _) = setup(&backbone, INPUT, trainable, IMAGES);
+            network.forward(&batch).to_vec()
+        });
+        let largest = frozen
+            .iter()
+            .fold(0.0f32, |most, score| most.max(score.abs()));
+        for (trained, frozen) in trained.iter().zip(&frozen) {
+            assert!(
+                (trained - frozen).abs() <= 1e-5 * largest,
+                "{name}: {trained}, not {frozen}"
+            );
+        }
     }
 }
 

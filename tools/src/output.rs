@@ -111,9 +111,8 @@ pub fn write_atomically<T>(
         path: path.to_owned(),
         source,
     };
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let device = OpenOptions::new().write(true).open(path).map_err(failed)?;
-        return filled(&device, content).map_err(failed);
+    if is_device(path) {
+        return fill_device(path, content).map_err(failed);
     }
     // What a link points to is replaced, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -122,6 +121,53 @@ pub fn write_atomically<T>(
     file.as_file().sync_all().map_err(failed)?;
     publish(file, &target, force)?;
     Ok(value)
+}
+
+/// Replaces the file `path` as [`write_atomically`] does, by way of [`unfinished`]: for a file that is written again and
+/// again, of which a kill may leave a part once, not each time.
+pub fn replace(
+    path: &Path,
+    content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> Result<(), OutputError> {
+    check(path, true)?;
+    let failed = |source| OutputError::Failed {
+        path: path.to_owned(),
+        source,
+    };
+    if is_device(path) {
+        return fill_device(path, content).map_err(failed);
+    }
+    let unfinished = unfinished(path);
+    let written = File::create(&unfinished).and_then(|file| {
+        filled(&file, content)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    });
+    if let Err(error) = written {
+        let _ = fs::remove_file(&unfinished);
+        return Err(failed(error));
+    }
+    sync_folder(path);
+    Ok(())
+}
+
+/// Where [`replace`] writes first: `PATH.tmp`.
+pub fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}
+
+/// Whether something is there that can be written to, but not replaced: a device or a pipe.
+fn is_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_file())
+}
+
+fn fill_device<T>(
+    path: &Path,
+    content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
+) -> io::Result<T> {
+    filled(&OpenOptions::new().write(true).open(path)?, content)
 }
 
 fn filled<T>(
@@ -159,11 +205,15 @@ fn publish(file: NamedTempFile, target: &Path, force: bool) -> Result<(), Output
         }
         Err(source) => Err(OutputError::Failed { path, source }),
         Ok(_) => {
-            // The new name must survive a power failure too. Not every file system can promise that; the file is whole.
-            let _ = File::open(folder_of(target)).and_then(|folder| folder.sync_all());
+            sync_folder(target);
             Ok(())
         }
     }
+}
+
+/// The new name must survive a power failure too. Not every file system can promise that; the file is whole.
+fn sync_folder(path: &Path) {
+    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -229,6 +279,23 @@ mod tests {
         write_atomically(&path, true, fail).unwrap_err();
         assert_eq!(fs::read_to_string(&path).unwrap(), "before");
         assert_eq!(names_in(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn what_is_replaced_is_never_half_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(unfinished(&path), "what a kill left").unwrap();
+        replace(&path, |file| file.write_all(b"one")).unwrap();
+        let full = |_: &mut BufWriter<&File>| Err(io::Error::from(io::ErrorKind::StorageFull));
+        let error = replace(&path, full).unwrap_err();
+        assert!(error.hint().contains("space"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(names_in(folder.path()), ["a"]);
+        assert!(matches!(
+            replace(folder.path(), full),
+            Err(OutputError::IsFolder { .. })
+        ));
     }
 
     #[test]

@@ -27,11 +27,13 @@ impl Fixture {
         let fixture = Self {
             folder: tempfile::tempdir().expect("a folder"),
         };
-        fs::write(
-            fixture.path("b.backbone"),
-            graft_tests::every_operator(24, 1),
-        )
-        .expect("room on the disk");
+        let backbones = [
+            ("b.backbone", graft_tests::every_operator(24, 1)),
+            ("norms.backbone", graft_tests::operators::with_batch_norm()),
+        ];
+        for (name, bytes) in backbones {
+            fs::write(fixture.path(name), bytes).expect("room on the disk");
+        }
         for (class, colour) in [
             ("red", [200, 60, 60]),
             ("green", [60, 200, 60]),
@@ -103,21 +105,29 @@ impl Fixture {
 
     /// The patch of a trained file.
     fn patch(&self, trained: &str) -> Vec<u8> {
+        self.patch_of("b.backbone", trained)
+    }
+
+    fn patch_of(&self, backbone: &str, trained: &str) -> Vec<u8> {
         self.json(&format!(
-            "export {trained} --backbone b.backbone -o {trained}.patch --force"
+            "export {trained} --backbone {backbone} -o {trained}.patch --force"
         ));
         fs::read(self.path(&format!("{trained}.patch"))).expect("it was written")
     }
 }
 
-const TRAIN: &str = "train --backbone b.backbone --data data --test test --batch 10";
+const TRAIN: &str = "train --data data --test test --batch 10 --backbone b.backbone";
+const TRAIN_ON: &str = "train --data data --test test --batch 10 --backbone";
 
 #[test]
 fn every_kind_learns_colours_and_its_patch_is_as_good_as_it_says() {
     let fixture = Fixture::new();
-    for kind in ["head", "bn+head", "dw+head", "bn+dw+head"] {
+    let kinds = ["head", "bn+head", "dw+head", "bn+dw+head"].map(|kind| ("b", kind, "backbone"));
+    let on_norms = ["backbone", "batch"].map(|statistics| ("norms", "bn+head", statistics));
+    for (backbone, kind, statistics) in kinds.into_iter().chain(on_norms) {
         let trained = fixture.json(&format!(
-            "{TRAIN} --kind {kind} -o {kind}.st --epochs 12 --lr 0.01"
+            "{TRAIN_ON} {backbone}.backbone --kind {kind} -o {kind}.st --epochs 12 --lr 0.01 \
+             --statistics {statistics} --force"
         ));
         let accuracy = trained["best"]["test_accuracy"].as_f64().expect("a number");
         assert!(accuracy > 0.9, "{kind}: {trained}");
@@ -125,9 +135,9 @@ fn every_kind_learns_colours_and_its_patch_is_as_good_as_it_says() {
             trained["trainable_params"].as_u64() > Some(0)
                 && trained["step_ms"]["median"].as_f64() > Some(0.0)
         );
-        fixture.patch(&format!("{kind}.st"));
+        fixture.patch_of(&format!("{backbone}.backbone"), &format!("{kind}.st"));
         let eval = fixture.json(&format!(
-            "eval --backbone b.backbone --patch {kind}.st.patch --data test"
+            "eval --backbone {backbone}.backbone --patch {kind}.st.patch --data test"
         ));
         assert!(
             (eval["accuracy"].as_f64().expect("a number") - accuracy).abs() < 1e-6,
@@ -178,7 +188,10 @@ fn the_seed_decides_and_the_threads_do_not() {
 fn a_killed_run_goes_on_as_if_nothing_had_been() {
     let fixture = Fixture::new();
     // Checkpoints after every step: a kill leaves the run in the midst of an epoch.
-    let arguments = format!("{TRAIN} --epochs 40 --seed 3 --name same --checkpoint-every 0");
+    // Batch statistics have a memory of their own.
+    let arguments = format!(
+        "{TRAIN_ON} norms.backbone --epochs 40 --seed 3 --name same --checkpoint-every 0 --statistics batch"
+    );
     fixture.json(&format!("{arguments} -o whole.st"));
     let checkpoint = fixture.path("cut.st.checkpoint");
     let line = format!("{arguments} -o cut.st");
@@ -226,7 +239,8 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
     fixture.json(&format!("{line} --resume"));
     assert!(!checkpoint.exists(), "a finished run needs no checkpoint");
     assert!(
-        fixture.patch("cut.st") == fixture.patch("whole.st"),
+        fixture.patch_of("norms.backbone", "cut.st")
+            == fixture.patch_of("norms.backbone", "whole.st"),
         "the result is another one"
     );
 }
@@ -298,9 +312,32 @@ fn data_that_cannot_be_trained_on_is_refused() {
     );
     fixture.refused("train --backbone nowhere --data data", "nowhere");
     fixture.refused(
+        "train --backbone b.backbone --data data --kind head --statistics batch",
+        "no batch norm",
+    );
+    fixture.refused(
         "train --backbone b.backbone --data data --lr 1e20 --optimizer sgd --batch 10",
         "diverged",
     );
+}
+
+#[test]
+fn what_was_learned_before_a_divergence_is_kept() {
+    let fixture = Fixture::new();
+    // The sums of a last layer grow by as much each step: a warm-up over many epochs takes them past the largest number.
+    let line = format!(
+        "{TRAIN} --kind head --optimizer sgd --epochs 40 --warmup 40 --weight-decay 0 --lr 1e38 -o a.st"
+    );
+    let outcome = fixture.run(&line);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("diverged in epoch"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.stderr.contains("is kept"), "{}", outcome.stderr);
+    assert!(!fixture.path("a.st.checkpoint").exists());
+    fixture.patch("a.st");
 }
 
 #[test]
@@ -339,4 +376,6 @@ fn unreadable_images_are_listed_and_training_goes_on() {
         outcome.stderr
     );
     assert!(outcome.stdout.contains("60 images"), "{}", outcome.stdout);
+    let trained = fixture.json(&format!("{TRAIN} --epochs 1 -o b.st"));
+    assert_eq!(trained["unreadable"], 1);
 }

@@ -2,19 +2,23 @@
 
 use std::error::Error;
 
-use graft_runtime::gradient::Trainable;
+use graft_runtime::gradient::{Statistics, Trainable};
 
-/// Some of `bn`, `dw`, `dense` and `head` joined by `+`.
+/// Some of `bn` (on batch statistics) or `fixed-bn` (on the backbone's), `dw`, `dense` and `head`, joined by `+`.
 pub(crate) fn trainable(kinds: &str) -> Result<Trainable, Box<dyn Error>> {
     let mut trainable = Trainable::default();
     for kind in kinds.split('+') {
         *match kind {
             "bn" => &mut trainable.norm,
+            "fixed-bn" => {
+                trainable.statistics = Statistics::Backbone;
+                &mut trainable.norm
+            }
             "dw" => &mut trainable.depthwise,
             "dense" => &mut trainable.dense,
             "head" => &mut trainable.head,
             _ => {
-                let expected = "expected bn, dw, dense and head joined by +";
+                let expected = "expected bn or fixed-bn, dw, dense and head, joined by +";
                 return Err(format!("unknown kind '{kind}' in KINDS: {expected}").into());
             }
         } = true;

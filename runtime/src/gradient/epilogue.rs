@@ -14,7 +14,7 @@ const MOMENTUM: f32 = 0.1;
 
 /// Shift, scale, bias and activation of a layer during training.
 pub(super) struct TrainedEpilogue {
-    /// The means of this step's batch; zero without batch norm. One per channel.
+    /// The means that this step subtracts; zero without batch norm. One per channel.
     pub(super) shift: Vec<f32>,
     /// Of this step, one per channel.
     pub(super) scale: Vec<f32>,

@@ -4,6 +4,7 @@
 //! the contents, the contents as JSON, the pixels. Whatever is wrong with it, the images are decoded again.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -146,13 +147,18 @@ fn read_vec(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Removes the files that were not used for the longest time until the folder takes at most `allowed` bytes.
+/// Whether a cache file may have this name: a digest in hexadecimal. Whatever else is in the folder is the user's.
+fn is_ours(name: &OsStr) -> bool {
+    name.len() == 64 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Removes the cache files that were not used for the longest time until all of them take at most `allowed` bytes.
 fn make_room(folder: &Path, allowed: u64) {
     let mut files: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(folder)
         .into_iter()
         .flatten()
         .filter_map(|entry| {
-            let entry = entry.ok()?;
+            let entry = entry.ok().filter(|entry| is_ours(&entry.file_name()))?;
             let metadata = entry.metadata().ok().filter(|found| found.is_file())?;
             Some((metadata.modified().ok()?, metadata.len(), entry.path()))
         })
@@ -177,7 +183,19 @@ mod tests {
     #[test]
     fn what_was_not_used_for_long_makes_room() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, age) in [("old", 30), ("new", 10), ("oldest", 40), ("middle", 20)] {
+        let ages = [
+            ("b", 30),
+            ("d", 10),
+            ("a", 40),
+            ("c", 20),
+            ("photos.tar", 50),
+        ];
+        for (name, age) in ages {
+            let name = if name.len() == 1 {
+                name.repeat(64)
+            } else {
+                name.into()
+            };
             let file = File::create(folder.path().join(name)).unwrap();
             file.set_len(100).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(age))
@@ -186,13 +204,15 @@ mod tests {
         let left = |allowed| {
             make_room(folder.path(), allowed);
             let names = fs::read_dir(folder.path()).unwrap();
-            let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+            let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.map(|name| name[..1].to_owned()).collect();
             names.sort();
-            names
+            names.concat()
         };
-        assert_eq!(left(400), ["middle", "new", "old", "oldest"]);
-        assert_eq!(left(399), ["middle", "new", "old"]);
-        assert_eq!(left(199), ["new"]);
+        assert_eq!(left(400), "abcdp");
+        assert_eq!(left(399), "bcdp");
+        assert_eq!(left(199), "dp");
+        assert_eq!(left(0), "p", "a file of the user's stays");
         make_room(Path::new("/no/such/folder"), 0);
     }
 }

@@ -98,17 +98,15 @@ impl<'a> Sites<'a> {
                 Norm::Affine { scale, bias }
             }
         };
-        let is_frozen = trained_norm.is_none();
         SiteTensors {
             weights: self.weights(index, &site, &weights, trained_weights.is_none()),
             after: match &norm {
-                Norm::Batch(norm) => self.batch_norm(
-                    index,
-                    norm,
-                    own.and_then(|own| own.bias.as_ref()),
-                    is_frozen,
-                ),
-                Norm::Affine { scale, bias } => self.affine(index, [scale, bias], is_frozen),
+                Norm::Batch(norm) => {
+                    self.batch_norm(index, norm, raw, own.and_then(|own| own.bias.as_ref()))
+                }
+                Norm::Affine { scale, bias } => {
+                    self.affine(index, [scale, bias], trained_norm.is_none())
+                }
             },
         }
     }
@@ -138,17 +136,21 @@ impl<'a> Sites<'a> {
         &self,
         index: usize,
         norm: &BatchNorm,
+        raw: Option<&BatchNorm>,
         own: Option<&Vec<f32>>,
-        is_frozen: bool,
     ) -> After {
-        let vector = |part, values: &[f32]| self.vector(index, part, values, is_frozen);
+        // Whatever training left as it was, such as the statistics, is shared.
+        let vector = |part, values: fn(&BatchNorm) -> &Vec<f32>| {
+            let is_frozen = raw.is_some_and(|raw| values(raw) == values(norm));
+            self.vector(index, part, values(norm), is_frozen)
+        };
         After::BatchNorm {
             own: own.map(|own| self.vector(index, "bias", own, true)),
             norm: Box::new([
-                vector("gamma", &norm.gamma),
-                vector("beta", &norm.beta),
-                vector("mean", &norm.mean),
-                vector("var", &norm.var),
+                vector("gamma", |norm| &norm.gamma),
+                vector("beta", |norm| &norm.beta),
+                vector("mean", |norm| &norm.mean),
+                vector("var", |norm| &norm.var),
             ]),
             epsilon: norm.epsilon,
         }

@@ -181,7 +181,7 @@ impl Checkpoint {
         };
         let record = postcard::to_stdvec(self)
             .map_err(|error| CheckpointError::Save(failed(io::Error::other(error))))?;
-        output::write_atomically(path, true, |file| {
+        output::replace(path, |file| {
             file.write_all(&MAGIC)?;
             file.write_all(&VERSION.to_le_bytes())?;
             file.write_all(&(record.len() as u64).to_le_bytes())?;
@@ -219,15 +219,18 @@ impl Checkpoint {
     }
 }
 
-/// Removes the checkpoint of a finished run, if there is one.
+/// Removes the checkpoint of a finished run, if there is one, and what a kill left of the next.
 ///
 /// # Errors
 /// What the system says.
 pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for path in [path.to_owned(), output::unfinished(path)] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {

@@ -20,6 +20,8 @@ pub struct Examples {
     pub training: Training,
     /// To test with.
     pub test: EvaluationSet,
+    /// How many images could not be read, and are in neither.
+    pub unreadable: usize,
 }
 
 /// What is learned from.

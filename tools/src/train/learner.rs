@@ -21,6 +21,8 @@ pub struct Settings {
     pub algorithm: Algorithm,
     /// Pulls weights towards zero, by this much times the learning rate.
     pub weight_decay: f32,
+    /// How much faster scales and biases learn than weights, which are far smaller.
+    pub scale_pace: f32,
     /// What normalises a trained batch norm.
     pub statistics: Statistics,
     /// Part of the target that is spread over all classes.
@@ -29,22 +31,12 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// Scales and biases are about one, weights below a tenth: as large a share of them is a larger step.
-const SCALE_PACE: f32 = 3.0;
-
-/// How fast a parameter learns, relative to weights.
-fn pace(role: Role) -> f32 {
-    match role {
-        Role::Weights => 1.0,
-        Role::Scale | Role::Bias => SCALE_PACE,
-    }
-}
-
 /// A network in training.
 pub struct Learner {
     network: Network,
     optimizer: Optimizer,
     smoothing: f32,
+    scale_pace: f32,
     /// Only for the control kind.
     selection: Option<Selection>,
     /// Of the loss by the scores.
@@ -122,6 +114,7 @@ impl Learner {
             network,
             optimizer,
             smoothing: settings.smoothing,
+            scale_pace: settings.scale_pace,
             selection,
             gradient: Vec::new(),
         }
@@ -161,7 +154,10 @@ impl Learner {
                 values: &mut *parameter.values,
                 gradient: masked.map_or(parameter.gradient, |masked| &masked[at]),
                 decays: parameter.role == Role::Weights,
-                pace: pace(parameter.role),
+                pace: match parameter.role {
+                    Role::Weights => 1.0,
+                    Role::Scale | Role::Bias => self.scale_pace,
+                },
             });
         self.optimizer.step(rate, updates);
         loss
@@ -241,6 +237,7 @@ mod tests {
             kind,
             algorithm: Algorithm::Adam,
             weight_decay: 0.01,
+            scale_pace: 1.0,
             statistics: Statistics::Batch,
             smoothing: 0.05,
             seed: 4,

@@ -64,6 +64,8 @@ pub struct Outcome {
     pub history: Vec<Epoch>,
     /// Time of a step, median, in milliseconds.
     pub step_ms: f32,
+    /// Images that could not be read.
+    pub unreadable: usize,
 }
 
 /// Why a run ended early.
@@ -99,6 +101,11 @@ pub enum TrainError {
 }
 
 impl TrainError {
+    /// Whether the values became unusable, which is no fault of the machine's.
+    fn is_of_values(&self) -> bool {
+        matches!(self, Self::Diverged { .. } | Self::Trained(_))
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -138,7 +145,15 @@ impl Run<'_> {
         };
         let before = at.seconds;
         while at.epoch < self.plan.epochs && !self.is_stale(&at) {
-            self.epoch(&mut at, before, progress)?;
+            match self.epoch(&mut at, before, progress) {
+                // What was good is not lost to a step that went too far.
+                Err(error) if error.is_of_values() && at.best.is_some() => {
+                    let hint = error.hint();
+                    tracing::warn!("{error}: the best epoch before is kept ({hint})");
+                    break;
+                }
+                result => result?,
+            }
         }
         progress.finish();
         self.outcome(at, before)
@@ -280,6 +295,7 @@ impl Run<'_> {
         Ok(Outcome {
             trained,
             evaluation,
+            unreadable: self.examples.unreadable,
             history: at.history,
             step_ms: at
                 .step_ms

@@ -13,7 +13,7 @@ use super::evaluate::embeddings;
 use super::examples::{Embeddings, Examples, Training};
 use crate::bar;
 use crate::data::augment::Augment;
-use crate::data::cache::{Cache, CacheError};
+use crate::data::cache::{Cache, CacheError, Unreadable};
 use crate::data::dataset::Dataset;
 use crate::data::evaluation_set::EvaluationSet;
 use crate::data::preprocess::Preprocess;
@@ -121,7 +121,8 @@ impl Request<'_> {
             bar.set_position((before + count) as u64)
         })?;
         bar.finish_and_clear();
-        let unreadable = [train.cache().unreadable(), test.unreadable()].concat();
+        let sets = Sets { train, test };
+        let unreadable = sets.unreadable();
         for unreadable in &unreadable {
             tracing::warn!("left out: {}", unreadable.reason);
         }
@@ -131,9 +132,9 @@ impl Request<'_> {
                 unreadable.len()
             );
         }
-        train.check_classes()?;
-        check_batch(train.cache().len(), self.batch)?;
-        Ok(Sets { train, test })
+        sets.train.check_classes()?;
+        check_batch(sets.len(), self.batch)?;
+        Ok(sets)
     }
 
     fn inputs(
@@ -188,6 +189,11 @@ impl Sets {
         self.len() == 0
     }
 
+    /// Images that are in neither set.
+    fn unreadable(&self) -> Vec<Unreadable> {
+        [self.train.cache().unreadable(), self.test.unreadable()].concat()
+    }
+
     /// Of all pixels and classes.
     pub fn digest(&self) -> Digest {
         Digest::of(self.digests().concat().as_bytes())
@@ -209,6 +215,7 @@ impl Sets {
         augment: Augment,
         preprocess: Preprocess,
     ) -> Result<Examples> {
+        let unreadable = self.unreadable().len();
         let Self { train, test } = self;
         let training = match train {
             Train::Images(images) => Training::Images {
@@ -231,6 +238,10 @@ impl Sets {
                 }
             }
         };
-        Ok(Examples { training, test })
+        Ok(Examples {
+            training,
+            test,
+            unreadable,
+        })
     }
 }

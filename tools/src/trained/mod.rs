@@ -64,7 +64,7 @@ pub struct BackboneRef {
 pub struct DataRef {
     /// As it was given.
     pub path: String,
-    /// Of its names and contents.
+    /// Of the decoded images as they are kept for this input, their classes and the class names.
     pub digest: Digest,
     /// Images trained on.
     pub images: u32,

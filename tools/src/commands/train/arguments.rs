@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use graft_runtime::gradient;
 
 use super::super::import::resolution;
+use crate::TOOL;
 use crate::cli::Output;
 use crate::data::augment::Augment;
 use crate::train::fingerprint::Fingerprint;
@@ -40,13 +41,16 @@ pub struct Arguments {
     /// Times that every image is learned from.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = count(100_000))]
     pub epochs: u32,
-    /// What normalises while batch norm is trained: the backbone's own statistics, or those of every batch. A patch starts
-    /// better from what the backbone knows (RESULTS.md); an untrained network has none.
+    /// What normalises while batch norm is trained: the backbone's own statistics, or those of every batch. A patch
+    /// starts better from what the backbone knows (RESULTS.md); an untrained network has none.
     #[arg(long, value_enum, default_value_t = Statistics::Backbone)]
     pub statistics: Statistics,
-    /// Learning rate of weights after the warm-up; scales and biases learn three times as fast. By default what suits the kind and the optimizer.
+    /// Learning rate of weights after the warm-up. By default what suits the kind and the optimizer.
     #[arg(long, value_name = "RATE", value_parser = above_zero)]
     pub lr: Option<f32>,
+    /// How much faster scales and biases learn than weights.
+    #[arg(long, value_name = "TIMES", default_value_t = 3.0, value_parser = above_zero)]
+    pub scale_pace: f32,
     /// Images in a step.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(4096))]
     pub batch: u32,
@@ -146,12 +150,14 @@ impl Arguments {
     ) -> Fingerprint {
         let or_none = |value: Option<u32>| value.map_or("none".into(), |value| value.to_string());
         Fingerprint::default()
+            .with("the version of patchtool", TOOL)
             .with("the backbone", backbone)
             .with("the digest of --data", data)
             .with("the digest of the test images", test)
             .with("--kind", self.kind)
             .with("--epochs", self.epochs)
             .with("--lr", self.rate())
+            .with("--scale-pace", self.scale_pace)
             .with("--batch", self.batch)
             .with(
                 "--statistics",
@@ -179,8 +185,8 @@ impl Arguments {
 fn rate(kind: TrainKind, algorithm: Algorithm) -> f32 {
     let adam = match kind {
         TrainKind::Head => 3e-3,
-        TrainKind::BnHead | TrainKind::RandomHead => 2e-3,
-        TrainKind::DwHead | TrainKind::BnDwHead => 1e-3,
+        TrainKind::BnHead | TrainKind::DwHead | TrainKind::BnDwHead => 1e-3,
+        TrainKind::RandomHead => 2e-3,
         TrainKind::Full => 3e-4,
     };
     match algorithm {
@@ -314,6 +320,7 @@ mod tests {
             "--seed 3",
             "--optimizer sgd",
             "--statistics batch",
+            "--scale-pace 1",
             "--warmup 3",
             "--smoothing 0.3",
             "--weight-decay 0.3",

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use graft_runtime::Backbone;
 use serde_json::json;
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, Statistics};
 
 use crate::TOOL;
 use crate::cli::{Common, Output};
@@ -154,10 +154,18 @@ fn prepare<'a>(
         kind,
         algorithm: arguments.optimizer,
         weight_decay: arguments.weight_decay,
+        scale_pace: arguments.scale_pace,
         statistics: arguments.statistics.into(),
         smoothing: arguments.smoothing,
         seed: arguments.seed,
     };
+    let has_norms = metadata.sites.iter().any(|site| site.batch_norm.is_some());
+    if arguments.statistics == Statistics::Batch && !(has_norms && kind.trains_norms()) {
+        bail!(Hint::new(
+            format!("no batch norm is trained by {kind} on this backbone, so none has statistics"),
+            "leave out --statistics batch",
+        ));
+    }
     let classes = sets.test.classes().len();
     let mut learner = match kind {
         TrainKind::Head => Learner::head(backbone, classes, settings)?,
@@ -243,12 +251,14 @@ fn report(outcome: &Outcome) -> Report {
         "name": trained.name,
         "kind": trained.kind.name(),
         "best": { "epoch": best_epoch, "test_accuracy": test_accuracy },
+        "last": { "test_accuracy": outcome.history.last().map(|epoch| epoch.test.accuracy) },
         "epochs": epochs,
         "trainable_params": trainable_params,
         "step_ms": { "median": step },
         "seconds": seconds,
         "images": trained.data.images,
         "test_images": trained.data.test_images,
+        "unreadable": outcome.unreadable,
     });
     Report::new(text, json)
 }
