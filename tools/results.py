@@ -21,7 +21,6 @@ import datetime
 import hashlib
 import io
 import json
-import struct
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -153,10 +152,9 @@ class Bench:
         self.train(run)
         if not trained.exists():  # measured before, and cleaned away
             self.train_now(run)
-        if resolution != run.resolution:
-            trained = at_resolution(trained, resolution)
         patch = trained.with_suffix(".patch")
-        size = self.patchtool("export", trained, "--backbone", self.backbone, "-o", patch, *flags, "--force")["bytes"]
+        size = self.patchtool("export", trained, "--backbone", self.backbone, "-o", patch, "--resolution", resolution,
+                              *flags, "--force")["bytes"]
         use = ["--backbone", self.backbone, "--patch", patch]
         accuracy = self.patchtool("eval", *use, "--data", self.archive(run.task, "test"))["accuracy"]
         latency = self.patchtool("bench", *use, "--threads", 1)["latency_ms"]["median"]
@@ -182,21 +180,6 @@ def png(pixels):
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "PNG")
     return data.getvalue()
-
-
-def at_resolution(trained, resolution):
-    """A copy of a trained file whose patch takes images of another size."""
-    data = trained.read_bytes()
-    length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + length])
-    graft = json.loads(header["__metadata__"]["graft"])
-    graft["input"].update(height=resolution, width=resolution)
-    header["__metadata__"] = {"graft": json.dumps(graft)}  # without the digest of what it was
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    copy = trained.with_name(f"{trained.stem}-at-{resolution}.safetensors")
-    copy.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length:])
-    return copy
 
 
 def accuracy(bench, tasks, seeds):

@@ -9,7 +9,7 @@ use graft_patches::records::What;
 use graft_patches::{BackboneImage, Digest};
 use graft_runtime::gradient::{Norm, SiteParameters};
 use patchtool::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Values of 1 for everything that the kind trains; 10 classes.
@@ -147,6 +147,22 @@ fn a_patch_says_how_it_was_trained() {
         "{text}"
     );
     assert!(!text.contains("/data"), "{text}");
+}
+
+#[test]
+fn a_patch_may_run_at_another_resolution() {
+    let f = Fixture::new();
+    let small =
+        f.json("export bn+head.safetensors -b b.backbone -o small.patch --resolution 20x16");
+    assert_eq!(small["kinds"], "bn+head");
+    assert_eq!(
+        f.json("inspect small.patch")["input"]["shape"],
+        json!([20, 16, 3])
+    );
+    f.refused(
+        "export bn+head.safetensors -b b.backbone -o large.patch --resolution 4096",
+        "4096",
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
 
+use super::import::resolution;
 use crate::export::{self, ExportError, WeightsFile};
 use crate::hint::Hint;
 use crate::output;
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// Store the patch's values in half precision: half of the bytes.
     #[arg(long)]
     f16: bool,
+    /// Side of the input in pixels, or HEIGHTxWIDTH, in place of the one that was trained at.
+    #[arg(long, value_name = "PX", value_parser = resolution, conflicts_with = "from_onnx")]
+    resolution: Option<[usize; 2]>,
     /// Task name, in place of the file's own.
     #[arg(long)]
     name: Option<String>,
@@ -83,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         parts.extend(patch(arguments, &backbone, || Ok(read.patch))?);
     }
     if let Some(path) = &arguments.trained {
-        let trained = trained(path, arguments.name.as_deref())?;
+        let trained = trained(path, arguments)?;
         let unusable = || format!("cannot export {}", path.display());
         trained.check(&backbone.image()).with_context(unusable)?;
         parts.extend(patch(arguments, &backbone, || {
@@ -119,15 +123,18 @@ fn report(parts: Vec<Written>) -> Report {
     Report::new(text, json.into())
 }
 
-fn trained(path: &Path, name: Option<&str>) -> Result<Trained> {
+/// A trained file, but for what the arguments replace.
+fn trained(path: &Path, arguments: &Arguments) -> Result<Trained> {
     let bytes = ImageBytes::map(path)?;
-    let trained = Trained::from_bytes(bytes.as_slice())
+    let mut trained = Trained::from_bytes(bytes.as_slice())
         .with_context(|| format!("cannot use {}", path.display()))?;
-    let own = trained.name.clone();
-    Ok(Trained {
-        name: name.map_or(own, Into::into),
-        ..trained
-    })
+    if let Some(name) = &arguments.name {
+        trained.name.clone_from(name);
+    }
+    if let Some([height, width]) = arguments.resolution {
+        (trained.input.shape.height, trained.input.shape.width) = (height, width);
+    }
+    Ok(trained)
 }
 
 /// Writes the patch, if one was asked for.
