@@ -5,6 +5,10 @@
 //! * depthwise weights: `[kh][kw][C]`, C padded to a multiple of 16;
 //! * epilogue: `[ceil(N/16)][2][16]`, 16 scales, then 16 biases.
 //!
+//! In int8 the weights are bytes: depthwise as above; dense `[ceil(N/16)][ceil(K/4)][16][4]`, so that one line of 64 bytes
+//! is 16 channels by 4 inputs, for dot products of four bytes (VNNI, SDOT, a pair of SMLAD). The epilogue is a
+//! [`RequantizePanel`](crate::requantize::RequantizePanel) for each 16 channels.
+//!
 //! Padded lanes hold zeros.
 
 /// Output channels in one panel.
@@ -29,6 +33,19 @@ pub const fn epilogue_len(outputs: usize) -> usize {
 /// Index of weight (channel, k) in packed dense weights of this depth.
 pub const fn dense_index(channel: usize, k: usize, depth: usize) -> usize {
     (channel / PANEL * depth + k) * PANEL + channel % PANEL
+}
+
+/// Inputs of one output channel that lie side by side in packed dense weights of int8.
+pub const QUAD: usize = 4;
+
+/// Bytes of packed dense weights of int8: `depth` of each output channel, rounded up to whole quads, channels to panels.
+pub const fn quad_weights_len(outputs: usize, depth: usize) -> usize {
+    weights_len(outputs, depth.div_ceil(QUAD)).saturating_mul(QUAD)
+}
+
+/// Index of weight (channel, k) in packed dense weights of int8 of this depth.
+pub const fn quad_index(channel: usize, k: usize, depth: usize) -> usize {
+    dense_index(channel, k / QUAD, depth.div_ceil(QUAD)) * QUAD + k % QUAD
 }
 
 /// Index of weight (channel, tap) in packed depthwise weights.

@@ -25,6 +25,7 @@ mod patch;
 mod patch_record;
 pub mod plan;
 pub mod records;
+pub mod requantize;
 mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;

@@ -3,80 +3,16 @@
 //! Layers of EfficientNet-Lite0 and MobileNetV2 at 224 pixels, with the kernels that `select` chooses (set
 //! `GRAFT_KERNELS` for others). Throughput counts multiply-accumulate operations.
 
+mod layers;
+
 use std::hint::black_box;
-use std::ops::Range;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use graft_patches::geometry::Padding;
 use graft_runtime::kernels::{
-    Activation, Conv, Epilogue, Kernels, PANEL, Pointwise, Shape, Window, conv_scratch_len, select,
+    Activation, Conv, Epilogue, Kernels, PANEL, Pointwise, conv_scratch_len, select,
 };
-
-/// Pixels on a side, input channels, output channels.
-const POINTWISE: &[[usize; 3]] = &[
-    [112, 32, 16],
-    [112, 16, 96],
-    [56, 96, 24],
-    [56, 24, 144],
-    [56, 144, 24],
-    [28, 144, 40],
-    [28, 40, 240],
-    [28, 240, 40],
-    [28, 144, 32],
-    [28, 32, 192],
-    [28, 192, 32],
-    [14, 240, 80],
-    [14, 80, 480],
-    [14, 480, 80],
-    [14, 480, 112],
-    [14, 112, 672],
-    [14, 672, 112],
-    [14, 192, 64],
-    [14, 64, 384],
-    [14, 384, 64],
-    [14, 384, 96],
-    [14, 96, 576],
-    [14, 576, 96],
-    [7, 672, 192],
-    [7, 192, 1152],
-    [7, 1152, 192],
-    [7, 1152, 320],
-    [7, 320, 1280],
-    [7, 576, 160],
-    [7, 160, 960],
-    [7, 960, 160],
-    [7, 960, 320],
-];
-
-/// Input pixels on a side, channels, kernel, stride.
-const DEPTHWISE: &[[usize; 4]] = &[
-    [112, 32, 3, 1],
-    [112, 96, 3, 2],
-    [56, 144, 3, 1],
-    [56, 144, 5, 2],
-    [56, 144, 3, 2],
-    [28, 240, 5, 1],
-    [28, 240, 3, 2],
-    [28, 192, 3, 1],
-    [28, 192, 3, 2],
-    [14, 480, 3, 1],
-    [14, 480, 5, 1],
-    [14, 672, 5, 1],
-    [14, 672, 5, 2],
-    [14, 384, 3, 1],
-    [14, 576, 3, 1],
-    [14, 576, 3, 2],
-    [7, 1152, 5, 1],
-    [7, 1152, 3, 1],
-    [7, 960, 3, 1],
-];
-
-/// Inputs and outputs of the last layer.
-const LINEAR: [usize; 2] = [1280, 1000];
-
-/// Pixels on a side, input channels, output channels of the first layer.
-const STEM: [usize; 3] = [224, 3, 32];
+use layers::{Aligned, DEPTHWISE, LINEAR, POINTWISE, STEM, Shapes};
 
 fn pointwise(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pointwise");
@@ -145,61 +81,11 @@ fn conv(criterion: &mut Criterion) {
     );
 }
 
-/// Geometry of a convolution with TensorFlow's padding.
-struct Shapes {
-    input: Shape,
-    output: Shape,
-    window: Window,
-}
-
-impl Shapes {
-    fn new(side: usize, inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Self {
-        let window = Window {
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: Padding::Same,
-        };
-        let input = Shape::new(side, side, inputs);
-        let [height, width] = window.output(input).expect("the window fits");
-        Self {
-            input,
-            output: Shape::new(height, width, outputs),
-            window,
-        }
-    }
-}
-
-/// Memory that starts at a cache line, as in the engine's arena.
-struct Aligned {
-    memory: Vec<f32>,
-    values: Range<usize>,
-}
-
-impl Aligned {
-    fn new(length: usize, value: f32) -> Self {
-        let line = 64;
-        let memory = vec![value; length + line / size_of::<f32>()];
-        let start = memory.as_ptr().align_offset(line);
-        Self {
-            memory,
-            values: start..start + length,
-        }
-    }
-
-    fn get(&self) -> &[f32] {
-        &self.memory[self.values.clone()]
-    }
-
-    fn get_mut(&mut self) -> &mut [f32] {
-        &mut self.memory[self.values.clone()]
-    }
-}
-
 /// The operands of a layer.
 struct Layer {
-    input: Aligned,
-    weights: Aligned,
-    table: Aligned,
+    input: Aligned<f32>,
+    weights: Aligned<f32>,
+    table: Aligned<f32>,
     outputs: usize,
 }
 
@@ -260,11 +146,11 @@ impl Layer {
 }
 
 criterion_group! {
-    name = layers;
+    name = kernels;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(600));
     targets = conv, pointwise, depthwise, linear
 }
-criterion_main!(layers);
+criterion_main!(kernels);

@@ -1,4 +1,5 @@
-//! The f32 kernels: one folder per operator, each with a plain reference and a fast version.
+//! The f32 kernels: one folder per operator, each with a plain reference and a fast version. Those of int8 are in
+//! [`int8`], in folders of the same names.
 //!
 //! All activations are NHWC with one image a call. A kernel computes a contiguous part of its output, so that
 //! threads can share a layer: it gets the whole input, the index of the first unit to compute (an output row, pixel,
@@ -30,6 +31,7 @@ mod depthwise;
 mod elementwise;
 #[cfg(feature = "gradient")]
 pub mod gradient;
+pub mod int8;
 #[cfg(feature = "gradient")]
 mod norm;
 mod pointwise;

@@ -8,7 +8,7 @@ mod adjoint;
 #[cfg(feature = "gradient")]
 mod gradient;
 mod selection;
-mod strategies;
+pub(in crate::kernels) mod strategies;
 mod unweighted;
 mod weighted;
 
@@ -80,10 +80,10 @@ impl Output {
 
 /// A part of an output, as fractions of its units.
 #[derive(Clone, Copy, Debug)]
-struct Part(f64, f64);
+pub(in crate::kernels) struct Part(f64, f64);
 
 impl Part {
-    fn of(self, units: usize) -> Range<usize> {
+    pub(in crate::kernels) fn of(self, units: usize) -> Range<usize> {
         let [a, b] = [self.0, self.1].map(|x| (x * units as f64).round() as usize);
         a.min(b)..a.max(b)
     }

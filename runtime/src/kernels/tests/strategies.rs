@@ -6,7 +6,7 @@ use super::Part;
 use crate::kernels::{Activation, Shape, Window};
 use graft_patches::geometry::Padding;
 
-pub(super) fn channels() -> impl Strategy<Value = usize> {
+pub(in crate::kernels) fn channels() -> impl Strategy<Value = usize> {
     prop_oneof![8 => 1..=40usize, 1 => 65..=100usize]
 }
 
@@ -27,7 +27,7 @@ pub(super) fn activation() -> impl Strategy<Value = Activation> {
     ]
 }
 
-pub(super) fn part() -> impl Strategy<Value = Part> {
+pub(in crate::kernels) fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
         Just(Part(0.0, 1.0)),
         (0.0..=1.0, 0.0..=1.0).prop_map(|(a, b)| Part(a, b)),
@@ -35,7 +35,7 @@ pub(super) fn part() -> impl Strategy<Value = Part> {
 }
 
 /// Input shape, window and output shape of a layer that keeps its channels.
-pub(super) fn sliding() -> impl Strategy<Value = (Shape, Window, Shape)> {
+pub(in crate::kernels) fn sliding() -> impl Strategy<Value = (Shape, Window, Shape)> {
     let fits = |(height, width, channels, window): (_, _, _, Window)| {
         let input = Shape::new(height, width, channels);
         let [height, width] = window.output(input)?;

@@ -1,0 +1,159 @@
+//! Time of single int8 layers: `cargo bench -p graft-runtime --bench int8 [-- FILTER]`.
+//!
+//! The layers of `kernels`, with the best kernels that this machine can run. Throughput counts multiply-accumulate
+//! operations.
+
+mod layers;
+
+use std::hint::black_box;
+
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use graft_patches::layout::{quad_weights_len, weights_len};
+use graft_runtime::kernels::PANEL;
+use graft_runtime::kernels::int8::{
+    Conv, Epilogue, Kernels, Pointwise, Quantized, RequantizePanel, available, scratch_len,
+};
+use layers::{Aligned, DEPTHWISE, LINEAR, POINTWISE, STEM, Shapes};
+
+fn pointwise(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("int8 pointwise");
+    for &[side, inputs, outputs] in POINTWISE {
+        let pixels = side * side;
+        let weights = quad_weights_len(outputs, inputs);
+        let layer = Layer::new(pixels * inputs, weights, outputs, pixels * outputs);
+        let name = format!("{side}x{side}x{inputs}-{outputs}");
+        let macs = pixels * inputs * outputs;
+        let mut scratch = vec![0; scratch_len(inputs)];
+        layer.measure(&mut group, &name, macs, |kernels, layer, out| {
+            (kernels.pointwise)(&layer.pointwise(inputs, outputs), 0, out, &mut scratch);
+        });
+    }
+}
+
+fn linear(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("int8 linear");
+    let [inputs, outputs] = LINEAR;
+    let layer = Layer::new(inputs, quad_weights_len(outputs, inputs), outputs, outputs);
+    let name = format!("{inputs}-{outputs}");
+    let mut scratch = vec![0; scratch_len(inputs)];
+    layer.measure(
+        &mut group,
+        &name,
+        inputs * outputs,
+        |kernels, layer, out| {
+            (kernels.linear)(&layer.pointwise(inputs, outputs), 0, out, &mut scratch);
+        },
+    );
+}
+
+fn depthwise(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("int8 depthwise");
+    for &[side, channels, kernel, stride] in DEPTHWISE {
+        let shapes = Shapes::new(side, channels, channels, kernel, stride);
+        let terms = kernel * kernel;
+        let weights = weights_len(channels, terms);
+        let layer = Layer::new(shapes.input.len(), weights, channels, shapes.output.len());
+        let name = format!("{side}x{side}x{channels}-k{kernel}s{stride}");
+        let macs = shapes.output.len() * terms;
+        layer.measure(&mut group, &name, macs, |kernels, layer, out| {
+            (kernels.depthwise)(&layer.conv(&shapes), 0, out);
+        });
+    }
+}
+
+fn conv(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("int8 conv");
+    let [side, inputs, outputs] = STEM;
+    let shapes = Shapes::new(side, inputs, outputs, 3, 2);
+    let terms = 9 * inputs;
+    let weights = quad_weights_len(outputs, terms);
+    let layer = Layer::new(shapes.input.len(), weights, outputs, shapes.output.len());
+    let name = format!("{side}x{side}x{inputs}-{outputs}-k3s2");
+    let mut scratch = vec![0; scratch_len(terms)];
+    let macs = shapes.output.len() * terms;
+    layer.measure(&mut group, &name, macs, |kernels, layer, out| {
+        (kernels.conv)(&layer.conv(&shapes), 0, out, &mut scratch);
+    });
+}
+
+/// The operands of a layer.
+struct Layer {
+    input: Aligned<i8>,
+    weights: Aligned<i8>,
+    table: Vec<RequantizePanel>,
+    outputs: usize,
+}
+
+impl Layer {
+    fn new(inputs: usize, weights: usize, channels: usize, outputs: usize) -> Self {
+        let panel = RequantizePanel {
+            multiplier: [1e-4; PANEL],
+            bias: [10; PANEL],
+        };
+        Self {
+            input: Aligned::new(inputs, 3),
+            weights: Aligned::new(weights, -2),
+            table: vec![panel; channels.div_ceil(PANEL)],
+            outputs,
+        }
+    }
+
+    fn epilogue(&self) -> Epilogue<'_> {
+        Epilogue {
+            table: &self.table,
+            output: Quantized {
+                zero_point: -128,
+                min: -128,
+                max: 127,
+            },
+        }
+    }
+
+    fn pointwise(&self, inputs: usize, outputs: usize) -> Pointwise<'_> {
+        Pointwise {
+            input: self.input.get(),
+            inputs,
+            outputs,
+            weights: self.weights.get(),
+            epilogue: self.epilogue(),
+        }
+    }
+
+    fn conv(&self, shapes: &Shapes) -> Conv<'_> {
+        Conv {
+            input: self.input.get(),
+            input_shape: shapes.input,
+            output_shape: shapes.output,
+            window: shapes.window,
+            padding: -128,
+            weights: self.weights.get(),
+            epilogue: self.epilogue(),
+        }
+    }
+
+    fn measure(
+        &self,
+        group: &mut BenchmarkGroup<WallTime>,
+        name: &str,
+        macs: usize,
+        mut run: impl FnMut(&Kernels, &Self, &mut [i8]),
+    ) {
+        let kernels = available().next().expect("the reference runs anywhere");
+        let mut out = Aligned::new(self.outputs, 0);
+        group.throughput(Throughput::Elements(macs as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| run(kernels, black_box(self), black_box(out.get_mut())));
+        });
+    }
+}
+
+criterion_group! {
+    name = int8;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(std::time::Duration::from_millis(200))
+        .measurement_time(std::time::Duration::from_millis(600));
+    targets = conv, pointwise, depthwise, linear
+}
+criterion_main!(int8);

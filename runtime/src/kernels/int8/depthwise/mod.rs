@@ -1,0 +1,13 @@
+//! Depthwise convolution, channel by channel.
+
+pub(super) mod reference;
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) mod simd;
+
+use super::{Conv, check_depthwise, check_rows};
+
+/// Panics unless the operands are as long as the output rows from `first` need.
+pub(super) fn check(task: &Conv, first: usize, out: &[i8]) {
+    check_rows(task, first, out);
+    check_depthwise(task);
+}

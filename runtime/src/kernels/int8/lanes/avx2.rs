@@ -1,0 +1,158 @@
+//! AVX2: products of 16 bits, since VPMADDUBSW saturates sums of two products of bytes.
+
+use core::arch::x86_64::*;
+
+use super::Lanes;
+use crate::kernels::int8::{Quantized, RequantizePanel};
+
+/// AVX2.
+#[derive(Clone, Copy)]
+pub(in crate::kernels::int8) struct Avx2;
+
+/// Sixteen sums, eight in each vector, in the order of the channels.
+type Ordered = [__m256i; 2];
+
+// SAFETY of all methods: the caller vouches for the instruction set and the pointers (see the trait).
+impl Lanes for Avx2 {
+    const OFFSET: u8 = 0;
+    type Quad = __m256i;
+    type Weights = [__m256i; 4];
+    /// Two sums a channel, four channels a vector.
+    type Sums = [__m256i; 4];
+    type Deep = Ordered;
+    type Inputs = [__m256i; 2];
+    type Taps = [__m256i; 2];
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        // SAFETY: see the impl.
+        [unsafe { _mm256_setzero_si256() }; 4]
+    }
+
+    #[inline(always)]
+    unsafe fn quad(from: *const u8) -> Self::Quad {
+        // SAFETY: see the impl.
+        unsafe { _mm256_cvtepi8_epi16(_mm_set1_epi32(from.cast::<i32>().read_unaligned())) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> Self::Weights {
+        // SAFETY: see the impl.
+        [0, 1, 2, 3]
+            .map(|i| unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(16 * i).cast())) })
+    }
+
+    #[inline(always)]
+    unsafe fn dot(mut sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums {
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            // SAFETY: see the impl.
+            *sum = unsafe { _mm256_add_epi32(*sum, _mm256_madd_epi16(quad, weights)) };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn subtract(mut left: Self::Sums, right: Self::Sums) -> Self::Sums {
+        for (left, right) in left.iter_mut().zip(right) {
+            // SAFETY: see the impl.
+            *left = unsafe { _mm256_sub_epi32(*left, right) };
+        }
+        left
+    }
+
+    #[inline(always)]
+    unsafe fn store(
+        sums: Self::Sums,
+        panel: &RequantizePanel,
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    ) {
+        // SAFETY: see the impl. The sums of two channels lie side by side in each half of a vector.
+        unsafe {
+            let joined = |a, b| _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(a, b));
+            let ordered = [joined(sums[0], sums[1]), joined(sums[2], sums[3])];
+            Self::store_deep(ordered, panel, output, to, count);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn deep() -> Self::Deep {
+        // SAFETY: see the impl.
+        [unsafe { _mm256_setzero_si256() }; 2]
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(from: *const i8, count: usize) -> Self::Inputs {
+        // SAFETY: see the impl; no more than `count` bytes are read.
+        unsafe {
+            let bytes = if count >= 16 {
+                _mm_loadu_si128(from.cast())
+            } else {
+                let mut bytes = [0i8; 16];
+                from.copy_to_nonoverlapping(bytes.as_mut_ptr(), count);
+                _mm_loadu_si128(bytes.as_ptr().cast())
+            };
+            let upper = _mm_unpackhi_epi64(bytes, bytes);
+            [_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(upper)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn taps(from: *const i8) -> Self::Taps {
+        // SAFETY: see the impl. The upper half of an input, its sign, meets zero.
+        unsafe {
+            let [a, b] = Self::inputs(from, 16);
+            let lower = _mm256_set1_epi32(0xffff);
+            [_mm256_and_si256(a, lower), _mm256_and_si256(b, lower)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(sums: Self::Deep, inputs: Self::Inputs, taps: Self::Taps) -> Self::Deep {
+        // SAFETY: see the impl.
+        unsafe {
+            [
+                _mm256_add_epi32(sums[0], _mm256_madd_epi16(inputs[0], taps[0])),
+                _mm256_add_epi32(sums[1], _mm256_madd_epi16(inputs[1], taps[1])),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_deep(
+        sums: Self::Deep,
+        panel: &RequantizePanel,
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    ) {
+        let bounds = output.bounds();
+        // SAFETY: see the impl. Conversions round to nearest, ties to even: Rust keeps the control register so.
+        unsafe {
+            let [low, high] = bounds.map(|bound| _mm256_set1_ps(bound));
+            let zero = _mm256_set1_epi32(output.zero_point.into());
+            let [a, b] = [0, 1].map(|half| {
+                let bias = _mm256_loadu_si256(panel.bias.as_ptr().add(8 * half).cast());
+                let sums = _mm256_cvtepi32_ps(_mm256_add_epi32(sums[half], bias));
+                let multiplier = _mm256_loadu_ps(panel.multiplier.as_ptr().add(8 * half));
+                let scaled = _mm256_mul_ps(sums, multiplier);
+                let clamped = _mm256_min_ps(_mm256_max_ps(scaled, low), high);
+                _mm256_add_epi32(_mm256_cvtps_epi32(clamped), zero)
+            });
+            // Each half of a vector is packed by itself.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(a, b));
+            let bytes = _mm_packs_epi16(
+                _mm256_castsi256_si128(words),
+                _mm256_extracti128_si256::<1>(words),
+            );
+            if count >= 16 {
+                _mm_storeu_si128(to.cast(), bytes);
+            } else {
+                let mut array = [0i8; 16];
+                _mm_storeu_si128(array.as_mut_ptr().cast(), bytes);
+                array.as_ptr().copy_to_nonoverlapping(to, count);
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Plain arrays.
+
+use graft_patches::layout::{PANEL, QUAD};
+
+use super::Lanes;
+use crate::kernels::int8::{Quantized, RequantizePanel};
+
+/// Lanes without an instruction set.
+#[derive(Clone, Copy)]
+pub(in crate::kernels::int8) struct Portable;
+
+// SAFETY of all methods: the caller vouches for the pointers (see the trait).
+impl Lanes for Portable {
+    const OFFSET: u8 = 0;
+    type Quad = [i8; QUAD];
+    type Weights = [[i8; QUAD]; PANEL];
+    type Sums = [i32; PANEL];
+    type Deep = [i32; PANEL];
+    type Inputs = [i8; PANEL];
+    type Taps = [i8; PANEL];
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        [0; PANEL]
+    }
+
+    #[inline(always)]
+    unsafe fn quad(from: *const u8) -> Self::Quad {
+        // SAFETY: see the impl.
+        unsafe { from.cast::<[i8; QUAD]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(from: *const i8) -> Self::Weights {
+        // SAFETY: see the impl.
+        unsafe { from.cast::<Self::Weights>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(mut sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums {
+        for (sum, weights) in sums.iter_mut().zip(weights) {
+            for (input, weight) in quad.iter().zip(weights) {
+                *sum += i32::from(*input) * i32::from(weight);
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn subtract(left: Self::Sums, right: Self::Sums) -> Self::Sums {
+        core::array::from_fn(|i| left[i].wrapping_sub(right[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn store(
+        sums: Self::Sums,
+        panel: &RequantizePanel,
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    ) {
+        for (i, sum) in sums.iter().enumerate().take(count) {
+            let sum = sum.wrapping_add(panel.bias[i]);
+            // SAFETY: see the impl.
+            unsafe { to.add(i).write(output.requantize(sum, panel.multiplier[i])) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn deep() -> Self::Deep {
+        [0; PANEL]
+    }
+
+    #[inline(always)]
+    unsafe fn inputs(from: *const i8, count: usize) -> Self::Inputs {
+        let mut inputs = [0; PANEL];
+        for (i, input) in inputs.iter_mut().enumerate().take(count) {
+            // SAFETY: see the impl.
+            *input = unsafe { *from.add(i) };
+        }
+        inputs
+    }
+
+    #[inline(always)]
+    unsafe fn taps(from: *const i8) -> Self::Taps {
+        // SAFETY: see the impl.
+        unsafe { Self::inputs(from, PANEL) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(mut sums: Self::Deep, inputs: Self::Inputs, taps: Self::Taps) -> Self::Deep {
+        for (sum, (input, tap)) in sums.iter_mut().zip(inputs.iter().zip(taps)) {
+            *sum += i32::from(*input) * i32::from(tap);
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn store_deep(
+        sums: Self::Deep,
+        panel: &RequantizePanel,
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    ) {
+        // SAFETY: see the impl.
+        unsafe { Self::store(sums, panel, output, to, count) }
+    }
+}

@@ -1,0 +1,156 @@
+//! The int8 kernels: one folder per operator, each with a plain reference and a fast version.
+//!
+//! Activations are NHWC and s8, one image a call, and a kernel computes a contiguous part of its output, as in f32
+//! ([`super`]). Weights are read in the packed layout of `graft_patches::layout`: dense
+//! `[ceil(N/16)][ceil(K/4)][16][4]`, depthwise `[kh][kw][C padded to 16]`; the epilogue is
+//! [`RequantizePanel`]s. Sums are exact and the requantisation is one rule (`graft_patches::requantize`), so every kernel
+//! gives the same bytes as the reference.
+//!
+//! The fast versions are written once, over what an instruction set does with sixteen channels at a time
+//! (`lanes`).
+
+mod conv;
+mod depthwise;
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+mod lanes;
+mod pointwise;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use graft_patches::requantize::{Quantized, RequantizePanel};
+pub use select::available;
+
+use graft_patches::layout::{PANEL, QUAD, quad_weights_len, weights_len};
+
+use super::{Shape, Window};
+
+/// Output pixels that are prepared in scratch memory at a time.
+const BLOCK: usize = 96;
+
+/// What becomes of the accumulators of a weighted layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a> {
+    /// Multiplier and bias of every output channel.
+    pub table: &'a [RequantizePanel],
+    /// Zero point and bounds of the output.
+    pub output: Quantized,
+}
+
+impl Epilogue<'_> {
+    /// The output of one channel.
+    fn apply(&self, channel: usize, acc: i32) -> i8 {
+        let panel = &self.table[channel / PANEL];
+        let sum = acc.wrapping_add(panel.bias[channel % PANEL]);
+        self.output
+            .requantize(sum, panel.multiplier[channel % PANEL])
+    }
+
+    fn check(&self, channels: usize) {
+        assert!(
+            self.table.len() >= channels.div_ceil(PANEL),
+            "the table is too short for {channels} channels"
+        );
+    }
+}
+
+/// A convolution or depthwise convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv<'a> {
+    /// Whole input, `input_shape`.
+    pub input: &'a [i8],
+    /// Shape of the input.
+    pub input_shape: Shape,
+    /// Shape of the whole output.
+    pub output_shape: Shape,
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// What padding holds: the input's zero point.
+    pub padding: i8,
+    /// Packed weights: dense with K = kh * kw * C_in, or depthwise.
+    pub weights: &'a [i8],
+    /// Requantisation.
+    pub epilogue: Epilogue<'a>,
+}
+
+/// A pointwise convolution over pixels, or with one pixel a fully connected layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Pointwise<'a> {
+    /// `[pixels][inputs]`.
+    pub input: &'a [i8],
+    /// Input channels, K.
+    pub inputs: usize,
+    /// Output channels, N.
+    pub outputs: usize,
+    /// Packed dense weights.
+    pub weights: &'a [i8],
+    /// Requantisation.
+    pub epilogue: Epilogue<'a>,
+}
+
+/// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
+pub struct Kernels {
+    /// `reference`, `avx2`, `avx512-vnni`.
+    pub name: &'static str,
+    /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
+    /// [`scratch_len`] bytes for K inputs.
+    pub conv: fn(&Conv, usize, &mut [i8], &mut [u8]),
+    /// Depthwise convolution of output rows from the given one.
+    pub depthwise: fn(&Conv, usize, &mut [i8]),
+    /// Pointwise convolution of pixels from the given one; `out` is whole pixels; `scratch` as above.
+    pub pointwise: fn(&Pointwise, usize, &mut [i8], &mut [u8]),
+    /// Fully connected layer (one pixel): output panels from the given one; `out` ends at a panel or at N.
+    pub linear: fn(&Pointwise, usize, &mut [i8], &mut [u8]),
+}
+
+/// Bytes of scratch memory that a layer of `inputs` inputs needs: kh * kw * C_in of a convolution.
+pub const fn scratch_len(inputs: usize) -> usize {
+    inputs
+        .div_ceil(QUAD)
+        .saturating_mul(QUAD)
+        .saturating_mul(BLOCK)
+}
+
+/// Panics unless weights, table and scratch memory are as long as a matrix product needs.
+fn check_dense(weights: &[i8], epilogue: &Epilogue, [inputs, outputs]: [usize; 2], scratch: &[u8]) {
+    assert!(
+        weights.len() >= quad_weights_len(outputs, inputs),
+        "weights are too short for {inputs} x {outputs}"
+    );
+    assert!(
+        scratch.len() >= scratch_len(inputs),
+        "scratch memory is too short"
+    );
+    epilogue.check(outputs);
+}
+
+/// Panics unless input and output are as long as the output rows from `first` need.
+fn check_rows(task: &Conv, first: usize, out: &[i8]) {
+    let row = task.output_shape.width * task.output_shape.channels;
+    assert_eq!(
+        task.input.len(),
+        task.input_shape.len(),
+        "input has another shape"
+    );
+    assert!(
+        out.len().is_multiple_of(row) && first + out.len() / row <= task.output_shape.height,
+        "output is not whole rows of the layer"
+    );
+    assert_eq!(
+        task.window.output(task.input_shape),
+        Some([task.output_shape.height, task.output_shape.width]),
+        "the window gives another shape"
+    );
+}
+
+/// Panics unless depthwise weights and table are long enough.
+fn check_depthwise(task: &Conv) {
+    let channels = task.output_shape.channels;
+    let taps = task.window.kernel[0] * task.window.kernel[1];
+    assert_eq!(task.input_shape.channels, channels, "channels are kept");
+    assert!(
+        task.weights.len() >= weights_len(channels, taps),
+        "weights are too short"
+    );
+    task.epilogue.check(channels);
+}

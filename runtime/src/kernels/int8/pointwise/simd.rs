@@ -1,0 +1,247 @@
+//! Fast matrix product: pixels are copied to scratch memory in whole quads, then multiplied in register tiles.
+
+use graft_patches::layout::{PANEL, QUAD};
+
+use crate::kernels::int8::lanes::Lanes;
+use crate::kernels::int8::{BLOCK, Epilogue, Pointwise};
+
+/// Pointwise convolution in tiles of at most `ROWS` pixels by `WIDE` panels.
+///
+/// # Safety
+/// `check(task, first, out, scratch)` holds; the CPU has the instruction set of `L`.
+#[inline(always)]
+pub(in crate::kernels::int8) unsafe fn pointwise<L: Lanes, const ROWS: usize, const WIDE: usize>(
+    task: &Pointwise,
+    first: usize,
+    out: &mut [i8],
+    scratch: &mut [u8],
+) {
+    let depth = task.inputs.next_multiple_of(QUAD);
+    let mut input = task.input[first * task.inputs..].chunks_exact(task.inputs);
+    for out in out.chunks_mut(BLOCK * task.outputs) {
+        let rows = out.len() / task.outputs;
+        for (to, from) in scratch
+            .chunks_exact_mut(depth)
+            .zip(input.by_ref().take(rows))
+        {
+            fill::<L>(to, from);
+        }
+        let product = Product::of(task, scratch);
+        // SAFETY: `rows` pixels of `depth` inputs are in scratch memory, and as many of `outputs` in `out`.
+        unsafe { product.block::<L, ROWS, WIDE>(rows, out.as_mut_ptr()) };
+    }
+}
+
+/// Fully connected layer, four panels at a time: each waits on its own sums.
+///
+/// # Safety
+/// `check_linear(task, first, out, scratch)` holds; the CPU has the instruction set of `L`.
+#[inline(always)]
+pub(in crate::kernels::int8) unsafe fn linear<L: Lanes>(
+    task: &Pointwise,
+    first: usize,
+    out: &mut [i8],
+    scratch: &mut [u8],
+) {
+    let depth = task.inputs.next_multiple_of(QUAD);
+    fill::<L>(&mut scratch[..depth], &task.input[..task.inputs]);
+    let product = Product::of(task, scratch);
+    const WIDE: usize = 4;
+    for (panel, out) in (first..).step_by(WIDE).zip(out.chunks_mut(WIDE * PANEL)) {
+        // SAFETY: the panels are in the weights and the table, and `out` ends with a panel or with the layer.
+        unsafe {
+            if out.len() > (WIDE - 1) * PANEL {
+                product.rows::<L, 1, WIDE>(panel, 1, out.as_mut_ptr());
+                continue;
+            }
+            for (panel, out) in (panel..).zip(out.chunks_mut(PANEL)) {
+                product.rows::<L, 1, 1>(panel, 1, out.as_mut_ptr());
+            }
+        }
+    }
+}
+
+/// Copies a pixel as [`Lanes::quad`] reads it; what is behind the last input meets weights of zero.
+#[inline(always)]
+pub(in crate::kernels::int8) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
+    const WORD: usize = size_of::<u64>();
+    let (to, behind) = to.split_at_mut(from.len());
+    behind.fill(0);
+    if from.len() < WORD {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = from as u8 ^ L::OFFSET;
+        }
+        return;
+    }
+    let last = from.len() - WORD;
+    for i in (0..from.len()).step_by(WORD) {
+        // The last word overlaps the one before: windows are short, and a call to copy them takes longer than they do.
+        let i = i.min(last);
+        // SAFETY: `i + WORD <= from.len()`, which is `to.len()`.
+        unsafe {
+            let word = from.as_ptr().add(i).cast::<u64>().read_unaligned();
+            let word = word ^ u64::from_ne_bytes([L::OFFSET; WORD]);
+            to.as_mut_ptr().add(i).cast::<u64>().write_unaligned(word);
+        }
+    }
+}
+
+/// A matrix product of prepared pixels.
+#[derive(Clone, Copy)]
+pub(in crate::kernels::int8) struct Product<'a> {
+    /// `[rows][depth]`.
+    pub(in crate::kernels::int8) input: &'a [u8],
+    /// Whole quads.
+    pub(in crate::kernels::int8) depth: usize,
+    pub(in crate::kernels::int8) outputs: usize,
+    pub(in crate::kernels::int8) weights: &'a [i8],
+    pub(in crate::kernels::int8) epilogue: Epilogue<'a>,
+}
+
+impl<'a> Product<'a> {
+    fn of(task: &Pointwise<'a>, input: &'a [u8]) -> Self {
+        Self {
+            input,
+            depth: task.inputs.next_multiple_of(QUAD),
+            outputs: task.outputs,
+            weights: task.weights,
+            epilogue: task.epilogue,
+        }
+    }
+
+    /// All output channels of the first `rows` pixels, to `[rows][outputs]` at `out`.
+    ///
+    /// # Safety
+    /// So many pixels are there, with weights and table for `outputs`; the CPU has the instruction set of `L`.
+    #[inline(always)]
+    pub(in crate::kernels::int8) unsafe fn block<L: Lanes, const ROWS: usize, const WIDE: usize>(
+        &self,
+        rows: usize,
+        out: *mut i8,
+    ) {
+        let panels = self.outputs.div_ceil(PANEL);
+        let mut panel = 0;
+        while panel < panels {
+            // SAFETY: the panels are below `panels`; `out` is at their first channel of the first pixel.
+            unsafe {
+                let out = out.add(panel * PANEL);
+                if panels - panel >= WIDE {
+                    self.rows::<L, ROWS, WIDE>(panel, rows, out);
+                    panel += WIDE;
+                } else {
+                    self.rows::<L, ROWS, 1>(panel, rows, out);
+                    panel += 1;
+                }
+            }
+        }
+    }
+
+    /// `WIDTH` panels of `rows` pixels, in tiles as even as they come.
+    ///
+    /// # Safety
+    /// As for [`Self::block`]; `out` is at the first channel of these panels.
+    #[inline(always)]
+    unsafe fn rows<L: Lanes, const ROWS: usize, const WIDTH: usize>(
+        &self,
+        panel: usize,
+        rows: usize,
+        out: *mut i8,
+    ) {
+        const { assert!(ROWS <= 12) };
+        // SAFETY: passed on from the caller.
+        let start = unsafe { self.start::<L, WIDTH>(panel) };
+        let mut row = 0;
+        while row < rows {
+            let left = rows - row;
+            let count = left.div_ceil(left.div_ceil(ROWS));
+            // SAFETY: `row + count <= rows`.
+            unsafe {
+                let out = out.add(row * self.outputs);
+                match count {
+                    1 => self.tile::<L, 1, WIDTH>(panel, row, start, out),
+                    2 if ROWS >= 2 => self.tile::<L, 2, WIDTH>(panel, row, start, out),
+                    3 if ROWS >= 3 => self.tile::<L, 3, WIDTH>(panel, row, start, out),
+                    4 if ROWS >= 4 => self.tile::<L, 4, WIDTH>(panel, row, start, out),
+                    5 if ROWS >= 5 => self.tile::<L, 5, WIDTH>(panel, row, start, out),
+                    6 if ROWS >= 6 => self.tile::<L, 6, WIDTH>(panel, row, start, out),
+                    7 if ROWS >= 7 => self.tile::<L, 7, WIDTH>(panel, row, start, out),
+                    8 if ROWS >= 8 => self.tile::<L, 8, WIDTH>(panel, row, start, out),
+                    9 if ROWS >= 9 => self.tile::<L, 9, WIDTH>(panel, row, start, out),
+                    10 if ROWS >= 10 => self.tile::<L, 10, WIDTH>(panel, row, start, out),
+                    11 if ROWS >= 11 => self.tile::<L, 11, WIDTH>(panel, row, start, out),
+                    12 if ROWS >= 12 => self.tile::<L, 12, WIDTH>(panel, row, start, out),
+                    _ => unreachable!("more rows than a tile has"),
+                }
+            }
+            row += count;
+        }
+    }
+
+    /// What the offset of the inputs adds to the sums of some panels, taken away.
+    ///
+    /// # Safety
+    /// The panels are in the weights.
+    #[inline(always)]
+    unsafe fn start<L: Lanes, const WIDTH: usize>(&self, panel: usize) -> [L::Sums; WIDTH] {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let mut sums = [L::zero(); WIDTH];
+            if L::OFFSET == 0 {
+                return sums;
+            }
+            let offset = L::quad([L::OFFSET; QUAD].as_ptr());
+            let weights = self.weights.as_ptr().add(panel * PANEL * self.depth);
+            for k in (0..self.depth).step_by(QUAD) {
+                for (wide, sums) in sums.iter_mut().enumerate() {
+                    let weights = L::weights(weights.add((wide * self.depth + k) * PANEL));
+                    *sums = L::dot(*sums, offset, weights);
+                }
+            }
+            for sums in &mut sums {
+                *sums = L::subtract(L::zero(), *sums);
+            }
+            sums
+        }
+    }
+
+    /// `ROWS` pixels from `row` by `WIDTH` panels from `panel`: product, requantisation, store of the channels below
+    /// `outputs`.
+    ///
+    /// # Safety
+    /// They are all there; `out` is at the first channel of the panel in the first of the pixels.
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const ROWS: usize, const WIDTH: usize>(
+        &self,
+        panel: usize,
+        row: usize,
+        start: [L::Sums; WIDTH],
+        out: *mut i8,
+    ) {
+        let Self { depth, outputs, .. } = *self;
+        let mut sums = [start; ROWS];
+        // SAFETY: `k + 4 <= depth` inputs into each pixel, 16 k weights into each panel.
+        unsafe {
+            let input = self.input.as_ptr().add(row * depth);
+            let weights = self.weights.as_ptr().add(panel * PANEL * depth);
+            for k in (0..depth).step_by(QUAD) {
+                let columns: [L::Weights; WIDTH] = core::array::from_fn(|wide| {
+                    L::weights(weights.add((wide * depth + k) * PANEL))
+                });
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let quad = L::quad(input.add(row * depth + k));
+                    for (sum, &column) in sums.iter_mut().zip(&columns) {
+                        *sum = L::dot(*sum, quad, column);
+                    }
+                }
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                for (wide, &sum) in sums.iter().enumerate() {
+                    let channel = (panel + wide) * PANEL;
+                    let table = self.epilogue.table.get_unchecked(panel + wide);
+                    let to = out.add(row * outputs + wide * PANEL);
+                    L::store(sum, table, self.epilogue.output, to, outputs - channel);
+                }
+            }
+        }
+    }
+}

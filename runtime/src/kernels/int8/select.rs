@@ -1,0 +1,72 @@
+//! Which int8 kernels this machine can run.
+
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+use super::lanes::{Portable, int8_kernels};
+use super::{Kernels, conv, depthwise, pointwise};
+
+/// Plain Rust: what the others must compute.
+static REFERENCE: Kernels = Kernels {
+    name: "reference",
+    conv: conv::reference::conv,
+    depthwise: depthwise::reference::depthwise,
+    pointwise: pointwise::reference::pointwise,
+    linear: pointwise::reference::linear,
+};
+
+/// The fast kernels in plain Rust.
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+static PORTABLE: Kernels = int8_kernels!("portable", Portable, tile: 4 x 1);
+
+#[cfg(target_arch = "x86_64")]
+static AVX2: Kernels = int8_kernels!("avx2", super::lanes::Avx2, tile: 2 x 1, features: "avx2");
+
+/// 32 registers: 24 sums, 2 weights, 1 input.
+#[cfg(target_arch = "x86_64")]
+static VNNI: Kernels = int8_kernels!(
+    "avx512-vnni", super::lanes::Vnni,
+    tile: 12 x 2, features: "avx512f,avx512bw,avx512vl,avx512vnni"
+);
+
+/// Whether this CPU can run some kernels.
+type Runs = fn() -> bool;
+
+/// All kernels compiled for this target, best first.
+static ALL: &[(&Kernels, Runs)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (&VNNI, has_vnni),
+    #[cfg(target_arch = "x86_64")]
+    (&AVX2, has_avx2),
+    #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+    (&PORTABLE, || true),
+    (&REFERENCE, || true),
+];
+
+/// The kernels that this machine can run, best first.
+pub fn available() -> impl Iterator<Item = &'static Kernels> {
+    ALL.iter()
+        .filter(|(_, runs)| runs())
+        .map(|&(kernels, _)| kernels)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_vnni() -> bool {
+    #[cfg(feature = "std")]
+    return std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512vl")
+        && std::is_x86_feature_detected!("avx512vnni");
+    #[cfg(not(feature = "std"))]
+    return cfg!(all(
+        target_feature = "avx512bw",
+        target_feature = "avx512vl",
+        target_feature = "avx512vnni"
+    ));
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    #[cfg(feature = "std")]
+    return std::is_x86_feature_detected!("avx2");
+    #[cfg(not(feature = "std"))]
+    return cfg!(target_feature = "avx2");
+}
