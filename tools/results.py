@@ -63,6 +63,7 @@ KINDS = {  # rows of the tables: what differs from the task's run
     "random+head": {"kind": "random+head", "rate": 2e-3},
     "bn+head, batch statistics": {"kind": "bn+head", "rate": 2e-3, "statistics": "batch"},
 }
+SCALE_PACE = 3  # how much faster scales and biases learn than weights
 PATCHES = ["head", "bn+head", "dw+head", "bn+dw+head"]  # the others are there to compare with
 RESOLUTIONS = [96, 128, 160, 224]
 RESOLUTION_TASK = "cifar10"
@@ -138,7 +139,7 @@ class Bench:
         return self.patchtool(
             "train", "--backbone", self.backbone, "--data", self.archive(run.task, "train"),
             "--test", self.archive(run.task, "test"), "--kind", run.kind, "-o", output, "--epochs", run.epochs,
-            "--lr", run.rate, "--statistics", run.statistics, "--batch", run.batch, "--resolution", run.resolution,
+            "--lr", run.rate, "--scale-pace", SCALE_PACE, "--statistics", run.statistics, "--batch", run.batch, "--resolution", run.resolution,
             "--seed", run.seed, "--augment", run.augment, "--force", *limit, *resume)
 
     def evaluate(self, run, *flags, resolution=None):
@@ -277,7 +278,7 @@ def main():
     except PatchtoolError as error:
         fail(error)
     date = datetime.date.today().isoformat()
-    arguments.output.write_text(results_page.render(tables, tasks, KINDS, backbone, date, arguments.quick))
+    arguments.output.write_text(results_page.render(tables, tasks, KINDS, SCALE_PACE, backbone, date, arguments.quick))
     print(arguments.output)
 
 

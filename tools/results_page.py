@@ -138,17 +138,17 @@ def peers(figures):
     return parts
 
 
-def settings(tasks, kinds):
+def settings(tasks, kinds, scale_pace):
     parts = ["## Settings\n",
              table(["task", "images", "epochs", "augmentation", "pixels", "batch"],
                    [[name, f"{run.limit:,}" if run.limit else "all", run.epochs, run.augment, run.resolution, run.batch]
                     for name, run in tasks.items()]),
-             "Adam, one epoch of warm-up, then a cosine; scales and biases learn three times as fast as weights. Learning "
-             "rates " + ", ".join(f"{kind['rate']:g} for `{name}`" for name, kind in kinds.items()) + ".\n"]
+             f"Adam, one epoch of warm-up, then a cosine; scales and biases learn {scale_pace} times as fast as weights. "
+             "Learning rates " + ", ".join(f"{kind['rate']:g} for `{name}`" for name, kind in kinds.items()) + ".\n"]
     return parts
 
 
-def render(tables, tasks, kinds, backbone, date, is_quick):
+def render(tables, tasks, kinds, scale_pace, backbone, date, is_quick):
     """The page. `tables` has what was asked for, by the names of results.py."""
     parts = ["# Results\n",
              f"Measured on {date} with {os.cpu_count()} cores ({describe_cpu()}), backbone `{backbone['name']}` "
@@ -160,5 +160,5 @@ def render(tables, tasks, kinds, backbone, date, is_quick):
                 "sizes": lambda found: sizes(found, backbone), "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
-    parts += settings(tasks, kinds)
+    parts += settings(tasks, kinds, scale_pace)
     return "\n".join(parts)

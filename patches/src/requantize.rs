@@ -1,8 +1,8 @@
 //! The requantisation rule: how an i32 accumulator becomes an s8 activation, the same bits on every target.
 //!
 //! In an int8 network activations are s8 with a scale and a zero point per tensor, weights are s8 with a scale per output
-//! channel and no zero point (-127 to 127, so that products of two neighbours fit 16 bits), accumulators are i32. A value
-//! of output channel c is
+//! channel and no zero point (-127 to 127, so that the sum of two products fits 16 bits, for targets that add so),
+//! accumulators are i32. A value of output channel c is
 //!
 //! ```text
 //! q = round_ties_even(f32(acc + bias[c]) * multiplier[c]) + zero_point, saturated to [min, max]
@@ -11,7 +11,8 @@
 //! * `acc` is the sum of the products of the stored bytes. Padding counts with the input's zero point, so what the zero
 //!   point adds to every window is the same, and `bias` takes it away again:
 //!   `bias = round(b / (s_in * s_w)) - zero_point_in * sum(weights)`.
-//! * `acc + bias` is the two's complement sum in 32 bits. Whoever makes the table keeps it from wrapping.
+//! * `acc` has at most 2^16 products, which cannot wrap; `acc + bias` is the two's complement sum in 32 bits, which whoever
+//!   makes the table keeps from wrapping.
 //! * `f32(...)` rounds to nearest, ties to even, as IEEE 754 converts; so does the one multiplication, which is fused with
 //!   nothing. `multiplier = s_in * s_w / s_out` is finite.
 //! * The zero point and the bounds are integers, so saturating before rounding gives the same as after it, and then

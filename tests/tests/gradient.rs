@@ -2,7 +2,7 @@
 
 use graft_patches::geometry::Shape;
 use graft_patches::records::Kinds;
-use graft_runtime::gradient::{Network, Role, Statistics, Trainable};
+use graft_runtime::gradient::{Network, Norm, Role, Statistics, Trainable};
 use graft_runtime::kernels::available;
 use graft_runtime::{Backbone, Image, Patch, Session};
 use graft_tests::operators::{INPUT, operators};
@@ -151,6 +151,14 @@ fn training_on_the_backbones_statistics_starts_from_its_own_scores() {
         ..Trainable::default()
     };
     for (name, backbone) in operators(true) {
+        let (network, ..) = setup(&backbone, INPUT, trainable, IMAGES);
+        let metadata = backbone.image().metadata().expect("it is readable");
+        for (site, values) in network.trained() {
+            if let Some(Norm::Batch(norm)) = values.norm {
+                let own = metadata.sites[site].batch_norm.as_ref();
+                assert_eq!(Some(&norm), own, "{name}: constants stay to the bit");
+            }
+        }
         let [trained, frozen] = [trainable, frozen].map(|trainable| {
             let (mut network, batch, _) = setup(&backbone, INPUT, trainable, IMAGES);
             network.forward(&batch).to_vec()

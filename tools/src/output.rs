@@ -114,8 +114,7 @@ pub fn write_atomically<T>(
     if is_device(path) {
         return fill_device(path, content).map_err(failed);
     }
-    // What a link points to is replaced, not the link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let target = target_of(path);
     let file = temporary(folder_of(&target)).map_err(failed)?;
     let value = filled(file.as_file(), content).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
@@ -141,7 +140,7 @@ pub fn replace(
     let written = File::create(&unfinished).and_then(|file| {
         filled(&file, content)?;
         file.sync_all()?;
-        fs::rename(&unfinished, path)
+        fs::rename(&unfinished, target_of(path))
     });
     if let Err(error) = written {
         let _ = fs::remove_file(&unfinished);
@@ -151,11 +150,16 @@ pub fn replace(
     Ok(())
 }
 
-/// Where [`replace`] writes first: `PATH.tmp`.
+/// Where [`replace`] writes first: `PATH.tmp`, beside the file that a link points to.
 pub fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let mut name = target_of(path).into_os_string();
     name.push(".tmp");
     name.into()
+}
+
+/// What a link points to is replaced, not the link.
+fn target_of(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Whether something is there that can be written to, but not replaced: a device or a pipe.
@@ -359,5 +363,8 @@ mod tests {
         write(&link, true, "two").unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        replace(&link, |file| file.write_all(b"three")).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three");
     }
 }

@@ -159,6 +159,11 @@ fn a_patch_may_run_at_another_resolution() {
         f.json("inspect small.patch")["input"]["shape"],
         json!([20, 16, 3])
     );
+    let text = String::from_utf8(f.run("inspect small.patch").stdout).expect("UTF-8");
+    assert!(text.contains("not tested"), "{text}");
+    f.json("export bn+head.safetensors -b b.backbone --onnx small.onnx --resolution 20x16");
+    f.json("export --from-onnx small.onnx -b b.backbone -o again.patch");
+    assert_eq!(f.run("diff small.patch again.patch").status.code(), Some(0));
     f.refused(
         "export bn+head.safetensors -b b.backbone -o large.patch --resolution 4096",
         "4096",

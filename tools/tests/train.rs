@@ -338,6 +338,11 @@ fn what_was_learned_before_a_divergence_is_kept() {
     assert!(outcome.stderr.contains("is kept"), "{}", outcome.stderr);
     assert!(!fixture.path("a.st.checkpoint").exists());
     fixture.patch("a.st");
+    let again = fixture.json(&format!("{line} --force"));
+    assert_eq!(again["diverged"], true);
+    let eval = fixture.json("eval --backbone b.backbone --patch a.st.patch --data test");
+    let best = again["best"]["test_accuracy"].as_f64().expect("a number");
+    assert!((eval["accuracy"].as_f64().expect("a number") - best).abs() < 1e-6);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What follows a layer's accumulators: scale, bias and activation, frozen or trained.
 
+use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
@@ -35,7 +36,7 @@ pub(super) enum State {
     /// Parameters themselves; of a head only the bias is trained.
     Affine { is_head: bool },
     /// Batch norm with raw parameters.
-    Batch(Batch),
+    Batch(Box<Batch>),
 }
 
 /// Batch norm. The mean is that of the accumulators, without the convolution's own bias.
@@ -48,6 +49,8 @@ pub(super) struct Batch {
     statistics: Statistics,
     name: std::string::String,
     own: Vec<f32>,
+    /// The backbone's, of the accumulators with the convolution's own bias.
+    first_mean: Vec<f32>,
     /// 1 / sqrt(var + eps).
     inverse: Vec<f32>,
     /// Pixels of the batch.
@@ -198,12 +201,7 @@ impl TrainedEpilogue {
                 name: batch.name.clone(),
                 gamma: batch.gamma.clone(),
                 beta: batch.beta.clone(),
-                mean: batch
-                    .running_mean
-                    .iter()
-                    .zip(&batch.own)
-                    .map(|(mean, own)| mean + own)
-                    .collect(),
+                mean: batch.mean(),
                 var: batch.running_var.clone(),
                 epsilon: batch.epsilon,
             })),
@@ -212,6 +210,17 @@ impl TrainedEpilogue {
 }
 
 impl Batch {
+    /// The mean to save, with the convolution's own bias: to the bit what it was where it is a constant.
+    fn mean(&self) -> Vec<f32> {
+        match self.statistics {
+            Statistics::Backbone => self.first_mean.clone(),
+            Statistics::Batch => {
+                let means = self.running_mean.iter().zip(&self.own);
+                means.map(|(mean, own)| mean + own).collect()
+            }
+        }
+    }
+
     /// Training starts from the backbone's batch norm.
     pub(super) fn new(start: &BatchNorm, own: Option<&[f32]>, statistics: Statistics) -> Self {
         let channels = start.gamma.len();
@@ -230,6 +239,7 @@ impl Batch {
             statistics,
             name: start.name.clone(),
             own,
+            first_mean: start.mean.clone(),
             inverse: vec![0.0; channels],
             count: 1.0,
         }

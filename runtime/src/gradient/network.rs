@@ -1,5 +1,6 @@
 //! A backbone with the state of a training run.
 
+use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
@@ -414,11 +415,11 @@ impl Build<'_> {
         }
         let known = metadata.get(at);
         match known.and_then(|site| site.batch_norm.as_ref()) {
-            Some(norm) => State::Batch(Batch::new(
+            Some(norm) => State::Batch(Box::new(Batch::new(
                 norm,
                 known.and_then(|site| site.bias.as_deref()),
                 self.trainable.statistics,
-            )),
+            ))),
             None => State::Affine { is_head: false },
         }
     }

@@ -45,7 +45,8 @@ pub struct Arguments {
     /// Store the patch's values in half precision: half of the bytes.
     #[arg(long)]
     f16: bool,
-    /// Side of the input in pixels, or HEIGHTxWIDTH, in place of the one that was trained at.
+    /// Side of the input in pixels, or HEIGHTxWIDTH, in place of the one that was trained at. The patch then does not say
+    /// how accurate it is: see eval.
     #[arg(long, value_name = "PX", value_parser = resolution, conflicts_with = "from_onnx")]
     resolution: Option<[usize; 2]>,
     /// Task name, in place of the file's own.
@@ -131,8 +132,14 @@ fn trained(path: &Path, arguments: &Arguments) -> Result<Trained> {
     if let Some(name) = &arguments.name {
         trained.name.clone_from(name);
     }
-    if let Some([height, width]) = arguments.resolution {
-        (trained.input.shape.height, trained.input.shape.width) = (height, width);
+    let shape = &mut trained.input.shape;
+    if let Some(size) = arguments.resolution
+        && size != [shape.height, shape.width]
+    {
+        [shape.height, shape.width] = size;
+        // The accuracy was that of another resolution.
+        trained.data.test_images = 0;
+        trained.metrics.test_accuracy = 0.0;
     }
     Ok(trained)
 }

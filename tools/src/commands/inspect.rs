@@ -108,13 +108,18 @@ fn input_line(input: &Input, resize: Resize) -> String {
 }
 
 fn trained(training: &Training) -> String {
+    let accuracy = match training.test_images {
+        0 => String::from("not tested"),
+        images => format!(
+            "{:.2} % of {images} test images right",
+            100.0 * training.test_accuracy
+        ),
+    };
     format!(
-        "trained: {} by {}, seed {}, {:.2} % of {} test images right after epoch {}, on {} images of data set {:.12}\n",
+        "trained: {} by {}, seed {}, {accuracy} after epoch {}, on {} images of data set {:.12}\n",
         training.kind,
         training.tool,
         training.seed,
-        100.0 * training.test_accuracy,
-        training.test_images,
         training.best_epoch,
         training.images,
         training.data,

@@ -66,6 +66,8 @@ pub struct Outcome {
     pub step_ms: f32,
     /// Images that could not be read.
     pub unreadable: usize,
+    /// Whether it ended because the values became unusable.
+    pub diverged: bool,
 }
 
 /// Why a run ended early.
@@ -144,19 +146,24 @@ impl Run<'_> {
             },
         };
         let before = at.seconds;
+        let mut diverged = false;
         while at.epoch < self.plan.epochs && !self.is_stale(&at) {
             match self.epoch(&mut at, before, progress) {
                 // What was good is not lost to a step that went too far.
                 Err(error) if error.is_of_values() && at.best.is_some() => {
                     let hint = error.hint();
                     tracing::warn!("{error}: the best epoch before is kept ({hint})");
+                    diverged = true;
                     break;
                 }
                 result => result?,
             }
         }
         progress.finish();
-        self.outcome(at, before)
+        Ok(Outcome {
+            diverged,
+            ..self.outcome(at, before)?
+        })
     }
 
     /// Whether it has not become better for too long.
@@ -296,6 +303,7 @@ impl Run<'_> {
             trained,
             evaluation,
             unreadable: self.examples.unreadable,
+            diverged: false,
             history: at.history,
             step_ms: at
                 .step_ms

@@ -90,7 +90,7 @@ pub struct Pointwise<'a> {
 
 /// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
 pub struct Kernels {
-    /// `reference`, `avx2`, `avx512-vnni`.
+    /// `reference`, `portable`, `avx2`, `avx512-vnni`.
     pub name: &'static str,
     /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
     /// [`scratch_len`] bytes for K inputs.
@@ -126,7 +126,10 @@ fn check_dense(weights: &[i8], epilogue: &Epilogue, [inputs, outputs]: [usize; 2
 
 /// Panics unless input and output are as long as the output rows from `first` need.
 fn check_rows(task: &Conv, first: usize, out: &[i8]) {
-    let row = task.output_shape.width * task.output_shape.channels;
+    let row = task
+        .output_shape
+        .width
+        .saturating_mul(task.output_shape.channels);
     assert_eq!(
         task.input.len(),
         task.input_shape.len(),
@@ -146,7 +149,8 @@ fn check_rows(task: &Conv, first: usize, out: &[i8]) {
 /// Panics unless depthwise weights and table are long enough.
 fn check_depthwise(task: &Conv) {
     let channels = task.output_shape.channels;
-    let taps = task.window.kernel[0] * task.window.kernel[1];
+    let [height, width] = task.window.kernel;
+    let taps = height.saturating_mul(width);
     assert_eq!(task.input_shape.channels, channels, "channels are kept");
     assert!(
         task.weights.len() >= weights_len(channels, taps),

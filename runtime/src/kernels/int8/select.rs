@@ -15,7 +15,12 @@ static REFERENCE: Kernels = Kernels {
 
 /// The fast kernels in plain Rust.
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
-static PORTABLE: Kernels = int8_kernels!("portable", Portable, tile: 4 x 1);
+static PORTABLE: Kernels = int8_kernels!("portable", Portable<0>, tile: 4 x 1);
+
+/// The tile and the unsigned inputs of VNNI, on any machine.
+#[cfg(test)]
+pub(super) static UNSIGNED: Kernels =
+    int8_kernels!("portable, unsigned", Portable<128>, tile: 12 x 2);
 
 #[cfg(target_arch = "x86_64")]
 static AVX2: Kernels = int8_kernels!("avx2", super::lanes::Avx2, tile: 2 x 1, features: "avx2");

@@ -128,6 +128,14 @@ fn prepare<'a>(
     started: Instant,
 ) -> Result<Run<'a>> {
     let metadata = backbone.image().metadata()?;
+    let kind = arguments.kind;
+    let has_norms = metadata.sites.iter().any(|site| site.batch_norm.is_some());
+    if arguments.statistics == Statistics::Batch && !(has_norms && kind.trains_norms()) {
+        bail!(Hint::new(
+            format!("no batch norm is trained by {kind} on this backbone, so none has statistics"),
+            "leave out --statistics batch",
+        ));
+    }
     let mut input = backbone.image().input();
     if let Some([height, width]) = arguments.resolution {
         (input.shape.height, input.shape.width) = (height, width);
@@ -145,7 +153,6 @@ fn prepare<'a>(
         is_quiet: common.quiet,
         cache: arguments.cache.clone().or_else(default_folder),
     };
-    let kind = arguments.kind;
     let sets = match kind {
         TrainKind::Head => request.open_inputs()?,
         _ => request.open_images()?,
@@ -159,13 +166,6 @@ fn prepare<'a>(
         smoothing: arguments.smoothing,
         seed: arguments.seed,
     };
-    let has_norms = metadata.sites.iter().any(|site| site.batch_norm.is_some());
-    if arguments.statistics == Statistics::Batch && !(has_norms && kind.trains_norms()) {
-        bail!(Hint::new(
-            format!("no batch norm is trained by {kind} on this backbone, so none has statistics"),
-            "leave out --statistics batch",
-        ));
-    }
     let classes = sets.test.classes().len();
     let mut learner = match kind {
         TrainKind::Head => Learner::head(backbone, classes, settings)?,
@@ -253,6 +253,7 @@ fn report(outcome: &Outcome) -> Report {
         "best": { "epoch": best_epoch, "test_accuracy": test_accuracy },
         "last": { "test_accuracy": outcome.history.last().map(|epoch| epoch.test.accuracy) },
         "epochs": epochs,
+        "diverged": outcome.diverged,
         "trainable_params": trainable_params,
         "step_ms": { "median": step },
         "seconds": seconds,

@@ -5,14 +5,15 @@ use graft_patches::layout::{PANEL, QUAD};
 use super::Lanes;
 use crate::kernels::int8::{Quantized, RequantizePanel};
 
-/// Lanes without an instruction set.
+/// Lanes without an instruction set. With another offset than 0 they take inputs as [`super::Vnni`] does, to test that
+/// anywhere.
 #[derive(Clone, Copy)]
-pub(in crate::kernels::int8) struct Portable;
+pub(in crate::kernels::int8) struct Portable<const OFFSET: u8>;
 
 // SAFETY of all methods: the caller vouches for the pointers (see the trait).
-impl Lanes for Portable {
-    const OFFSET: u8 = 0;
-    type Quad = [i8; QUAD];
+impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
+    const OFFSET: u8 = OFFSET;
+    type Quad = [i32; QUAD];
     type Weights = [[i8; QUAD]; PANEL];
     type Sums = [i32; PANEL];
     type Deep = [i32; PANEL];
@@ -27,7 +28,11 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn quad(from: *const u8) -> Self::Quad {
         // SAFETY: see the impl.
-        unsafe { from.cast::<[i8; QUAD]>().read_unaligned() }
+        let bytes = unsafe { from.cast::<[u8; QUAD]>().read_unaligned() };
+        match OFFSET {
+            0 => bytes.map(|byte| i32::from(byte as i8)),
+            _ => bytes.map(i32::from),
+        }
     }
 
     #[inline(always)]
@@ -40,7 +45,7 @@ impl Lanes for Portable {
     unsafe fn dot(mut sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums {
         for (sum, weights) in sums.iter_mut().zip(weights) {
             for (input, weight) in quad.iter().zip(weights) {
-                *sum += i32::from(*input) * i32::from(weight);
+                *sum += input * i32::from(weight);
             }
         }
         sums

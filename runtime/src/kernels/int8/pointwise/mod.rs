@@ -38,7 +38,7 @@ pub(super) fn check_linear(task: &Pointwise, first: usize, out: &[i8], scratch: 
         task.input.len() >= task.inputs,
         "input is not a whole pixel"
     );
-    let last = first * PANEL + out.len();
+    let last = first.saturating_mul(PANEL).saturating_add(out.len());
     assert!(
         out.is_empty()
             || last == task.outputs

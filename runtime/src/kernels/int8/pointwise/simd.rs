@@ -239,7 +239,8 @@ impl<'a> Product<'a> {
                     let channel = (panel + wide) * PANEL;
                     let table = self.epilogue.table.get_unchecked(panel + wide);
                     let to = out.add(row * outputs + wide * PANEL);
-                    L::store(sum, table, self.epilogue.output, to, outputs - channel);
+                    let count = (outputs - channel).min(PANEL);
+                    L::store(sum, table, self.epilogue.output, to, count);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use graft_patches::layout::{PANEL, quad_index, quad_weights_len, weights_len};
 use proptest::prelude::*;
 
+use super::select::UNSIGNED;
 use super::{
     Conv, Epilogue, Kernels, Pointwise, Quantized, RequantizePanel, available, scratch_len,
 };
@@ -27,7 +28,7 @@ fn compare(
     run(reference, 0, &mut expected, &mut scratch);
     let units = part.of(length.div_ceil(unit));
     let elements = (units.start * unit).min(length)..(units.end * unit).min(length);
-    for kernels in available() {
+    for kernels in available().chain([&UNSIGNED]) {
         let margin = 64;
         let mut guarded = vec![CANARY; elements.len() + 2 * margin];
         let out = &mut guarded[margin..margin + elements.len()];
@@ -190,7 +191,7 @@ proptest! {
     }
 }
 
-/// The largest sums that a layer can have are exact in every kernel: no step in between saturates.
+/// The largest sums that a product can have are exact: no step in between saturates, as VPMADDUBSW would.
 #[test]
 fn extremes_do_not_saturate_on_the_way() {
     let (inputs, outputs) = (1030, 17);
@@ -224,7 +225,7 @@ fn extremes_do_not_saturate_on_the_way() {
             weights: &weights,
             epilogue,
         };
-        for kernels in available() {
+        for kernels in available().chain([&UNSIGNED]) {
             let mut out = vec![0; outputs];
             (kernels.pointwise)(&task, 0, &mut out, &mut vec![0; scratch_len(inputs)]);
             let expected: Vec<i8> = (0..outputs).map(|i| (i % PANEL) as i8).collect();
