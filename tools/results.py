@@ -242,6 +242,7 @@ def parse_arguments():
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK",
                         help=f"which tasks, of {', '.join(TASKS)} [all]")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds [3]")
+    parser.add_argument("--note", metavar="TEXT", help="what else a reader of the page should know")
     parser.add_argument("--quick", action="store_true", help="a trial: 500 images, 2 epochs, one seed, two resolutions")
     parser.add_argument("--output", type=Path, metavar="FILE", default=TOOLS / "RESULTS.md",
                         help="page to write [tools/RESULTS.md]")
@@ -278,7 +279,8 @@ def main():
     except PatchtoolError as error:
         fail(error)
     date = datetime.date.today().isoformat()
-    arguments.output.write_text(results_page.render(tables, tasks, KINDS, SCALE_PACE, backbone, date, arguments.quick))
+    arguments.output.write_text(results_page.render(tables, tasks, KINDS, SCALE_PACE, backbone, date, RESOLUTION_TASK,
+                                                     arguments.note, arguments.quick))
     print(arguments.output)
 
 

@@ -74,13 +74,13 @@ def accuracy(tasks, sizes):
     return parts
 
 
-def resolution(rows):
+def resolution(task, rows):
     if not rows:
         return []
     largest = max(row["resolution"] for row in rows)
     return ["## Resolution\n",
-            f"The same frozen weights at several resolutions: a `bn+head` patch trained at each, against the one "
-            f"trained at {largest} pixels and used at all of them. Latency on one thread.\n",
+            f"The same frozen weights at several resolutions on {task}, seed 1: a `bn+head` patch trained at each, against "
+            f"the one trained at {largest} pixels and used at all of them. Latency on one thread.\n",
             table(["pixels", "own patch %", f"patch of {largest} %", "latency ms"],
                   [[row["resolution"], percent([row["own"]["accuracy"]]), percent([row["one"]["accuracy"]]),
                     f"{row['own']['latency_ms']:.2f}"] for row in rows])]
@@ -148,15 +148,18 @@ def settings(tasks, kinds, scale_pace):
     return parts
 
 
-def render(tables, tasks, kinds, scale_pace, backbone, date, is_quick):
+def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, note, is_quick):
     """The page. `tables` has what was asked for, by the names of results.py."""
     parts = ["# Results\n",
              f"Measured on {date} with {os.cpu_count()} cores ({describe_cpu()}), backbone `{backbone['name']}` "
              f"({backbone['sites']} sites, {backbone['dtype']}), by\n",
              "    tools/results.py --backbone B.backbone --data DIR\n"]
+    if note:
+        parts.append(note + "\n")
     if is_quick:
         parts.append("**This is a trial run (`--quick`): few images, two epochs, one seed. Do not quote it.**\n")
-    sections = {"accuracy": lambda found: accuracy(found, tables.get("sizes", {})), "resolution": resolution,
+    sections = {"accuracy": lambda found: accuracy(found, tables.get("sizes", {})),
+                "resolution": lambda found: resolution(resolution_task, found),
                 "sizes": lambda found: sizes(found, backbone), "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
