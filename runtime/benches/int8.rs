@@ -8,7 +8,7 @@ mod layers;
 use std::hint::black_box;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use graft_patches::layout::{quad_weights_len, weights_len};
 use graft_runtime::kernels::PANEL;
 use graft_runtime::kernels::int8::{
@@ -141,19 +141,15 @@ impl Layer {
     ) {
         let kernels = available().next().expect("the reference runs anywhere");
         let mut out = Aligned::new(self.outputs, 0);
-        group.throughput(Throughput::Elements(macs as u64));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| run(kernels, black_box(self), black_box(out.get_mut())));
+        layers::measure(group, name, macs, || {
+            run(kernels, black_box(self), black_box(out.get_mut()));
         });
     }
 }
 
 criterion_group! {
     name = int8;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(std::time::Duration::from_millis(200))
-        .measurement_time(std::time::Duration::from_millis(600));
+    config = layers::config();
     targets = conv, pointwise, depthwise, linear
 }
 criterion_main!(int8);

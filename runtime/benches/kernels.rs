@@ -8,7 +8,7 @@ mod layers;
 use std::hint::black_box;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use graft_runtime::kernels::{
     Activation, Conv, Epilogue, Kernels, PANEL, Pointwise, conv_scratch_len, select,
 };
@@ -138,19 +138,15 @@ impl Layer {
     ) {
         let kernels = select().expect("GRAFT_KERNELS names available kernels");
         let mut out = Aligned::new(self.outputs, 0.0);
-        group.throughput(Throughput::Elements(macs as u64));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| run(kernels, black_box(self), black_box(out.get_mut())));
+        layers::measure(group, name, macs, || {
+            run(kernels, black_box(self), black_box(out.get_mut()));
         });
     }
 }
 
 criterion_group! {
     name = kernels;
-    config = Criterion::default()
-        .sample_size(20)
-        .warm_up_time(std::time::Duration::from_millis(200))
-        .measurement_time(std::time::Duration::from_millis(600));
+    config = layers::config();
     targets = conv, pointwise, depthwise, linear
 }
 criterion_main!(kernels);

@@ -3,6 +3,7 @@
 //! The content goes to a temporary file in the same folder, which takes the name only when everything is on the disk. A
 //! full disk, an error or a kill leaves what was there before.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -136,17 +137,17 @@ pub fn replace(
     if is_device(path) {
         return fill_device(path, content).map_err(failed);
     }
-    let unfinished = unfinished(path);
+    let (unfinished, target) = (unfinished(path), target_of(path));
     let written = File::create(&unfinished).and_then(|file| {
         filled(&file, content)?;
         file.sync_all()?;
-        fs::rename(&unfinished, target_of(path))
+        fs::rename(&unfinished, &target)
     });
     if let Err(error) = written {
         let _ = fs::remove_file(&unfinished);
         return Err(failed(error));
     }
-    sync_folder(path);
+    sync_folder(&target);
     Ok(())
 }
 
@@ -184,14 +185,24 @@ fn filled<T>(
     Ok(value)
 }
 
+/// First and last letters of the names of temporary files.
+const TEMPORARY: [&str; 2] = [".patchtool-", ".tmp"];
+
+/// Whether a file of this name is one that a kill left of [`write_atomically`].
+pub fn is_temporary(name: &OsStr) -> bool {
+    let [first, last] = TEMPORARY.map(str::as_bytes);
+    let name = name.as_encoded_bytes();
+    name.starts_with(first) && name.ends_with(last)
+}
+
 /// A hidden file in `folder`, gone with its handle, readable by those the umask allows.
 fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder
-        .prefix(".patchtool-")
-        .suffix(".tmp")
+        .prefix(TEMPORARY[0])
+        .suffix(TEMPORARY[1])
         .tempfile_in(folder)
 }
 

@@ -261,9 +261,11 @@ fn bench_has_the_keys_of_the_contract_and_measures_residents() {
     assert!(keys.iter().all(|key| json.get(key).is_some()), "{json}");
     assert_eq!(json["layers"].as_array().map(Vec::len), Some(15));
     assert_eq!(json["resident"][1]["patches"], 20);
+    // On one thread: how soon others wake up varies more than so small a network takes.
+    let alone = f.json("bench -b b.backbone -p many --runs 50 --threads 1");
     assert!(
-        json["many_ms"]["16"].as_f64() > json["many_ms"]["2"].as_f64(),
-        "{json}"
+        alone["many_ms"]["16"].as_f64() > alone["many_ms"]["2"].as_f64(),
+        "{alone}"
     );
     let patch = std::fs::metadata(f.path("p.patch"))
         .expect("it is there")

@@ -1,7 +1,10 @@
 //! The layers that are timed: those of EfficientNet-Lite0 and MobileNetV2 at 224 pixels.
 
 use std::ops::Range;
+use std::time::Duration;
 
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 use graft_patches::geometry::Padding;
 use graft_runtime::kernels::{Shape, Window};
 
@@ -124,4 +127,23 @@ impl<T: Copy> Aligned<T> {
     pub(crate) fn get_mut(&mut self) -> &mut [T] {
         &mut self.memory[self.values.clone()]
     }
+}
+
+/// Times a layer of so many multiply-accumulate operations.
+pub(crate) fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    macs: usize,
+    mut run: impl FnMut(),
+) {
+    group.throughput(Throughput::Elements(macs as u64));
+    group.bench_function(name, |bencher| bencher.iter(&mut run));
+}
+
+/// Short enough for all layers in a few minutes.
+pub(crate) fn config() -> Criterion {
+    Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(600))
 }

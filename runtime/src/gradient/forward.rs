@@ -10,12 +10,12 @@ use super::network::{Network, Node};
 use crate::kernels::{Activation, Conv, Elementwise, Epilogue, Pointwise, Pool, conv_scratch_len};
 
 impl Network {
-    /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm on the statistics
-    /// that [`Trainable`](super::Trainable) names.
+    /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm on the statistics that
+    /// [`Trainable`](super::Trainable) names.
     /// Returns the scores, `[images][classes]`.
     ///
-    /// On batch statistics each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a batch has one value a
-    /// channel (one image at 1 x 1) it leaves them as they are.
+    /// On batch statistics each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a
+    /// batch has one value a channel (one image at 1 x 1) it leaves them as they are.
     ///
     /// # Panics
     /// If the inputs are not whole images, or none.

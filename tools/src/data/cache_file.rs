@@ -120,7 +120,7 @@ impl CacheFile {
         // If there is no folder, the writer says so better than this does.
         let _ = fs::create_dir_all(&self.folder);
         make_room(&self.folder, MAX_BYTES - cache.bytes() as u64);
-        output::replace(&self.path, |file| {
+        output::write_atomically(&self.path, true, |file| {
             let contents = serde_json::to_vec(&cache.contents)?;
             file.write_all(&digest_of(&contents, &cache.pixels))?;
             file.write_all(&(contents.len() as u64).to_le_bytes())?;
@@ -147,12 +147,12 @@ fn read_vec(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a cache file, or what a kill left of one, may have this name: a digest in hexadecimal. Whatever else is in
-/// the folder is the user's.
+/// Whether a cache file may have this name, a digest in hexadecimal, or what a kill left of one. Whatever else is in the
+/// folder is the user's.
 fn is_ours(name: &OsStr) -> bool {
-    let name = name.as_encoded_bytes();
-    let name = name.strip_suffix(b".tmp").unwrap_or(name);
-    name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit)
+    let bytes = name.as_encoded_bytes();
+    let is_digest = bytes.len() == 64 && bytes.iter().all(u8::is_ascii_hexdigit);
+    is_digest || output::is_temporary(name)
 }
 
 /// Removes the cache files that were not used for the longest time until all of them take at most `allowed` bytes.
@@ -192,12 +192,11 @@ mod tests {
             ("a", 40),
             ("c", 20),
             ("photos.tar", 50),
-            ("e", 5),
+            (".patchtool-cut-off.tmp", 50),
         ];
         for (name, age) in ages {
             let name = if name.len() == 1 {
-                // What was written last was cut off.
-                name.repeat(64) + if name == "e" { ".tmp" } else { "" }
+                name.repeat(64)
             } else {
                 name.into()
             };
@@ -214,9 +213,10 @@ mod tests {
             names.sort();
             names.concat()
         };
-        assert_eq!(left(500), "abcdep");
-        assert_eq!(left(499), "bcdep");
-        assert_eq!(left(199), "ep");
+        assert_eq!(left(500), ".abcdp");
+        assert_eq!(left(499), "abcdp");
+        assert_eq!(left(399), "bcdp");
+        assert_eq!(left(199), "dp");
         assert_eq!(left(0), "p", "a file of the user's stays");
         make_room(Path::new("/no/such/folder"), 0);
     }
