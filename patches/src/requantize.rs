@@ -19,6 +19,19 @@
 //!   every value is small enough for [`round_ties_even`].
 //!
 //! (multiplier, bias) of all channels is the epilogue of an int8 site (DESIGN section 1), in panels of [`PANEL`] channels.
+//!
+//! Layers without weights compute in f32 from the stored bytes, each step rounded on its own, then round and saturate the
+//! same way. With scales s and zero points z of the operands:
+//!
+//! ```text
+//! add            (f32(l - z_l) * m_l) + (f32(r - z_r) * m_r)      m_l = s_l / s_out, m_r = s_r / s_out
+//! multiply       (f32(l - z_l) * m_l) * (f32(r - z_r) * m_r)      m_l = s_l / s_out, m_r = s_r
+//! average pools  f32(sum(q - z)) * (m / f32(count))               m = s_in / s_out
+//! max pool       f32(max(q) - z) * m                              m = s_in / s_out
+//! ```
+//!
+//! A layer that ends in a curve (hard-swish, hard-sigmoid) is requantised to the inner scale and zero point of its
+//! output, and each byte is then looked up in a table of 256: see [`curve`].
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
