@@ -7,9 +7,11 @@ use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::plan;
 use crate::records::{
-    Input, InputRecord, Layer, LayerRecord, MAX_LAYERS, Op, PlanRecord, Site, SiteRecord, Tensor,
-    TensorRecord,
+    Dtype, Input, InputRecord, Layer, LayerRecord, MAX_LAYERS, Op, PlanRecord, Site, SiteRecord,
+    Tensor, TensorRecord, What,
 };
+use crate::requantize::RequantizePanel;
+use crate::scale::ScaleRecord;
 
 /// Where the parts of a checked backbone are: plain numbers, so that an owner of the bytes can keep it beside them
 /// and make [`BackboneImage`]s at no cost.
@@ -71,6 +73,7 @@ impl<'a> BackboneImage<'a> {
                 }),
             }
         };
+        let scales = size(SectionKind::Scales, size_of::<ScaleRecord>(), 0)?;
         let inputs = size(SectionKind::Input, size_of::<InputRecord>(), 0)?;
         let layers = size(SectionKind::Layers, size_of::<LayerRecord>(), 0)?;
         size(SectionKind::Sites, size_of::<SiteRecord>(), 0)?;
@@ -79,10 +82,16 @@ impl<'a> BackboneImage<'a> {
             size_of::<TensorRecord>(),
             size_of::<PlanRecord>(),
         )?;
-        if inputs != 1 || layers == 0 || layers > MAX_LAYERS || tensors != layers + 1 {
+        let is_scaled = scales == 0 || scales == layers + 1;
+        if inputs != 1
+            || layers == 0
+            || layers > MAX_LAYERS
+            || tensors != layers + 1
+            || !is_scaled
+        {
             return Err(ImageError::Section {
                 section: SectionKind::Plan,
-                problem: "the numbers of inputs, layers and tensors do not fit together",
+                problem: "the numbers of inputs, layers, tensors and scales do not fit together",
             });
         }
         let input = self
@@ -172,6 +181,20 @@ impl<'a> BackboneImage<'a> {
             .expect("checked at open")
     }
 
+    /// What it computes in: f32, or int8 where its tensors have scales.
+    pub fn dtype(&self) -> Dtype {
+        if self.scales().is_empty() {
+            Dtype::F32
+        } else {
+            Dtype::I8
+        }
+    }
+
+    /// The scales of all tensors of an int8 backbone; empty in f32.
+    pub fn scales(&self) -> &'a [ScaleRecord] {
+        self.records(SectionKind::Scales, 0)
+    }
+
     fn site_records(&self) -> &'a [SiteRecord] {
         self.records(SectionKind::Sites, 0)
     }
@@ -198,6 +221,7 @@ impl<'a> BackboneImage<'a> {
             is_depthwise,
             weights: record.weights.get() as usize,
             epilogue: record.epilogue.get() as usize,
+            weight_scales: record.weight_scales.get() as usize,
         }
     }
 
@@ -247,22 +271,42 @@ impl<'a> BackboneImage<'a> {
         self.section(SectionKind::Epilogues)
     }
 
-    /// Packed f32 weights of a site.
+    /// Packed weights of a site of an f32 backbone.
+    ///
+    /// # Panics
+    /// If the backbone is of another [`Self::dtype`].
     pub fn weights(&self, site: &Site) -> &'a [f32] {
-        floats(
-            self.frozen(),
-            site.weights,
-            site.weights_bytes(site.outputs),
-        )
+        assert_eq!(self.dtype(), Dtype::F32, "weights of another dtype");
+        let length = site.bytes(What::Weights, Dtype::F32, site.outputs);
+        values(self.frozen(), site.weights, length)
     }
 
-    /// Identity epilogue of a site.
+    /// Identity epilogue of a site of an f32 backbone.
+    ///
+    /// # Panics
+    /// If the backbone is of another [`Self::dtype`].
     pub fn epilogue(&self, site: &Site) -> &'a [f32] {
-        floats(
-            self.epilogues(),
-            site.epilogue,
-            Site::epilogue_bytes(site.outputs),
-        )
+        assert_eq!(self.dtype(), Dtype::F32, "an epilogue of another dtype");
+        let length = site.bytes(What::Epilogue, Dtype::F32, site.outputs);
+        values(self.epilogues(), site.epilogue, length)
+    }
+
+    /// The values of a site of an int8 backbone.
+    ///
+    /// # Panics
+    /// If the backbone is of another [`Self::dtype`].
+    pub fn int8(&self, site: &Site) -> Int8Site<'a> {
+        assert_eq!(self.dtype(), Dtype::I8, "a site of another dtype");
+        let bytes = |what| site.bytes(what, Dtype::I8, site.outputs);
+        Int8Site {
+            weights: values(self.frozen(), site.weights, bytes(What::Weights)),
+            weight_scales: &values(
+                self.frozen(),
+                site.weight_scales,
+                weight_scales_bytes(site.outputs),
+            )[..site.outputs],
+            table: values(self.epilogues(), site.epilogue, bytes(What::Epilogue)),
+        }
     }
 
     /// Postcard metadata, as stored.
@@ -280,9 +324,30 @@ impl<'a> BackboneImage<'a> {
     }
 }
 
+/// What an int8 site computes with.
+#[derive(Clone, Copy, Debug)]
+pub struct Int8Site<'a> {
+    /// Packed ([`crate::layout`]).
+    pub weights: &'a [i8],
+    /// What one unit of each output channel's weights stands for. Not needed to run: for who makes tables.
+    pub weight_scales: &'a [f32],
+    /// The identity epilogue.
+    pub table: &'a [RequantizePanel],
+}
+
+/// Bytes of the weight scales of a site, padded to whole panels.
+pub(crate) const fn weight_scales_bytes(outputs: usize) -> usize {
+    crate::layout::padded(outputs).saturating_mul(size_of::<f32>())
+}
+
 /// Values in place. Offsets and lengths were checked at open.
-pub(crate) fn floats(section: &[u8], offset: usize, length: usize) -> &[f32] {
-    <[f32]>::ref_from_bytes(&section[offset..offset + length]).expect("checked at open")
+fn values<T: FromBytes + zerocopy::Immutable>(
+    section: &[u8],
+    offset: usize,
+    length: usize,
+) -> &[T] {
+    <[T]>::ref_from_bytes(&section[offset..offset + length])
+        .expect("checked at open")
 }
 
 #[cfg(target_endian = "big")]

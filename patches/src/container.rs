@@ -12,7 +12,7 @@ use crate::records::Kinds;
 /// First bytes of every image. The high bit and the line ends show a file mangled in transfer.
 pub const MAGIC: [u8; 8] = *b"\x89GRAFT\r\n";
 /// Version of the container and records. A reader takes exactly its own.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 /// Version of the packed layout of weights ([`crate::layout`]).
 pub const LAYOUT_VERSION: u16 = 1;
 /// Alignment of every section and of every tensor in it.
@@ -67,6 +67,8 @@ pub enum SectionKind {
     Metadata = 9,
     /// Reserved for the ed25519 signature.
     Signature = 10,
+    /// [`crate::scale::ScaleRecord`]s of int8, one a tensor; empty in other images.
+    Scales = 11,
 }
 
 impl SectionKind {
@@ -81,6 +83,7 @@ impl SectionKind {
             Self::Records,
             Self::Values,
             Self::Metadata,
+            Self::Scales,
         ]
         .into_iter()
         .find(|&kind| kind as u32 == code)
@@ -91,7 +94,12 @@ impl SectionKind {
     fn is_structure(self) -> bool {
         matches!(
             self,
-            Self::Input | Self::Layers | Self::Sites | Self::Plan | Self::Records
+            Self::Input
+                | Self::Layers
+                | Self::Sites
+                | Self::Scales
+                | Self::Plan
+                | Self::Records
         )
     }
 
@@ -106,12 +114,19 @@ impl SectionKind {
                 Self::Input,
                 Self::Layers,
                 Self::Sites,
+                Self::Scales,
                 Self::Plan,
                 Self::Epilogues,
                 Self::Frozen,
                 Self::Metadata,
             ],
-            Kind::Patch => &[Self::Input, Self::Records, Self::Values, Self::Metadata],
+            Kind::Patch => &[
+                Self::Input,
+                Self::Records,
+                Self::Scales,
+                Self::Values,
+                Self::Metadata,
+            ],
         }
     }
 }
@@ -399,7 +414,7 @@ pub fn seal(bytes: &mut [u8]) {
     bytes[..HEADER_LEN].copy_from_slice(header.as_bytes());
 }
 
-/// The id of a backbone: BLAKE3 over the digests of its layer table, site table, identity epilogues and frozen
+/// The id of a backbone: BLAKE3 over the digests of its layer table, site table, scales, identity epilogues and frozen
 /// weights, in that order. Resolution, plan and metadata are not part of it, so a backbone imported again for another
 /// resolution keeps its patches.
 pub(crate) fn backbone_id(header: &Header) -> Digest {
@@ -407,6 +422,7 @@ pub(crate) fn backbone_id(header: &Header) -> Digest {
     let parts = [
         SectionKind::Layers,
         SectionKind::Sites,
+        SectionKind::Scales,
         SectionKind::Epilogues,
         SectionKind::Frozen,
     ];

@@ -134,6 +134,20 @@ pub enum ImageError {
         /// Id of the backbone at hand.
         expected: Digest,
     },
+    /// A patch whose values are of another type than the backbone computes with.
+    #[error("the patch has {found} values, the backbone computes in {expected}")]
+    OtherDtype {
+        /// Values of the patch.
+        found: crate::records::Dtype,
+        /// Values of the backbone.
+        expected: crate::records::Dtype,
+    },
+    /// Another scale of a tensor than the table of a site, which the patch leaves as it is, was made for.
+    #[error("the patch scales a tensor of site {site} anew, but leaves the site's table as it is")]
+    Scale {
+        /// The site.
+        site: usize,
+    },
     /// A patch that replaces nothing.
     #[error("the patch has nothing in it: it replaces no site")]
     EmptyPatch,
@@ -260,7 +274,11 @@ impl ImageError {
             Self::WrongBackbone { .. } => {
                 "run it on the backbone it was made for, or export the patch again for this one"
             }
-            Self::EmptyPatch
+            Self::OtherDtype { .. } => {
+                "export the patch again for this backbone: for an int8 one with --calibrate"
+            }
+            Self::Scale { .. }
+            | Self::EmptyPatch
             | Self::UnknownSite { .. }
             | Self::MissingSite { .. }
             | Self::UnclaimedSite { .. }

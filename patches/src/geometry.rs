@@ -168,4 +168,23 @@ impl Activation {
     };
     /// `min(max(x, 0), 6)`.
     pub const RELU6: Self = Self::Clamp { min: 0.0, max: 6.0 };
+
+    /// Whether it is more than a clamp: int8 layers look it up in a table.
+    pub const fn is_curve(self) -> bool {
+        !matches!(self, Self::Clamp { .. })
+    }
+
+    /// The activation of one value. NaN stays NaN.
+    pub fn of(self, x: f32) -> f32 {
+        // Unlike `f32::clamp`, no panic on bounds out of order.
+        let clamp = |x: f32, min, max| {
+            let x = if x < min { min } else { x };
+            if x > max { max } else { x }
+        };
+        match self {
+            Self::Clamp { min, max } => clamp(x, min, max),
+            Self::HardSwish => x * clamp(x / 6.0 + 0.5, 0.0, 1.0),
+            Self::HardSigmoid { alpha, beta } => clamp(alpha * x + beta, 0.0, 1.0),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The kinds of patches: which sites each must and may replace.
 
-use crate::records::{Site, What};
+use crate::records::{Dtype, Site, What};
 
 /// The kinds that a patch combines, as in DESIGN's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,9 +43,12 @@ impl Kinds {
         if bits < 16 { Some(Self(bits)) } else { None }
     }
 
-    /// Whether a patch of these kinds may carry `what` for `site`.
-    pub fn covers(self, site: &Site, what: What) -> bool {
-        self.contains(Self::GENERATED) || self.requires(site, what).is_some()
+    /// Whether a patch of these kinds, stored so, may carry `what` for `site`. Where a patch of int8 scales activations
+    /// anew, the tables of the sites around them follow, whatever was trained.
+    pub fn covers(self, site: &Site, what: What, dtype: Dtype) -> bool {
+        self.contains(Self::GENERATED)
+            || self.requires(site, what).is_some()
+            || (what == What::Epilogue && dtype == Dtype::I8)
     }
 
     /// The kind that makes `what` for `site` mandatory, by name.

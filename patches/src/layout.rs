@@ -66,13 +66,10 @@ pub fn pack_weights(
     depth: usize,
     is_depthwise: bool,
 ) -> alloc::vec::Vec<f32> {
-    let mut packed = alloc::vec![0.0; weights_len(outputs, depth)];
-    for (channel, row) in rows.chunks_exact(depth).enumerate() {
-        for (k, &value) in row.iter().enumerate() {
-            packed[weight_index(channel, k, outputs, depth, is_depthwise)] = value;
-        }
-    }
-    packed
+    let length = weights_len(outputs, depth);
+    pack(rows, depth, length, |channel, k| {
+        weight_index(channel, k, outputs, depth, is_depthwise)
+    })
 }
 
 /// Undoes [`pack_weights`].
@@ -83,8 +80,66 @@ pub fn unpack_weights(
     depth: usize,
     is_depthwise: bool,
 ) -> alloc::vec::Vec<f32> {
+    unpack(packed, outputs, depth, |channel, k| {
+        weight_index(channel, k, outputs, depth, is_depthwise)
+    })
+}
+
+/// [`pack_weights`] of int8.
+#[cfg(feature = "alloc")]
+pub fn pack_int8_weights(
+    rows: &[i8],
+    outputs: usize,
+    depth: usize,
+    is_depthwise: bool,
+) -> alloc::vec::Vec<i8> {
+    let length = match is_depthwise {
+        true => weights_len(outputs, depth),
+        false => quad_weights_len(outputs, depth),
+    };
+    pack(rows, depth, length, |channel, k| {
+        int8_weight_index(channel, k, outputs, depth, is_depthwise)
+    })
+}
+
+/// Undoes [`pack_int8_weights`].
+#[cfg(feature = "alloc")]
+pub fn unpack_int8_weights(
+    packed: &[i8],
+    outputs: usize,
+    depth: usize,
+    is_depthwise: bool,
+) -> alloc::vec::Vec<i8> {
+    unpack(packed, outputs, depth, |channel, k| {
+        int8_weight_index(channel, k, outputs, depth, is_depthwise)
+    })
+}
+
+#[cfg(feature = "alloc")]
+fn pack<T: Copy + Default>(
+    rows: &[T],
+    depth: usize,
+    length: usize,
+    index: impl Fn(usize, usize) -> usize,
+) -> alloc::vec::Vec<T> {
+    let mut packed = alloc::vec![T::default(); length];
+    for (channel, row) in rows.chunks_exact(depth).enumerate() {
+        for (k, &value) in row.iter().enumerate() {
+            packed[index(channel, k)] = value;
+        }
+    }
+    packed
+}
+
+#[cfg(feature = "alloc")]
+fn unpack<T: Copy>(
+    packed: &[T],
+    outputs: usize,
+    depth: usize,
+    index: impl Fn(usize, usize) -> usize,
+) -> alloc::vec::Vec<T> {
     (0..outputs * depth)
-        .map(|i| packed[weight_index(i / depth, i % depth, outputs, depth, is_depthwise)])
+        .map(|i| packed[index(i / depth, i % depth)])
         .collect()
 }
 
@@ -100,6 +155,21 @@ const fn weight_index(
         depthwise_index(channel, k, outputs)
     } else {
         dense_index(channel, k, depth)
+    }
+}
+
+#[cfg(feature = "alloc")]
+const fn int8_weight_index(
+    channel: usize,
+    k: usize,
+    outputs: usize,
+    depth: usize,
+    is_depthwise: bool,
+) -> usize {
+    if is_depthwise {
+        depthwise_index(channel, k, outputs)
+    } else {
+        quad_index(channel, k, depth)
     }
 }
 

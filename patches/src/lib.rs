@@ -26,11 +26,12 @@ mod patch_record;
 pub mod plan;
 pub mod records;
 pub mod requantize;
+pub mod scale;
 mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;
 
-pub use backbone::{BackboneImage, BackboneIndex};
+pub use backbone::{BackboneImage, BackboneIndex, Int8Site};
 pub use container::Verify;
 pub use digest::{Digest, NotADigest};
 pub use error::ImageError;

@@ -101,6 +101,30 @@ pub struct BackboneMetadata {
     pub layers: Vec<String>,
     /// Per site.
     pub sites: Vec<SiteMetadata>,
+    /// Where an int8 backbone comes from; `None` in f32.
+    pub quantized: Option<Quantized>,
+}
+
+/// How an int8 backbone was made of an f32 one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quantized {
+    /// Id of the f32 backbone: what its patches were trained for. Zero where there was none.
+    pub from: Digest,
+    /// How scales were chosen.
+    pub calibration: Calibration,
+    /// Signal-to-noise ratio of each layer's output in decibels, on the calibration images; empty where it is not known.
+    pub signal_to_noise: Vec<f32>,
+}
+
+/// What the scales of activations were chosen by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// The method and its setting, as `patchtool quantize --method` takes it.
+    pub method: String,
+    /// Digest of the images.
+    pub data: Digest,
+    /// How many they were.
+    pub images: u32,
 }
 
 /// What the importer knew of a site.
@@ -224,6 +248,8 @@ pub struct PatchMetadata {
     pub labels: Vec<String>,
     /// How its values were trained; `None` where they were not, or nothing is known of it.
     pub training: Option<Training>,
+    /// How its scales were chosen; `None` in f32, and where they are the backbone's.
+    pub calibration: Option<Calibration>,
 }
 
 /// What is known of the training run behind a patch.

@@ -8,6 +8,8 @@ use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::layout::PANEL;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
+use crate::requantize::RequantizePanel;
+use crate::scale::ScaleRecord;
 use crate::values::Values;
 
 /// Where the parts of a checked patch are, as [`crate::BackboneIndex`] for backbones.
@@ -32,8 +34,8 @@ pub struct Replacement<'a> {
     pub outputs: usize,
     /// Packed values ([`crate::layout`]).
     pub values: Values<'a>,
-    /// Index of the first of them among [`PatchImage::values`].
-    pub first: usize,
+    /// Bytes before them in the section of values.
+    pub offset: usize,
 }
 
 impl<'a> PatchImage<'a> {
@@ -110,12 +112,23 @@ impl<'a> PatchImage<'a> {
             let offset = record.offset.get() as usize;
             let length = record.length.get() as usize;
             let next = offset.checked_add(length).filter(|&next| next <= values);
-            // Whole panels: 64 bytes of f32, 32 of f16.
-            let is_whole = length.is_multiple_of(PANEL * dtype.size());
+            let panel = match (dtype, decode_what(record)) {
+                (Dtype::I8, Some(What::Epilogue)) => size_of::<RequantizePanel>(),
+                _ => PANEL * dtype.size(),
+            };
+            let is_whole = length.is_multiple_of(panel);
             if !offset.is_multiple_of(ALIGN) || offset < end || !is_whole {
                 return Err(wrong("values misaligned or overlapping"));
             }
             end = next.ok_or(wrong("values out of bounds"))?;
+        }
+        let scales = self.section(SectionKind::Scales);
+        let is_whole = scales.len().is_multiple_of(size_of::<ScaleRecord>());
+        if !is_whole || scales.is_empty() == (dtype == Dtype::I8) {
+            return Err(ImageError::Section {
+                section: SectionKind::Scales,
+                problem: "not what a patch with such values has",
+            });
         }
         Ok(())
     }
@@ -133,9 +146,16 @@ impl<'a> PatchImage<'a> {
                 expected: backbone.id(),
             });
         }
+        if (self.dtype() == Dtype::I8) != (backbone.dtype() == Dtype::I8) {
+            return Err(ImageError::OtherDtype {
+                found: self.dtype(),
+                expected: backbone.dtype(),
+            });
+        }
         self.replacements()
             .try_for_each(|replacement| self.check_replacement(backbone, &replacement))?;
         self.check_complete(backbone)?;
+        self.check_scales(backbone)?;
         crate::plan::check_fits(backbone, self.input().shape)
     }
 
@@ -158,7 +178,7 @@ impl<'a> PatchImage<'a> {
             });
         }
         let site = backbone.site(index);
-        if !self.kinds().covers(&site, what) {
+        if !self.kinds().covers(&site, what, self.dtype()) {
             return Err(ImageError::UnclaimedSite {
                 site: index,
                 what,
@@ -172,9 +192,7 @@ impl<'a> PatchImage<'a> {
             });
         }
         let wanted = if site.is_head { outputs } else { site.outputs };
-        let expected = site
-            .values_len(what, wanted)
-            .saturating_mul(self.dtype().size());
+        let expected = site.bytes(what, self.dtype(), wanted);
         if outputs == 0 || outputs != wanted {
             return Err(ImageError::SiteOutputs {
                 site: index,
@@ -227,6 +245,36 @@ impl<'a> PatchImage<'a> {
         self.check_kinds(backbone)
     }
 
+    /// Every tensor has scales, and a table that the patch leaves as it is was made for the scales around its site.
+    fn check_scales(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        let (own, base) = (self.scales(), backbone.scales());
+        if own.len() != base.len() {
+            return Err(ImageError::Section {
+                section: SectionKind::Scales,
+                problem: "not one for each tensor of the backbone",
+            });
+        }
+        for (index, scale) in own.iter().enumerate() {
+            let layer = index.checked_sub(1).map(|layer| backbone.layer(layer));
+            let has_curve = layer.is_some_and(|layer| layer.activation.is_curve());
+            scale.check(has_curve).map_err(|problem| ImageError::Record {
+                section: SectionKind::Scales,
+                index,
+                problem,
+            })?;
+            let Some((layer, site)) = layer.and_then(|layer| Some((layer, layer.site?))) else {
+                continue;
+            };
+            let (input, output) = (layer.inputs[0], index);
+            let is_same = own[input].get().outer == base[input].get().outer
+                && own[output].get().inner == base[output].get().inner;
+            if !is_same && self.find(site, What::Epilogue).is_none() {
+                return Err(ImageError::Scale { site });
+            }
+        }
+        Ok(())
+    }
+
     /// A claimed kind that no site answers to would be a patch that silently does less than it says.
     fn check_kinds(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
         for (kind, name) in Kinds::NAMES {
@@ -258,15 +306,14 @@ impl<'a> PatchImage<'a> {
     fn decode(&self, record: &PatchRecord) -> Replacement<'a> {
         let offset = record.offset.get() as usize;
         let end = offset + record.length.get() as usize;
+        let what = decode_what(record).expect("checked at open");
+        let values = &self.section(SectionKind::Values)[offset..end];
         Replacement {
             site: record.site.get().into(),
-            what: decode_what(record).expect("checked at open"),
+            what,
             outputs: record.outputs.get() as usize,
-            values: Values::new(
-                &self.section(SectionKind::Values)[offset..end],
-                self.dtype(),
-            ),
-            first: offset / self.dtype().size(),
+            values: Values::new(values, what, self.dtype()),
+            offset,
         }
     }
 
@@ -275,9 +322,15 @@ impl<'a> PatchImage<'a> {
         Dtype::from_code(self.records()[0].dtype).expect("checked at open")
     }
 
-    /// The values of all replacements, with the padding between them.
+    /// The scales of all tensors, for an int8 backbone; empty for an f32 one.
+    pub fn scales(&self) -> &'a [ScaleRecord] {
+        <[ScaleRecord]>::ref_from_bytes(self.section(SectionKind::Scales)).expect("checked at open")
+    }
+
+    /// The values of all replacements, with the padding between them; of int8 as bytes.
     pub fn values(&self) -> Values<'a> {
-        Values::new(self.section(SectionKind::Values), self.dtype())
+        let values = self.section(SectionKind::Values);
+        Values::new(values, What::Weights, self.dtype())
     }
 
     /// The whole file.

@@ -22,7 +22,7 @@ impl core::fmt::Display for What {
     }
 }
 
-/// How a patch stores its values, by the code in [`PatchRecord::dtype`].
+/// How an image stores its values: a patch by the code in [`PatchRecord::dtype`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Dtype {
@@ -31,22 +31,28 @@ pub enum Dtype {
     F32 = 1,
     /// IEEE half precision: half of the bytes, widened to f32 once, when the patch is bound.
     F16 = 2,
+    /// Bytes, read in place: weights are s8, an epilogue is its requantisation table
+    /// ([`crate::requantize::RequantizePanel`]).
+    I8 = 3,
 }
 
 impl Dtype {
-    /// Both, in the order of their codes.
-    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
+    /// All, in the order of their codes.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::I8];
+    /// Those of patches for an f32 backbone.
+    pub const FLOAT: [Self; 2] = [Self::F32, Self::F16];
 
     /// From its code.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|&dtype| dtype as u8 == code)
     }
 
-    /// Bytes of one value.
+    /// Bytes of one weight.
     pub const fn size(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
+            Self::I8 => 1,
         }
     }
 }
@@ -56,6 +62,7 @@ impl core::fmt::Display for Dtype {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::I8 => "int8",
         })
     }
 }

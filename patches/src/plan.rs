@@ -1,10 +1,14 @@
 //! Shapes through the layers, and the check of the memory plan.
 
-use crate::backbone::BackboneImage;
+use crate::backbone::{BackboneImage, weight_scales_bytes};
 use crate::container::{ALIGN, SectionKind};
 use crate::error::ImageError;
 use crate::geometry::Shape;
-use crate::records::{Layer, MAX_SIDE, Op, Tensor};
+use crate::records::{Dtype, Layer, MAX_SIDE, Op, Tensor, What};
+
+/// Most products, or values of a pool, that an int8 layer sums up: so many fit 32 bits.
+const MAX_INT8_PRODUCTS: usize = 1 << 16;
+const MAX_INT8_POOL: usize = 1 << 23;
 
 /// The shape that a layer gives these operands; `outputs` is the channel count of its site.
 ///
@@ -58,14 +62,27 @@ pub(crate) fn check(image: &BackboneImage<'_>) -> Result<(), ImageError> {
             problem: "room for more than 65,536 classes",
         });
     }
+    check_scales(image)?;
     (0..image.layer_count() + 1).try_for_each(|index| check_tensor(image, index))
+}
+
+fn check_scales(image: &BackboneImage<'_>) -> Result<(), ImageError> {
+    for (index, scale) in image.scales().iter().enumerate() {
+        let has_curve = index > 0 && image.layer(index - 1).activation.is_curve();
+        scale.check(has_curve).map_err(|problem| ImageError::Record {
+            section: SectionKind::Scales,
+            index,
+            problem,
+        })?;
+    }
+    Ok(())
 }
 
 /// Sites come in the order of their layers; their values follow one another.
 #[derive(Default)]
 struct SiteCheck {
     seen: usize,
-    weights_end: usize,
+    frozen_end: usize,
     epilogue_end: usize,
 }
 
@@ -104,6 +121,13 @@ fn check_layer(
         Some(site) => Some(check_site(image, index, &layer, site, left, sites)?),
         None => None,
     };
+    let summed = match layer.op {
+        Op::GlobalAveragePool => left.pixels(),
+        _ => layer.window.kernel[0] * layer.window.kernel[1],
+    };
+    if image.dtype() == Dtype::I8 && outputs.is_none() && summed > MAX_INT8_POOL {
+        return Err(wrong("more values in an int8 pool than 32 bits hold the sum of"));
+    }
     if output_shape(&layer, left, right, outputs).map_err(wrong)? != shape(index + 1) {
         return Err(wrong("the plan has another shape for its output"));
     }
@@ -136,28 +160,31 @@ fn check_site(
     if record.layer != index || record.depth != depth || !(1..=MAX_SIDE).contains(&record.outputs) {
         return Err(wrong("does not match its layer"));
     }
-    let end = |offset: usize, length: Option<usize>, previous: usize, section: usize| {
-        let end = offset.checked_add(length?)?;
-        (offset.is_multiple_of(ALIGN) && offset >= previous && end <= section).then_some(end)
+    let dtype = image.dtype();
+    let end = |offset: usize, length: usize, previous: usize, section: &[u8]| {
+        let end = offset.checked_add(length)?;
+        (offset.is_multiple_of(ALIGN) && offset >= previous && end <= section.len()).then_some(end)
     };
-    let weights = record
-        .depth
-        .checked_mul(crate::layout::padded(record.outputs) * 4);
-    let epilogue = crate::records::Site::epilogue_bytes(record.outputs);
-    sites.weights_end = end(
-        record.weights,
-        weights,
-        sites.weights_end,
-        image.frozen().len(),
-    )
-    .ok_or(wrong("weights misaligned, overlapping or out of bounds"))?;
-    sites.epilogue_end = end(
-        record.epilogue,
-        Some(epilogue),
-        sites.epilogue_end,
-        image.epilogues().len(),
-    )
-    .ok_or(wrong("epilogue misaligned, overlapping or out of bounds"))?;
+    let bytes = |what| record.bytes(what, dtype, record.outputs);
+    let frozen = image.frozen();
+    sites.frozen_end = end(record.weights, bytes(What::Weights), sites.frozen_end, frozen)
+        .ok_or(wrong("weights misaligned, overlapping or out of bounds"))?;
+    match dtype {
+        Dtype::I8 if depth > MAX_INT8_PRODUCTS => {
+            return Err(wrong("more products than 32 bits hold the sum of"));
+        }
+        Dtype::I8 => {
+            let length = weight_scales_bytes(record.outputs);
+            sites.frozen_end = end(record.weight_scales, length, sites.frozen_end, frozen).ok_or(
+                wrong("scales of weights misaligned, overlapping or out of bounds"),
+            )?;
+        }
+        _ if record.weight_scales != 0 => return Err(wrong("scales of weights that are not int8")),
+        _ => {}
+    }
+    let (length, epilogues) = (bytes(What::Epilogue), image.epilogues());
+    sites.epilogue_end = end(record.epilogue, length, sites.epilogue_end, epilogues)
+        .ok_or(wrong("epilogue misaligned, overlapping or out of bounds"))?;
     Ok(record.outputs)
 }
 
@@ -199,7 +226,7 @@ fn end_in_arena(image: &BackboneImage<'_>, index: usize) -> Option<u64> {
     };
     (shape.height as u64 * shape.width as u64)
         .checked_mul(channels as u64)?
-        .checked_mul(4)?
+        .checked_mul(image.dtype().size() as u64)?
         .checked_add(offset as u64)
 }
 

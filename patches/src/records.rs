@@ -4,6 +4,7 @@ use zerocopy::little_endian::{F32, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::geometry::{Activation, Padding, Shape, Window};
+use crate::layout::{epilogue_len, quad_weights_len, weights_len};
 pub use crate::input::{Input, InputRecord};
 pub use crate::kinds::{Kinds, UnknownKind};
 pub use crate::patch_record::{Dtype, PatchRecord, What};
@@ -249,8 +250,10 @@ pub struct SiteRecord {
     pub weights: U32,
     /// Of the identity epilogue, in its section.
     pub epilogue: U32,
+    /// Of the scales of int8 weights, in the frozen section; 0 in f32.
+    pub weight_scales: U32,
     /// Zero.
-    pub reserved2: [U32; 3],
+    pub reserved2: [U32; 2],
 }
 
 /// A decoded site.
@@ -270,24 +273,22 @@ pub struct Site {
     pub(crate) weights: usize,
     /// Offset of the identity epilogue in its section.
     pub(crate) epilogue: usize,
+    /// Offset of the scales of int8 weights in the frozen section.
+    pub(crate) weight_scales: usize,
 }
 
 impl Site {
-    /// Bytes of packed f32 weights for `outputs` channels.
-    pub const fn weights_bytes(&self, outputs: usize) -> usize {
-        crate::layout::weights_len(outputs, self.depth).saturating_mul(4)
-    }
-
-    /// Bytes of an f32 epilogue for `outputs` channels.
-    pub const fn epilogue_bytes(outputs: usize) -> usize {
-        crate::layout::epilogue_len(outputs).saturating_mul(4)
-    }
-
-    /// Packed values of `what` for `outputs` channels.
-    pub const fn values_len(&self, what: What, outputs: usize) -> usize {
-        match what {
-            What::Epilogue => crate::layout::epilogue_len(outputs),
-            What::Weights => crate::layout::weights_len(outputs, self.depth),
+    /// Bytes of packed values of `what` for `outputs` channels.
+    pub const fn bytes(&self, what: What, dtype: Dtype, outputs: usize) -> usize {
+        let (epilogue, weights) = (epilogue_len(outputs), weights_len(outputs, self.depth));
+        match (what, dtype) {
+            // A multiplier and a bias of four bytes each.
+            (What::Epilogue, Dtype::I8) => epilogue.saturating_mul(4),
+            (What::Epilogue, _) => epilogue.saturating_mul(dtype.size()),
+            (What::Weights, Dtype::I8) if !self.is_depthwise => {
+                quad_weights_len(outputs, self.depth)
+            }
+            (What::Weights, _) => weights.saturating_mul(dtype.size()),
         }
     }
 }

@@ -31,7 +31,7 @@
 //! ```
 //!
 //! A layer that ends in a curve (hard-swish, hard-sigmoid) is requantised to the inner scale and zero point of its
-//! output, and each byte is then looked up in a table of 256: see [`curve`].
+//! output, and each byte is then looked up in a table of 256: see [`curve`](crate::scale::curve).
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

@@ -2,34 +2,42 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::records::Dtype;
+use crate::records::{Dtype, What};
+use crate::requantize::RequantizePanel;
 
-/// Packed values ([`crate::layout`]) as they are stored: kernels read f32 in place, f16 has to be widened first.
+/// Packed values ([`crate::layout`]) as they are stored: kernels read all but f16 in place, which has to be widened first.
 #[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
     /// Ready for a kernel.
     F32(&'a [f32]),
     /// To be widened before a kernel reads them.
     F16(&'a [f16]),
+    /// Weights of an int8 site.
+    I8(&'a [i8]),
+    /// The epilogue of an int8 site.
+    Requantize(&'a [RequantizePanel]),
 }
 
 impl<'a> Values<'a> {
     /// Bytes that were checked to be whole and aligned values; a last incomplete one is left out.
-    pub(crate) fn new(bytes: &'a [u8], dtype: Dtype) -> Self {
-        let whole = &bytes[..bytes.len() / dtype.size() * dtype.size()];
-        match dtype {
-            Dtype::F32 => Self::F32(<[f32]>::ref_from_bytes(whole).expect("checked at open")),
-            Dtype::F16 => Self::F16(<[f16]>::ref_from_bytes(whole).expect("checked at open")),
+    pub(crate) fn new(bytes: &'a [u8], what: What, dtype: Dtype) -> Self {
+        match (dtype, what) {
+            (Dtype::F32, _) => Self::F32(whole(bytes)),
+            (Dtype::F16, _) => Self::F16(whole(bytes)),
+            (Dtype::I8, What::Weights) => Self::I8(whole(bytes)),
+            (Dtype::I8, What::Epilogue) => Self::Requantize(whole(bytes)),
         }
     }
 
-    /// How many.
+    /// How many; panels of an int8 epilogue.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
             Self::F16(values) => values.len(),
+            Self::I8(values) => values.len(),
+            Self::Requantize(panels) => panels.len(),
         }
     }
 
@@ -43,25 +51,36 @@ impl<'a> Values<'a> {
         match self {
             Self::F32(values) => values.as_bytes(),
             Self::F16(values) => values.as_bytes(),
+            Self::I8(values) => values.as_bytes(),
+            Self::Requantize(panels) => panels.as_bytes(),
         }
     }
 
-    /// Writes all of them as f32.
+    /// Writes f16 or f32 values as f32.
     ///
     /// # Panics
-    /// If `wide` has another length.
+    /// If `wide` has another length, or the values are those of int8.
     pub fn widen(&self, wide: &mut [f32]) {
         match self {
             Self::F32(values) => wide.copy_from_slice(values),
             Self::F16(values) => values.convert_to_f32_slice(wide),
+            Self::I8(_) | Self::Requantize(_) => panic!("int8 values stand for nothing on their own"),
         }
     }
 
-    /// All of them as f32.
+    /// f16 or f32 values as f32.
+    ///
+    /// # Panics
+    /// If the values are those of int8.
     #[cfg(feature = "alloc")]
     pub fn to_vec(&self) -> alloc::vec::Vec<f32> {
         let mut wide = alloc::vec![0.0; self.len()];
         self.widen(&mut wide);
         wide
     }
+}
+
+fn whole<T: FromBytes + Immutable>(bytes: &[u8]) -> &[T] {
+    let whole = &bytes[..bytes.len() / size_of::<T>() * size_of::<T>()];
+    <[T]>::ref_from_bytes(whole).expect("checked at open")
 }

@@ -4,13 +4,14 @@ use core::ops::Range;
 
 use graft_patches::BackboneImage;
 use graft_patches::geometry::Shape;
-use graft_patches::records::Op;
+use graft_patches::records::{Dtype, Op};
 use zerocopy::FromBytes;
 
 use crate::Error;
-use crate::kernels::conv_scratch_len;
+use crate::kernels::{conv_scratch_len, int8};
 
 const LINE: usize = 64;
+const MESSAGE: &str = "lengths and alignment were checked by Arena::new";
 /// From this size on an arena can hold a huge page.
 #[cfg(all(feature = "std", target_os = "linux"))]
 const HUGE_PAGE: usize = 2 << 20;
@@ -21,23 +22,25 @@ pub(crate) struct ArenaLayout {
     activations: usize,
     scratch_per_thread: usize,
     threads: usize,
+    scores: usize,
     tensors: usize,
 }
 
 impl ArenaLayout {
     pub(crate) fn new(image: &BackboneImage<'_>, threads: usize) -> Self {
         let scratch = (0..image.layer_count())
-            .map(|index| image.layer(index))
-            .filter(|layer| layer.op == Op::Conv)
-            .map(|layer| {
-                let inputs = image.tensor(layer.inputs[0]).shape.channels;
-                conv_scratch_len(&layer.window, inputs).saturating_mul(size_of::<f32>())
-            })
+            .map(|layer| scratch_bytes(image, layer))
             .max();
+        let last = image.tensor(image.layer_count()).shape;
+        let scores = match image.dtype() {
+            Dtype::I8 => last.pixels().saturating_mul(image.max_classes()),
+            _ => 0,
+        };
         Self {
             activations: whole_lines(image.arena_bytes()),
             scratch_per_thread: whole_lines(scratch.unwrap_or(0)),
             threads,
+            scores: whole_lines(scores.saturating_mul(size_of::<f32>())),
             tensors: image.layer_count() + 1,
         }
     }
@@ -51,7 +54,24 @@ impl ArenaLayout {
     pub(crate) fn bytes(&self) -> usize {
         self.scratch()
             .end
+            .saturating_add(self.scores)
             .saturating_add(self.tensors * size_of::<Shape>())
+    }
+}
+
+/// What a layer's kernel needs beside its operands.
+fn scratch_bytes(image: &BackboneImage<'_>, index: usize) -> usize {
+    let layer = image.layer(index);
+    match (image.dtype(), layer.op) {
+        (Dtype::I8, Op::Conv | Op::Pointwise | Op::Linear) => {
+            let site = layer.site.map(|site| image.site(site));
+            int8::scratch_len(site.map_or(0, |site| site.depth))
+        }
+        (Dtype::F32, Op::Conv) => {
+            let inputs = image.tensor(layer.inputs[0]).shape.channels;
+            conv_scratch_len(&layer.window, inputs).saturating_mul(size_of::<f32>())
+        }
+        _ => 0,
     }
 }
 
@@ -98,14 +118,16 @@ pub(crate) struct Arena<'a> {
     bytes: ArenaBytes<'a>,
 }
 
-/// The parts of an arena.
+/// The parts of an arena, in bytes aligned to 64.
 pub(crate) struct Parts<'a> {
     /// All activations, at the plan's offsets.
-    pub(crate) activations: &'a mut [f32],
+    pub(crate) activations: &'a mut [u8],
     /// Scratch of all threads.
-    pub(crate) scratch: &'a mut [f32],
-    /// Floats of scratch for each thread.
+    pub(crate) scratch: &'a mut [u8],
+    /// Bytes of scratch for each thread.
     pub(crate) scratch_per_thread: usize,
+    /// The scores of an int8 backbone in f32; empty where the activations hold them.
+    pub(crate) scores: &'a mut [f32],
     /// Shapes of all tensors at the current resolution.
     pub(crate) shapes: &'a mut [Shape],
 }
@@ -141,13 +163,24 @@ impl<'a> Arena<'a> {
         let layout = self.layout;
         let end = layout.bytes();
         let (activations, rest) = self.slice()[..end].split_at_mut(layout.activations);
-        let (scratch, shapes) = rest.split_at_mut(layout.scratch().len());
-        let message = "lengths and alignment were checked by Arena::new";
+        let (scratch, rest) = rest.split_at_mut(layout.scratch().len());
+        let (scores, shapes) = rest.split_at_mut(layout.scores);
         Parts {
-            activations: <[f32]>::mut_from_bytes(activations).expect(message),
-            scratch: <[f32]>::mut_from_bytes(scratch).expect(message),
-            scratch_per_thread: layout.scratch_per_thread / size_of::<f32>(),
-            shapes: <[Shape]>::mut_from_bytes(shapes).expect(message),
+            activations,
+            scratch,
+            scratch_per_thread: layout.scratch_per_thread,
+            scores: floats(scores),
+            shapes: <[Shape]>::mut_from_bytes(shapes).expect(MESSAGE),
         }
     }
+}
+
+/// A part of an arena as f32.
+pub(crate) fn floats(bytes: &mut [u8]) -> &mut [f32] {
+    <[f32]>::mut_from_bytes(bytes).expect(MESSAGE)
+}
+
+/// A part of an arena as int8.
+pub(crate) fn bytes(bytes: &mut [u8]) -> &mut [i8] {
+    <[i8]>::mut_from_bytes(bytes).expect(MESSAGE)
 }

@@ -75,6 +75,13 @@ pub enum Error {
     /// Kernels that this machine does not have.
     #[error(transparent)]
     Kernels(#[from] KernelError),
+    /// An int8 backbone: it cannot be trained.
+    #[cfg(feature = "gradient")]
+    #[error("the backbone is {found}, patches are trained on f32 ones")]
+    NotFloat {
+        /// What the backbone computes in.
+        found: graft_patches::records::Dtype,
+    },
     /// A backbone that cannot be trained: patches train heads.
     #[cfg(feature = "gradient")]
     #[error("the backbone does not end in a head")]
@@ -132,6 +139,10 @@ impl Error {
                 "import the backbone at a smaller --resolution, or end other programs"
             }
             Self::Kernels(_) => "unset GRAFT_KERNELS, or set it to one of the names listed",
+            #[cfg(feature = "gradient")]
+            Self::NotFloat { .. } => {
+                "give the f32 backbone; then export with the int8 one and --calibrate"
+            }
             #[cfg(feature = "gradient")]
             Self::NoHead => {
                 "import a model whose last layer is fully connected or a pointwise convolution"

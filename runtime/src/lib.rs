@@ -37,6 +37,7 @@ mod engine;
 mod error;
 #[cfg(feature = "gradient")]
 pub mod gradient;
+mod input;
 pub mod kernels;
 mod patch;
 mod session;
@@ -51,6 +52,6 @@ pub use bytes::ImageBytes;
 pub use error::Error;
 pub use graft_patches::{ImageError, Verify};
 pub use patch::{Patch, Receipt};
-pub use session::{Image, Session};
+pub use session::{Image, LayerOutput, Session};
 #[cfg(feature = "std")]
 pub use task_slot::TaskSlot;

@@ -2,14 +2,15 @@
 
 use graft_patches::container::ALIGN;
 use graft_patches::records::{Dtype, Input, Kinds, What};
-use graft_patches::{Digest, PatchImage, PatchIndex, Values, Verify};
+use graft_patches::scale::ScaleRecord;
+use graft_patches::{BackboneImage, Digest, PatchImage, PatchIndex, Values, Verify};
 use zerocopy::FromBytes;
 
 use crate::bytes::ImageBytes;
 use crate::{Backbone, Error};
 
 /// A patch that was checked against its backbone: it can run, and cannot fail on the file's account. Cloning is cheap
-/// and shares the bytes; f32 values are read in place, f16 values were widened when it was bound.
+/// and shares the bytes; f32 and int8 values are read in place, f16 values were widened when it was bound.
 #[derive(Clone)]
 pub struct Patch {
     /// None for the identity.
@@ -33,7 +34,7 @@ pub(crate) struct Replaced<'a> {
     pub(crate) site: usize,
     pub(crate) what: What,
     pub(crate) outputs: usize,
-    pub(crate) values: &'a [f32],
+    pub(crate) values: Values<'a>,
 }
 
 /// What binding a patch did.
@@ -169,7 +170,7 @@ impl Patch {
         let head = base.head().and_then(|head| image.find(head, What::Weights));
         let own = base.tensor(base.layer_count()).shape.channels;
         let wide = match image.dtype() {
-            Dtype::F32 => None,
+            Dtype::F32 | Dtype::I8 => None,
             Dtype::F16 => Some(widened(&image.values())?),
         };
         let bytes_widened = wide.as_ref().map_or(0, |wide| wide.as_slice().len());
@@ -219,10 +220,21 @@ impl Patch {
             what: replacement.what,
             outputs: replacement.outputs,
             values: match replacement.values {
-                Values::F32(values) => values,
-                Values::F16(values) => &wide[replacement.first..][..values.len()],
+                Values::F16(values) => {
+                    let first = replacement.offset / Dtype::F16.size();
+                    Values::F32(&wide[first..][..values.len()])
+                }
+                values => values,
             },
         })
+    }
+
+    /// The scales of all tensors that it runs an int8 backbone with: its own, or without a file the backbone's.
+    pub(crate) fn scales<'a>(&'a self, backbone: &BackboneImage<'a>) -> &'a [ScaleRecord] {
+        match self.image() {
+            Some(image) => image.scales(),
+            None => backbone.scales(),
+        }
     }
 
     /// Id of the backbone that it is bound to.

@@ -1,12 +1,14 @@
 //! Runs a backbone with a patch.
 
-use graft_patches::ImageError;
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
+use graft_patches::scale::Scale;
+use graft_patches::{BackboneImage, ImageError};
 
-use crate::arena::{Arena, ArenaBytes, ArenaLayout};
-use crate::engine;
-use crate::kernels::{self, Kernels};
+use crate::arena::{Arena, ArenaBytes, ArenaLayout, Parts, bytes, floats};
+use crate::engine::{self, Float, Int8};
+use crate::input;
+use crate::kernels::KernelSet;
 use crate::workers::Workers;
 use crate::{Backbone, Error, Patch};
 
@@ -19,16 +21,58 @@ pub enum Image<'a> {
     Values(&'a [f32]),
 }
 
+impl Image<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Pixels(pixels) => pixels.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+}
+
 impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Image<'a> {
     fn from(pixels: &'a T) -> Self {
         Self::Pixels(pixels.as_ref())
     }
 }
 
+/// What a layer has computed, NHWC.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LayerOutput<'a> {
+    /// Of an f32 backbone.
+    F32(&'a [f32]),
+    /// Of an int8 backbone, and what the bytes stand for.
+    I8(&'a [i8], Scale),
+}
+
+impl LayerOutput<'_> {
+    /// Values in it.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::I8(values, _) => values.len(),
+        }
+    }
+
+    /// Its values in f32.
+    #[cfg(feature = "alloc")]
+    pub fn to_vec(&self) -> alloc::vec::Vec<f32> {
+        match self {
+            Self::F32(values) => values.to_vec(),
+            Self::I8(values, scale) => values.iter().map(|&byte| scale.value(byte)).collect(),
+        }
+    }
+
+    /// Whether it has no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// The memory and threads to run a backbone. Any patch of the backbone can be given at each call.
 pub struct Session<'a> {
     backbone: Backbone,
-    kernels: &'static Kernels,
+    kernels: KernelSet,
     arena: Arena<'a>,
     workers: Workers,
     /// Input that the arena's shapes are for.
@@ -80,7 +124,7 @@ impl<'a> Session<'a> {
     ) -> Result<Self, Error> {
         Ok(Self {
             backbone: backbone.clone(),
-            kernels: kernels::select()?,
+            kernels: KernelSet::select(backbone.image().dtype())?,
             arena: Arena::new(layout, bytes)?,
             workers,
             shaped_for: Shape::default(),
@@ -92,7 +136,7 @@ impl<'a> Session<'a> {
         ArenaLayout::new(&backbone.image(), 1).bytes()
     }
 
-    /// Bytes of this session's arena: activations, scratch, shapes.
+    /// Bytes of this session's arena: activations, scratch, scores of int8, shapes.
     pub fn arena_bytes(&self) -> usize {
         self.arena.bytes()
     }
@@ -104,12 +148,18 @@ impl<'a> Session<'a> {
 
     /// Name of the kernels in use.
     pub fn kernels(&self) -> &'static str {
-        self.kernels.name
+        self.kernels.name()
     }
 
-    /// Uses these kernels from now on, whatever was picked at load.
-    pub fn use_kernels(&mut self, kernels: &'static Kernels) {
-        self.kernels = kernels;
+    /// Uses the kernels of this name from now on, whatever was picked at load. [`kernels::names`](crate::kernels::names)
+    /// has those of this machine.
+    ///
+    /// # Errors
+    /// [`Error::Kernels`] where this machine has none of this name for the backbone's dtype.
+    #[cfg(feature = "std")]
+    pub fn use_kernels(&mut self, name: &str) -> Result<(), Error> {
+        self.kernels = KernelSet::by_name(self.backbone.image().dtype(), name)?;
+        Ok(())
     }
 
     /// Runs one image through the backbone as this patch has it, and returns the scores. Allocates nothing.
@@ -129,16 +179,71 @@ impl<'a> Session<'a> {
         &mut self,
         patch: &Patch,
         image: impl Into<Image<'i>>,
-        observe: impl FnMut(usize, &[f32]),
+        mut observe: impl FnMut(usize, LayerOutput<'_>),
     ) -> Result<&[f32], Error> {
-        let Self {
-            backbone,
-            kernels,
-            arena,
-            workers,
-            shaped_for,
-        } = self;
-        let backbone = backbone.image();
+        let image = image.into();
+        self.prepare(patch, &image)?;
+        let backbone = self.backbone.image();
+        let start = backbone.tensor(0).offset;
+        let Parts {
+            activations,
+            scratch,
+            scratch_per_thread,
+            scores,
+            shapes,
+        } = self.arena.parts();
+        let workers = &mut self.workers;
+        match self.kernels {
+            KernelSet::F32(kernels) => {
+                let mut arithmetic = Float {
+                    kernels,
+                    workers,
+                    scratch: floats(scratch),
+                    scratch_per_thread: scratch_per_thread / size_of::<f32>(),
+                };
+                let activations = floats(activations);
+                input::normalise(image, patch, &mut activations[start / size_of::<f32>()..]);
+                Ok(engine::run(
+                    &backbone,
+                    patch,
+                    &mut arithmetic,
+                    activations,
+                    shapes,
+                    |layer, output| observe(layer, LayerOutput::F32(output)),
+                ))
+            }
+            KernelSet::I8(kernels) => {
+                let scales = patch.scales(&backbone);
+                let scale = |tensor: usize| scales[tensor].get().outer;
+                let mut arithmetic = Int8 {
+                    kernels,
+                    workers,
+                    scratch: bytes(scratch),
+                    scratch_per_thread,
+                    scales,
+                };
+                let activations = bytes(activations);
+                input::quantise(image, patch, scale(0), &mut activations[start..]);
+                let stored = engine::run(
+                    &backbone,
+                    patch,
+                    &mut arithmetic,
+                    activations,
+                    shapes,
+                    |layer, output| observe(layer, LayerOutput::I8(output, scale(layer + 1))),
+                );
+                let scores = &mut scores[..stored.len()];
+                for (score, &byte) in scores.iter_mut().zip(stored) {
+                    *score = scale(backbone.layer_count()).value(byte);
+                }
+                Ok(scores)
+            }
+        }
+    }
+
+    /// Checks that the patch and the image can run, and has the shapes of the patch's input in the arena.
+    fn prepare(&mut self, patch: &Patch, image: &Image<'_>) -> Result<(), Error> {
+        let backbone = self.backbone.image();
         if patch.backbone_id() != backbone.id() {
             return Err(Error::OtherBackbone {
                 found: patch.backbone_id(),
@@ -153,50 +258,15 @@ impl<'a> Session<'a> {
             }));
         }
         let input = patch.input();
-        let parts = arena.parts();
-        if *shaped_for != input.shape {
-            *shaped_for = Shape::default();
-            infer_shapes(&backbone, input.shape, parts.shapes)?;
-            *shaped_for = input.shape;
+        if self.shaped_for != input.shape {
+            self.shaped_for = Shape::default();
+            infer_shapes(&backbone, input.shape, self.arena.parts().shapes)?;
+            self.shaped_for = input.shape;
         }
-        load(
-            image.into(),
-            patch,
-            &mut parts.activations[plan_start(&backbone)..],
-        )?;
-        Ok(engine::run(
-            &backbone, patch, kernels, parts, workers, observe,
-        ))
-    }
-}
-
-/// First float of the input in the arena.
-fn plan_start(backbone: &graft_patches::BackboneImage<'_>) -> usize {
-    backbone.tensor(0).offset / size_of::<f32>()
-}
-
-/// Writes the image to the input tensor, normalised.
-fn load(image: Image<'_>, patch: &Patch, tensor: &mut [f32]) -> Result<(), Error> {
-    let input = patch.input();
-    let expected = input.shape.len();
-    let found = match image {
-        Image::Pixels(pixels) => pixels.len(),
-        Image::Values(values) => values.len(),
-    };
-    if found != expected {
-        return Err(Error::InputLength { found, expected });
-    }
-    match image {
-        Image::Values(values) => tensor[..expected].copy_from_slice(values),
-        Image::Pixels(pixels) => {
-            let channels = input.shape.channels;
-            let pixels = pixels.chunks_exact(channels);
-            for (to, from) in tensor.chunks_exact_mut(channels).zip(pixels) {
-                for (c, (to, &from)) in to.iter_mut().zip(from).enumerate() {
-                    *to = (f32::from(from) - input.mean[c]) / input.std[c];
-                }
-            }
+        let (found, expected) = (image.len(), input.shape.len());
+        if found != expected {
+            return Err(Error::InputLength { found, expected });
         }
+        Ok(())
     }
-    Ok(())
 }

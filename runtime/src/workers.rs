@@ -8,7 +8,7 @@ const MIN_SHARED_WORK: usize = 100_000;
 const PARTS_PER_THREAD: usize = 4;
 
 /// Computes one part of an output: index of its first unit, the part, the scratch of the thread.
-pub(crate) type Part<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
+pub(crate) type Part<'a, T> = dyn Fn(usize, &mut [T], &mut [T]) + Sync + 'a;
 
 /// The threads of a session.
 pub(crate) enum Workers {
@@ -23,9 +23,9 @@ pub(crate) enum Workers {
     not(feature = "std"),
     expect(dead_code, reason = "one thread computes all of it")
 )]
-pub(crate) struct Output<'a> {
+pub(crate) struct Output<'a, T> {
     /// All of it.
-    pub(crate) values: &'a mut [f32],
+    pub(crate) values: &'a mut [T],
     /// Values that must stay in one part.
     pub(crate) unit: usize,
     /// Multiply-adds in all of it.
@@ -54,12 +54,12 @@ impl Workers {
     }
 
     /// Computes an output: `part` is called for parts that together are the output, each on one thread.
-    pub(crate) fn compute(
+    pub(crate) fn compute<T: Send>(
         &mut self,
-        output: Output<'_>,
-        scratch: &mut [f32],
+        output: Output<'_, T>,
+        scratch: &mut [T],
         scratch_per_thread: usize,
-        part: &Part<'_>,
+        part: &Part<'_, T>,
     ) {
         match self {
             #[cfg(feature = "std")]
@@ -72,12 +72,12 @@ impl Workers {
 }
 
 #[cfg(feature = "std")]
-fn share(
+fn share<T: Send>(
     pool: &mut crate::threads::ThreadPool,
-    output: Output<'_>,
-    scratch: &mut [f32],
+    output: Output<'_, T>,
+    scratch: &mut [T],
     scratch_per_thread: usize,
-    part: &Part<'_>,
+    part: &Part<'_, T>,
 ) {
     use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -109,21 +109,21 @@ fn share(
 
 /// The start of a slice whose parts go to different threads.
 #[cfg(feature = "std")]
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
+struct Shared<T>(*mut T);
 
 // SAFETY: a bare address; `slice` states what its users must keep.
 #[cfg(feature = "std")]
-unsafe impl Send for Shared {}
+unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 #[cfg(feature = "std")]
-unsafe impl Sync for Shared {}
+unsafe impl<T: Send> Sync for Shared<T> {}
 
 #[cfg(feature = "std")]
-impl Shared {
+impl<T> Shared<T> {
     /// # Safety
     /// The range must lie in the slice and overlap no other range in use.
-    unsafe fn slice<'a>(self, start: usize, length: usize) -> &'a mut [f32] {
+    #[allow(clippy::mut_from_ref, reason = "no two ranges overlap")]
+    unsafe fn slice(&self, start: usize, length: usize) -> &mut [T] {
         // SAFETY: the caller's.
         unsafe { core::slice::from_raw_parts_mut(self.0.add(start), length) }
     }

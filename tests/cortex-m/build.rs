@@ -13,7 +13,7 @@ fn main() {
     let patch = Patch::from_bytes(&patch_bytes, &backbone).expect("the patch fits");
     let values = graft_tests::image(&patch, 3);
     let mut session = Session::new(&backbone).expect("kernels are there");
-    session.use_kernels(kernels::by_name("reference").expect("always there"));
+    session.use_kernels("reference").expect("always there");
     for (name, patch) in [("own.scores", &backbone.identity()), ("patch.scores", &patch)] {
         let scores = session.run(patch, Image::Values(&values)).expect("the image fits");
         write(name, &floats(scores));

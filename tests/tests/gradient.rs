@@ -265,7 +265,7 @@ fn frozen_layers_run_as_in_the_runtime() {
     {
         let run = session.run_observed(&patch, Image::Values(image), |layer, values| {
             if layer + 1 == last {
-                embeddings.extend_from_slice(values);
+                embeddings.extend(values.to_vec());
             }
         });
         for (c, (&found, &score)) in run.expect("it runs").iter().zip(scores).enumerate() {

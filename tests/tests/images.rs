@@ -67,7 +67,7 @@ proptest! {
 
     #[test]
     fn random_patch_records_with_right_digests_are_refused_or_safe(
-        dtype in prop::sample::select(Dtype::ALL.to_vec()),
+        dtype in prop::sample::select(Dtype::FLOAT.to_vec()),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
         let backbone = backbone(SIDE, 1);
@@ -192,7 +192,7 @@ fn other_versions_are_named() {
     bytes[8] = 9;
     container::seal(&mut bytes);
     let error = Backbone::from_bytes(&bytes).expect_err("version 9 is unknown");
-    assert_eq!(error.to_string(), "format version 9, this reader knows 1");
+    assert_eq!(error.to_string(), "format version 9, this reader knows 2");
 }
 
 #[test]

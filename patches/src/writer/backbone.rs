@@ -6,13 +6,14 @@ use zerocopy::IntoBytes;
 
 use crate::container::{Kind, assemble};
 use crate::geometry::{Padding, Shape};
-use crate::layout::{pack_epilogue, pack_weights};
+use crate::layout::{pack_epilogue, pack_weights, padded};
 use crate::metadata::BackboneMetadata;
 use crate::plan::output_shape;
 use crate::records::{
-    Input, InputRecord, Kinds, Layer, LayerRecord, MAX_LAYERS, MAX_SIDE, Op, PlanRecord,
+    Dtype, Input, InputRecord, Kinds, Layer, LayerRecord, MAX_LAYERS, MAX_SIDE, Op, PlanRecord,
     SiteRecord, TensorRecord,
 };
+use crate::scale::ScaleRecord;
 
 use super::{WriteError, append, plan};
 
@@ -37,12 +38,30 @@ pub struct BackboneWriter {
     sites: Vec<SiteRecord>,
     epilogues: Vec<u8>,
     frozen: Vec<u8>,
+    scales: Vec<ScaleRecord>,
+}
+
+/// A site's values as they are stored.
+pub(super) struct Packed {
+    pub(super) outputs: usize,
+    /// Weights of each output channel.
+    pub(super) depth: usize,
+    pub(super) weights: Vec<u8>,
+    pub(super) epilogue: Vec<u8>,
+    /// Of int8 weights.
+    pub(super) weight_scales: Option<Vec<f32>>,
 }
 
 impl BackboneWriter {
     /// A backbone for this input. Its resolution is the largest that patches may use.
     pub fn new(input: Input) -> Self {
+        Self::with_scales(input, Vec::new())
+    }
+
+    /// An int8 backbone whose tensors have these scales; with none, an f32 one.
+    pub(super) fn with_scales(input: Input, scales: Vec<ScaleRecord>) -> Self {
         Self {
+            scales,
             shapes: alloc::vec![input.shape],
             input,
             layers: Vec::new(),
@@ -59,8 +78,36 @@ impl BackboneWriter {
     /// What does not fit.
     pub fn push(
         &mut self,
-        mut layer: Layer,
+        layer: Layer,
         values: Option<SiteValues<'_>>,
+    ) -> Result<(usize, Shape), WriteError> {
+        let Some(values) = values else {
+            return self.push_packed(layer, None);
+        };
+        let site = self.sites.len();
+        let outputs = values.scale.len();
+        let depth = values.weights.len() / outputs.max(1);
+        let sizes = [
+            ("weights", values.weights.len(), outputs * depth),
+            ("biases", values.bias.len(), outputs),
+        ];
+        check_sizes(site, &sizes)?;
+        let is_depthwise = layer.op == Op::Depthwise;
+        let weights = pack_weights(values.weights, outputs, depth.max(1), is_depthwise);
+        let packed = Packed {
+            outputs,
+            depth,
+            weights: weights.as_bytes().to_vec(),
+            epilogue: pack_epilogue(values.scale, values.bias).as_bytes().to_vec(),
+            weight_scales: None,
+        };
+        self.push_packed(layer, Some(packed))
+    }
+
+    pub(super) fn push_packed(
+        &mut self,
+        mut layer: Layer,
+        values: Option<Packed>,
     ) -> Result<(usize, Shape), WriteError> {
         let index = self.layers.len();
         let wrong = |problem| WriteError::Layer {
@@ -91,7 +138,7 @@ impl BackboneWriter {
         }
         let left = self.shapes[operands[0]];
         let right = self.shapes[operands[operands.len() - 1]];
-        let outputs = values.map(|values| values.scale.len());
+        let outputs = values.as_ref().map(|values| values.outputs);
         let shape = output_shape(&layer, left, right, outputs).map_err(wrong)?;
         if shape.channels > MAX_SIDE || outputs == Some(0) {
             return Err(wrong("no output channels, or more than 65,536"));
@@ -110,41 +157,33 @@ impl BackboneWriter {
         &mut self,
         layer: &Layer,
         input: Shape,
-        values: SiteValues<'_>,
+        values: Packed,
     ) -> Result<usize, WriteError> {
         let site = self.sites.len();
-        let outputs = values.scale.len();
-        let is_depthwise = layer.op == Op::Depthwise;
         let taps = layer.window.kernel[0] * layer.window.kernel[1];
-        let depth = if is_depthwise {
-            taps
-        } else {
-            taps * input.channels
+        let depth = match layer.op {
+            Op::Depthwise => taps,
+            _ => taps * input.channels,
         };
-        let sizes = [
-            ("weights", values.weights.len(), outputs * depth),
-            ("biases", values.bias.len(), outputs),
-        ];
-        for (what, found, expected) in sizes {
-            if found != expected {
-                return Err(WriteError::Values {
-                    site,
-                    what,
-                    found,
-                    expected,
-                });
-            }
-        }
-        let weights = pack_weights(values.weights, outputs, depth, is_depthwise);
-        let epilogue = pack_epilogue(values.scale, values.bias);
+        let outputs = values.outputs;
+        check_sizes(
+            site,
+            &[("weights", outputs * values.depth, outputs * depth)],
+        )?;
+        let weights = append(&mut self.frozen, &values.weights);
+        let weight_scales = values.weight_scales.map_or(0, |mut scales| {
+            scales.resize(padded(outputs), 0.0);
+            append(&mut self.frozen, &scales)
+        });
         self.sites.push(SiteRecord {
             layer: (self.layers.len() as u16).into(),
             reserved: 0.into(),
             outputs: (outputs as u32).into(),
             depth: (depth as u32).into(),
-            weights: append(&mut self.frozen, &weights).into(),
-            epilogue: append(&mut self.epilogues, &epilogue).into(),
-            reserved2: [0.into(); 3],
+            weights: weights.into(),
+            epilogue: append(&mut self.epilogues, &values.epilogue).into(),
+            weight_scales: weight_scales.into(),
+            reserved2: [0.into(); 2],
         });
         if u32::try_from(self.frozen.len()).is_err() {
             return Err(WriteError::Layer {
@@ -177,6 +216,7 @@ impl BackboneWriter {
                 InputRecord::from(&self.input).as_bytes(),
                 layers.as_bytes(),
                 self.sites.as_bytes(),
+                self.scales.as_bytes(),
                 &plan_section,
                 &self.epilogues,
                 &self.frozen,
@@ -197,12 +237,18 @@ impl BackboneWriter {
             });
         };
         let max_classes = max_classes.clamp(scores.channels, MAX_SIDE);
+        let dtype = if self.scales.is_empty() {
+            Dtype::F32
+        } else {
+            Dtype::I8
+        };
+        let size = dtype.size() as u64;
         let mut bytes: Vec<u64> = self
             .shapes
             .iter()
-            .map(|shape| 4 * shape.len() as u64)
+            .map(|shape| size * shape.len() as u64)
             .collect();
-        bytes[self.layers.len()] = 4 * scores.pixels() as u64 * max_classes as u64;
+        bytes[self.layers.len()] = size * scores.pixels() as u64 * max_classes as u64;
         let tensors = plan::place(&self.layers, &bytes);
         let end = tensors.iter().map(|tensor| tensor.end).max().unwrap_or(0);
         let arena = u32::try_from(end).map_err(|_| too_large)?;
@@ -224,5 +270,21 @@ impl BackboneWriter {
                 reserved: [0.into(); 3],
             });
         Ok((plan, records.collect()))
+    }
+}
+
+/// Fails where as many values are there as not expected: `(what, found, expected)`.
+pub(super) fn check_sizes(
+    site: usize,
+    sizes: &[(&'static str, usize, usize)],
+) -> Result<(), WriteError> {
+    match sizes.iter().find(|(_, found, expected)| found != expected) {
+        Some(&(what, found, expected)) => Err(WriteError::Values {
+            site,
+            what,
+            found,
+            expected,
+        }),
+        None => Ok(()),
     }
 }

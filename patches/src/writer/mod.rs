@@ -1,10 +1,12 @@
 //! Writers of images, in memory: the caller puts the bytes where it wants them.
 
 mod backbone;
+mod int8;
 mod patch;
 mod plan;
 
 pub use backbone::{BackboneWriter, SiteValues};
+pub use int8::{Int8PatchWriter, Int8Values, int8_backbone};
 pub use patch::PatchWriter;
 
 /// Why an image cannot be written.
@@ -43,6 +45,14 @@ pub enum WriteError {
         what: crate::records::What,
         /// The value.
         value: f32,
+    },
+    /// Values of an int8 site that no kernel can compute with.
+    #[error(
+        "site {site}: int8 weights are -127 to 127, their scales above zero, and all values finite"
+    )]
+    Int8 {
+        /// Index of the site.
+        site: usize,
     },
     /// The metadata cannot be encoded.
     #[error("the metadata cannot be encoded")]

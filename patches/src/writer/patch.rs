@@ -12,10 +12,11 @@ use crate::container::{Kind, assemble};
 use crate::layout::{pack_epilogue, pack_weights};
 use crate::metadata::PatchMetadata;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
+use crate::scale::ScaleRecord;
 
 use super::{WriteError, append};
 
-/// Collects replacements in any order, then writes the image. A later replacement of the same values wins.
+/// Collects replacements for an f32 backbone in any order, then writes the image. A later replacement of the same values wins.
 #[derive(Debug)]
 pub struct PatchWriter<'a> {
     backbone: BackboneImage<'a>,
@@ -43,13 +44,13 @@ impl<'a> PatchWriter<'a> {
         let mut writer = Self::new(backbone, kinds);
         for index in 0..backbone.site_count() {
             let site = backbone.site(index);
-            if kinds.covers(&site, What::Epilogue) {
+            if kinds.covers(&site, What::Epilogue, Dtype::F32) {
                 let own = backbone.epilogue(&site).to_vec();
                 writer
                     .values
                     .insert((index, What::Epilogue), (site.outputs, own));
             }
-            if kinds.covers(&site, What::Weights) {
+            if kinds.covers(&site, What::Weights, Dtype::F32) {
                 let own = backbone.weights(&site).to_vec();
                 writer
                     .values
@@ -133,39 +134,68 @@ impl<'a> PatchWriter<'a> {
     /// [`WriteError::Metadata`], and [`WriteError::Half`] in half precision. Whether the patch is complete is for the reader to say: see
     /// [`crate::PatchImage::check_against`].
     pub fn finish(&self, metadata: &PatchMetadata) -> Result<Vec<u8>, WriteError> {
+        let stored = |(&(site, what), (outputs, values)): (&(usize, What), &(usize, Vec<f32>))| {
+            let bytes = match self.dtype {
+                Dtype::F16 => narrowed(site, what, values)?.as_bytes().to_vec(),
+                _ => values.as_bytes().to_vec(),
+            };
+            Ok(((site, what), (*outputs, bytes)))
+        };
+        let values = self.values.iter().map(stored);
+        let contents = Contents {
+            kinds: self.kinds,
+            input: self.input,
+            dtype: self.dtype,
+            scales: &[],
+            values: values.collect::<Result<_, WriteError>>()?,
+        };
+        contents.write(&self.backbone, metadata)
+    }
+}
+
+/// What a patch holds, as stored.
+pub(super) struct Contents<'a> {
+    pub(super) kinds: Kinds,
+    pub(super) input: Input,
+    pub(super) dtype: Dtype,
+    pub(super) scales: &'a [ScaleRecord],
+    /// By site: output channels and packed bytes.
+    pub(super) values: BTreeMap<(usize, What), (usize, Vec<u8>)>,
+}
+
+impl Contents<'_> {
+    pub(super) fn write(
+        &self,
+        backbone: &BackboneImage<'_>,
+        metadata: &PatchMetadata,
+    ) -> Result<Vec<u8>, WriteError> {
         let mut section = Vec::new();
         let records: Vec<PatchRecord> = self
             .values
             .iter()
-            .map(|(&(site, what), (outputs, values))| {
-                let offset = match self.dtype {
-                    Dtype::F32 => append(&mut section, values),
-                    Dtype::F16 => append(&mut section, &narrowed(site, what, values)?),
-                };
-                Ok(PatchRecord {
-                    site: (site as u16).into(),
-                    what: what as u8,
-                    dtype: self.dtype as u8,
-                    outputs: (*outputs as u32).into(),
-                    offset: offset.into(),
-                    length: (section.len() as u32 - offset).into(),
-                })
+            .map(|(&(site, what), (outputs, values))| PatchRecord {
+                site: (site as u16).into(),
+                what: what as u8,
+                dtype: self.dtype as u8,
+                outputs: (*outputs as u32).into(),
+                offset: append(&mut section, values).into(),
+                length: (values.len() as u32).into(),
             })
-            .collect::<Result<_, WriteError>>()?;
+            .collect();
         let first = self.values.keys().next();
         let metadata = PatchMetadata {
-            first_patched_layer: first
-                .map_or(0, |&(site, _)| self.backbone.site(site).layer as u16),
+            first_patched_layer: first.map_or(0, |&(site, _)| backbone.site(site).layer as u16),
             ..metadata.clone()
         };
         let metadata = postcard::to_allocvec(&metadata).map_err(|_| WriteError::Metadata)?;
         Ok(assemble(
             Kind::Patch,
             self.kinds,
-            Some(self.backbone.id()),
+            Some(backbone.id()),
             &[
                 InputRecord::from(&self.input).as_bytes(),
                 records.as_bytes(),
+                self.scales.as_bytes(),
                 &section,
                 &metadata,
             ],

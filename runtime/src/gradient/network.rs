@@ -8,7 +8,7 @@ use graft_patches::geometry::Shape;
 use graft_patches::layout::{unpack_epilogue, unpack_weights, weights_len};
 use graft_patches::metadata::SiteMetadata;
 use graft_patches::plan::infer_shapes;
-use graft_patches::records::{Layer, Op, Site};
+use graft_patches::records::{Dtype, Layer, Op, Site};
 use graft_patches::{BackboneImage, ImageError};
 
 use super::epilogue::{Batch, State, TrainedEpilogue};
@@ -159,6 +159,10 @@ impl Network {
         is_head: bool,
     ) -> Result<Self, Error> {
         let image = backbone.image();
+        let found = image.dtype();
+        if found != Dtype::F32 {
+            return Err(Error::NotFloat { found });
+        }
         let head = image.head().ok_or(Error::NoHead)?;
         check_classes(&image, head, classes, trainable)?;
         let metadata = image.metadata()?;

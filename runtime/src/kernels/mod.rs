@@ -56,6 +56,9 @@ mod x86;
 
 #[cfg(feature = "gradient")]
 pub use norm::Affine;
+pub(crate) use select::KernelSet;
+#[cfg(feature = "std")]
+pub use select::names;
 pub use select::{KernelError, available, by_name, select};
 
 pub use graft_patches::geometry::{Activation, Shape, Window};

@@ -1,7 +1,9 @@
 //! Which kernels this machine can run, and which it should.
 
-use super::Kernels;
+use graft_patches::records::Dtype;
+
 use super::reference::REFERENCE;
+use super::{Kernels, int8};
 
 /// Whether this CPU can run some kernels.
 type Runs = fn() -> bool;
@@ -17,45 +19,96 @@ static ALL: &[(&Kernels, Runs)] = &[
     (&REFERENCE, || true),
 ];
 
-/// The best kernels that this machine can run, or those that the environment variable `GRAFT_KERNELS` names.
-///
-/// Without the feature `std` there is no environment, and only what the target is compiled for is available.
-pub fn select() -> Result<&'static Kernels, KernelError> {
-    #[cfg(feature = "std")]
-    if let Some(name) = std::env::var_os("GRAFT_KERNELS") {
-        let name = name.to_string_lossy();
-        return by_name(&name).ok_or_else(|| KernelError::Unavailable(name.into_owned()));
-    }
-    Ok(available().next().unwrap_or(&REFERENCE))
+/// The kernels of one dtype in use.
+#[derive(Clone, Copy)]
+pub(crate) enum KernelSet {
+    /// For f32 backbones.
+    F32(&'static Kernels),
+    /// For int8 backbones.
+    I8(&'static int8::Kernels),
 }
 
-/// The kernels that this machine can run, best first.
+impl KernelSet {
+    /// The best kernels that this machine can run, or those that the environment variable `GRAFT_KERNELS` names.
+    ///
+    /// Without the feature `std` there is no environment, and only what the target is compiled for is available.
+    pub(crate) fn select(dtype: Dtype) -> Result<Self, KernelError> {
+        #[cfg(feature = "std")]
+        if let Some(name) = std::env::var_os("GRAFT_KERNELS") {
+            return Self::by_name(dtype, &name.to_string_lossy());
+        }
+        Ok(match dtype {
+            Dtype::I8 => Self::I8(int8::best()),
+            _ => Self::F32(available().next().unwrap_or(&REFERENCE)),
+        })
+    }
+
+    /// The kernels of this name.
+    #[cfg(feature = "std")]
+    pub(crate) fn by_name(dtype: Dtype, name: &str) -> Result<Self, KernelError> {
+        let found = match dtype {
+            Dtype::I8 => int8::available().find(|set| set.name == name).map(Self::I8),
+            _ => by_name(name).map(Self::F32),
+        };
+        found.ok_or_else(|| KernelError::Unavailable {
+            name: name.into(),
+            dtype,
+        })
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32(kernels) => kernels.name,
+            Self::I8(kernels) => kernels.name,
+        }
+    }
+}
+
+/// The best f32 kernels that this machine can run, or those that the environment variable `GRAFT_KERNELS` names.
+///
+/// # Errors
+/// `GRAFT_KERNELS` names kernels that this machine does not have.
+pub fn select() -> Result<&'static Kernels, KernelError> {
+    Ok(match KernelSet::select(Dtype::F32)? {
+        KernelSet::F32(kernels) => kernels,
+        KernelSet::I8(_) => &REFERENCE,
+    })
+}
+
+/// The f32 kernels that this machine can run, best first.
 pub fn available() -> impl Iterator<Item = &'static Kernels> {
     ALL.iter()
         .filter(|(_, runs)| runs())
         .map(|&(kernels, _)| kernels)
 }
 
-/// The kernels of this name, if this machine can run them.
+/// The f32 kernels of this name, if this machine can run them.
 pub fn by_name(name: &str) -> Option<&'static Kernels> {
     available().find(|kernels| kernels.name == name)
+}
+
+/// The names of the kernels that this machine can run for backbones of a dtype, best first.
+#[cfg(feature = "std")]
+pub fn names(dtype: Dtype) -> std::vec::Vec<&'static str> {
+    match dtype {
+        Dtype::I8 => int8::available().map(|kernels| kernels.name).collect(),
+        _ => available().map(|kernels| kernels.name).collect(),
+    }
 }
 
 /// No kernels could be selected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {
-    /// `GRAFT_KERNELS` names kernels that do not exist or that this CPU cannot run.
+    /// Kernels that do not exist or that this CPU cannot run.
     #[cfg(feature = "std")]
-    #[error("GRAFT_KERNELS names kernels `{0}`, but this machine has {names}", names = names())]
-    Unavailable(std::string::String),
-}
-
-/// The names of the available kernels, for a message.
-#[cfg(feature = "std")]
-fn names() -> std::string::String {
-    let names: std::vec::Vec<_> = available().map(|kernels| kernels.name).collect();
-    names.join(", ")
+    #[error("no kernels `{name}`: for {dtype} this machine has {}", names(*dtype).join(", "))]
+    Unavailable {
+        /// What was asked for, by `GRAFT_KERNELS` or the program.
+        name: std::string::String,
+        /// What the backbone computes in.
+        dtype: Dtype,
+    },
 }
 
 #[cfg(target_arch = "x86_64")]

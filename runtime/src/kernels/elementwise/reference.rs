@@ -1,7 +1,7 @@
 //! Plain sum and product.
 
 use super::check;
-use crate::kernels::{Elementwise, activation};
+use crate::kernels::Elementwise;
 
 pub(in crate::kernels) fn add(task: &Elementwise, first: usize, out: &mut [f32]) {
     elementwise(task, first, out, |left, right| left + right);
@@ -20,6 +20,6 @@ fn elementwise(
     check(task, first, out);
     for (i, out) in (first..).zip(out) {
         let value = operator(task.left[i], task.right[i % task.right.len()]);
-        *out = activation::apply(value, task.activation);
+        *out = task.activation.of(value);
     }
 }

@@ -20,6 +20,7 @@ mod tests;
 
 pub use graft_patches::requantize::{Quantized, RequantizePanel};
 pub use select::available;
+pub(crate) use select::best;
 
 use graft_patches::layout::{PANEL, QUAD, quad_weights_len, weights_len};
 

@@ -53,6 +53,11 @@ pub fn available() -> impl Iterator<Item = &'static Kernels> {
         .map(|&(kernels, _)| kernels)
 }
 
+/// The best of them.
+pub(crate) fn best() -> &'static Kernels {
+    available().next().unwrap_or(&REFERENCE)
+}
+
 #[cfg(target_arch = "x86_64")]
 fn has_vnni() -> bool {
     #[cfg(feature = "std")]

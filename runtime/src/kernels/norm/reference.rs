@@ -2,13 +2,12 @@
 
 use super::Affine;
 use crate::kernels::Activation;
-use crate::kernels::activation::apply;
 
 /// `activation(scale * (z - shift) + bias)`.
 pub(in crate::kernels) fn affine(task: &Affine, out: &mut [f32]) {
     super::check(task, out);
     for (i, out) in out.iter_mut().enumerate() {
-        *out = apply(Element::new(task, i).y as f32, task.activation);
+        *out = task.activation.of(Element::new(task, i).y as f32);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Plain pools.
 
 use super::{check, check_global, divisor};
-use crate::kernels::{Pool, activation};
+use crate::kernels::Pool;
 
 pub(in crate::kernels) fn average_pool(task: &Pool, first: usize, out: &mut [f32]) {
     pool(task, first, out, |values| {
@@ -24,7 +24,7 @@ pub(in crate::kernels) fn global_average_pool(task: &Pool, first: usize, out: &m
             .iter()
             .step_by(task.input_shape.channels);
         let mean = values.sum::<f32>() / pixels as f32;
-        *out = activation::apply(mean, task.activation);
+        *out = task.activation.of(mean);
     }
 }
 
@@ -41,7 +41,7 @@ fn pool(
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
             for (channel, out) in pixel.iter_mut().enumerate() {
                 let value = reduce(&mut window(task, y, x, channel));
-                *out = activation::apply(value, task.activation);
+                *out = task.activation.of(value);
             }
         }
     }

@@ -1,0 +1,124 @@
+//! Walks the layers: finds each site's values in the patch or the backbone, and has the arithmetic compute it.
+
+mod float;
+mod int8;
+
+use core::ops::Range;
+
+use graft_patches::geometry::Shape;
+use graft_patches::records::{Layer, Site, What};
+use graft_patches::{BackboneImage, Values};
+
+use crate::Patch;
+
+pub(crate) use float::Float;
+pub(crate) use int8::Int8;
+
+/// What layers are computed in.
+pub(crate) trait Arithmetic {
+    /// One value of an activation.
+    type Value;
+
+    /// The backbone's own values of a site: epilogue and weights.
+    fn own<'a>(backbone: &BackboneImage<'a>, site: &Site) -> [Values<'a>; 2];
+
+    /// Computes a layer.
+    fn layer(&mut self, task: LayerTask<'_, Self::Value>);
+}
+
+/// A layer with everything that it computes with.
+pub(crate) struct LayerTask<'a, T> {
+    pub(crate) index: usize,
+    pub(crate) layer: &'a Layer,
+    pub(crate) site: Option<SiteValues<'a>>,
+    /// One operand twice where the operator has one.
+    pub(crate) operands: [&'a [T]; 2],
+    /// Of the first operand.
+    pub(crate) input_shape: Shape,
+    pub(crate) output_shape: Shape,
+    pub(crate) output: &'a mut [T],
+}
+
+/// What a site runs with.
+pub(crate) struct SiteValues<'a> {
+    pub(crate) site: Site,
+    pub(crate) epilogue: Values<'a>,
+    pub(crate) weights: Values<'a>,
+}
+
+/// Runs all layers on the input that is in the arena; returns the scores. The plan and the patch were checked at load,
+/// the shapes are those of the patch's input.
+pub(crate) fn run<'a, A: Arithmetic>(
+    backbone: &BackboneImage<'_>,
+    patch: &Patch,
+    arithmetic: &mut A,
+    activations: &'a mut [A::Value],
+    shapes: &[Shape],
+    mut observe: impl FnMut(usize, &[A::Value]),
+) -> &'a [A::Value] {
+    let mut replacements = patch.replacements().peekable();
+    let mut scores = 0..0;
+    for index in 0..backbone.layer_count() {
+        let layer = backbone.layer(index);
+        let mut shape = shapes[index + 1];
+        let site = layer.site.map(|at| {
+            let site = backbone.site(at);
+            let [epilogue, weights] = A::own(backbone, &site);
+            let mut values = SiteValues {
+                site,
+                epilogue,
+                weights,
+            };
+            // Replacements come in the order of the sites, so none is ever searched for.
+            while let Some(replacement) = replacements.next_if(|next| next.site == at) {
+                shape.channels = replacement.outputs;
+                match replacement.what {
+                    What::Epilogue => values.epilogue = replacement.values,
+                    What::Weights => values.weights = replacement.values,
+                }
+            }
+            values
+        });
+        let range = |tensor: usize, shape: Shape| {
+            let start = backbone.tensor(tensor).offset / size_of::<A::Value>();
+            start..start + shape.len()
+        };
+        let [left, right] = [0, layer.op.arity() - 1].map(|operand| layer.inputs[operand]);
+        let left_range = range(left, shapes[left]);
+        let right_range = range(right, shapes[right]);
+        let out_range = range(index + 1, shape);
+        scores = out_range.clone();
+        let (left_values, right_values, output) =
+            operands(activations, left_range, right_range, out_range);
+        arithmetic.layer(LayerTask {
+            index,
+            layer: &layer,
+            site,
+            operands: [left_values, right_values],
+            input_shape: shapes[left],
+            output_shape: shape,
+            output,
+        });
+        observe(index, output);
+    }
+    &activations[scores]
+}
+
+/// Two operands, perhaps the same one, and the output.
+fn operands<T>(
+    activations: &mut [T],
+    left: Range<usize>,
+    right: Range<usize>,
+    output: Range<usize>,
+) -> (&[T], &[T], &mut [T]) {
+    let message = "the plan keeps operands and output apart";
+    if left == right {
+        let [left, output] = activations.get_disjoint_mut([left, output]).expect(message);
+        (left, left, output)
+    } else {
+        let [left, right, output] = activations
+            .get_disjoint_mut([left, right, output])
+            .expect(message);
+        (left, right, output)
+    }
+}
