@@ -83,11 +83,7 @@ impl<'a> BackboneImage<'a> {
             size_of::<PlanRecord>(),
         )?;
         let is_scaled = scales == 0 || scales == layers + 1;
-        if inputs != 1
-            || layers == 0
-            || layers > MAX_LAYERS
-            || tensors != layers + 1
-            || !is_scaled
+        if inputs != 1 || layers == 0 || layers > MAX_LAYERS || tensors != layers + 1 || !is_scaled
         {
             return Err(ImageError::Section {
                 section: SectionKind::Plan,
@@ -346,8 +342,7 @@ fn values<T: FromBytes + zerocopy::Immutable>(
     offset: usize,
     length: usize,
 ) -> &[T] {
-    <[T]>::ref_from_bytes(&section[offset..offset + length])
-        .expect("checked at open")
+    <[T]>::ref_from_bytes(&section[offset..offset + length]).expect("checked at open")
 }
 
 #[cfg(target_endian = "big")]

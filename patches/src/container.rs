@@ -94,12 +94,7 @@ impl SectionKind {
     fn is_structure(self) -> bool {
         matches!(
             self,
-            Self::Input
-                | Self::Layers
-                | Self::Sites
-                | Self::Scales
-                | Self::Plan
-                | Self::Records
+            Self::Input | Self::Layers | Self::Sites | Self::Scales | Self::Plan | Self::Records
         )
     }
 

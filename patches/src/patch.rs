@@ -257,11 +257,13 @@ impl<'a> PatchImage<'a> {
         for (index, scale) in own.iter().enumerate() {
             let layer = index.checked_sub(1).map(|layer| backbone.layer(layer));
             let has_curve = layer.is_some_and(|layer| layer.activation.is_curve());
-            scale.check(has_curve).map_err(|problem| ImageError::Record {
-                section: SectionKind::Scales,
-                index,
-                problem,
-            })?;
+            scale
+                .check(has_curve)
+                .map_err(|problem| ImageError::Record {
+                    section: SectionKind::Scales,
+                    index,
+                    problem,
+                })?;
             let Some((layer, site)) = layer.and_then(|layer| Some((layer, layer.site?))) else {
                 continue;
             };

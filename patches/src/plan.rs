@@ -69,11 +69,13 @@ pub(crate) fn check(image: &BackboneImage<'_>) -> Result<(), ImageError> {
 fn check_scales(image: &BackboneImage<'_>) -> Result<(), ImageError> {
     for (index, scale) in image.scales().iter().enumerate() {
         let has_curve = index > 0 && image.layer(index - 1).activation.is_curve();
-        scale.check(has_curve).map_err(|problem| ImageError::Record {
-            section: SectionKind::Scales,
-            index,
-            problem,
-        })?;
+        scale
+            .check(has_curve)
+            .map_err(|problem| ImageError::Record {
+                section: SectionKind::Scales,
+                index,
+                problem,
+            })?;
     }
     Ok(())
 }
@@ -126,7 +128,9 @@ fn check_layer(
         _ => layer.window.kernel[0] * layer.window.kernel[1],
     };
     if image.dtype() == Dtype::I8 && outputs.is_none() && summed > MAX_INT8_POOL {
-        return Err(wrong("more values in an int8 pool than 32 bits hold the sum of"));
+        return Err(wrong(
+            "more values in an int8 pool than 32 bits hold the sum of",
+        ));
     }
     if output_shape(&layer, left, right, outputs).map_err(wrong)? != shape(index + 1) {
         return Err(wrong("the plan has another shape for its output"));
@@ -167,8 +171,13 @@ fn check_site(
     };
     let bytes = |what| record.bytes(what, dtype, record.outputs);
     let frozen = image.frozen();
-    sites.frozen_end = end(record.weights, bytes(What::Weights), sites.frozen_end, frozen)
-        .ok_or(wrong("weights misaligned, overlapping or out of bounds"))?;
+    sites.frozen_end = end(
+        record.weights,
+        bytes(What::Weights),
+        sites.frozen_end,
+        frozen,
+    )
+    .ok_or(wrong("weights misaligned, overlapping or out of bounds"))?;
     match dtype {
         Dtype::I8 if depth > MAX_INT8_PRODUCTS => {
             return Err(wrong("more products than 32 bits hold the sum of"));

@@ -4,9 +4,9 @@ use zerocopy::little_endian::{F32, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::geometry::{Activation, Padding, Shape, Window};
-use crate::layout::{epilogue_len, quad_weights_len, weights_len};
 pub use crate::input::{Input, InputRecord};
 pub use crate::kinds::{Kinds, UnknownKind};
+use crate::layout::{epilogue_len, quad_weights_len, weights_len};
 pub use crate::patch_record::{Dtype, PatchRecord, What};
 
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].

@@ -106,7 +106,9 @@ impl From<Scale> for TensorScale {
 }
 
 /// The scales of one tensor, as stored.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, PartialEq)]
+#[derive(
+    Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, PartialEq,
+)]
 #[repr(C)]
 pub struct ScaleRecord {
     /// Of the tensor.
@@ -255,7 +257,13 @@ mod tests {
 
     #[test]
     fn a_range_holds_zero_exactly_and_reaches_its_ends() {
-        for (low, high) in [(0.0, 6.0), (-3.0, 5.0), (1.0, 2.0), (-7.0, -6.0), (0.0, 0.0)] {
+        for (low, high) in [
+            (0.0, 6.0),
+            (-3.0, 5.0),
+            (1.0, 2.0),
+            (-7.0, -6.0),
+            (0.0, 0.0),
+        ] {
             let scale = Scale::of_range(low, high);
             assert_eq!(scale.value(scale.byte(0.0)), 0.0);
             for end in [low, high] {
@@ -293,9 +301,16 @@ mod tests {
                 .map(|(&x, w)| site.input.value(x) * w as f32 * weight_scale)
                 .sum();
             let exact = (scale * exact + bias) / site.output;
-            let sum: i32 = inputs.iter().zip(weights).map(|(&x, w)| i32::from(x) * w).sum();
+            let sum: i32 = inputs
+                .iter()
+                .zip(weights)
+                .map(|(&x, w)| i32::from(x) * w)
+                .sum();
             let found = (sum + table.1) as f32 * table.0;
-            assert!((found - exact).abs() < 0.02, "{scale}, {bias}: {found}, {exact}");
+            assert!(
+                (found - exact).abs() < 0.02,
+                "{scale}, {bias}: {found}, {exact}"
+            );
             let (scale_again, bias_again) = site.affine(table, weight_scale, weights.iter().sum());
             assert!((scale_again - scale).abs() < 1e-3 && (bias_again - bias).abs() < 2e-3);
         }
@@ -307,10 +322,13 @@ mod tests {
             input: Scale::of_range(0.0, 1.0),
             output: 1e-3,
         };
-        let (multiplier, bias) = site.channel(1e-12, 1e9, 1e-6, -8_000_000);
-        assert!(multiplier > 0.0 && bias > 0);
-        let (multiplier, bias) = site.channel(1e-12, -1e9, 1e-6, 8_000_000);
-        assert!(multiplier > 0.0 && bias < 0);
+        for (bias, weight_sum) in [(1e9, -8_000_000), (-1e9, 8_000_000)] {
+            let (multiplier, stored) = site.channel(1e-12, bias, 1e-6, weight_sum);
+            assert!(multiplier > 0.0);
+            let zero = i32::from(site.input.zero_point) * weight_sum;
+            let expected = bias.signum() as i32 * (1 << 29);
+            assert_eq!(stored.checked_add(zero), Some(expected));
+        }
     }
 
     #[test]

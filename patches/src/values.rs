@@ -64,7 +64,9 @@ impl<'a> Values<'a> {
         match self {
             Self::F32(values) => wide.copy_from_slice(values),
             Self::F16(values) => values.convert_to_f32_slice(wide),
-            Self::I8(_) | Self::Requantize(_) => panic!("int8 values stand for nothing on their own"),
+            Self::I8(_) | Self::Requantize(_) => {
+                panic!("int8 values stand for nothing on their own")
+            }
         }
     }
 

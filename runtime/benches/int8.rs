@@ -12,9 +12,14 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use graft_patches::layout::{quad_weights_len, weights_len};
 use graft_runtime::kernels::PANEL;
 use graft_runtime::kernels::int8::{
-    Conv, Epilogue, Kernels, Pointwise, Quantized, RequantizePanel, available, scratch_len,
+    Conv, Elementwise, Epilogue, Kernels, Operand, Pointwise, Pool, Quantized, RequantizePanel,
+    available, scratch_len,
 };
 use layers::{Aligned, DEPTHWISE, LINEAR, POINTWISE, STEM, Shapes};
+
+/// Pixels on a side and channels.
+const ELEMENTWISE: &[[usize; 2]] = &[[56, 24], [28, 40], [14, 112], [7, 192]];
+const GLOBAL_POOL: &[[usize; 2]] = &[[7, 1280], [28, 72]];
 
 fn pointwise(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("int8 pointwise");
@@ -77,6 +82,85 @@ fn conv(criterion: &mut Criterion) {
     });
 }
 
+/// Layers without weights: throughput counts values of the input.
+fn unweighted(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("int8 unweighted");
+    let kernels = best();
+    for &[side, channels] in ELEMENTWISE {
+        let length = side * side * channels;
+        let mut out = Aligned::new(length, 0);
+        let [left, right] = [3, -5].map(|value| Aligned::new(length, value));
+        for (name, kernel, right) in [
+            ("add", kernels.add, right.get()),
+            ("scale", kernels.multiply, &right.get()[..channels]),
+        ] {
+            let task = elementwise(left.get(), right);
+            let name = format!("{name} {side}x{side}x{channels}");
+            layers::measure(&mut group, &name, length, || {
+                kernel(black_box(&task), 0, black_box(out.get_mut()));
+            });
+        }
+        let table = [7; 256];
+        let name = format!("lookup {side}x{side}x{channels}");
+        layers::measure(&mut group, &name, length, || {
+            (kernels.lookup)(black_box(&table), black_box(out.get_mut()));
+        });
+    }
+    for &[side, channels] in GLOBAL_POOL {
+        let shapes = Shapes::new(side, channels, channels, 3, 1);
+        let input = Aligned::new(shapes.input.len(), 3);
+        let mut out = Aligned::new(shapes.output.len(), 0);
+        let task = pool(input.get(), &shapes);
+        let name = format!("global {side}x{side}x{channels}");
+        layers::measure(&mut group, &name, input.get().len(), || {
+            (kernels.global_average_pool)(black_box(&task), 0, &mut out.get_mut()[..channels]);
+        });
+        for (name, kernel) in [("average", kernels.average_pool), ("max", kernels.max_pool)] {
+            let name = format!("{name} {side}x{side}x{channels}-k3");
+            layers::measure(&mut group, &name, input.get().len(), || {
+                kernel(black_box(&task), 0, black_box(out.get_mut()));
+            });
+        }
+    }
+}
+
+fn elementwise<'a>(left: &'a [i8], right: &'a [i8]) -> Elementwise<'a> {
+    let [left, right] = [left, right].map(|values| Operand {
+        values,
+        zero_point: 3,
+        multiplier: 0.7,
+    });
+    Elementwise {
+        left,
+        right,
+        output: OUTPUT,
+    }
+}
+
+fn pool<'a>(input: &'a [i8], shapes: &Shapes) -> Pool<'a> {
+    Pool {
+        input,
+        input_shape: shapes.input,
+        output_shape: shapes.output,
+        window: shapes.window,
+        count_padding: false,
+        zero_point: -128,
+        multiplier: 0.9,
+        output: OUTPUT,
+    }
+}
+
+/// What all layers write.
+const OUTPUT: Quantized = Quantized {
+    zero_point: -128,
+    min: -128,
+    max: 127,
+};
+
+fn best() -> &'static Kernels {
+    available().next().expect("the reference runs anywhere")
+}
+
 /// The operands of a layer.
 struct Layer {
     input: Aligned<i8>,
@@ -102,11 +186,7 @@ impl Layer {
     fn epilogue(&self) -> Epilogue<'_> {
         Epilogue {
             table: &self.table,
-            output: Quantized {
-                zero_point: -128,
-                min: -128,
-                max: 127,
-            },
+            output: OUTPUT,
         }
     }
 
@@ -139,7 +219,7 @@ impl Layer {
         macs: usize,
         mut run: impl FnMut(&Kernels, &Self, &mut [i8]),
     ) {
-        let kernels = available().next().expect("the reference runs anywhere");
+        let kernels = best();
         let mut out = Aligned::new(self.outputs, 0);
         layers::measure(group, name, macs, || {
             run(kernels, black_box(self), black_box(out.get_mut()));
@@ -150,6 +230,6 @@ impl Layer {
 criterion_group! {
     name = int8;
     config = layers::config();
-    targets = conv, pointwise, depthwise, linear
+    targets = conv, pointwise, depthwise, linear, unweighted
 }
 criterion_main!(int8);

@@ -1,9 +1,9 @@
 //! Runs a backbone with a patch.
 
+use graft_patches::ImageError;
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
 use graft_patches::scale::Scale;
-use graft_patches::{BackboneImage, ImageError};
 
 use crate::arena::{Arena, ArenaBytes, ArenaLayout, Parts, bytes, floats};
 use crate::engine::{self, Float, Int8};

@@ -3,14 +3,21 @@
 use std::path::PathBuf;
 
 use graft_patches::records::{Dtype, Kinds};
-use graft_tests::{backbone, every_operator, identity_patch, random_patch, random_patch_as};
+use graft_runtime::Backbone;
+use graft_tests::{backbone, every_operator, identity_patch, int8, random_patch, random_patch_as};
 
 fn main() -> std::io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder"));
     let small = backbone(24, 1);
+    let small_int8 = Backbone::from_bytes(&int8::backbone(&small)).expect("it is valid");
     let seeds = [
         ("backbone/every-operator", every_operator(24, 1)),
         ("backbone/one-pixel", every_operator(1, 1)),
+        ("backbone/int8", int8::backbone(&small)),
+        (
+            "patch/int8",
+            int8::random_patches(&small, &small_int8, 7, 2)[1].clone(),
+        ),
         ("patch/bn-head", random_patch(&small, 7, 2)),
         (
             "patch/bn-head-f16",

@@ -6,6 +6,7 @@ use graft_patches::records::{Dtype, Input, Kinds, Layer, Op};
 use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Image, Patch, Session};
 
+pub mod int8;
 pub mod operators;
 pub mod training;
 

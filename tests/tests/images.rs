@@ -6,7 +6,7 @@ use graft_patches::records::{Dtype, Kinds};
 use graft_patches::{ImageError, PatchImage};
 use graft_runtime::{Backbone, Error, Patch};
 use graft_tests::{
-    backbone, every_operator, identity_patch, random_patch, random_patch_as, run_if_small,
+    backbone, every_operator, identity_patch, int8, random_patch, random_patch_as, run_if_small,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -19,6 +19,15 @@ fn reseal(mut bytes: Vec<u8>, changes: &[(Index, u8)], range: std::ops::Range<us
     }
     container::seal(&mut bytes);
     bytes
+}
+
+/// The backbone for patches of a dtype.
+fn backbone_of(dtype: Dtype) -> Backbone {
+    let float = backbone(SIDE, 1);
+    match dtype {
+        Dtype::I8 => Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid"),
+        _ => float,
+    }
 }
 
 /// Where the fixed-size records of an image are: from the end of the header to the first big section.
@@ -56,10 +65,11 @@ proptest! {
 
     #[test]
     fn random_records_with_right_digests_are_refused_or_safe(
+        dtype in prop::sample::select(vec![Dtype::F32, Dtype::I8]),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
-        let bytes = every_operator(SIDE, 1);
-        let range = records(&bytes, 4);
+        let bytes = backbone_of(dtype).image().bytes().to_vec();
+        let range = records(&bytes, 5);
         if let Ok(backbone) = Backbone::from_bytes(&reseal(bytes, &changes, range)) {
             run_if_small(&backbone, &backbone.identity());
         }
@@ -67,12 +77,15 @@ proptest! {
 
     #[test]
     fn random_patch_records_with_right_digests_are_refused_or_safe(
-        dtype in prop::sample::select(Dtype::FLOAT.to_vec()),
+        dtype in prop::sample::select(Dtype::ALL.to_vec()),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
-        let backbone = backbone(SIDE, 1);
-        let bytes = random_patch_as(dtype, &backbone, 7, 2);
-        let range = records(&bytes, 2);
+        let backbone = backbone_of(dtype);
+        let bytes = match dtype {
+            Dtype::I8 => int8::random_patches(&backbone_of(Dtype::F32), &backbone, 7, 2)[1].clone(),
+            _ => random_patch_as(dtype, &backbone, 7, 2),
+        };
+        let range = records(&bytes, 3);
         if let Ok(patch) = Patch::from_bytes(&reseal(bytes, &changes, range), &backbone) {
             run_if_small(&backbone, &patch);
         }
@@ -231,11 +244,12 @@ fn structure_is_checked_even_where_values_are_not() {
         std::fs::write(&path, bytes).expect("room on the disk");
         Backbone::open_with(path, Verify::Structure)
     };
-    let bytes = every_operator(SIDE, 1);
+    let float = backbone(SIDE, 1);
+    let bytes = int8::backbone(&float);
     let header = Header::parse(&bytes).expect("a whole header");
-    for (section, is_structure) in header.sections[..7]
+    for (section, is_structure) in header.sections[..8]
         .iter()
-        .zip([true, true, true, true, false, false, false])
+        .zip([true, true, true, true, true, false, false, false])
     {
         let mut flipped = bytes.clone();
         flipped[section.offset.get() as usize + 5] ^= 0x40;
@@ -256,13 +270,20 @@ fn structure_is_checked_even_where_values_are_not() {
 #[test]
 fn reserved_fields_must_be_zero() {
     let bytes = every_operator(SIDE, 1);
-    // In the header, in the unused section entry, in the input record, in the first layer record.
-    for at in [40, HEADER_LEN - 8, HEADER_LEN + 12, HEADER_LEN + 64 + 20] {
+    // In the header, in the input record, in the first layer record.
+    for at in [40, HEADER_LEN + 12, HEADER_LEN + 64 + 20] {
         let mut changed = bytes.clone();
         changed[at] = 1;
         container::seal(&mut changed);
         assert!(Backbone::from_bytes(&changed).is_err(), "byte {at}");
     }
+    // In an unused section entry, which only patches have.
+    let backbone = backbone(SIDE, 1);
+    let mut changed = random_patch(&backbone, 7, 2);
+    assert!(Patch::from_bytes(&changed, &backbone).is_ok());
+    changed[HEADER_LEN - 8] = 1;
+    container::seal(&mut changed);
+    assert!(Patch::from_bytes(&changed, &backbone).is_err());
 }
 
 #[test]

@@ -35,8 +35,7 @@ impl Int8Values {
         let site = backbone.site(index);
         let own = backbone.int8(&site);
         let around = around(backbone, &site, &scales_of(backbone));
-        let weights =
-            unpack_int8_weights(own.weights, site.outputs, site.depth, site.is_depthwise);
+        let weights = unpack_int8_weights(own.weights, site.outputs, site.depth, site.is_depthwise);
         let (scale, bias) = weights
             .chunks_exact(site.depth)
             .enumerate()
@@ -83,7 +82,10 @@ impl Int8Values {
             let (scale, bias) = (self.scale[channel], self.bias[channel]);
             let entry = around.channel(scale, bias, self.weight_scales[channel], sum(row));
             let panel = &mut table[channel / PANEL];
-            (panel.multiplier[channel % PANEL], panel.bias[channel % PANEL]) = entry;
+            (
+                panel.multiplier[channel % PANEL],
+                panel.bias[channel % PANEL],
+            ) = entry;
         }
         table
     }
@@ -131,8 +133,7 @@ pub fn int8_backbone(
                 values.check(at, site.depth)?;
                 let outputs = values.weight_scales.len();
                 let is_depthwise = layer.op == Op::Depthwise;
-                let weights =
-                    pack_int8_weights(&values.weights, outputs, site.depth, is_depthwise);
+                let weights = pack_int8_weights(&values.weights, outputs, site.depth, is_depthwise);
                 let table = values.table(&around(base, &site, scales));
                 Some(Packed {
                     outputs,
@@ -309,7 +310,10 @@ impl<'a> Int8PatchWriter<'a> {
             if replaced.has_weights {
                 let packed =
                     pack_int8_weights(&values.weights, outputs, site.depth, site.is_depthwise);
-                contents.insert((index, What::Weights), (outputs, packed.as_bytes().to_vec()));
+                contents.insert(
+                    (index, What::Weights),
+                    (outputs, packed.as_bytes().to_vec()),
+                );
             }
         }
         let scales: Vec<ScaleRecord> = self.scales.iter().copied().map(Into::into).collect();

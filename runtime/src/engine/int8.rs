@@ -21,6 +21,9 @@ pub(crate) struct Int8<'a> {
     pub(crate) scales: &'a [ScaleRecord],
 }
 
+/// As [`crate::workers::Part`], with scratch memory as int8 kernels take it.
+type BytesPart<'a> = dyn Fn(usize, &mut [i8], &mut [u8]) + Sync + 'a;
+
 /// What a layer's values become: bounds, or a table after none.
 struct After {
     /// What the kernel writes.
@@ -192,7 +195,7 @@ impl Int8<'_> {
         unit: usize,
         work: usize,
         after: &After,
-        part: &(dyn Fn(usize, &mut [i8], &mut [u8]) + Sync),
+        part: &BytesPart<'_>,
     ) {
         let output = Output { values, unit, work };
         let lookup = self.kernels.lookup;

@@ -83,7 +83,6 @@ macro_rules! simd_kernel {
 }
 
 /// The same for a plain loop, which the compiler vectorises for the instruction set.
-#[cfg(feature = "gradient")]
 macro_rules! plain_kernel {
     ($check:path, $kernel:path, ($($argument:ident: $type:ty),*) $(, $features:literal)?) => {{
         fn checked($($argument: $type),*) {
@@ -102,6 +101,4 @@ macro_rules! plain_kernel {
     }};
 }
 
-#[cfg(feature = "gradient")]
-pub(super) use plain_kernel;
-pub(super) use {simd_kernel, simd_kernels};
+pub(super) use {plain_kernel, simd_kernel, simd_kernels};

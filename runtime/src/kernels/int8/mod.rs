@@ -6,14 +6,18 @@
 //! [`RequantizePanel`]s. Sums are exact and the requantisation is one rule (`graft_patches::requantize`), so every kernel
 //! gives the same bytes as the reference.
 //!
-//! The fast versions are written once, over what an instruction set does with sixteen channels at a time
-//! (`lanes`).
+//! The fast versions of layers with weights are written once, over what an instruction set does with sixteen channels at
+//! a time (`lanes`). The other layers are few and light: theirs are plain loops that the compiler vectorises for each
+//! instruction set.
 
 mod conv;
 mod depthwise;
+mod elementwise;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
+mod lookup;
 mod pointwise;
+mod pool;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -89,6 +93,57 @@ pub struct Pointwise<'a> {
     pub epilogue: Epilogue<'a>,
 }
 
+/// One operand of an elementwise operator: `(q - zero_point) * multiplier`.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<'a> {
+    /// Activations.
+    pub values: &'a [i8],
+    /// What stands for zero.
+    pub zero_point: i8,
+    /// Finite.
+    pub multiplier: f32,
+}
+
+impl Operand<'_> {
+    /// What one of the values stands for.
+    #[inline(always)]
+    fn real(&self, value: i8) -> f32 {
+        (i32::from(value) - i32::from(self.zero_point)) as f32 * self.multiplier
+    }
+}
+
+/// A sum or product of two activations.
+#[derive(Clone, Copy, Debug)]
+pub struct Elementwise<'a> {
+    /// First operand, as long as the output.
+    pub left: Operand<'a>,
+    /// Second operand: as long as the output, or one value a channel (broadcast over pixels).
+    pub right: Operand<'a>,
+    /// Zero point and bounds of the output.
+    pub output: Quantized,
+}
+
+/// An average or maximum pool.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool<'a> {
+    /// Whole input.
+    pub input: &'a [i8],
+    /// Shape of the input.
+    pub input_shape: Shape,
+    /// Shape of the whole output.
+    pub output_shape: Shape,
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Average only: whether padding counts in the divisor.
+    pub count_padding: bool,
+    /// What stands for zero in the input.
+    pub zero_point: i8,
+    /// Scale of the input over that of the output, finite.
+    pub multiplier: f32,
+    /// Zero point and bounds of the output.
+    pub output: Quantized,
+}
+
 /// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
 pub struct Kernels {
     /// `reference`, `portable`, `avx2`, `avx512-vnni`.
@@ -102,6 +157,18 @@ pub struct Kernels {
     pub pointwise: fn(&Pointwise, usize, &mut [i8], &mut [u8]),
     /// Fully connected layer (one pixel): output panels from the given one; `out` ends at a panel or at N.
     pub linear: fn(&Pointwise, usize, &mut [i8], &mut [u8]),
+    /// Sum, elements from the given one.
+    pub add: fn(&Elementwise, usize, &mut [i8]),
+    /// Product, elements from the given one.
+    pub multiply: fn(&Elementwise, usize, &mut [i8]),
+    /// Average pool of output rows from the given one.
+    pub average_pool: fn(&Pool, usize, &mut [i8]),
+    /// Maximum pool of output rows from the given one; padding never wins.
+    pub max_pool: fn(&Pool, usize, &mut [i8]),
+    /// Mean over all pixels, channels from the given one. `window` is not used.
+    pub global_average_pool: fn(&Pool, usize, &mut [i8]),
+    /// Replaces every value q by the table's at `q + 128`.
+    pub lookup: fn(&[i8; 256], &mut [i8]),
 }
 
 /// Bytes of scratch memory that a layer of `inputs` inputs needs: kh * kw * C_in of a convolution.
@@ -126,23 +193,22 @@ fn check_dense(weights: &[i8], epilogue: &Epilogue, [inputs, outputs]: [usize; 2
 }
 
 /// Panics unless input and output are as long as the output rows from `first` need.
-fn check_rows(task: &Conv, first: usize, out: &[i8]) {
-    let row = task
-        .output_shape
-        .width
-        .saturating_mul(task.output_shape.channels);
-    assert_eq!(
-        task.input.len(),
-        task.input_shape.len(),
-        "input has another shape"
-    );
+fn check_rows(
+    input: &[i8],
+    [input_shape, output_shape]: [Shape; 2],
+    window: &Window,
+    first: usize,
+    out: &[i8],
+) {
+    let row = output_shape.width.saturating_mul(output_shape.channels);
+    assert_eq!(input.len(), input_shape.len(), "input has another shape");
     assert!(
-        out.len().is_multiple_of(row) && first + out.len() / row <= task.output_shape.height,
+        out.len().is_multiple_of(row) && first + out.len() / row <= output_shape.height,
         "output is not whole rows of the layer"
     );
     assert_eq!(
-        task.window.output(task.input_shape),
-        Some([task.output_shape.height, task.output_shape.width]),
+        window.output(input_shape),
+        Some([output_shape.height, output_shape.width]),
         "the window gives another shape"
     );
 }

@@ -2,7 +2,7 @@
 
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 use super::lanes::{Portable, int8_kernels};
-use super::{Kernels, conv, depthwise, pointwise};
+use super::{Kernels, conv, depthwise, elementwise, lookup, pointwise, pool};
 
 /// Plain Rust: what the others must compute.
 static REFERENCE: Kernels = Kernels {
@@ -11,6 +11,12 @@ static REFERENCE: Kernels = Kernels {
     depthwise: depthwise::reference::depthwise,
     pointwise: pointwise::reference::pointwise,
     linear: pointwise::reference::linear,
+    add: elementwise::reference::add,
+    multiply: elementwise::reference::multiply,
+    average_pool: pool::reference::average_pool,
+    max_pool: pool::reference::max_pool,
+    global_average_pool: pool::reference::global_average_pool,
+    lookup: lookup::reference::lookup,
 };
 
 /// The fast kernels in plain Rust.

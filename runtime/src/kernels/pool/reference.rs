@@ -1,7 +1,7 @@
 //! Plain pools.
 
 use super::{check, check_global, divisor};
-use crate::kernels::Pool;
+use crate::kernels::{Pool, Shape, Window};
 
 pub(in crate::kernels) fn average_pool(task: &Pool, first: usize, out: &mut [f32]) {
     pool(task, first, out, |values| {
@@ -40,7 +40,8 @@ fn pool(
     for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
             for (channel, out) in pixel.iter_mut().enumerate() {
-                let value = reduce(&mut window(task, y, x, channel));
+                let mut values = window(task.input, task.input_shape, task.window, [y, x, channel]);
+                let value = reduce(&mut values);
                 *out = task.activation.of(value);
             }
         }
@@ -48,13 +49,12 @@ fn pool(
 }
 
 /// The input values of one channel under the window of one output position.
-fn window(task: &Pool, y: usize, x: usize, channel: usize) -> impl Iterator<Item = f32> {
-    let Pool {
-        input,
-        input_shape: shape,
-        window,
-        ..
-    } = *task;
+pub(in crate::kernels) fn window<T: Copy>(
+    input: &[T],
+    shape: Shape,
+    window: Window,
+    [y, x, channel]: [usize; 3],
+) -> impl Iterator<Item = T> {
     let [top, left] = window.pad_before(shape);
     let rows = (0..window.kernel[0]).map(move |ky| y * window.stride[0] + ky);
     let rows = rows.filter(move |row| (top..top + shape.height).contains(row));

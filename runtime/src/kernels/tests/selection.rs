@@ -1,5 +1,7 @@
 //! Which kernels are chosen.
 
+use graft_patches::records::Dtype;
+
 use crate::kernels::{KernelError, available, by_name};
 
 #[test]
@@ -21,9 +23,12 @@ fn unknown_names_are_not_found() {
 
 #[test]
 fn the_error_lists_what_is_available() {
-    let message = KernelError::Unavailable("mmx".into()).to_string();
-    assert!(
-        message.contains("`mmx`") && message.contains("reference"),
-        "{message}"
-    );
+    for dtype in [Dtype::F32, Dtype::I8] {
+        let name = "mmx".into();
+        let message = KernelError::Unavailable { name, dtype }.to_string();
+        assert!(
+            message.contains("`mmx`") && message.contains("reference"),
+            "{message}"
+        );
+    }
 }

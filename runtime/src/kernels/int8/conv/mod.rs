@@ -12,7 +12,8 @@ pub(super) fn check(task: &Conv, first: usize, out: &[i8], scratch: &[u8]) {
     let depth = height
         .saturating_mul(width)
         .saturating_mul(task.input_shape.channels);
-    check_rows(task, first, out);
+    let shapes = [task.input_shape, task.output_shape];
+    check_rows(task.input, shapes, &task.window, first, out);
     check_dense(
         task.weights,
         &task.epilogue,

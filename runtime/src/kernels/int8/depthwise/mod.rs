@@ -8,6 +8,7 @@ use super::{Conv, check_depthwise, check_rows};
 
 /// Panics unless the operands are as long as the output rows from `first` need.
 pub(super) fn check(task: &Conv, first: usize, out: &[i8]) {
-    check_rows(task, first, out);
+    let shapes = [task.input_shape, task.output_shape];
+    check_rows(task.input, shapes, &task.window, first, out);
     check_depthwise(task);
 }

@@ -75,8 +75,10 @@ pub(super) trait Lanes: Copy {
 /// A [`Kernels`](super::Kernels) table of the kernels on one kind of [`Lanes`]; `tile` is pixels by panels.
 macro_rules! int8_kernels {
     ($name:literal, $lanes:ty, tile: $rows:literal x $wide:literal $(, features: $features:literal)?) => {{
-        use $crate::kernels::int8::{Conv, Kernels, Pointwise, conv, depthwise, pointwise};
-        use $crate::kernels::table::simd_kernel as kernel;
+        use $crate::kernels::int8::{
+            Conv, Elementwise, Kernels, Pointwise, Pool, conv, depthwise, elementwise, lookup, pointwise, pool,
+        };
+        use $crate::kernels::table::{plain_kernel as plain, simd_kernel as kernel};
         Kernels {
             name: $name,
             conv: kernel!(
@@ -95,6 +97,27 @@ macro_rules! int8_kernels {
                 pointwise::check_linear, pointwise::simd::linear::<$lanes>,
                 (task: &Pointwise, first: usize, out: &mut [i8], scratch: &mut [u8]) $(, $features)?
             ),
+            add: plain!(
+                elementwise::check, elementwise::simd::add,
+                (task: &Elementwise, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            multiply: plain!(
+                elementwise::check, elementwise::simd::multiply,
+                (task: &Elementwise, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            average_pool: plain!(
+                pool::check, pool::simd::average_pool,
+                (task: &Pool, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            max_pool: plain!(
+                pool::check, pool::simd::max_pool,
+                (task: &Pool, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            global_average_pool: plain!(
+                pool::check_global, pool::simd::global_average_pool,
+                (task: &Pool, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            lookup: lookup::reference::lookup,
         }
     }};
 }

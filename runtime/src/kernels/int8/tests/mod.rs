@@ -1,14 +1,13 @@
 //! Every int8 kernel against the reference, to the bit, on all shapes that a planner may emit.
 
-use graft_patches::layout::{PANEL, quad_index, quad_weights_len, weights_len};
+mod unweighted;
+mod weighted;
+
 use proptest::prelude::*;
 
 use super::select::UNSIGNED;
-use super::{
-    Conv, Epilogue, Kernels, Pointwise, Quantized, RequantizePanel, available, scratch_len,
-};
+use super::{Kernels, Quantized, available, scratch_len};
 use crate::kernels::tests::Part;
-use crate::kernels::tests::strategies::{channels, part, sliding};
 
 /// Kernels write this nowhere beside their output.
 const CANARY: i8 = 0x55;
@@ -71,35 +70,6 @@ fn bytes(length: usize, seed: u32, least: i8) -> Box<[i8]> {
     (0..length).map(|_| next()).collect()
 }
 
-/// Packed dense weights: random ones, zeros in what is padded.
-fn dense(outputs: usize, inputs: usize, seed: u32) -> Box<[i8]> {
-    let mut packed = vec![0; quad_weights_len(outputs, inputs)].into_boxed_slice();
-    let weights = bytes(outputs * inputs, seed ^ 1, -127);
-    for (i, weight) in weights.iter().enumerate() {
-        packed[quad_index(i / inputs, i % inputs, inputs)] = *weight;
-    }
-    packed
-}
-
-/// Multipliers and biases that bring sums of `terms` products about into range, and a few that saturate.
-fn table(channels: usize, terms: usize, seed: u32) -> Vec<RequantizePanel> {
-    let random = bytes(channels.div_ceil(PANEL) * PANEL * 2, seed ^ 3, -128);
-    let mut pairs = random.chunks_exact(2);
-    let scale = 0.02 / (terms as f32).sqrt();
-    (0..channels.div_ceil(PANEL))
-        .map(|_| {
-            let mut panel = RequantizePanel::default();
-            for i in 0..PANEL {
-                if let Some(&[a, b]) = pairs.next() {
-                    panel.multiplier[i] = scale * (f32::from(a) + 128.5) / 64.0;
-                    panel.bias[i] = i32::from(b) * 100;
-                }
-            }
-            panel
-        })
-        .collect()
-}
-
 fn output() -> impl Strategy<Value = Quantized> {
     let bounds = prop_oneof![Just((-128, 127)), (any::<i8>(), any::<i8>())];
     (any::<i8>(), bounds).prop_map(|(zero_point, (a, b))| Quantized {
@@ -107,129 +77,4 @@ fn output() -> impl Strategy<Value = Quantized> {
         min: a.min(b),
         max: a.max(b),
     })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
-
-    #[test]
-    fn pointwise(
-        pixels in prop_oneof![1..=40usize, 150..=300usize],
-        inputs in channels(),
-        outputs in channels(),
-        output in output(),
-        part in part(),
-        seed: u32,
-    ) {
-        let input = bytes(pixels * inputs, seed, -128);
-        let weights = dense(outputs, inputs, seed);
-        let epilogue = Epilogue { table: &table(outputs, inputs, seed), output };
-        let task = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
-        compare([pixels * outputs, outputs], inputs, part, |kernels, first, out, scratch| {
-            (kernels.pointwise)(&task, first, out, scratch);
-        });
-    }
-
-    #[test]
-    fn linear(
-        inputs in channels(),
-        outputs in prop_oneof![channels(), 100..=300usize],
-        output in output(),
-        part in part(),
-        seed: u32,
-    ) {
-        let input = bytes(inputs, seed, -128);
-        let weights = dense(outputs, inputs, seed);
-        let epilogue = Epilogue { table: &table(outputs, inputs, seed), output };
-        let task = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
-        compare([outputs, PANEL], inputs, part, |kernels, first, out, scratch| {
-            (kernels.linear)(&task, first, out, scratch);
-        });
-    }
-
-    #[test]
-    fn conv(
-        (input_shape, window, mut output_shape) in sliding(),
-        outputs in 1..=40usize,
-        output in output(),
-        padding: i8,
-        part in part(),
-        seed: u32,
-    ) {
-        output_shape.channels = outputs;
-        let terms = window.kernel[0] * window.kernel[1] * input_shape.channels;
-        let input = bytes(input_shape.len(), seed, -128);
-        let weights = dense(outputs, terms, seed);
-        let epilogue = Epilogue { table: &table(outputs, terms, seed), output };
-        let (input, weights) = (&input, &weights);
-        let task = Conv { input, input_shape, output_shape, window, padding, weights, epilogue };
-        let unit = output_shape.width * outputs;
-        compare([output_shape.len(), unit], terms, part, |kernels, first, out, scratch| {
-            (kernels.conv)(&task, first, out, scratch);
-        });
-    }
-
-    #[test]
-    fn depthwise(
-        (input_shape, window, output_shape) in sliding(),
-        output in output(),
-        padding: i8,
-        part in part(),
-        seed: u32,
-    ) {
-        let channels = input_shape.channels;
-        let terms = window.kernel[0] * window.kernel[1];
-        let input = bytes(input_shape.len(), seed, -128);
-        let weights = bytes(weights_len(channels, terms), seed ^ 1, -127);
-        let epilogue = Epilogue { table: &table(channels, terms, seed), output };
-        let (input, weights) = (&input, &weights);
-        let task = Conv { input, input_shape, output_shape, window, padding, weights, epilogue };
-        let unit = output_shape.width * channels;
-        compare([output_shape.len(), unit], 1, part, |kernels, first, out, _| {
-            (kernels.depthwise)(&task, first, out);
-        });
-    }
-}
-
-/// The largest sums that a product can have are exact: no step in between saturates, as VPMADDUBSW would.
-#[test]
-fn extremes_do_not_saturate_on_the_way() {
-    let (inputs, outputs) = (1030, 17);
-    for (input, weight) in [(-128, -127), (-128, 127), (127, -127), (127, 127)] {
-        let input = vec![input; inputs];
-        let mut weights = vec![0; quad_weights_len(outputs, inputs)];
-        for channel in 0..outputs {
-            for k in 0..inputs {
-                weights[quad_index(channel, k, inputs)] = weight;
-            }
-        }
-        let sum = i32::from(input[0]) * i32::from(weight) * inputs as i32;
-        let mut panel = RequantizePanel::default();
-        // Every channel is another distance from the exact sum: an error of one shows.
-        for i in 0..PANEL {
-            panel.multiplier[i] = 1.0;
-            panel.bias[i] = i as i32 - sum;
-        }
-        let epilogue = Epilogue {
-            table: &[panel, panel],
-            output: Quantized {
-                zero_point: 0,
-                min: -128,
-                max: 127,
-            },
-        };
-        let task = Pointwise {
-            input: &input,
-            inputs,
-            outputs,
-            weights: &weights,
-            epilogue,
-        };
-        for kernels in available().chain([&UNSIGNED]) {
-            let mut out = vec![0; outputs];
-            (kernels.pointwise)(&task, 0, &mut out, &mut vec![0; scratch_len(inputs)]);
-            let expected: Vec<i8> = (0..outputs).map(|i| (i % PANEL) as i8).collect();
-            assert_eq!(out, expected, "{}", kernels.name);
-        }
-    }
 }

@@ -1,0 +1,3 @@
+//! Every value through a table of 256: a curve after a layer.
+
+pub(super) mod reference;
