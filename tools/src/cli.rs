@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{bench, demo, diff, eval, export, extract, import, inspect, run, train};
+use crate::commands::{
+    bench, demo, diff, eval, export, extract, import, inspect, quantize, run, train,
+};
 
 /// Ships one backbone and many small patches: imports networks, runs, measures and compares them.
 #[derive(Debug, Parser)]
@@ -40,6 +42,8 @@ pub enum Command {
     Demo(demo::Arguments),
     /// Make a backbone from an ONNX model or a PyTorch state dict.
     Import(import::Arguments),
+    /// Make an int8 backbone of an f32 one.
+    Quantize(quantize::Arguments),
     /// Print the top labels of images, with one or more patches.
     Run(run::Arguments),
     /// Measure accuracy on a labelled folder or tar archive.

@@ -14,6 +14,7 @@ use crate::export::ExportError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
 use crate::picture::PictureError;
+use crate::quantize::QuantizeError;
 use crate::train::checkpoint::CheckpointError;
 use crate::train::run::TrainError;
 use crate::trained::TrainedError;
@@ -43,6 +44,9 @@ pub fn hint(error: &Error) -> Option<String> {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<ImageError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<QuantizeError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<ImportError>() {

@@ -12,6 +12,7 @@ pub mod import;
 pub mod memory;
 pub mod output;
 pub mod picture;
+pub mod quantize;
 pub mod report;
 pub mod task;
 #[cfg(test)]

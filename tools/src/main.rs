@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 use patchtool::cli::{Cli, Command, Common};
-use patchtool::commands::{bench, demo, diff, eval, export, extract, import, inspect, run, train};
+use patchtool::commands::{
+    bench, demo, diff, eval, export, extract, import, inspect, quantize, run, train,
+};
 use patchtool::hint::hint;
 use patchtool::report::Report;
 use tracing_subscriber::EnvFilter;
@@ -29,13 +31,14 @@ fn command(cli: &Cli) -> Result<Report> {
     match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, &cli.common),
         Command::Import(arguments) => import::run(arguments),
+        Command::Quantize(arguments) => quantize::run(arguments, &cli.common),
         Command::Run(arguments) => run::run(arguments),
         Command::Eval(arguments) => eval::run(arguments, &cli.common),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Train(arguments) => train::run(arguments, &cli.common),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
-        Command::Export(arguments) => export::run(arguments),
+        Command::Export(arguments) => export::run(arguments, &cli.common),
         Command::Extract(arguments) => extract::run(arguments),
     }
 }

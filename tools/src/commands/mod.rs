@@ -9,5 +9,6 @@ pub mod extract;
 pub mod import;
 mod inputs;
 pub mod inspect;
+pub mod quantize;
 pub mod run;
 pub mod train;

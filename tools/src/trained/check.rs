@@ -1,22 +1,26 @@
 //! Whether trained values fit their kind and backbone.
 
 use graft_patches::BackboneImage;
-use graft_patches::records::{Site, What};
+use graft_patches::records::{Dtype, Site, What};
 use graft_runtime::gradient::{Norm, SiteParameters};
 
 use super::{Trained, TrainedError};
 
 impl Trained {
-    /// Checks that the values were trained on this backbone, are complete, of the right sizes and finite.
+    /// Checks that the values were trained on this backbone, or the one that it is the int8 twin of, are complete, of the right sizes and finite.
     ///
     /// # Errors
     /// The first thing that does not fit.
     pub fn check(&self, backbone: &BackboneImage<'_>) -> Result<(), TrainedError> {
-        if self.backbone.id != backbone.id() {
+        let expected = match backbone.dtype() {
+            Dtype::I8 => backbone.metadata()?.quantized.unwrap_or_default().from,
+            _ => backbone.id(),
+        };
+        if self.backbone.id != expected {
             return Err(TrainedError::WrongBackbone {
                 found: self.backbone.id,
                 found_name: self.backbone.name.clone(),
-                expected: backbone.id(),
+                expected,
                 expected_name: backbone.metadata()?.name,
             });
         }

@@ -1,5 +1,7 @@
 //! `patchtool export`: trained values to a device patch, to a standard ONNX model, and from one.
 
+mod int8;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
 
 use super::import::resolution;
+use super::quantize::CalibrationSettings;
+use crate::cli::Common;
 use crate::export::{self, ExportError, WeightsFile};
 use crate::hint::Hint;
 use crate::output;
@@ -21,7 +25,8 @@ use crate::trained::Trained;
 #[command(after_help = "Examples:
   patchtool export flowers.safetensors --backbone lite0.backbone -o flowers.patch
   patchtool export flowers.safetensors --backbone lite0.backbone --onnx flowers.onnx
-  patchtool export --from-onnx flowers.onnx --backbone lite0.backbone -o flowers.patch")]
+  patchtool export --from-onnx flowers.onnx --backbone lite0.backbone -o flowers.patch
+  patchtool export flowers.safetensors --backbone lite0-int8.backbone --calibrate flowers.tar -o flowers-int8.patch")]
 pub struct Arguments {
     /// File that `train` wrote.
     #[arg(
@@ -42,6 +47,11 @@ pub struct Arguments {
     /// Also write the task as an ONNX model, with the frozen weights in a file beside it that all tasks share.
     #[arg(long, value_name = "T.onnx")]
     onnx: Option<PathBuf>,
+    /// Folder or tar archive with images of the task, by which its activations get their scales: for an int8 backbone.
+    #[arg(long, value_name = "DIR")]
+    calibrate: Option<PathBuf>,
+    #[command(flatten)]
+    calibration: CalibrationSettings,
     /// Store the patch's values in half precision: half of the bytes.
     #[arg(long)]
     f16: bool,
@@ -61,7 +71,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// Whatever cannot be read, does not fit the backbone, or cannot be written.
-pub fn run(arguments: &Arguments) -> Result<Report> {
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let input = arguments.trained.iter().chain(&arguments.from_onnx);
     if arguments.output.is_some() && arguments.output == arguments.onnx {
         bail!(Hint::new(
@@ -75,35 +85,54 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             output::check_apart(output, input)?;
         }
     }
+    let backbone = Backbone::open(&arguments.backbone)?;
+    match backbone.image().dtype() {
+        Dtype::I8 => int8::run(arguments, &backbone, common),
+        _ => float(arguments, &backbone),
+    }
+}
+
+/// A task for an f32 backbone.
+fn float(arguments: &Arguments, backbone: &Backbone) -> Result<Report> {
+    if arguments.calibrate.is_some() {
+        bail!(Hint::new(
+            "--calibrate is for an int8 backbone, this one is f32".into(),
+            "leave it out, or give the backbone that `patchtool quantize` made",
+        ));
+    }
     let dtype = if arguments.f16 {
         Dtype::F16
     } else {
         Dtype::F32
     };
-    let backbone = Backbone::open(&arguments.backbone)?;
     let mut parts = Vec::new();
     if let Some(path) = &arguments.from_onnx {
         let read = export::read(path, &backbone.image(), arguments.name.as_deref(), dtype)
             .with_context(|| format!("cannot make a patch of {}", path.display()))?;
-        parts.extend(patch(arguments, &backbone, || Ok(read.patch))?);
+        parts.extend(patch(arguments, backbone, || Ok(read.patch))?);
     }
     if let Some(path) = &arguments.trained {
         let trained = trained(path, arguments)?;
         let unusable = || format!("cannot export {}", path.display());
         trained.check(&backbone.image()).with_context(unusable)?;
-        parts.extend(patch(arguments, &backbone, || {
-            if trained.kind.is_baseline() {
-                let kind = trained.kind;
-                return Err(ExportError::Baseline { kind }.into());
-            }
+        parts.extend(patch(arguments, backbone, || {
+            check_kind(&trained)?;
             let image = trained.compile(&backbone.image(), dtype);
             image.with_context(unusable)
         })?);
         if let Some(output) = &arguments.onnx {
-            parts.push(model(&trained, &backbone, output, arguments.force)?);
+            parts.push(model(&trained, backbone, output, arguments.force)?);
         }
     }
     Ok(report(parts))
+}
+
+/// A baseline is no patch.
+fn check_kind(trained: &Trained) -> Result<(), ExportError> {
+    match trained.kind {
+        kind if kind.is_baseline() => Err(ExportError::Baseline { kind }),
+        _ => Ok(()),
+    }
 }
 
 /// What was written: a line for people, keys for scripts.
@@ -164,11 +193,7 @@ fn patch(
             .map(|replacement| replacement.values.bytes().len())
             .sum()
     });
-    let dtype = if arguments.f16 {
-        Dtype::F16
-    } else {
-        Dtype::F32
-    };
+    let dtype = view.map_or(Dtype::F32, |view| view.dtype());
     Ok(Some(Written {
         text: format!(
             "{}: {} patch, {} sites, {}, of them {} values in {dtype}\n",

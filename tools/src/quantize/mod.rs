@@ -1,0 +1,97 @@
+//! Int8 from f32, after training: a whole backbone ([`backbone`]), or a trained patch for one that is int8 already
+//! ([`patch`]).
+//!
+//! Weights are symmetric, with a scale for each output channel. Activations have a scale and a zero point for each tensor,
+//! chosen by what the f32 network computes from some images ([`Statistics`], [`Method`]). All requantisation tables follow
+//! from those (`graft_patches::scale`).
+
+mod backbone;
+mod images;
+mod method;
+mod noise;
+mod patch;
+mod statistics;
+mod weights;
+
+pub use backbone::{Quantized, Settings, backbone};
+pub use images::Images;
+pub use method::{Method, UnknownMethod};
+pub use noise::signal_to_noise;
+pub use patch::patch;
+pub use statistics::Statistics;
+
+use graft_patches::geometry::Shape;
+use graft_patches::records::Dtype;
+use graft_patches::writer::WriteError;
+
+use crate::trained::TrainedError;
+
+/// Why something cannot be quantised.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// A backbone of the wrong dtype.
+    #[error("the backbone is {found}, expected {expected}")]
+    Dtype {
+        /// Its dtype.
+        found: Dtype,
+        /// What is needed.
+        expected: Dtype,
+    },
+    /// No images to calibrate with.
+    #[error("no image to calibrate with")]
+    NoImages,
+    /// A layer that computed something that is not a number, or infinity.
+    #[error("layer {layer} computes {value} from the calibration images, expected finite numbers")]
+    Infinite {
+        /// The layer.
+        layer: usize,
+        /// What it computed.
+        value: f32,
+    },
+    /// Images for another input than the patch's.
+    #[error("images of {found} values for an input of {expected}")]
+    Input {
+        /// Values of an image.
+        found: usize,
+        /// The input.
+        expected: Shape,
+    },
+    /// Trained values that do not fit the backbone.
+    #[error(transparent)]
+    Trained(#[from] TrainedError),
+    /// An image that cannot be read, or that the format has no room for.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// What the runtime says.
+    #[error(transparent)]
+    Runtime(#[from] graft_runtime::Error),
+}
+
+impl From<graft_patches::ImageError> for QuantizeError {
+    fn from(error: graft_patches::ImageError) -> Self {
+        Self::Runtime(error.into())
+    }
+}
+
+impl QuantizeError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Dtype { expected, .. } => match expected {
+                Dtype::I8 => "make an int8 backbone of it with `patchtool quantize`",
+                _ => "give an f32 backbone, as `patchtool import` makes it",
+            },
+            Self::NoImages => {
+                "give a folder or tar archive with images like those that the device will see"
+            }
+            Self::Infinite { .. } => {
+                "check the backbone's normalisation (--mean, --std of import) and its weights"
+            }
+            Self::Input { .. } => "prepare the images for the patch's own input",
+            Self::Trained(error) => error.hint(),
+            Self::Write(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! How far an int8 network is from its f32 one, layer by layer.
+
+use graft_runtime::{Backbone, Patch, Session};
+use rayon::prelude::*;
+
+use super::{Images, QuantizeError};
+
+/// Images that are compared.
+const IMAGES: usize = 32;
+
+/// Signal-to-noise ratio of each layer's output in decibels: what the f32 network computes against how far the int8 network
+/// is from it, each with its own patch, over at most 32 of the images. Infinite where nothing differs.
+///
+/// # Errors
+/// What the runtime says.
+pub fn signal_to_noise(
+    [float, int8]: [&Backbone; 2],
+    [float_patch, int8_patch]: [&Patch; 2],
+    images: &Images,
+) -> Result<Vec<f32>, QuantizeError> {
+    let layers = float.image().layer_count();
+    let step = images.pixels.len().div_ceil(IMAGES);
+    let pixels: Vec<_> = images.pixels.iter().step_by(step).collect();
+    let compare = |pixels: &&Vec<u8>| {
+        let mut expected = Vec::with_capacity(layers);
+        Session::new(float)?.run_observed(float_patch, *pixels, |_, output| {
+            expected.push(output.to_vec());
+        })?;
+        let mut sums = vec![[0.0; 2]; layers];
+        Session::new(int8)?.run_observed(int8_patch, *pixels, |layer, output| {
+            for (signal, found) in expected[layer].iter().zip(output.to_vec()) {
+                sums[layer][0] += f64::from(*signal) * f64::from(*signal);
+                sums[layer][1] += f64::from(signal - found) * f64::from(signal - found);
+            }
+        })?;
+        Ok(sums)
+    };
+    let all: Vec<_> = pixels
+        .par_iter()
+        .map(compare)
+        .collect::<Result<_, QuantizeError>>()?;
+    let sum = |layer: usize, of: usize| all.iter().map(|sums| sums[layer][of]).sum::<f64>();
+    let ratio = |layer| (10.0 * (sum(layer, 0) / sum(layer, 1)).log10()) as f32;
+    Ok((0..layers).map(ratio).collect())
+}

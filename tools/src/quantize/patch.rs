@@ -1,0 +1,119 @@
+//! A trained patch for an int8 backbone.
+
+use graft_patches::BackboneImage;
+use graft_patches::metadata::{Calibration, PatchMetadata};
+use graft_patches::records::{Dtype, Layer};
+use graft_patches::scale::{ScaleRecord, TensorScale};
+use graft_patches::writer::{BackboneWriter, Int8PatchWriter, Int8Values, SiteValues};
+use graft_runtime::{Backbone, Patch};
+use indicatif::ProgressBar;
+
+use super::backbone::scales;
+use super::{Images, Method, QuantizeError, Statistics, signal_to_noise, weights};
+use crate::trained::Trained;
+
+/// A quantised patch.
+#[derive(Debug)]
+pub struct QuantizedPatch {
+    /// The image.
+    pub bytes: Vec<u8>,
+    /// Signal-to-noise ratio of each layer's output against the trained values in f32, in decibels.
+    pub signal_to_noise: Vec<f32>,
+}
+
+/// Compiles trained values for the int8 backbone that was made of the one that they were trained on. The images are
+/// prepared for the input of the trained values; by what the task's network computes from them, its activations get scales
+/// of their own from the first layer on that the task changes.
+///
+/// # Errors
+/// A backbone that is not int8, or not made of the right one; whatever `Trained::check` refuses.
+pub fn patch(
+    trained: &Trained,
+    int8: &Backbone,
+    images: &Images,
+    method: Method,
+    bar: &ProgressBar,
+) -> Result<QuantizedPatch, QuantizeError> {
+    let base = int8.image();
+    let found = base.dtype();
+    if found != Dtype::I8 {
+        let expected = Dtype::I8;
+        return Err(QuantizeError::Dtype { found, expected });
+    }
+    trained.check(&base)?;
+    let epilogues = trained.epilogues(&base.metadata()?.sites);
+    let twin = float_twin(&base)?;
+    let bytes = trained.write(&twin.image(), Dtype::F32, &epilogues)?;
+    let float_patch = Patch::from_bytes(&bytes, &twin)?;
+    let statistics = Statistics::of_layers(&twin, &float_patch, images, bar)?;
+    let own = scales(&base, &trained.input, &statistics, method);
+    let mut writer = Int8PatchWriter::new(base, trained.kind.kinds());
+    writer
+        .input(trained.input)
+        .scales(from_first_change(&base, trained, own))?;
+    for (&index, values) in &trained.sites {
+        if let Some(rows) = &values.weights {
+            let (bytes, scales) = weights::nearest(rows, base.site(index).depth);
+            writer.weights(index, bytes, scales)?;
+        }
+        if let Some((scale, bias)) = epilogues.get(&index) {
+            writer.epilogue(index, scale, bias)?;
+        }
+    }
+    let calibration = Calibration {
+        method: method.to_string(),
+        data: images.digest,
+        images: images.pixels.len() as u32,
+    };
+    let bytes = writer.finish(&PatchMetadata {
+        calibration: Some(calibration),
+        ..trained.metadata()
+    })?;
+    let bound = Patch::from_bytes(&bytes, int8)?;
+    Ok(QuantizedPatch {
+        signal_to_noise: signal_to_noise([&twin, int8], [&float_patch, &bound], images)?,
+        bytes,
+    })
+}
+
+/// The backbone's own scales up to what the task changes first: the same activations need no tables of their own.
+fn from_first_change(
+    base: &BackboneImage<'_>,
+    trained: &Trained,
+    own: Vec<TensorScale>,
+) -> Vec<TensorScale> {
+    let input = base.input();
+    let is_same_input = (input.mean, input.std) == (trained.input.mean, trained.input.std);
+    let first = match trained.sites.keys().next() {
+        Some(&site) if is_same_input => base.site(site).layer + 1,
+        _ => 0,
+    };
+    let base = base.scales()[..first].iter().map(ScaleRecord::get);
+    base.chain(own.into_iter().skip(first)).collect()
+}
+
+/// An int8 backbone in f32: the network that its bytes stand for, without the rounding of activations.
+fn float_twin(base: &BackboneImage<'_>) -> Result<Backbone, QuantizeError> {
+    let mut writer = BackboneWriter::new(base.input());
+    for index in 0..base.layer_count() {
+        let layer: Layer = base.layer(index);
+        let Some(site) = layer.site else {
+            writer.push(layer, None)?;
+            continue;
+        };
+        let depth = base.site(site).depth;
+        let own = Int8Values::of(base, site);
+        let rows = own.weights.chunks_exact(depth).zip(&own.weight_scales);
+        let rows: Vec<f32> = rows
+            .flat_map(|(row, &scale)| row.iter().map(move |&byte| scale * f32::from(byte)))
+            .collect();
+        let values = SiteValues {
+            weights: &rows,
+            scale: &own.scale,
+            bias: &own.bias,
+        };
+        writer.push(layer, Some(values))?;
+    }
+    let bytes = writer.finish(base.max_classes(), &base.metadata()?)?;
+    Ok(Backbone::from_bytes(&bytes)?)
+}
