@@ -139,7 +139,7 @@ impl<'a> BackboneImage<'a> {
         self.bytes
     }
 
-    /// BLAKE3 over layers, sites, identity epilogues and frozen weights: what patches are made for.
+    /// BLAKE3 over layers, sites, scales, identity epilogues and frozen weights: what patches are made for.
     pub fn id(&self) -> Digest {
         self.index.backbone_id
     }

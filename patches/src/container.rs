@@ -409,8 +409,8 @@ pub fn seal(bytes: &mut [u8]) {
     bytes[..HEADER_LEN].copy_from_slice(header.as_bytes());
 }
 
-/// The id of a backbone: BLAKE3 over the digests of its layer table, site table, scales, identity epilogues and frozen
-/// weights, in that order. Resolution, plan and metadata are not part of it, so a backbone imported again for another
+/// The id of a backbone: BLAKE3 over the digests of its layer table, site table, scales if it has any, identity epilogues
+/// and frozen weights, in that order. Resolution, plan and metadata are not part of it, so a backbone imported again for another
 /// resolution keeps its patches.
 pub(crate) fn backbone_id(header: &Header) -> Digest {
     let mut hasher = blake3::Hasher::new();
@@ -422,7 +422,8 @@ pub(crate) fn backbone_id(header: &Header) -> Digest {
         SectionKind::Frozen,
     ];
     for record in &header.sections {
-        if parts.iter().any(|&part| part as u32 == record.kind.get()) {
+        let is_empty = record.length == 0 && record.kind == SectionKind::Scales as u32;
+        if !is_empty && parts.iter().any(|&part| part as u32 == record.kind.get()) {
             hasher.update(&record.digest.0);
         }
     }
