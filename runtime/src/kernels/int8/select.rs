@@ -26,16 +26,16 @@ static PORTABLE: Kernels = int8_kernels!("portable", Portable<0>, tile: 4 x 1);
 /// The tile and the unsigned inputs of VNNI, on any machine.
 #[cfg(test)]
 pub(super) static UNSIGNED: Kernels =
-    int8_kernels!("portable, unsigned", Portable<128>, tile: 12 x 2);
+    int8_kernels!("portable, unsigned", Portable<128>, tile: 6 x 4);
 
 #[cfg(target_arch = "x86_64")]
 static AVX2: Kernels = int8_kernels!("avx2", super::lanes::Avx2, tile: 2 x 1, features: "avx2");
 
-/// 32 registers: 24 sums, 2 weights, 1 input.
+/// 32 registers: 24 sums, 4 weights, 1 input.
 #[cfg(target_arch = "x86_64")]
 static VNNI: Kernels = int8_kernels!(
     "avx512-vnni", super::lanes::Vnni,
-    tile: 12 x 2, features: "avx512f,avx512bw,avx512vl,avx512vnni"
+    tile: 6 x 4, features: "avx512f,avx512bw,avx512vl,avx512vnni"
 );
 
 /// Whether this CPU can run some kernels.

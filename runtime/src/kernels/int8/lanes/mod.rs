@@ -12,6 +12,8 @@ pub(super) use portable::Portable;
 #[cfg(target_arch = "x86_64")]
 pub(super) use vnni::Vnni;
 
+use graft_patches::layout::PANEL;
+
 use super::{Quantized, RequantizePanel};
 
 /// Sixteen channels at a time.
@@ -30,6 +32,13 @@ pub(super) trait Lanes: Copy {
 
     /// No products yet.
     unsafe fn zero() -> Self::Sums;
+    /// The accumulators of a panel before any product: its bias, unless [`Self::store`] adds that.
+    #[inline(always)]
+    unsafe fn start(_panel: &RequantizePanel) -> Self::Sums {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::zero() }
+    }
+
     /// Reads four bytes.
     unsafe fn quad(from: *const u8) -> Self::Quad;
     /// Reads 64 bytes, `[16][4]`.
@@ -46,6 +55,30 @@ pub(super) trait Lanes: Copy {
         to: *mut i8,
         count: usize,
     );
+
+    /// As [`Self::store`], for the first `count` channels of panels side by side; the last one has some of them.
+    #[inline(always)]
+    unsafe fn store_wide<const WIDTH: usize>(
+        sums: [Self::Sums; WIDTH],
+        panels: &[RequantizePanel; WIDTH],
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    ) {
+        for (wide, (sums, panel)) in sums.into_iter().zip(panels).enumerate() {
+            let first = wide * PANEL;
+            // SAFETY: passed on from the caller; `first < count`.
+            unsafe {
+                Self::store(
+                    sums,
+                    panel,
+                    output,
+                    to.add(first),
+                    (count - first).min(PANEL),
+                )
+            };
+        }
+    }
 
     /// Accumulators of a depthwise layer.
     type Deep: Copy;

@@ -19,7 +19,7 @@ fn dense(outputs: usize, inputs: usize, seed: u32) -> Box<[i8]> {
     packed
 }
 
-/// Multipliers and biases that bring sums of `terms` products about into range, and a few that saturate.
+/// Multipliers and biases that bring sums of `terms` products about into range, and some that saturate.
 fn table(channels: usize, terms: usize, seed: u32) -> Vec<RequantizePanel> {
     let random = bytes(channels.div_ceil(PANEL) * PANEL * 2, seed ^ 3, -128);
     let mut pairs = random.chunks_exact(2);
@@ -29,7 +29,12 @@ fn table(channels: usize, terms: usize, seed: u32) -> Vec<RequantizePanel> {
             let mut panel = RequantizePanel::default();
             for i in 0..PANEL {
                 if let Some(&[a, b]) = pairs.next() {
-                    panel.multiplier[i] = scale * (f32::from(a) + 128.5) / 64.0;
+                    panel.multiplier[i] = match a {
+                        // Products beyond all integers, infinite ones and zeros.
+                        127 => [1e9, f32::MAX][i % 2],
+                        -128 => 0.0,
+                        _ => scale * (f32::from(a) + 128.5) / 64.0,
+                    };
                     panel.bias[i] = i32::from(b) * 100;
                 }
             }
