@@ -1,8 +1,12 @@
 //! Which int8 kernels this machine can run.
 
+#[cfg(target_arch = "x86_64")]
+use super::Conv;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 use super::lanes::{Portable, int8_kernels};
 use super::{Kernels, conv, depthwise, elementwise, lookup, pointwise, pool};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::table::simd_kernel;
 
 /// Plain Rust: what the others must compute.
 static REFERENCE: Kernels = Kernels {
@@ -33,10 +37,17 @@ static AVX2: Kernels = int8_kernels!("avx2", super::lanes::Avx2, tile: 2 x 1, fe
 
 /// 32 registers: 24 sums, 4 weights, 1 input.
 #[cfg(target_arch = "x86_64")]
-static VNNI: Kernels = int8_kernels!(
-    "avx512-vnni", super::lanes::Vnni,
-    tile: 6 x 4, features: "avx512f,avx512bw,avx512vl,avx512vnni"
-);
+static VNNI: Kernels = Kernels {
+    depthwise: simd_kernel!(
+        depthwise::check, depthwise::interleaved::depthwise::<super::lanes::Vnni>,
+        (task: &Conv, first: usize, out: &mut [i8]),
+        "avx512f,avx512bw,avx512vl,avx512vnni"
+    ),
+    ..int8_kernels!(
+        "avx512-vnni", super::lanes::Vnni,
+        tile: 6 x 4, features: "avx512f,avx512bw,avx512vl,avx512vnni"
+    )
+};
 
 /// Whether this CPU can run some kernels.
 type Runs = fn() -> bool;

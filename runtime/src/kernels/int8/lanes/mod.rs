@@ -105,6 +105,36 @@ pub(super) trait Lanes: Copy {
     );
 }
 
+/// Channels of a strip: four times those of [`Lanes::Sums`].
+pub(super) const STRIP: usize = 4 * PANEL;
+
+/// Lanes with dot products of four bytes each, which take four rows of a depthwise layer at a time.
+///
+/// # Safety
+/// As for [`Lanes`].
+pub(super) trait Interleaved: Lanes {
+    /// One byte of each channel of a strip, or interleaved four bytes of every sum.
+    type Bytes: Copy;
+
+    /// Reads the first `count` (at most [`STRIP`]) channels, with [`Lanes::OFFSET`].
+    unsafe fn input_bytes(from: *const i8, count: usize) -> Self::Bytes;
+    /// Reads the first `count` channels; others are 0.
+    unsafe fn weight_bytes(from: *const i8, count: usize) -> Self::Bytes;
+    /// Puts the four bytes of each channel side by side: lane `j` of vector `i` is channel
+    /// `16 * (j / 4) + 4 * i + j % 4`.
+    unsafe fn interleave(rows: [Self::Bytes; 4]) -> [Self::Bytes; 4];
+    /// Adds the dot product of each four bytes.
+    unsafe fn dot_bytes(sums: Self::Sums, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Sums;
+    /// Requantises interleaved sums with a table in their order, and writes the first `count` (1 to [`STRIP`]) channels.
+    unsafe fn store_bytes(
+        sums: [Self::Sums; 4],
+        table: &[RequantizePanel; 4],
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    );
+}
+
 /// A [`Kernels`](super::Kernels) table of the kernels on one kind of [`Lanes`]; `tile` is pixels by panels.
 macro_rules! int8_kernels {
     ($name:literal, $lanes:ty, tile: $rows:literal x $wide:literal $(, features: $features:literal)?) => {{

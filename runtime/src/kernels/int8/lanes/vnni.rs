@@ -2,17 +2,17 @@
 
 use core::arch::x86_64::*;
 
-use super::Lanes;
+use super::{Interleaved, Lanes};
 use crate::kernels::int8::{Quantized, RequantizePanel};
 
 /// AVX-512 F, BW, VL and VNNI.
 #[derive(Clone, Copy)]
 pub(in crate::kernels::int8) struct Vnni;
 
-/// The mask of the first `count` (1 to 64) bytes.
+/// The mask of the first `count` (at most 64) bytes.
 #[inline(always)]
 fn first(count: usize) -> __mmask64 {
-    u64::MAX >> (64 - count)
+    u64::MAX.checked_shr(64 - count as u32).unwrap_or(0)
 }
 
 /// Scales sums that hold the bias, and rounds. What is too large for an integer stays large; what is too small becomes
@@ -176,6 +176,64 @@ impl Lanes for Vnni {
         unsafe {
             let sums = _mm512_add_epi32(sums, Self::start(panel));
             Self::store(sums, panel, output, to, count)
+        }
+    }
+}
+
+// SAFETY of all methods: as above.
+impl Interleaved for Vnni {
+    type Bytes = __m512i;
+
+    #[inline(always)]
+    unsafe fn input_bytes(from: *const i8, count: usize) -> Self::Bytes {
+        // SAFETY: see the impl.
+        unsafe {
+            let bytes = Self::weight_bytes(from, count);
+            _mm512_xor_si512(bytes, _mm512_set1_epi8(-128))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weight_bytes(from: *const i8, count: usize) -> Self::Bytes {
+        // SAFETY: see the impl; masked lanes are not read.
+        unsafe { _mm512_maskz_loadu_epi8(first(count), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave([a, b, c, d]: [Self::Bytes; 4]) -> [Self::Bytes; 4] {
+        // SAFETY: see the impl.
+        unsafe {
+            let [ab, cd] = [_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d)];
+            let [upper_ab, upper_cd] = [_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d)];
+            [
+                _mm512_unpacklo_epi16(ab, cd),
+                _mm512_unpackhi_epi16(ab, cd),
+                _mm512_unpacklo_epi16(upper_ab, upper_cd),
+                _mm512_unpackhi_epi16(upper_ab, upper_cd),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_bytes(sums: Self::Sums, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Sums {
+        // SAFETY: see the impl.
+        unsafe { _mm512_dpbusd_epi32(sums, inputs, weights) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(
+        mut sums: [Self::Sums; 4],
+        table: &[RequantizePanel; 4],
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    ) {
+        // SAFETY: see the impl; masked lanes are not written.
+        unsafe {
+            for (sums, panel) in sums.iter_mut().zip(table) {
+                *sums = scale(*sums, _mm512_loadu_ps(panel.multiplier.as_ptr()));
+            }
+            _mm512_mask_storeu_epi8(to, first(count), pack(sums, output));
         }
     }
 }
