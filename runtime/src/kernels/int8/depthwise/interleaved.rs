@@ -216,16 +216,20 @@ impl<
         out: &mut [i8],
     ) {
         let shape = self.task.output_shape;
+        let output = self.task.epilogue.output;
+        // A length that the compiler does not know, or it opens the loop and keeps all columns at once.
+        let side = self.task.window.kernel[1];
         for (x, columns) in range.zip((0..).step_by(STRIDE).map(|i| &columns[i..])) {
             // SAFETY: passed on from the caller; `out` has whole rows.
             unsafe {
                 let mut sums = [self.start; ROWS];
-                for kx in 0..SIDE {
+                for kx in 0..side {
                     let column = columns.get_unchecked(kx).assume_init_ref();
+                    let weights: [_; ROWS] = from_fn(|row| self.weights[row].as_ptr().add(kx));
                     for (group, bytes) in column.iter().enumerate() {
                         for (i, &bytes) in bytes.iter().enumerate() {
-                            for (sums, weights) in sums.iter_mut().zip(&self.weights) {
-                                sums[i] = L::dot_bytes(sums[i], bytes, weights[kx][group][i]);
+                            for (sums, &weights) in sums.iter_mut().zip(&weights) {
+                                sums[i] = L::dot_bytes(sums[i], bytes, (*weights)[group][i]);
                             }
                         }
                     }
@@ -233,7 +237,7 @@ impl<
                 let rows = out.chunks_exact_mut(shape.width * shape.channels);
                 for (sums, row) in sums.into_iter().zip(rows) {
                     let to = row.as_mut_ptr().add(x * shape.channels + self.channel);
-                    L::store_bytes(sums, &self.table, self.task.epilogue.output, to, self.count);
+                    L::store_bytes(sums, &self.table, output, to, self.count);
                 }
             }
         }
