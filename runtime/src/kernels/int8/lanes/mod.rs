@@ -105,7 +105,7 @@ pub(super) trait Lanes: Copy {
     );
 }
 
-/// Channels of a strip: four times those of [`Lanes::Sums`].
+/// Bytes that fill [`Interleaved::Bytes`]: four times the sums of [`Lanes::Sums`].
 pub(super) const STRIP: usize = 4 * PANEL;
 
 /// Lanes with dot products of four bytes each, which take four rows of a depthwise layer at a time.
@@ -113,25 +113,31 @@ pub(super) const STRIP: usize = 4 * PANEL;
 /// # Safety
 /// As for [`Lanes`].
 pub(super) trait Interleaved: Lanes {
-    /// One byte of each channel of a strip, or interleaved four bytes of every sum.
+    /// One byte of each channel of 1, 2 or 4 pixels side by side, or interleaved four bytes of every sum.
     type Bytes: Copy;
 
-    /// Reads the first `count` (at most [`STRIP`]) channels, with [`Lanes::OFFSET`].
-    unsafe fn input_bytes(from: *const i8, count: usize) -> Self::Bytes;
-    /// Reads the first `count` channels; others are 0.
-    unsafe fn weight_bytes(from: *const i8, count: usize) -> Self::Bytes;
-    /// Puts the four bytes of each channel side by side: lane `j` of vector `i` is channel
-    /// `16 * (j / 4) + 4 * i + j % 4`.
+    /// Reads the first `count` channels of each pixel, with [`Lanes::OFFSET`].
+    unsafe fn input_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes;
+    /// Reads the first `count` channels of each pixel; others are 0.
+    unsafe fn weight_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes;
+    /// Puts the bytes of four rows side by side: lane `j` of vector `i` has those at `16 * (j / 4) + 4 * i + j % 4`.
     unsafe fn interleave(rows: [Self::Bytes; 4]) -> [Self::Bytes; 4];
     /// Adds the dot product of each four bytes.
     unsafe fn dot_bytes(sums: Self::Sums, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Sums;
-    /// Requantises interleaved sums with a table in their order, and writes the first `count` (1 to [`STRIP`]) channels.
-    unsafe fn store_bytes(
+    /// Requantises interleaved sums with a table in their order, and writes of the first pixels the first channels, as
+    /// `count` says.
+    unsafe fn store_bytes<const PIXELS: usize>(
         sums: [Self::Sums; 4],
         table: &[RequantizePanel; 4],
         output: Quantized,
-        to: *mut i8,
-        count: usize,
+        to: [*mut i8; PIXELS],
+        count: [usize; 2],
     );
 }
 

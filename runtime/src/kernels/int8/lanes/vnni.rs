@@ -185,7 +185,10 @@ impl Interleaved for Vnni {
     type Bytes = __m512i;
 
     #[inline(always)]
-    unsafe fn input_bytes(from: *const i8, count: usize) -> Self::Bytes {
+    unsafe fn input_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes {
         // SAFETY: see the impl.
         unsafe {
             let bytes = Self::weight_bytes(from, count);
@@ -194,9 +197,32 @@ impl Interleaved for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn weight_bytes(from: *const i8, count: usize) -> Self::Bytes {
+    unsafe fn weight_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes {
+        let mask = first(count);
         // SAFETY: see the impl; masked lanes are not read.
-        unsafe { _mm512_maskz_loadu_epi8(first(count), from) }
+        unsafe {
+            match *from.as_slice() {
+                [a] => _mm512_maskz_loadu_epi8(mask, a),
+                [a, b] => {
+                    let a = _mm256_maskz_loadu_epi8(mask as __mmask32, a);
+                    let b = _mm256_maskz_loadu_epi8(mask as __mmask32, b);
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b)
+                }
+                [a, b, c, d] => {
+                    let a = _mm_maskz_loadu_epi8(mask as __mmask16, a);
+                    let b = _mm_maskz_loadu_epi8(mask as __mmask16, b);
+                    let c = _mm_maskz_loadu_epi8(mask as __mmask16, c);
+                    let d = _mm_maskz_loadu_epi8(mask as __mmask16, d);
+                    let ab = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b);
+                    let cd = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(c), d);
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(ab), cd)
+                }
+                _ => unreachable!("pixels fill a vector"),
+            }
+        }
     }
 
     #[inline(always)]
@@ -221,19 +247,44 @@ impl Interleaved for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn store_bytes(
+    unsafe fn store_bytes<const PIXELS: usize>(
         mut sums: [Self::Sums; 4],
         table: &[RequantizePanel; 4],
         output: Quantized,
-        to: *mut i8,
-        count: usize,
+        to: [*mut i8; PIXELS],
+        [pixels, count]: [usize; 2],
     ) {
+        let mask = first(count);
         // SAFETY: see the impl; masked lanes are not written.
         unsafe {
             for (sums, panel) in sums.iter_mut().zip(table) {
                 *sums = scale(*sums, _mm512_loadu_ps(panel.multiplier.as_ptr()));
             }
-            _mm512_mask_storeu_epi8(to, first(count), pack(sums, output));
+            let bytes = pack(sums, output);
+            let half = _mm512_extracti64x4_epi64::<1>(bytes);
+            match *to.as_slice() {
+                [a] => _mm512_mask_storeu_epi8(a, mask, bytes),
+                [a, b] => {
+                    _mm256_mask_storeu_epi8(a, mask as __mmask32, _mm512_castsi512_si256(bytes));
+                    if pixels > 1 {
+                        _mm256_mask_storeu_epi8(b, mask as __mmask32, half);
+                    }
+                }
+                [a, b, c, d] => {
+                    let mask = mask as __mmask16;
+                    _mm_mask_storeu_epi8(a, mask, _mm512_castsi512_si128(bytes));
+                    if pixels > 1 {
+                        _mm_mask_storeu_epi8(b, mask, _mm512_extracti32x4_epi32::<1>(bytes));
+                    }
+                    if pixels > 2 {
+                        _mm_mask_storeu_epi8(c, mask, _mm256_castsi256_si128(half));
+                    }
+                    if pixels > 3 {
+                        _mm_mask_storeu_epi8(d, mask, _mm256_extracti128_si256::<1>(half));
+                    }
+                }
+                _ => unreachable!("pixels fill a vector"),
+            }
         }
     }
 }
