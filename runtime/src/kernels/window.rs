@@ -21,3 +21,20 @@ pub(super) fn clip(index: usize, stride: usize, pad: usize, kernel: usize, size:
         start: (corner + low).saturating_sub(pad).min(size),
     }
 }
+
+/// The output positions, of `outputs`, whose windows lie on an input of `size` as a whole.
+#[inline(always)]
+pub(super) fn inside(
+    stride: usize,
+    pad: usize,
+    kernel: usize,
+    size: usize,
+    outputs: usize,
+) -> Range<usize> {
+    let start = pad.div_ceil(stride).min(outputs);
+    // The last window ends with the input.
+    let end = (size + pad)
+        .checked_sub(kernel)
+        .map_or(0, |last| last / stride + 1);
+    start..end.clamp(start, outputs)
+}

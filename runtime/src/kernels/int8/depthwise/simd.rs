@@ -6,7 +6,7 @@ use graft_patches::layout::{PANEL, depthwise_index};
 
 use crate::kernels::int8::Conv;
 use crate::kernels::int8::lanes::Lanes;
-use crate::kernels::window::clip;
+use crate::kernels::window;
 
 /// The body once for each of the numbers that are below the count: a loop would keep weights and offsets in memory, and
 /// the compiler does not open it.
@@ -99,14 +99,10 @@ impl Strip<'_> {
         let [top, left] = self.pad;
         let [height, width] = window.kernel;
         let [down, across] = window.stride;
-        let rows = clip(y, down, top, height, input.height).taps.len();
-        if rows < height || width > input.width + left {
+        if !window::inside(down, top, height, input.height, output.height).contains(&y) {
             return 0..0;
         }
-        let start = left.div_ceil(across).min(output.width);
-        // The last window ends with the last column.
-        let end = (input.width + left - width) / across + 1;
-        start..end.clamp(start, output.width)
+        window::inside(across, left, width, input.width, output.width)
     }
 
     /// Outputs at `inside`, whose windows lie on the input; `out` is at the row's first pixel.

@@ -2,17 +2,51 @@
 
 use core::arch::x86_64::*;
 
-use super::Lanes;
+use super::{Interleaved, Lanes};
 use crate::kernels::int8::{Quantized, RequantizePanel};
 
 /// AVX-512 F, BW, VL and VNNI.
 #[derive(Clone, Copy)]
 pub(in crate::kernels::int8) struct Vnni;
 
-/// The mask of the first `count <= 16` lanes.
+/// The mask of the first `count` (at most 64) bytes.
 #[inline(always)]
-fn first(count: usize) -> __mmask16 {
-    ((1u32 << count) - 1) as __mmask16
+fn first(count: usize) -> __mmask64 {
+    u64::MAX.checked_shr(64 - count as u32).unwrap_or(0)
+}
+
+/// Scales sums that hold the bias, and rounds. What is too large for an integer stays large; what is too small becomes
+/// the least integer, as it should.
+///
+/// # Safety
+/// The CPU has AVX-512 F.
+#[inline(always)]
+unsafe fn scale(sums: __m512i, multiplier: __m512) -> __m512i {
+    const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let sums = _mm512_cvt_roundepi32_ps::<NEAREST>(sums);
+        let scaled = _mm512_mul_round_ps::<NEAREST>(sums, multiplier);
+        let large = _mm512_set1_ps(32768.0);
+        _mm512_cvt_roundps_epi32::<NEAREST>(_mm512_min_ps(scaled, large))
+    }
+}
+
+/// Packs four vectors of rounded values; of each quarter of the bytes, the first four come from the first vector.
+///
+/// # Safety
+/// The CPU has AVX-512 F and BW.
+#[inline(always)]
+unsafe fn pack([a, b, c, d]: [__m512i; 4], output: Quantized) -> __m512i {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let zero = _mm512_set1_epi16(output.zero_point.into());
+        let low = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero);
+        let high = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero);
+        let bytes = _mm512_packs_epi16(low, high);
+        let bytes = _mm512_max_epi8(bytes, _mm512_set1_epi8(output.min));
+        _mm512_min_epi8(bytes, _mm512_set1_epi8(output.max))
+    }
 }
 
 // SAFETY of all methods: the caller vouches for the instruction set and the pointers (see the trait).
@@ -56,6 +90,12 @@ impl Lanes for Vnni {
     }
 
     #[inline(always)]
+    unsafe fn start(panel: &RequantizePanel) -> Self::Sums {
+        // SAFETY: see the impl.
+        unsafe { _mm512_loadu_si512(panel.bias.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn store(
         sums: Self::Sums,
         panel: &RequantizePanel,
@@ -63,25 +103,33 @@ impl Lanes for Vnni {
         to: *mut i8,
         count: usize,
     ) {
-        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
-        let [low, high] = output.bounds();
+        // SAFETY: passed on from the caller.
+        unsafe { Self::store_wide([sums], core::array::from_ref(panel), output, to, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_wide<const WIDTH: usize>(
+        sums: [Self::Sums; WIDTH],
+        panels: &[RequantizePanel; WIDTH],
+        output: Quantized,
+        to: *mut i8,
+        count: usize,
+    ) {
         // SAFETY: see the impl; masked lanes are not written.
         unsafe {
-            let bias = _mm512_loadu_si512(panel.bias.as_ptr().cast());
-            let sums = _mm512_cvt_roundepi32_ps::<NEAREST>(_mm512_add_epi32(sums, bias));
-            let scaled =
-                _mm512_mul_round_ps::<NEAREST>(sums, _mm512_loadu_ps(panel.multiplier.as_ptr()));
-            let clamped = _mm512_min_ps(
-                _mm512_max_ps(scaled, _mm512_set1_ps(low)),
-                _mm512_set1_ps(high),
-            );
-            let rounded = _mm512_cvt_roundps_epi32::<NEAREST>(clamped);
-            let zero = _mm512_set1_epi32(output.zero_point.into());
-            let bytes = _mm512_cvtepi32_epi8(_mm512_add_epi32(rounded, zero));
-            if count >= 16 {
-                _mm_storeu_si128(to.cast(), bytes);
-            } else {
-                _mm_mask_storeu_epi8(to, first(count), bytes);
+            let mut values = [_mm512_setzero_si512(); 4];
+            for i in 0..WIDTH {
+                let multiplier = _mm512_loadu_ps(panels[i].multiplier.as_ptr());
+                values[i] = scale(sums[i], multiplier);
+            }
+            // Each quarter has four channels of each panel.
+            let quarters = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+            let bytes = _mm512_permutexvar_epi32(quarters, pack(values, output));
+            match WIDTH {
+                1 if count >= 16 => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(bytes)),
+                2 if count >= 32 => _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(bytes)),
+                4 if count >= 64 => _mm512_storeu_si512(to.cast(), bytes),
+                _ => _mm512_mask_storeu_epi8(to, first(count), bytes),
             }
         }
     }
@@ -99,7 +147,7 @@ impl Lanes for Vnni {
             _mm512_cvtepi8_epi32(if count >= 16 {
                 _mm_loadu_si128(from.cast())
             } else {
-                _mm_maskz_loadu_epi8(first(count), from)
+                _mm_maskz_loadu_epi8(first(count) as __mmask16, from)
             })
         }
     }
@@ -125,6 +173,118 @@ impl Lanes for Vnni {
         count: usize,
     ) {
         // SAFETY: see the impl.
-        unsafe { Self::store(sums, panel, output, to, count) }
+        unsafe {
+            let sums = _mm512_add_epi32(sums, Self::start(panel));
+            Self::store(sums, panel, output, to, count)
+        }
+    }
+}
+
+// SAFETY of all methods: as above.
+impl Interleaved for Vnni {
+    type Bytes = __m512i;
+
+    #[inline(always)]
+    unsafe fn input_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes {
+        // SAFETY: see the impl.
+        unsafe {
+            let bytes = Self::weight_bytes(from, count);
+            _mm512_xor_si512(bytes, _mm512_set1_epi8(-128))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weight_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes {
+        let mask = first(count);
+        // SAFETY: see the impl; masked lanes are not read.
+        unsafe {
+            match *from.as_slice() {
+                [a] => _mm512_maskz_loadu_epi8(mask, a),
+                [a, b] => {
+                    let a = _mm256_maskz_loadu_epi8(mask as __mmask32, a);
+                    let b = _mm256_maskz_loadu_epi8(mask as __mmask32, b);
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(a), b)
+                }
+                [a, b, c, d] => {
+                    let a = _mm_maskz_loadu_epi8(mask as __mmask16, a);
+                    let b = _mm_maskz_loadu_epi8(mask as __mmask16, b);
+                    let c = _mm_maskz_loadu_epi8(mask as __mmask16, c);
+                    let d = _mm_maskz_loadu_epi8(mask as __mmask16, d);
+                    let ab = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b);
+                    let cd = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(c), d);
+                    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(ab), cd)
+                }
+                _ => unreachable!("pixels fill a vector"),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave([a, b, c, d]: [Self::Bytes; 4]) -> [Self::Bytes; 4] {
+        // SAFETY: see the impl.
+        unsafe {
+            let [ab, cd] = [_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d)];
+            let [upper_ab, upper_cd] = [_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d)];
+            [
+                _mm512_unpacklo_epi16(ab, cd),
+                _mm512_unpackhi_epi16(ab, cd),
+                _mm512_unpacklo_epi16(upper_ab, upper_cd),
+                _mm512_unpackhi_epi16(upper_ab, upper_cd),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_bytes(sums: Self::Sums, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Sums {
+        // SAFETY: see the impl.
+        unsafe { _mm512_dpbusd_epi32(sums, inputs, weights) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes<const PIXELS: usize>(
+        mut sums: [Self::Sums; 4],
+        table: &[RequantizePanel; 4],
+        output: Quantized,
+        to: [*mut i8; PIXELS],
+        [pixels, count]: [usize; 2],
+    ) {
+        let mask = first(count);
+        // SAFETY: see the impl; masked lanes are not written.
+        unsafe {
+            for (sums, panel) in sums.iter_mut().zip(table) {
+                *sums = scale(*sums, _mm512_loadu_ps(panel.multiplier.as_ptr()));
+            }
+            let bytes = pack(sums, output);
+            let half = _mm512_extracti64x4_epi64::<1>(bytes);
+            match *to.as_slice() {
+                [a] => _mm512_mask_storeu_epi8(a, mask, bytes),
+                [a, b] => {
+                    _mm256_mask_storeu_epi8(a, mask as __mmask32, _mm512_castsi512_si256(bytes));
+                    if pixels > 1 {
+                        _mm256_mask_storeu_epi8(b, mask as __mmask32, half);
+                    }
+                }
+                [a, b, c, d] => {
+                    let mask = mask as __mmask16;
+                    _mm_mask_storeu_epi8(a, mask, _mm512_castsi512_si128(bytes));
+                    if pixels > 1 {
+                        _mm_mask_storeu_epi8(b, mask, _mm512_extracti32x4_epi32::<1>(bytes));
+                    }
+                    if pixels > 2 {
+                        _mm_mask_storeu_epi8(c, mask, _mm256_castsi256_si128(half));
+                    }
+                    if pixels > 3 {
+                        _mm_mask_storeu_epi8(d, mask, _mm256_extracti128_si256::<1>(half));
+                    }
+                }
+                _ => unreachable!("pixels fill a vector"),
+            }
+        }
     }
 }

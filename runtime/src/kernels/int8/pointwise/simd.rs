@@ -3,7 +3,7 @@
 use graft_patches::layout::{PANEL, QUAD};
 
 use crate::kernels::int8::lanes::Lanes;
-use crate::kernels::int8::{BLOCK, Epilogue, Pointwise};
+use crate::kernels::int8::{BLOCK, Epilogue, Pointwise, RequantizePanel};
 
 /// Pointwise convolution in tiles of at most `ROWS` pixels by `WIDE` panels.
 ///
@@ -17,14 +17,18 @@ pub(in crate::kernels::int8) unsafe fn pointwise<L: Lanes, const ROWS: usize, co
     scratch: &mut [u8],
 ) {
     let depth = task.inputs.next_multiple_of(QUAD);
-    let mut input = task.input[first * task.inputs..].chunks_exact(task.inputs);
+    let mut input = &task.input[first * task.inputs..];
     for out in out.chunks_mut(BLOCK * task.outputs) {
         let rows = out.len() / task.outputs;
-        for (to, from) in scratch
-            .chunks_exact_mut(depth)
-            .zip(input.by_ref().take(rows))
-        {
-            fill::<L>(to, from);
+        let (block, later) = input.split_at(rows * task.inputs);
+        input = later;
+        if depth == task.inputs {
+            fill::<L>(&mut scratch[..block.len()], block);
+        } else {
+            let pixels = block.chunks_exact(task.inputs);
+            for (to, from) in scratch.chunks_exact_mut(depth).zip(pixels) {
+                fill::<L>(to, from);
+            }
         }
         let product = Product::of(task, scratch);
         // SAFETY: `rows` pixels of `depth` inputs are in scratch memory, and as many of `outputs` in `out`.
@@ -51,39 +55,38 @@ pub(in crate::kernels::int8) unsafe fn linear<L: Lanes>(
         // SAFETY: the panels are in the weights and the table, and `out` ends with a panel or with the layer.
         unsafe {
             if out.len() > (WIDE - 1) * PANEL {
-                product.rows::<L, 1, WIDE>(panel, 1, out.as_mut_ptr());
+                product.rows::<L, 1, WIDE, WIDE>(panel, 1, out.as_mut_ptr());
                 continue;
             }
             for (panel, out) in (panel..).zip(out.chunks_mut(PANEL)) {
-                product.rows::<L, 1, 1>(panel, 1, out.as_mut_ptr());
+                product.rows::<L, 1, 1, 1>(panel, 1, out.as_mut_ptr());
             }
         }
     }
 }
 
-/// Copies a pixel as [`Lanes::quad`] reads it; what is behind the last input meets weights of zero.
+/// Copies inputs as [`Lanes::quad`] reads them; what is behind the last input meets weights of zero.
 #[inline(always)]
 pub(in crate::kernels::int8) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
-    const WORD: usize = size_of::<u64>();
     let (to, behind) = to.split_at_mut(from.len());
     behind.fill(0);
-    if from.len() < WORD {
-        for (to, &from) in to.iter_mut().zip(from) {
-            *to = from as u8 ^ L::OFFSET;
-        }
-        return;
+    let (lines, from) = from.as_chunks::<64>();
+    let (line, to) = to.as_chunks_mut::<64>();
+    for (to, from) in line.iter_mut().zip(lines) {
+        *to = from.map(|input| input as u8 ^ L::OFFSET);
     }
-    let last = from.len() - WORD;
-    for i in (0..from.len()).step_by(WORD) {
-        // The last word overlaps the one before: windows are short, and a call to copy them takes longer than they do.
-        let i = i.min(last);
-        // SAFETY: `i + WORD <= from.len()`, which is `to.len()`.
-        unsafe {
-            let word = from.as_ptr().add(i).cast::<u64>().read_unaligned();
-            let word = word ^ u64::from_ne_bytes([L::OFFSET; WORD]);
-            to.as_mut_ptr().add(i).cast::<u64>().write_unaligned(word);
-        }
+    let (words, from) = from.as_chunks::<8>();
+    let (word, to) = to.as_chunks_mut::<8>();
+    for (to, from) in word.iter_mut().zip(words) {
+        *to = from.map(|input| input as u8 ^ L::OFFSET);
     }
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from as u8 ^ L::OFFSET;
+    }
+}
+
+const fn at_most(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
 }
 
 /// A matrix product of prepared pixels.
@@ -119,57 +122,58 @@ impl<'a> Product<'a> {
         rows: usize,
         out: *mut i8,
     ) {
+        const { assert!(WIDE <= 4) };
         let panels = self.outputs.div_ceil(PANEL);
-        let mut panel = 0;
-        while panel < panels {
+        for panel in (0..panels).step_by(WIDE) {
             // SAFETY: the panels are below `panels`; `out` is at their first channel of the first pixel.
             unsafe {
                 let out = out.add(panel * PANEL);
-                if panels - panel >= WIDE {
-                    self.rows::<L, ROWS, WIDE>(panel, rows, out);
-                    panel += WIDE;
-                } else {
-                    self.rows::<L, ROWS, 1>(panel, rows, out);
-                    panel += 1;
+                match (panels - panel).min(WIDE) {
+                    1 => self.rows::<L, ROWS, WIDE, 1>(panel, rows, out),
+                    2 if WIDE >= 2 => self.rows::<L, ROWS, WIDE, 2>(panel, rows, out),
+                    3 if WIDE >= 3 => self.rows::<L, ROWS, WIDE, 3>(panel, rows, out),
+                    4 if WIDE >= 4 => self.rows::<L, ROWS, WIDE, 4>(panel, rows, out),
+                    _ => unreachable!("more panels than a tile has"),
                 }
             }
         }
     }
 
-    /// `WIDTH` panels of `rows` pixels, in tiles as even as they come.
+    /// `WIDTH` panels of `rows` pixels, in tiles as even as they come: where they are narrower than `WIDE`, they are the
+    /// taller.
     ///
     /// # Safety
     /// As for [`Self::block`]; `out` is at the first channel of these panels.
     #[inline(always)]
-    unsafe fn rows<L: Lanes, const ROWS: usize, const WIDTH: usize>(
+    unsafe fn rows<L: Lanes, const ROWS: usize, const WIDE: usize, const WIDTH: usize>(
         &self,
         panel: usize,
         rows: usize,
         out: *mut i8,
     ) {
-        const { assert!(ROWS <= 12) };
+        let most = const { at_most(ROWS * WIDE / WIDTH, 12) };
         // SAFETY: passed on from the caller.
         let start = unsafe { self.start::<L, WIDTH>(panel) };
         let mut row = 0;
         while row < rows {
             let left = rows - row;
-            let count = left.div_ceil(left.div_ceil(ROWS));
+            let count = left.div_ceil(left.div_ceil(most));
             // SAFETY: `row + count <= rows`.
             unsafe {
                 let out = out.add(row * self.outputs);
                 match count {
                     1 => self.tile::<L, 1, WIDTH>(panel, row, start, out),
-                    2 if ROWS >= 2 => self.tile::<L, 2, WIDTH>(panel, row, start, out),
-                    3 if ROWS >= 3 => self.tile::<L, 3, WIDTH>(panel, row, start, out),
-                    4 if ROWS >= 4 => self.tile::<L, 4, WIDTH>(panel, row, start, out),
-                    5 if ROWS >= 5 => self.tile::<L, 5, WIDTH>(panel, row, start, out),
-                    6 if ROWS >= 6 => self.tile::<L, 6, WIDTH>(panel, row, start, out),
-                    7 if ROWS >= 7 => self.tile::<L, 7, WIDTH>(panel, row, start, out),
-                    8 if ROWS >= 8 => self.tile::<L, 8, WIDTH>(panel, row, start, out),
-                    9 if ROWS >= 9 => self.tile::<L, 9, WIDTH>(panel, row, start, out),
-                    10 if ROWS >= 10 => self.tile::<L, 10, WIDTH>(panel, row, start, out),
-                    11 if ROWS >= 11 => self.tile::<L, 11, WIDTH>(panel, row, start, out),
-                    12 if ROWS >= 12 => self.tile::<L, 12, WIDTH>(panel, row, start, out),
+                    2 if most >= 2 => self.tile::<L, 2, WIDTH>(panel, row, start, out),
+                    3 if most >= 3 => self.tile::<L, 3, WIDTH>(panel, row, start, out),
+                    4 if most >= 4 => self.tile::<L, 4, WIDTH>(panel, row, start, out),
+                    5 if most >= 5 => self.tile::<L, 5, WIDTH>(panel, row, start, out),
+                    6 if most >= 6 => self.tile::<L, 6, WIDTH>(panel, row, start, out),
+                    7 if most >= 7 => self.tile::<L, 7, WIDTH>(panel, row, start, out),
+                    8 if most >= 8 => self.tile::<L, 8, WIDTH>(panel, row, start, out),
+                    9 if most >= 9 => self.tile::<L, 9, WIDTH>(panel, row, start, out),
+                    10 if most >= 10 => self.tile::<L, 10, WIDTH>(panel, row, start, out),
+                    11 if most >= 11 => self.tile::<L, 11, WIDTH>(panel, row, start, out),
+                    12 if most >= 12 => self.tile::<L, 12, WIDTH>(panel, row, start, out),
                     _ => unreachable!("more rows than a tile has"),
                 }
             }
@@ -177,7 +181,7 @@ impl<'a> Product<'a> {
         }
     }
 
-    /// What the offset of the inputs adds to the sums of some panels, taken away.
+    /// The sums of some panels before any product, without what the offset of the inputs will add.
     ///
     /// # Safety
     /// The panels are in the weights.
@@ -185,23 +189,35 @@ impl<'a> Product<'a> {
     unsafe fn start<L: Lanes, const WIDTH: usize>(&self, panel: usize) -> [L::Sums; WIDTH] {
         // SAFETY: passed on from the caller.
         unsafe {
-            let mut sums = [L::zero(); WIDTH];
+            let mut start = [L::zero(); WIDTH];
+            for (start, panel) in start.iter_mut().zip(self.table::<WIDTH>(panel)) {
+                *start = L::start(panel);
+            }
             if L::OFFSET == 0 {
-                return sums;
+                return start;
             }
             let offset = L::quad([L::OFFSET; QUAD].as_ptr());
             let weights = self.weights.as_ptr().add(panel * PANEL * self.depth);
-            for k in (0..self.depth).step_by(QUAD) {
-                for (wide, sums) in sums.iter_mut().enumerate() {
+            for (wide, start) in start.iter_mut().enumerate() {
+                let mut sums = L::zero();
+                for k in (0..self.depth).step_by(QUAD) {
                     let weights = L::weights(weights.add((wide * self.depth + k) * PANEL));
-                    *sums = L::dot(*sums, offset, weights);
+                    sums = L::dot(sums, offset, weights);
                 }
+                *start = L::subtract(*start, sums);
             }
-            for sums in &mut sums {
-                *sums = L::subtract(L::zero(), *sums);
-            }
-            sums
+            start
         }
+    }
+
+    /// The table of some panels.
+    ///
+    /// # Safety
+    /// They are in it.
+    #[inline(always)]
+    unsafe fn table<const WIDTH: usize>(&self, panel: usize) -> &'a [RequantizePanel; WIDTH] {
+        // SAFETY: by the caller's promise.
+        unsafe { &*self.epilogue.table.as_ptr().add(panel).cast() }
     }
 
     /// `ROWS` pixels from `row` by `WIDTH` panels from `panel`: product, requantisation, store of the channels below
@@ -234,14 +250,10 @@ impl<'a> Product<'a> {
                     }
                 }
             }
-            for (row, sums) in sums.iter().enumerate() {
-                for (wide, &sum) in sums.iter().enumerate() {
-                    let channel = (panel + wide) * PANEL;
-                    let table = self.epilogue.table.get_unchecked(panel + wide);
-                    let to = out.add(row * outputs + wide * PANEL);
-                    let count = (outputs - channel).min(PANEL);
-                    L::store(sum, table, self.epilogue.output, to, count);
-                }
+            let count = (outputs - panel * PANEL).min(WIDTH * PANEL);
+            for (row, &sums) in sums.iter().enumerate() {
+                let to = out.add(row * outputs);
+                L::store_wide(sums, self.table(panel), self.epilogue.output, to, count);
             }
         }
     }

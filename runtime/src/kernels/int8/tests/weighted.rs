@@ -1,12 +1,14 @@
 //! Convolutions and the fully connected layer.
 
+use graft_patches::geometry::Padding;
 use graft_patches::layout::{PANEL, quad_index, quad_weights_len, weights_len};
 use proptest::prelude::*;
 
 use super::{UNSIGNED, bytes, compare, output};
 use crate::kernels::int8::{
-    Conv, Epilogue, Pointwise, Quantized, RequantizePanel, available, scratch_len,
+    Conv, Epilogue, Pointwise, Quantized, RequantizePanel, Shape, Window, available, scratch_len,
 };
+use crate::kernels::tests::Part;
 use crate::kernels::tests::strategies::{channels, part, sliding};
 
 /// Packed dense weights: random ones, zeros in what is padded.
@@ -19,7 +21,7 @@ fn dense(outputs: usize, inputs: usize, seed: u32) -> Box<[i8]> {
     packed
 }
 
-/// Multipliers and biases that bring sums of `terms` products about into range, and a few that saturate.
+/// Multipliers and biases that bring sums of `terms` products about into range, and some that saturate.
 fn table(channels: usize, terms: usize, seed: u32) -> Vec<RequantizePanel> {
     let random = bytes(channels.div_ceil(PANEL) * PANEL * 2, seed ^ 3, -128);
     let mut pairs = random.chunks_exact(2);
@@ -29,7 +31,12 @@ fn table(channels: usize, terms: usize, seed: u32) -> Vec<RequantizePanel> {
             let mut panel = RequantizePanel::default();
             for i in 0..PANEL {
                 if let Some(&[a, b]) = pairs.next() {
-                    panel.multiplier[i] = scale * (f32::from(a) + 128.5) / 64.0;
+                    panel.multiplier[i] = match a {
+                        // Products beyond all integers, infinite ones and zeros.
+                        127 => [1e9, f32::MAX][i % 2],
+                        -128 => 0.0,
+                        _ => scale * (f32::from(a) + 128.5) / 64.0,
+                    };
                     panel.bias[i] = i32::from(b) * 100;
                 }
             }
@@ -100,24 +107,68 @@ proptest! {
 
     #[test]
     fn depthwise(
-        (input_shape, window, output_shape) in sliding(),
+        shapes in sliding(),
         output in output(),
         padding: i8,
         part in part(),
         seed: u32,
     ) {
-        let channels = input_shape.channels;
-        let terms = window.kernel[0] * window.kernel[1];
-        let input = bytes(input_shape.len(), seed, -128);
-        let weights = bytes(weights_len(channels, terms), seed ^ 1, -127);
-        let epilogue = Epilogue { table: &table(channels, terms, seed), output };
-        let (input, weights) = (&input, &weights);
-        let task = Conv { input, input_shape, output_shape, window, padding, weights, epilogue };
-        let unit = output_shape.width * channels;
-        compare([output_shape.len(), unit], 1, part, |kernels, first, out, _| {
-            (kernels.depthwise)(&task, first, out);
-        });
+        compare_depthwise(shapes, output, padding, part, seed);
     }
+
+    /// Rows longer than what a kernel prepares at a time.
+    #[test]
+    fn depthwise_of_long_rows(
+        [height, width] in [1..=4usize, 50..=300usize],
+        channels in 1..=70usize,
+        side in prop::sample::select(vec![3, 5usize]),
+        stride in 1..=2usize,
+        output in output(),
+        padding: i8,
+        seed: u32,
+    ) {
+        let (kernel, stride) = ([side; 2], [stride; 2]);
+        let window = Window { kernel, stride, padding: Padding::Same };
+        let input = Shape::new(height, width, channels);
+        let [height, width] = window.output(input).expect("it pads");
+        let shapes = (input, window, Shape::new(height, width, channels));
+        compare_depthwise(shapes, output, padding, Part::WHOLE, seed);
+    }
+}
+
+fn compare_depthwise(
+    (input_shape, window, output_shape): (Shape, Window, Shape),
+    output: Quantized,
+    padding: i8,
+    part: Part,
+    seed: u32,
+) {
+    let channels = input_shape.channels;
+    let terms = window.kernel[0] * window.kernel[1];
+    let input = bytes(input_shape.len(), seed, -128);
+    let weights = bytes(weights_len(channels, terms), seed ^ 1, -127);
+    let epilogue = Epilogue {
+        table: &table(channels, terms, seed),
+        output,
+    };
+    let task = Conv {
+        input: &input,
+        input_shape,
+        output_shape,
+        window,
+        padding,
+        weights: &weights,
+        epilogue,
+    };
+    let unit = output_shape.width * channels;
+    compare(
+        [output_shape.len(), unit],
+        1,
+        part,
+        |kernels, first, out, _| {
+            (kernels.depthwise)(&task, first, out);
+        },
+    );
 }
 
 /// The largest sums that a product can have are exact: no step in between saturates, as VPMADDUBSW would.
