@@ -32,6 +32,16 @@ static VNNI: Kernels = int8_kernels!(
     tile: 12 x 2, features: "avx512f,avx512bw,avx512vl,avx512vnni"
 );
 
+/// 32 registers: 24 sums, 4 weights, 1 input, 2 products.
+#[cfg(target_arch = "aarch64")]
+static NEON: Kernels = int8_kernels!("neon", super::lanes::Neon<false>, tile: 6 x 1);
+
+#[cfg(target_arch = "aarch64")]
+static NEON_DOTPROD: Kernels = int8_kernels!(
+    "neon-dotprod", super::lanes::Neon<true>,
+    tile: 6 x 1, features: "neon,dotprod"
+);
+
 /// Whether this CPU can run some kernels.
 type Runs = fn() -> bool;
 
@@ -41,6 +51,10 @@ static ALL: &[(&Kernels, Runs)] = &[
     (&VNNI, has_vnni),
     #[cfg(target_arch = "x86_64")]
     (&AVX2, has_avx2),
+    #[cfg(target_arch = "aarch64")]
+    (&NEON_DOTPROD, has_dotprod),
+    #[cfg(target_arch = "aarch64")]
+    (&NEON, || true),
     #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
     (&PORTABLE, || true),
     (&REFERENCE, || true),
@@ -74,4 +88,12 @@ fn has_avx2() -> bool {
     return std::is_x86_feature_detected!("avx2");
     #[cfg(not(feature = "std"))]
     return cfg!(target_feature = "avx2");
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_dotprod() -> bool {
+    #[cfg(feature = "std")]
+    return std::arch::is_aarch64_feature_detected!("dotprod");
+    #[cfg(not(feature = "std"))]
+    return cfg!(target_feature = "dotprod");
 }
