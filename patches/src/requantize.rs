@@ -60,16 +60,19 @@ pub struct Quantized {
 
 impl Quantized {
     /// The bounds less the zero point, between which a product is cut off.
+    #[inline]
     pub fn bounds(self) -> [f32; 2] {
         [self.min, self.max].map(|bound| f32::from(bound) - f32::from(self.zero_point))
     }
 
     /// The rule, for one accumulator with its bias added.
+    #[inline]
     pub fn requantize(self, sum: i32, multiplier: f32) -> i8 {
         self.saturate(sum as f32 * multiplier)
     }
 
     /// Rounds a value in units of this tensor's scale, adds the zero point and saturates.
+    #[inline]
     pub fn saturate(self, value: f32) -> i8 {
         let [low, high] = self.bounds();
         let rounded = round_ties_even(value.max(low).min(high));
@@ -81,6 +84,7 @@ impl Quantized {
 ///
 /// `core` has no such function on every target, and a Cortex-M4 no such instruction: beside 1.5 * 2^23 an f32 has no room
 /// for a fraction, and the sum rounds as every sum does.
+#[inline]
 pub fn round_ties_even(value: f32) -> f32 {
     const NO_FRACTION: f32 = 12_582_912.0;
     (value + NO_FRACTION) - NO_FRACTION

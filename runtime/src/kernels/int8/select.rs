@@ -32,10 +32,11 @@ static VNNI: Kernels = int8_kernels!(
     tile: 12 x 2, features: "avx512f,avx512bw,avx512vl,avx512vnni"
 );
 
-/// 32 registers: 24 sums, 4 weights, 1 input, 2 products.
+/// 32 registers: 16 sums, 4 weights, 1 input, products.
 #[cfg(target_arch = "aarch64")]
-static NEON: Kernels = int8_kernels!("neon", super::lanes::Neon<false>, tile: 6 x 1);
+static NEON: Kernels = int8_kernels!("neon", super::lanes::Neon<false>, tile: 4 x 1);
 
+/// 32 registers: 24 sums, 4 weights, inputs.
 #[cfg(target_arch = "aarch64")]
 static NEON_DOTPROD: Kernels = int8_kernels!(
     "neon-dotprod", super::lanes::Neon<true>,

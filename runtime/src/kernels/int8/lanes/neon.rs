@@ -38,30 +38,46 @@ unsafe fn multiply_add(sum: int32x4_t, left: int8x16_t, right: int8x16_t) -> int
     // SAFETY: NEON is in the AArch64 baseline.
     unsafe {
         let low = vmull_s8(vget_low_s8(left), vget_low_s8(right));
-        let high = vmull_high_s8(left, right);
+        let high = multiply_high(left, right);
         vpadalq_s16(sum, vpaddq_s16(low, high))
     }
 }
 
-/// Requantises four channels.
+/// The products of the upper halves. From the intrinsic, the compiler keeps the halves of weights in registers of their
+/// own, which are twice as many.
+#[inline(always)]
+fn multiply_high(left: int8x16_t, right: int8x16_t) -> int16x8_t {
+    let product;
+    // SAFETY: NEON is in the AArch64 baseline; the instruction touches nothing but its operands.
+    unsafe {
+        core::arch::asm!(
+            "smull2 {product:v}.8h, {left:v}.16b, {right:v}.16b",
+            product = lateout(vreg) product, left = in(vreg) left, right = in(vreg) right,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    product
+}
+
+/// Requantises four channels from the given one.
 ///
 /// # Safety
-/// The arrays have four values; `bounds` are those of `output`.
+/// The panel has them; `low` and `high` are the bounds of the output, `zero` its zero point.
 #[inline(always)]
 unsafe fn requantize(
     sums: int32x4_t,
-    bias: *const i32,
-    multiplier: *const f32,
-    output: Quantized,
+    panel: &RequantizePanel,
+    channel: usize,
+    [low, high]: [float32x4_t; 2],
+    zero: int32x4_t,
 ) -> int32x4_t {
-    let [low, high] = output.bounds();
     // SAFETY: by the caller's promise. Conversion of sums rounds as the control register says, which Rust keeps at
     // nearest, ties to even.
     unsafe {
-        let sums = vcvtq_f32_s32(vaddq_s32(sums, vld1q_s32(bias)));
-        let scaled = vmulq_f32(sums, vld1q_f32(multiplier));
-        let clamped = vminq_f32(vmaxq_f32(scaled, vdupq_n_f32(low)), vdupq_n_f32(high));
-        let zero = vdupq_n_s32(output.zero_point.into());
+        let bias = vld1q_s32(panel.bias.as_ptr().add(channel));
+        let multiplier = vld1q_f32(panel.multiplier.as_ptr().add(channel));
+        let scaled = vmulq_f32(vcvtq_f32_s32(vaddq_s32(sums, bias)), multiplier);
+        let clamped = vminq_f32(vmaxq_f32(scaled, low), high);
         vaddq_s32(vcvtnq_s32_f32(clamped), zero)
     }
 }
@@ -127,10 +143,10 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     ) {
         // SAFETY: see the impl; no more than `count` bytes are written.
         unsafe {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|i| {
-                let bias = panel.bias.as_ptr().add(4 * i);
-                requantize(sums[i], bias, panel.multiplier.as_ptr().add(4 * i), output)
-            });
+            let bounds = output.bounds().map(|bound| vdupq_n_f32(bound));
+            let zero = vdupq_n_s32(output.zero_point.into());
+            let [a, b, c, d] =
+                [0, 1, 2, 3].map(|i| requantize(sums[i], panel, 4 * i, bounds, zero));
             let low = vqmovn_high_s32(vqmovn_s32(a), b);
             let high = vqmovn_high_s32(vqmovn_s32(c), d);
             let bytes = vqmovn_high_s16(vqmovn_s16(low), high);
@@ -175,7 +191,7 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
         // SAFETY: see the impl.
         unsafe {
             let low = vmull_s8(vget_low_s8(inputs), vget_low_s8(taps));
-            let high = vmull_high_s8(inputs, taps);
+            let high = multiply_high(inputs, taps);
             [
                 vaddw_s16(sums[0], vget_low_s16(low)),
                 vaddw_high_s16(sums[1], low),
