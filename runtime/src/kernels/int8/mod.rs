@@ -7,10 +7,13 @@
 //! gives the same bytes as the reference.
 //!
 //! The fast versions are written once, over what an instruction set does with sixteen channels at a time
-//! (`lanes`).
+//! (`lanes`). Cortex-M has no room for that: its kernels are in `cortex_m.rs` of each folder, on the instructions of
+//! `dsp`.
 
 mod conv;
 mod depthwise;
+#[cfg(any(test, target_arch = "arm"))]
+mod dsp;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
 mod pointwise;
@@ -90,7 +93,7 @@ pub struct Pointwise<'a> {
 
 /// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
 pub struct Kernels {
-    /// `reference`, `portable`, `avx2`, `avx512-vnni`.
+    /// `reference`, `portable`, `avx2`, `avx512-vnni`, `neon`, `neon-dotprod`, `cortex-m-dsp`.
     pub name: &'static str,
     /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
     /// [`scratch_len`] bytes for K inputs.

@@ -43,6 +43,20 @@ static NEON_DOTPROD: Kernels = int8_kernels!(
     tile: 6 x 1, features: "neon,dotprod"
 );
 
+/// For cores with few registers, with the DSP extension or without.
+#[cfg(any(test, target_arch = "arm"))]
+static CORTEX_M: Kernels = Kernels {
+    name: match (cfg!(target_arch = "arm"), cfg!(arm_dsp)) {
+        (true, true) => "cortex-m-dsp",
+        (true, false) => "portable",
+        _ => "cortex-m, emulated",
+    },
+    conv: conv::cortex_m::conv,
+    depthwise: depthwise::cortex_m::depthwise,
+    pointwise: pointwise::cortex_m::pointwise,
+    linear: pointwise::cortex_m::linear,
+};
+
 /// Whether this CPU can run some kernels.
 type Runs = fn() -> bool;
 
@@ -58,6 +72,8 @@ static ALL: &[(&Kernels, Runs)] = &[
     (&NEON, || true),
     #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
     (&PORTABLE, || true),
+    #[cfg(any(test, target_arch = "arm"))]
+    (&CORTEX_M, || true),
     (&REFERENCE, || true),
 ];
 
