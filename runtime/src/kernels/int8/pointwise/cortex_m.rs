@@ -6,7 +6,7 @@ use graft_patches::layout::{PANEL, QUAD};
 use zerocopy::IntoBytes;
 
 use super::{check, check_linear};
-use crate::kernels::int8::dsp::{Halves, Requantize, smlad, unpack};
+use crate::kernels::int8::dsp::{Halves, Requantize, read, smlad, unpack};
 use crate::kernels::int8::{Epilogue, Pointwise};
 
 /// Pixels that share the unpacked weights.
@@ -88,14 +88,16 @@ impl<'a> Product<'a> {
     ) {
         let quads = self.unpack::<R>(input, scratch);
         let width = channels.len();
-        for (start, channel) in channels.step_by(C).enumerate().map(|(i, c)| (i * C, c)) {
-            let sums = self.sums::<R, C>(quads, channel);
+        for start in (0..width).step_by(C) {
+            let channel = channels.start + start;
             let panel = &self.epilogue.table[channel / PANEL];
-            for (sums, out) in sums.iter().zip(out.chunks_exact_mut(width)) {
-                let lanes = channel % PANEL..;
-                for ((lane, sum), out) in lanes.zip(sums).zip(&mut out[start..]) {
-                    *out = self.requantize.apply(*sum, panel, lane);
-                }
+            let tile = channel % PANEL / C;
+            // SAFETY: the channel is one of the layer's.
+            let sums = unsafe { self.sums::<R, C>(quads, channel, panel.bias.as_chunks().0[tile]) };
+            let multipliers = &panel.multiplier.as_chunks().0[tile];
+            for (row, sums) in sums.into_iter().enumerate() {
+                let out = &mut out[row * width..][..width][start..];
+                self.requantize.store(sums, multipliers, out);
             }
         }
     }
@@ -108,37 +110,41 @@ impl<'a> Product<'a> {
         for (row, pixel) in input.chunks_exact(self.inputs).take(R).enumerate() {
             let (whole, rest) = pixel.as_chunks();
             for (quad, &bytes) in quads.iter_mut().zip(whole) {
-                quad[row] = unpack(bytes);
+                quad[row] = unpack(u32::from_le_bytes(bytes));
             }
-            if !rest.is_empty() {
+            if let Some(last) = quads.get_mut(whole.len()) {
                 let mut bytes = [0; QUAD];
                 bytes[..rest.len()].copy_from_slice(rest);
-                quads[whole.len()][row] = unpack(bytes);
+                last[row] = unpack(u32::from_le_bytes(bytes));
             }
         }
         quads
     }
 
-    /// The products of `C` channels of one panel.
+    /// The sums of `C` channels of one panel, from their bias on.
+    ///
+    /// # Safety
+    /// The layer has the first of them; `C` divides a panel.
     #[inline(always)]
-    fn sums<const R: usize, const C: usize>(
+    unsafe fn sums<const R: usize, const C: usize>(
         &self,
         quads: &[[Halves; R]],
         channel: usize,
+        bias: [i32; C],
     ) -> [[i32; C]; R] {
-        let depth = quads.len() * QUAD;
-        let panel = &self.weights[channel / PANEL * PANEL * depth..][..PANEL * depth];
-        let (lines, _) = panel.as_bytes().as_chunks::<{ PANEL * QUAD }>();
-        let columns = channel % PANEL * QUAD..(channel % PANEL + C) * QUAD;
-        let mut sums = [[0; C]; R];
-        for (line, quad) in lines.iter().zip(quads) {
-            let (weights, _) = line[columns.clone()].as_chunks();
-            for (column, &weights) in weights.iter().enumerate() {
-                let [even, odd] = unpack(weights);
+        let mut sums = [bias; R];
+        let first = (channel / PANEL * PANEL * quads.len() + channel % PANEL) * QUAD;
+        let mut weights = self.weights.as_ptr().wrapping_add(first);
+        for quad in quads {
+            for column in 0..C {
+                // SAFETY: `check_dense` has seen to all quads of the panel.
+                let word = unsafe { read(weights.add(column * QUAD)) };
+                let [even, odd] = unpack(word);
                 for (sums, quad) in sums.iter_mut().zip(quad) {
                     sums[column] = smlad(smlad(sums[column], quad[0], even), quad[1], odd);
                 }
             }
+            weights = weights.wrapping_add(PANEL * QUAD);
         }
         sums
     }
