@@ -87,6 +87,7 @@ const NO_FRACTION: f32 = 12_582_912.0;
 /// Rounds to the nearest integer, ties to the even one, for values of at most 2^22 either way.
 ///
 /// `core` has no such function on every target, and a Cortex-M4 no such instruction.
+#[inline]
 pub fn round_ties_even(value: f32) -> f32 {
     (value + NO_FRACTION) - NO_FRACTION
 }

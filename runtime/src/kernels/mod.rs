@@ -48,7 +48,8 @@ mod vector;
     test,
     feature = "gradient",
     target_arch = "x86_64",
-    target_arch = "aarch64"
+    target_arch = "aarch64",
+    target_arch = "arm"
 ))]
 mod window;
 #[cfg(target_arch = "x86_64")]

@@ -8,10 +8,13 @@
 //!
 //! The fast versions of layers with weights are written once, over what an instruction set does with sixteen channels at
 //! a time (`lanes`). The other layers are few and light: theirs are plain loops that the compiler vectorises for each
-//! instruction set.
+//! instruction set. Cortex-M has no room for lanes: its kernels are in `cortex_m.rs` of each folder, on the instructions of
+//! `dsp`.
 
 mod conv;
 mod depthwise;
+#[cfg(any(test, target_arch = "arm"))]
+mod dsp;
 mod elementwise;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 mod lanes;
@@ -146,7 +149,7 @@ pub struct Pool<'a> {
 
 /// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
 pub struct Kernels {
-    /// `reference`, `portable`, `avx2`, `avx512-vnni`, `avx512-vbmi`.
+    /// `reference`, `portable`, `avx2`, `avx512-vnni`, `avx512-vbmi`, `neon`, `neon-dotprod`, `cortex-m-dsp`.
     pub name: &'static str,
     /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
     /// [`scratch_len`] bytes for K inputs.

@@ -62,6 +62,32 @@ static VBMI: Kernels = Kernels {
     ..VNNI
 };
 
+/// 32 registers: 16 sums, 4 weights, 1 input, products.
+#[cfg(target_arch = "aarch64")]
+static NEON: Kernels = int8_kernels!("neon", super::lanes::Neon<false>, tile: 4 x 1);
+
+/// 32 registers: 24 sums, 4 weights, inputs.
+#[cfg(target_arch = "aarch64")]
+static NEON_DOTPROD: Kernels = int8_kernels!(
+    "neon-dotprod", super::lanes::Neon<true>,
+    tile: 6 x 1, features: "neon,dotprod"
+);
+
+/// For cores with few registers, with the DSP extension or without.
+#[cfg(any(test, target_arch = "arm"))]
+static CORTEX_M: Kernels = Kernels {
+    name: match (cfg!(target_arch = "arm"), cfg!(arm_dsp)) {
+        (true, true) => "cortex-m-dsp",
+        (true, false) => "portable",
+        _ => "cortex-m, emulated",
+    },
+    conv: conv::cortex_m::conv,
+    depthwise: depthwise::cortex_m::depthwise,
+    pointwise: pointwise::cortex_m::pointwise,
+    linear: pointwise::cortex_m::linear,
+    ..REFERENCE
+};
+
 /// Whether this CPU can run some kernels.
 type Runs = fn() -> bool;
 
@@ -73,8 +99,14 @@ static ALL: &[(&Kernels, Runs)] = &[
     (&VNNI, has_vnni),
     #[cfg(target_arch = "x86_64")]
     (&AVX2, has_avx2),
+    #[cfg(target_arch = "aarch64")]
+    (&NEON_DOTPROD, has_dotprod),
+    #[cfg(target_arch = "aarch64")]
+    (&NEON, || true),
     #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
     (&PORTABLE, || true),
+    #[cfg(any(test, target_arch = "arm"))]
+    (&CORTEX_M, || true),
     (&REFERENCE, || true),
 ];
 
@@ -119,4 +151,12 @@ fn has_avx2() -> bool {
     return std::is_x86_feature_detected!("avx2");
     #[cfg(not(feature = "std"))]
     return cfg!(target_feature = "avx2");
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_dotprod() -> bool {
+    #[cfg(feature = "std")]
+    return std::arch::is_aarch64_feature_detected!("dotprod");
+    #[cfg(not(feature = "std"))]
+    return cfg!(target_feature = "dotprod");
 }

@@ -1,5 +1,7 @@
 //! k x k convolution, all input channels to all output channels: the stem of a MobileNet.
 
+#[cfg(any(test, target_arch = "arm"))]
+pub(super) mod cortex_m;
 pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;

@@ -1,5 +1,7 @@
 //! Depthwise convolution, channel by channel.
 
+#[cfg(any(test, target_arch = "arm"))]
+pub(super) mod cortex_m;
 #[cfg(any(test, target_arch = "x86_64"))]
 pub(super) mod interleaved;
 pub(super) mod reference;

@@ -1,5 +1,7 @@
 //! Pointwise convolution and the fully connected layer: one matrix product over packed panels.
 
+#[cfg(any(test, target_arch = "arm"))]
+pub(super) mod cortex_m;
 pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;
