@@ -12,6 +12,7 @@ use crate::records::{
 };
 use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
+use crate::values::Values;
 
 /// Where the parts of a checked backbone are: plain numbers, so that an owner of the bytes can keep it beside them
 /// and make [`BackboneImage`]s at no cost.
@@ -265,6 +266,16 @@ impl<'a> BackboneImage<'a> {
     /// Identity epilogues of all sites.
     pub fn epilogues(&self) -> &'a [u8] {
         self.section(SectionKind::Epilogues)
+    }
+
+    /// The backbone's own values of a site, as a patch would have them.
+    pub fn values(&self, site: &Site, what: What) -> Values<'a> {
+        let (section, offset) = match what {
+            What::Epilogue => (self.epilogues(), site.epilogue),
+            What::Weights => (self.frozen(), site.weights),
+        };
+        let length = site.bytes(what, self.dtype(), site.outputs);
+        Values::new(&section[offset..offset + length], what, self.dtype())
     }
 
     /// Packed weights of a site of an f32 backbone.

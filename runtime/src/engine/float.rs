@@ -1,7 +1,7 @@
 //! Layers in f32.
 
-use graft_patches::records::{Op, Site};
-use graft_patches::{BackboneImage, Values};
+use graft_patches::Values;
+use graft_patches::records::Op;
 
 use super::{Arithmetic, LayerTask, SiteValues};
 use crate::kernels::{Conv, Elementwise, Epilogue, Kernels, PANEL, Pointwise, Pool};
@@ -17,10 +17,6 @@ pub(crate) struct Float<'a> {
 
 impl Arithmetic for Float<'_> {
     type Value = f32;
-
-    fn own<'a>(backbone: &BackboneImage<'a>, site: &Site) -> [Values<'a>; 2] {
-        [backbone.epilogue(site), backbone.weights(site)].map(Values::F32)
-    }
 
     fn layer(&mut self, task: LayerTask<'_, f32>) {
         match task.site {

@@ -1,10 +1,10 @@
 //! Layers in int8: what follows from the scales of the tensors around a layer, and the kernels.
 
+use graft_patches::Values;
 use graft_patches::geometry::Activation;
-use graft_patches::records::{Layer, Op, Site};
+use graft_patches::records::{Layer, Op};
 use graft_patches::requantize::Quantized;
 use graft_patches::scale::{Scale, ScaleRecord, curve};
-use graft_patches::{BackboneImage, Values};
 use zerocopy::IntoBytes;
 
 use super::{Arithmetic, LayerTask, SiteValues};
@@ -35,11 +35,6 @@ struct After {
 
 impl Arithmetic for Int8<'_> {
     type Value = i8;
-
-    fn own<'a>(backbone: &BackboneImage<'a>, site: &Site) -> [Values<'a>; 2] {
-        let own = backbone.int8(site);
-        [Values::Requantize(own.table), Values::I8(own.weights)]
-    }
 
     fn layer(&mut self, task: LayerTask<'_, i8>) {
         match task.site {

@@ -19,9 +19,6 @@ pub(crate) trait Arithmetic {
     /// One value of an activation.
     type Value;
 
-    /// The backbone's own values of a site: epilogue and weights.
-    fn own<'a>(backbone: &BackboneImage<'a>, site: &Site) -> [Values<'a>; 2];
-
     /// Computes a layer.
     fn layer(&mut self, task: LayerTask<'_, Self::Value>);
 }
@@ -63,11 +60,10 @@ pub(crate) fn run<'a, A: Arithmetic>(
         let mut shape = shapes[index + 1];
         let site = layer.site.map(|at| {
             let site = backbone.site(at);
-            let [epilogue, weights] = A::own(backbone, &site);
             let mut values = SiteValues {
                 site,
-                epilogue,
-                weights,
+                epilogue: backbone.values(&site, What::Epilogue),
+                weights: backbone.values(&site, What::Weights),
             };
             // Replacements come in the order of the sites, so none is ever searched for.
             while let Some(replacement) = replacements.next_if(|next| next.site == at) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 use graft_patches::records::{Input, What};
+use graft_patches::scale::ScaleRecord;
 use graft_patches::{BackboneImage, Digest, PatchImage, Values};
 use serde_json::json;
 
@@ -78,19 +79,35 @@ impl<'a> Side<'a> {
     /// As f32, however they are stored.
     fn values(&self, site: usize, what: What) -> Option<Cow<'a, [f32]>> {
         match self {
-            Self::Patch(image) => image.find(site, what).map(|found| match found.values {
-                Values::F32(values) => Cow::Borrowed(values),
-                half => Cow::Owned(half.to_vec()),
-            }),
+            Self::Patch(image) => image.find(site, what).map(|found| numbers(found.values)),
             Self::Backbone(image) if site < image.site_count() => {
-                let record = image.site(site);
-                Some(Cow::Borrowed(match what {
-                    What::Epilogue => image.epilogue(&record),
-                    What::Weights => image.weights(&record),
-                }))
+                Some(numbers(image.values(&image.site(site), what)))
             }
             Self::Backbone(_) => None,
         }
+    }
+
+    fn scales(&self) -> &'a [ScaleRecord] {
+        match self {
+            Self::Backbone(image) => image.scales(),
+            Self::Patch(image) => image.scales(),
+        }
+    }
+}
+
+/// Stored values as f32: of int8 the bytes, multipliers and biases.
+fn numbers(values: Values<'_>) -> Cow<'_, [f32]> {
+    match values {
+        Values::F32(values) => Cow::Borrowed(values),
+        Values::F16(_) => Cow::Owned(values.to_vec()),
+        Values::I8(bytes) => bytes.iter().map(|&byte| byte.into()).collect(),
+        Values::Requantize(panels) => panels
+            .iter()
+            .flat_map(|panel| {
+                let biases = panel.bias.iter().map(|&bias| bias as f32);
+                panel.multiplier.iter().copied().chain(biases)
+            })
+            .collect(),
     }
 }
 
@@ -147,6 +164,9 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let mut other = Vec::new();
     if left.input() != right.input() {
         other.push("input");
+    }
+    if left.scales() != right.scales() {
+        other.push("scale of activations");
     }
     if has_both_heads && left.labels()? != right.labels()? {
         other.push("labels");

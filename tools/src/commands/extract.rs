@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use graft_patches::metadata::PatchMetadata;
-use graft_patches::records::Kinds;
-use graft_patches::writer::PatchWriter;
+use graft_patches::records::{Dtype, Kinds};
+use graft_patches::writer::{Int8PatchWriter, PatchWriter};
 use graft_runtime::{Backbone, Patch};
 use serde_json::json;
 
@@ -55,7 +55,10 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         },
         ..PatchMetadata::default()
     };
-    let image = PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata)?;
+    let image = match backbone.image().dtype() {
+        Dtype::I8 => Int8PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata),
+        _ => PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata),
+    }?;
     // A kind that has no site in this backbone makes an empty patch, which is refused here.
     let receipt = Patch::from_bytes(&image, &backbone)?.receipt();
     output::write_atomically(output, *force, |file| file.write_all(&image))?;

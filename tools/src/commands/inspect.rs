@@ -7,10 +7,10 @@ use anyhow::Result;
 use clap::Args;
 use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
-use graft_patches::metadata::{Resize, Training};
-use graft_patches::records::{Input, Layer, Op};
+use graft_patches::metadata::{Calibration, Quantized, Resize, Training};
+use graft_patches::records::{Dtype, Input, Layer, Op};
 use graft_patches::{BackboneImage, PatchImage};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::report::{Report, Table, bytes};
 use crate::task::ImageFile;
@@ -40,22 +40,29 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
     let metadata = image.metadata()?;
     let input = image.input();
     let mut text = format!(
-        "backbone {} (from {}, by {}), format {FORMAT_VERSION}, f32\nid {}\n{}\n",
+        "backbone {} (from {}, by {}), format {FORMAT_VERSION}, {}\nid {}\n{}\n{}",
         metadata.name,
         metadata.source,
         metadata.tool,
+        image.dtype(),
         image.id(),
         input_line(&input, metadata.resize),
+        metadata.quantized.as_ref().map_or(String::new(), quantized),
     );
-    let mut table = Table::new(&[
+    let is_int8 = image.dtype() == Dtype::I8;
+    let mut heads = vec![
         "layer", "name", "op", "output", "window", "after", "weights", "at", "until",
-    ]);
+    ];
+    if is_int8 {
+        heads.extend(["from", "to", "SNR dB"]);
+    }
+    let mut table = Table::new(&heads);
     for index in 0..image.layer_count() {
         let layer = image.layer(index);
         let tensor = image.tensor(index + 1);
         let name = metadata.layers.get(index).cloned().unwrap_or_default();
         let weights = layer.site.map(|site| image.site(site));
-        table.row([
+        let mut row = vec![
             index.to_string(),
             name,
             layer.op.name().into(),
@@ -67,7 +74,15 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
             }),
             tensor.offset.to_string(),
             tensor.last.to_string(),
-        ]);
+        ];
+        if is_int8 {
+            let scale = image.scales()[index + 1].get().outer;
+            row.extend([-128, 127].map(|byte| format!("{:.3}", scale.value(byte))));
+            let noise = metadata.quantized.as_ref();
+            let noise = noise.and_then(|quantized| quantized.signal_to_noise.get(index));
+            row.push(noise.map_or(String::new(), |noise| format!("{noise:.1}")));
+        }
+        table.row(row);
     }
     writeln!(text, "{table}")?;
     writeln!(
@@ -85,7 +100,12 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
         "format_version": FORMAT_VERSION,
         "id": image.id().to_string(),
         "name": metadata.name,
-        "dtype": "f32",
+        "dtype": image.dtype().to_string(),
+        "quantized": metadata.quantized.as_ref().map(|quantized| json!({
+            "from": quantized.from.to_string(),
+            "calibration": calibration_json(&quantized.calibration),
+            "snr_db": quantized.signal_to_noise,
+        })),
         "layers": image.layer_count(),
         "sites": image.site_count(),
         "labels": metadata.labels.len(),
@@ -105,6 +125,29 @@ fn input_line(input: &Input, resize: Resize) -> String {
         &input.mean[..channels],
         &input.std[..channels],
     )
+}
+
+fn quantized(quantized: &Quantized) -> String {
+    format!(
+        "quantised from {}, {}",
+        quantized.from,
+        calibration(&quantized.calibration)
+    )
+}
+
+fn calibration(calibration: &Calibration) -> String {
+    format!(
+        "scales by {} of {} images of data set {:.12}\n",
+        calibration.method, calibration.images, calibration.data,
+    )
+}
+
+fn calibration_json(calibration: &Calibration) -> Value {
+    json!({
+        "method": calibration.method,
+        "images": calibration.images,
+        "data": calibration.data.to_string(),
+    })
 }
 
 fn trained(training: &Training) -> String {
@@ -162,13 +205,17 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     let input = image.input();
     let dtype = image.dtype();
     let text = format!(
-        "patch {} ({}, by {}), kind {}, format {FORMAT_VERSION}, {dtype}\n{}for backbone {}\n{}\n{table}\
+        "patch {} ({}, by {}), kind {}, format {FORMAT_VERSION}, {dtype}\n{}{}for backbone {}\n{}\n{table}\
          {} sites, first patched layer {}, {} labels, not signed, file {}\n",
         metadata.name,
         metadata.source,
         metadata.tool,
         image.kinds(),
         metadata.training.as_ref().map_or(String::new(), trained),
+        metadata
+            .calibration
+            .as_ref()
+            .map_or(String::new(), calibration),
         image.backbone_id(),
         input_line(&input, metadata.resize),
         sites.len(),
@@ -200,6 +247,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
             "best_epoch": training.best_epoch,
             "test_accuracy": training.test_accuracy,
         })),
+        "calibration": metadata.calibration.as_ref().map(calibration_json),
         "layers": null,
         "sites": sites.len(),
         "labels": metadata.labels.len(),
