@@ -145,7 +145,7 @@ pub struct Pool<'a> {
 
 /// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
 pub struct Kernels {
-    /// `reference`, `portable`, `avx2`, `avx512-vnni`.
+    /// `reference`, `portable`, `avx2`, `avx512-vnni`, `avx512-vbmi`.
     pub name: &'static str,
     /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
     /// [`scratch_len`] bytes for K inputs.

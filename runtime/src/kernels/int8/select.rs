@@ -1,11 +1,11 @@
 //! Which int8 kernels this machine can run.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 use super::Conv;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 use super::lanes::{Portable, int8_kernels};
 use super::{Kernels, conv, depthwise, elementwise, lookup, pointwise, pool};
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(test, target_arch = "x86_64"))]
 use crate::kernels::table::simd_kernel;
 
 /// Plain Rust: what the others must compute.
@@ -27,10 +27,15 @@ static REFERENCE: Kernels = Kernels {
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 static PORTABLE: Kernels = int8_kernels!("portable", Portable<0>, tile: 4 x 1);
 
-/// The tile and the unsigned inputs of VNNI, on any machine.
+/// The tile, the unsigned inputs and the interleaved rows of VNNI, on any machine.
 #[cfg(test)]
-pub(super) static UNSIGNED: Kernels =
-    int8_kernels!("portable, unsigned", Portable<128>, tile: 6 x 4);
+pub(super) static UNSIGNED: Kernels = Kernels {
+    depthwise: simd_kernel!(
+        depthwise::check, depthwise::interleaved::depthwise::<Portable<128>>,
+        (task: &Conv, first: usize, out: &mut [i8])
+    ),
+    ..int8_kernels!("portable, unsigned", Portable<128>, tile: 6 x 4)
+};
 
 #[cfg(target_arch = "x86_64")]
 static AVX2: Kernels = int8_kernels!("avx2", super::lanes::Avx2, tile: 2 x 1, features: "avx2");
@@ -49,11 +54,21 @@ static VNNI: Kernels = Kernels {
     )
 };
 
+/// The same with lookups by permutation.
+#[cfg(target_arch = "x86_64")]
+static VBMI: Kernels = Kernels {
+    name: "avx512-vbmi",
+    lookup: lookup::vbmi::lookup,
+    ..VNNI
+};
+
 /// Whether this CPU can run some kernels.
 type Runs = fn() -> bool;
 
 /// All kernels compiled for this target, best first.
 static ALL: &[(&Kernels, Runs)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (&VBMI, has_vbmi),
     #[cfg(target_arch = "x86_64")]
     (&VNNI, has_vnni),
     #[cfg(target_arch = "x86_64")]
@@ -83,6 +98,14 @@ fn has_vnni() -> bool {
         target_feature = "avx512vl",
         target_feature = "avx512vnni"
     ));
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_vbmi() -> bool {
+    #[cfg(feature = "std")]
+    return has_vnni() && std::is_x86_feature_detected!("avx512vbmi");
+    #[cfg(not(feature = "std"))]
+    return has_vnni() && cfg!(target_feature = "avx512vbmi");
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -60,14 +60,33 @@ unsafe fn strips<
     out: &mut [i8],
 ) {
     let channels = task.output_shape.channels;
+    let mut planes: Planes<L> = [const { MaybeUninit::uninit() }; VECTORS];
     let mut channel = 0;
     while channel < channels {
         // SAFETY: `channel` is one of the layer's.
         unsafe {
             channel += match channels - channel {
-                49.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 1>::run(task, channel, first, out),
-                17.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 2>::run(task, channel, first, out),
-                _ => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 4>::run(task, channel, first, out),
+                49.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 1>::run(
+                    task,
+                    channel,
+                    &mut planes,
+                    first,
+                    out,
+                ),
+                17.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 2>::run(
+                    task,
+                    channel,
+                    &mut planes,
+                    first,
+                    out,
+                ),
+                _ => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 4>::run(
+                    task,
+                    channel,
+                    &mut planes,
+                    first,
+                    out,
+                ),
             };
         }
     }
@@ -119,9 +138,14 @@ impl<
     /// # Safety
     /// As for [`depthwise`]; `channel` is one of the layer's.
     #[inline(always)]
-    unsafe fn run(task: &'a Conv<'a>, channel: usize, first: usize, out: &mut [i8]) -> usize {
+    unsafe fn run(
+        task: &'a Conv<'a>,
+        channel: usize,
+        planes: &mut Planes<L>,
+        first: usize,
+        out: &mut [i8],
+    ) -> usize {
         const { assert!(STRIDE * GROUPS * 4 * Self::PLANE <= VECTORS) };
-        let mut planes: Planes<L> = [const { MaybeUninit::uninit() }; VECTORS];
         let (width, channels) = (task.output_shape.width, task.output_shape.channels);
         let rows = out.chunks_mut(ROWS * width * channels);
         let most = ((Self::PLANE - 1) * PIXELS - Self::BESIDE) / PIXELS * PIXELS;
@@ -131,8 +155,8 @@ impl<
             for (y, out) in (first..).step_by(ROWS).zip(rows) {
                 for x in (0..width).step_by(most) {
                     let range = x..width.min(x + most);
-                    strip.interleave(y, range.clone(), &mut planes);
-                    strip.outputs(&planes, range, out);
+                    strip.interleave(y, range.clone(), planes);
+                    strip.outputs(planes, range, out);
                 }
             }
         }

@@ -106,12 +106,14 @@ pub(super) trait Lanes: Copy {
 }
 
 /// Bytes that fill [`Interleaved::Bytes`]: four times the sums of [`Lanes::Sums`].
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(super) const STRIP: usize = 4 * PANEL;
 
 /// Lanes with dot products of four bytes each, which take four rows of a depthwise layer at a time.
 ///
 /// # Safety
 /// As for [`Lanes`].
+#[cfg(any(test, target_arch = "x86_64"))]
 pub(super) trait Interleaved: Lanes {
     /// One byte of each channel of 1, 2 or 4 pixels side by side, or interleaved four bytes of every sum.
     type Bytes: Copy;

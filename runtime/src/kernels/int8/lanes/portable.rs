@@ -3,6 +3,8 @@
 use graft_patches::layout::{PANEL, QUAD};
 
 use super::Lanes;
+#[cfg(test)]
+use super::{Interleaved, STRIP};
 use crate::kernels::int8::{Quantized, RequantizePanel};
 
 /// Lanes without an instruction set. With another offset than 0 they take inputs as [`super::Vnni`] does, to test that
@@ -110,5 +112,80 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
     ) {
         // SAFETY: see the impl.
         unsafe { Self::store(sums, panel, output, to, count) }
+    }
+}
+
+/// Where in a strip the bytes are that become lane `lane` of vector `vector`.
+#[cfg(test)]
+fn interleaved(vector: usize, lane: usize) -> usize {
+    16 * (lane / 4) + 4 * vector + lane % 4
+}
+
+// SAFETY of all methods: as above.
+#[cfg(test)]
+impl<const OFFSET: u8> Interleaved for Portable<OFFSET> {
+    type Bytes = [u8; STRIP];
+
+    unsafe fn input_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes {
+        // SAFETY: see the impl.
+        unsafe { Self::weight_bytes(from, count) }.map(|byte| byte ^ OFFSET)
+    }
+
+    unsafe fn weight_bytes<const PIXELS: usize>(
+        from: [*const i8; PIXELS],
+        count: usize,
+    ) -> Self::Bytes {
+        let mut bytes = [0; STRIP];
+        for (pixel, from) in bytes.chunks_exact_mut(STRIP / PIXELS).zip(from) {
+            for (i, byte) in pixel.iter_mut().enumerate().take(count) {
+                // SAFETY: see the impl.
+                *byte = unsafe { *from.add(i) } as u8;
+            }
+        }
+        bytes
+    }
+
+    unsafe fn interleave(rows: [Self::Bytes; 4]) -> [Self::Bytes; 4] {
+        let byte = |vector, i: usize| rows[i % 4][interleaved(vector, i / 4)];
+        core::array::from_fn(|vector| core::array::from_fn(|i| byte(vector, i)))
+    }
+
+    unsafe fn dot_bytes(
+        mut sums: Self::Sums,
+        inputs: Self::Bytes,
+        weights: Self::Bytes,
+    ) -> Self::Sums {
+        for (i, (input, weight)) in inputs.into_iter().zip(weights).enumerate() {
+            let input = match OFFSET {
+                0 => i32::from(input as i8),
+                _ => i32::from(input),
+            };
+            sums[i / 4] += input * i32::from(weight as i8);
+        }
+        sums
+    }
+
+    unsafe fn store_bytes<const PIXELS: usize>(
+        sums: [Self::Sums; 4],
+        table: &[RequantizePanel; 4],
+        output: Quantized,
+        to: [*mut i8; PIXELS],
+        [pixels, count]: [usize; 2],
+    ) {
+        for (vector, (sums, panel)) in sums.iter().zip(table).enumerate() {
+            for (lane, sum) in sums.iter().enumerate() {
+                let at = interleaved(vector, lane);
+                let (pixel, channel) = (at * PIXELS / STRIP, at % (STRIP / PIXELS));
+                if pixel < pixels && channel < count {
+                    let sum = sum.wrapping_add(panel.bias[lane]);
+                    let value = output.requantize(sum, panel.multiplier[lane]);
+                    // SAFETY: see the impl.
+                    unsafe { to[pixel].add(channel).write(value) };
+                }
+            }
+        }
     }
 }
