@@ -7,9 +7,9 @@
 //! gives the same bytes as the reference.
 //!
 //! The fast versions of layers with weights are written once, over what an instruction set does with sixteen channels at
-//! a time (`lanes`). The other layers are few and light: theirs are plain loops that the compiler vectorises for each
-//! instruction set. Cortex-M has no room for lanes: its kernels are in `cortex_m.rs` of each folder, on the instructions of
-//! `dsp`.
+//! a time (`lanes`); depthwise layers have a second way, for lanes that can interleave rows (`depthwise/interleaved`).
+//! The other layers are few and light: theirs are plain loops that the compiler vectorises for each instruction set.
+//! Cortex-M has no room for lanes: its kernels are in `cortex_m.rs` of each folder, on the instructions of `dsp`.
 
 mod conv;
 mod depthwise;

@@ -198,12 +198,15 @@ impl<'a> Product<'a> {
             }
             let offset = L::quad([L::OFFSET; QUAD].as_ptr());
             let weights = self.weights.as_ptr().add(panel * PANEL * self.depth);
-            for (wide, start) in start.iter_mut().enumerate() {
-                let mut sums = L::zero();
-                for k in (0..self.depth).step_by(QUAD) {
+            // All panels at once, or each dot product waits for the one before.
+            let mut sums = [L::zero(); WIDTH];
+            for k in (0..self.depth).step_by(QUAD) {
+                for (wide, sums) in sums.iter_mut().enumerate() {
                     let weights = L::weights(weights.add((wide * self.depth + k) * PANEL));
-                    sums = L::dot(sums, offset, weights);
+                    *sums = L::dot(*sums, offset, weights);
                 }
+            }
+            for (start, sums) in start.iter_mut().zip(sums) {
                 *start = L::subtract(*start, sums);
             }
             start

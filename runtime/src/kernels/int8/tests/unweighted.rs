@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{bytes, compare, output};
-use crate::kernels::int8::{Elementwise, Operand, Pool};
+use super::{UNSIGNED, bytes, compare, output};
+use crate::kernels::int8::{Elementwise, Operand, Pool, Quantized, Shape, Window, available};
 use crate::kernels::tests::strategies::{channels, part, sliding};
 
 /// Multipliers that keep values in range, that saturate them, that leave nothing, and those where halves are ties.
@@ -84,5 +84,46 @@ proptest! {
             out.copy_from_slice(&values[first..][..out.len()]);
             (kernels.lookup)(&table, out);
         });
+    }
+}
+
+/// The rules by hand, on all kernels: a half goes to the even neighbour, and operands have their own zero points.
+#[test]
+fn known_results() {
+    let output = Quantized {
+        zero_point: 10,
+        min: -128,
+        max: 127,
+    };
+    let (left, right) = (
+        operand(&[5, 6, -3], (4, 0.5)),
+        operand(&[0, 2, 127], (-2, 1.0)),
+    );
+    let task = Elementwise {
+        left,
+        right,
+        output,
+    };
+    let shape = Shape::new(1, 2, 1);
+    let pool = Pool {
+        input: &[7, 8],
+        input_shape: shape,
+        output_shape: shape,
+        window: Window::POINT,
+        count_padding: false,
+        zero_point: 3,
+        multiplier: 1.0,
+        output,
+    };
+    for kernels in available().chain([&UNSIGNED]) {
+        let mut out = [0; 3];
+        (kernels.add)(&task, 0, &mut out);
+        assert_eq!(out, [12, 15, 127], "{}", kernels.name);
+        (kernels.multiply)(&task, 0, &mut out);
+        assert_eq!(out, [11, 14, -128], "{}", kernels.name);
+        (kernels.global_average_pool)(&pool, 0, &mut out[..1]);
+        assert_eq!(out[0], 14, "{}", kernels.name);
+        (kernels.max_pool)(&pool, 0, &mut out[..2]);
+        assert_eq!(out[..2], [14, 15], "{}", kernels.name);
     }
 }
