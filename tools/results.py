@@ -8,10 +8,12 @@ each time, out of what is there.
     accuracy      every task and kind of patch, several seeds, and the control
     resolution    one patch for each resolution against one patch for all
     sizes         patches and their accuracy in single and in half precision
+    int8          backbone and bn+head patches in int8, and the methods of calibration
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
 The data folder holds sign-digits-{train,test}.tar and cifar10-{train,test}.tar, laid out
-class/image; Fashion-MNIST comes from Debian's dataset-fashion-mnist. The backbone takes images
+class/image, and imagenet-sample.tar, laid out INDEX_anything/image, calibrates and tests the
+int8 backbone; Fashion-MNIST comes from Debian's dataset-fashion-mnist. The backbone takes images
 of 224 pixels. Python needs tests/parity/requirements.txt. Everything takes hours on two cores;
 --only, --tasks and --seeds say less, --quick tries the script out.
 """
@@ -67,7 +69,11 @@ SCALE_PACE = 3  # how much faster scales and biases learn than weights
 PATCHES = ["head", "bn+head", "dw+head", "bn+dw+head"]  # the others are there to compare with
 RESOLUTIONS = [96, 128, 160, 224]
 RESOLUTION_TASK = "cifar10"
-TABLES = ["accuracy", "resolution", "sizes", "peers"]
+# How the int8 backbone is made: flags of `patchtool quantize`. The first is the default.
+QUANTIZE = [(), ("--method", "mse"), ("--method", "minmax"), ("--plain-rounding",),
+            ("--method", "minmax", "--plain-rounding")]
+CALIBRATION_IMAGES = [50, 200]
+TABLES = ["accuracy", "resolution", "sizes", "int8", "peers"]
 
 
 class Unmeasured(Exception):
@@ -162,6 +168,51 @@ class Bench:
         return {"bytes": size, "accuracy": accuracy, "latency_ms": latency}
 
 
+    def imagenet(self):
+        path = self.data / "imagenet-sample.tar"
+        return path if path.exists() else fail(f"no images of ImageNet at {path}")
+
+    def quantized(self, flags=(), images=200):
+        """The int8 backbone; made where it is not there."""
+        name = "-".join(flag.lstrip("-") for flag in flags) or "default"
+        path = self.work / f"{self.id[:8]}-{name}-{images}.backbone"
+        if not path.exists():
+            self.patchtool("quantize", self.backbone, "--calibrate", self.imagenet(), "--calibration-images", images,
+                           "-o", path, *flags)
+        return path
+
+    def int8_backbone(self, flags, images):
+        """Accuracy on ImageNet, bytes and the scores' signal-to-noise ratio of an int8 backbone; of f32 without images."""
+        key = {"what": "int8 backbone", "backbone": self.id, "flags": flags, "images": images}
+        return self.results.get(key, lambda: self.int8_backbone_now(flags, images))
+
+    def int8_backbone_now(self, flags, images):
+        backbone = self.quantized(flags, images) if images else self.backbone
+        found = self.patchtool("inspect", backbone)
+        evaluated = self.patchtool("eval", "--backbone", backbone, "--data", self.imagenet())
+        latency = self.patchtool("bench", "--backbone", backbone, "--threads", 1)["latency_ms"]["median"]
+        return {"accuracy": evaluated["accuracy"], "top5": evaluated["top5"], "count": evaluated["count"],
+                "bytes": found["bytes"], "arena_bytes": found["arena_bytes"], "latency_ms": latency,
+                "snr_db": found["quantized"]["snr_db"][-1] if images else None}
+
+    def int8_patch(self, run):
+        """Bytes, accuracy and latency of a run's patch for the int8 backbone."""
+        return self.results.get(self.key("int8 patch", run), lambda: self.int8_patch_now(run))
+
+    def int8_patch_now(self, run):
+        trained, backbone = self.file(run), self.quantized()
+        self.train(run)
+        if not trained.exists():
+            self.train_now(run)
+        patch = trained.with_suffix(".int8.patch")
+        exported = self.patchtool("export", trained, "--backbone", backbone, "--calibrate",
+                                  self.archive(run.task, "train"), "-o", patch, "--force")
+        use = ["--backbone", backbone, "--patch", patch]
+        accuracy = self.patchtool("eval", *use, "--data", self.archive(run.task, "test"))["accuracy"]
+        latency = self.patchtool("bench", *use, "--threads", 1)["latency_ms"]["median"]
+        return {"bytes": exported["bytes"], "snr_db": exported["snr_db"][-1], "accuracy": accuracy, "latency_ms": latency}
+
+
 def write_fashion(path, part):
     """Fashion-MNIST as an archive, all images of a part."""
     folder = Path("/usr/share/datasets/fashion-mnist")
@@ -219,6 +270,18 @@ def sizes(bench, tasks):
     return results
 
 
+def int8(bench, tasks):
+    """The backbone by every method, and the patches of all tasks beside their f32 versions."""
+    float_backbone = bench.int8_backbone((), 0)
+    methods = [{"flags": flags, "images": images, **bench.int8_backbone(flags, images)}
+               for flags in QUANTIZE for images in CALIBRATION_IMAGES]
+    patches = {}
+    for name, task in tasks.items():
+        run = replace(task, **KINDS["bn+head"])
+        patches[name] = {"f32": bench.evaluate(run), "int8": bench.int8_patch(run)}
+    return {"f32": float_backbone, "methods": methods, "patches": patches}
+
+
 def peers(folder):
     """What the parity and side-by-side scripts wrote, by file name; missing ones are left out."""
     names = results_page.PARITY_COMMANDS
@@ -264,6 +327,7 @@ def main():
         "accuracy": lambda bench: accuracy(bench, tasks, seeds),
         "resolution": lambda bench: resolution(bench, tasks, resolutions) if RESOLUTION_TASK in tasks else [],
         "sizes": lambda bench: sizes(bench, tasks),
+        "int8": lambda bench: int8(bench, tasks),
         "peers": lambda bench: peers(arguments.peers or arguments.work),
     }
     try:

@@ -96,6 +96,28 @@ def sizes(tasks, backbone):
             table(["task", "kind", "kB", "kB in f16", "% of the backbone", "accuracy %", "accuracy in f16 %"], rows)]
 
 
+def int8(found):
+    full = found["f32"]
+    row = lambda name, images, of: [name, images, percent([of["accuracy"]]), percent([of["top5"]]),
+                                    "" if of["snr_db"] is None else f"{of['snr_db']:.1f}", kilobytes(of["bytes"]),
+                                    kilobytes(of["arena_bytes"]), f"{of['latency_ms']:.2f}"]
+    methods = [row(f"int8, `{' '.join(method['flags']) or 'default'}`", method["images"], method)
+               for method in found["methods"]]
+    patches = [[name, percent([pair["f32"]["accuracy"]]), percent([pair["int8"]["accuracy"]]),
+                f"{pair['int8']['snr_db']:.1f}", kilobytes(pair["f32"]["bytes"]), kilobytes(pair["int8"]["bytes"]),
+                f"{pair['f32']['latency_ms']:.2f}", f"{pair['int8']['latency_ms']:.2f}"]
+               for name, pair in found["patches"].items()]
+    return ["## int8\n",
+            f"The backbone on {full['count']} images of ImageNet, one a class for every second class, in f32 and as "
+            "`patchtool quantize` makes it by each method (`percentile:99.999` is the default), calibrated on so many of "
+            "these images, without their labels. SNR: signal to noise of the scores against f32. Latency on one thread.\n",
+            table(["backbone", "calibrated on", "top-1 %", "top-5 %", "SNR dB", "kB", "arena kB", "ms"],
+                  [row("f32", "", full), *methods]),
+            "`bn+head` patches, seed 1, exported for the f32 and for the int8 backbone (default method, 200 training "
+            "images):\n",
+            table(["task", "f32 %", "int8 %", "SNR dB", "f32 kB", "int8 kB", "f32 ms", "int8 ms"], patches)]
+
+
 def peers(figures):
     parts = ["## Parity and speed\n"]
     if "parity" in figures:
@@ -160,7 +182,7 @@ def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, no
         parts.append("**This is a trial run (`--quick`): few images, two epochs, one seed. Do not quote it.**\n")
     sections = {"accuracy": lambda found: accuracy(found, tables.get("sizes", {})),
                 "resolution": lambda found: resolution(resolution_task, found),
-                "sizes": lambda found: sizes(found, backbone), "peers": peers}
+                "sizes": lambda found: sizes(found, backbone), "int8": int8, "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
     parts += settings(tasks, kinds, scale_pace)
