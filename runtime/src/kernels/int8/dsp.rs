@@ -1,13 +1,15 @@
 //! What the kernels of Cortex-M compute with: words of four bytes or of two halves of 16 bits.
 //!
-//! Each function is one instruction of the DSP extension, and its twin in plain Rust where there is none: smaller cores,
-//! and the tests on the host, run the same kernels.
+//! Each function is an instruction or two of the DSP extension, and has a twin in plain Rust where there is none: smaller
+//! cores, and the tests on the host, run the same kernels.
 
 use super::Quantized;
 
 #[cfg(arm_dsp)]
 mod instructions {
     use core::arch::asm;
+
+    use super::Halves;
 
     /// Bytes 0 and 2, as 16 bits.
     #[inline(always)]
@@ -33,32 +35,6 @@ mod instructions {
         halves
     }
 
-    /// Bytes 0 and 2, as 16 bits, added to the halves of a word.
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtab16(halves: u32, word: u32) -> u32 {
-        let sum;
-        // SAFETY: as above.
-        unsafe {
-            asm!("sxtab16 {sum}, {halves}, {word}",
-                sum = lateout(reg) sum, halves = in(reg) halves, word = in(reg) word,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        sum
-    }
-
-    /// As [`sxtab16`] with bytes 1 and 3.
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtab16_ror8(halves: u32, word: u32) -> u32 {
-        let sum;
-        // SAFETY: as above.
-        unsafe {
-            asm!("sxtab16 {sum}, {halves}, {word}, ror #8",
-                sum = lateout(reg) sum, halves = in(reg) halves, word = in(reg) word,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        sum
-    }
-
     /// Adds the products of both halves.
     #[inline(always)]
     pub(in crate::kernels::int8) fn smlad(mut sum: i32, left: u32, right: u32) -> i32 {
@@ -71,33 +47,43 @@ mod instructions {
         sum
     }
 
-    /// Adds the product of the lower halves.
+    /// Adds the products of four bytes, plus the halves of `offset`, and four weights, and goes to the next weights.
+    ///
+    /// One block: the compiler would load inputs and weights of many taps at once, and keep them on the stack.
+    ///
+    /// # Safety
+    /// Four bytes and the weights are there.
     #[inline(always)]
-    pub(in crate::kernels::int8) fn smlabb(mut sum: i32, left: u32, right: u32) -> i32 {
-        // SAFETY: as for `smlad`.
+    pub(in crate::kernels::int8) unsafe fn multiply_four(
+        [mut a, mut b, mut c, mut d]: [i32; 4],
+        from: *const i8,
+        offset: u32,
+        weights: &mut *const Halves,
+    ) -> [i32; 4] {
+        // SAFETY: as for `smlad`; it reads what the caller promises.
         unsafe {
-            asm!("smlabb {sum}, {left}, {right}, {sum}",
-                sum = inlateout(reg) sum, left = in(reg) left, right = in(reg) right,
-                options(pure, nomem, nostack));
+            asm!(
+                "ldr {word}, [{from}]",
+                "ldrd {even}, {odd}, [{weights}], #8",
+                "sxtab16 {halves}, {offset}, {word}",
+                "sxtab16 {word}, {offset}, {word}, ror #8",
+                "smlabb {a}, {halves}, {even}, {a}",
+                "smlatt {c}, {halves}, {even}, {c}",
+                "smlabb {b}, {word}, {odd}, {b}",
+                "smlatt {d}, {word}, {odd}, {d}",
+                from = in(reg) from, offset = in(reg) offset, weights = inout(reg) *weights,
+                a = inout(reg) a, b = inout(reg) b, c = inout(reg) c, d = inout(reg) d,
+                word = out(reg) _, even = out(reg) _, odd = out(reg) _, halves = out(reg) _,
+                options(pure, readonly, nostack));
         }
-        sum
-    }
-
-    /// Adds the product of the upper halves.
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn smlatt(mut sum: i32, left: u32, right: u32) -> i32 {
-        // SAFETY: as for `smlad`.
-        unsafe {
-            asm!("smlatt {sum}, {left}, {right}, {sum}",
-                sum = inlateout(reg) sum, left = in(reg) left, right = in(reg) right,
-                options(pure, nomem, nostack));
-        }
-        sum
+        [a, b, c, d]
     }
 }
 
 #[cfg(not(arm_dsp))]
 mod instructions {
+    use super::Halves;
+
     /// The lower half.
     fn low(word: u32) -> i32 {
         i32::from(word as i16)
@@ -110,43 +96,41 @@ mod instructions {
 
     #[inline(always)]
     pub(in crate::kernels::int8) fn sxtb16(word: u32) -> u32 {
-        sxtab16(0, word)
+        let [low, high] = [word, word >> 16].map(|half| u32::from(half as i8 as u16));
+        high << 16 | low
     }
 
     #[inline(always)]
     pub(in crate::kernels::int8) fn sxtb16_ror8(word: u32) -> u32 {
-        sxtab16_ror8(0, word)
-    }
-
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtab16(halves: u32, word: u32) -> u32 {
-        let add = |half: i32, byte: u32| (half + i32::from(byte as i8)) as u16;
-        u32::from(add(high(halves), word >> 16)) << 16 | u32::from(add(low(halves), word))
-    }
-
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtab16_ror8(halves: u32, word: u32) -> u32 {
-        sxtab16(halves, word >> 8)
+        sxtb16(word >> 8)
     }
 
     #[inline(always)]
     pub(in crate::kernels::int8) fn smlad(sum: i32, left: u32, right: u32) -> i32 {
-        smlatt(smlabb(sum, left, right), left, right)
-    }
-
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn smlabb(sum: i32, left: u32, right: u32) -> i32 {
         sum.wrapping_add(low(left) * low(right))
+            .wrapping_add(high(left) * high(right))
     }
 
     #[inline(always)]
-    pub(in crate::kernels::int8) fn smlatt(sum: i32, left: u32, right: u32) -> i32 {
-        sum.wrapping_add(high(left) * high(right))
+    pub(in crate::kernels::int8) unsafe fn multiply_four(
+        sums: [i32; 4],
+        from: *const i8,
+        offset: u32,
+        weights: &mut *const Halves,
+    ) -> [i32; 4] {
+        // SAFETY: by the caller's promise.
+        let (word, [even, odd]) = unsafe { (super::read(from), **weights) };
+        *weights = weights.wrapping_add(1);
+        let weights = [low(even), low(odd), high(even), high(odd)];
+        core::array::from_fn(|i| {
+            let input = i32::from((word >> (8 * i)) as i8) + low(offset);
+            sums[i].wrapping_add(input * weights[i])
+        })
     }
 }
 
-pub(super) use instructions::{smlabb, smlad, smlatt};
-use instructions::{sxtab16, sxtab16_ror8, sxtb16, sxtb16_ror8};
+pub(super) use instructions::{multiply_four, smlad};
+use instructions::{sxtb16, sxtb16_ror8};
 
 /// Four bytes as halves of 16 bits: bytes 0 and 2, then 1 and 3.
 pub(super) type Halves = [u32; 2];
@@ -155,12 +139,6 @@ pub(super) type Halves = [u32; 2];
 #[inline(always)]
 pub(super) fn unpack(word: u32) -> Halves {
     [sxtb16(word), sxtb16_ror8(word)]
-}
-
-/// Unpacks four bytes and adds to them the halves of `offset`.
-#[inline(always)]
-pub(super) fn unpack_add(word: u32, offset: u32) -> Halves {
-    [sxtab16(offset, word), sxtab16_ror8(offset, word)]
 }
 
 /// Reads four bytes, wherever they begin.

@@ -6,7 +6,7 @@ use graft_patches::layout::{PANEL, depthwise_index};
 
 use super::{check, reference};
 use crate::kernels::int8::Conv;
-use crate::kernels::int8::dsp::{Halves, Requantize, read, smlabb, smlatt, unpack, unpack_add};
+use crate::kernels::int8::dsp::{Halves, Requantize, multiply_four, read, unpack};
 use crate::kernels::window::{Span, clip};
 
 /// Channels of a word.
@@ -66,12 +66,15 @@ impl Strip<'_> {
         self.start =
             task.epilogue.table[channel / PANEL].bias.as_chunks().0[channel % PANEL / WORD];
         let [height, width] = task.window.kernel;
+        let padding = [task.padding; WORD];
         for (tap, weights) in self.weights[..height * width].iter_mut().enumerate() {
             let index = depthwise_index(channel, tap, task.output_shape.channels);
             // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
-            *weights = unpack(unsafe { read(task.weights.as_ptr().add(index)) });
-            let padding = u32::from(task.padding as i16 as u16) * 0x1_0001;
-            self.start = multiply(self.start, [padding; 2], *weights);
+            unsafe {
+                *weights = unpack(read(task.weights.as_ptr().add(index)));
+                self.start =
+                    multiply_four(self.start, padding.as_ptr(), 0, &mut (&raw const *weights));
+            }
         }
     }
 
@@ -79,94 +82,92 @@ impl Strip<'_> {
     fn rows<const SIDE: usize, const IS_FULL: bool>(&self, first: usize, out: &mut [i8]) {
         let (output, window) = (self.task.output_shape, self.task.window);
         let height = self.task.input_shape.height;
+        let inside = if SIDE > 0 { self.inside() } else { 0..0 };
         for (y, out) in (first..).zip(out.chunks_exact_mut(output.width * output.channels)) {
             let rows = clip(y, window.stride[0], self.pad[0], window.kernel[0], height);
-            let is_inside = SIDE > 0 && rows.taps.len() == SIDE;
-            let inside = if is_inside { self.inside() } else { 0..0 };
             for x in (0..inside.start).chain(inside.end..output.width) {
                 self.clipped::<IS_FULL>(&rows, x, out);
             }
-            if !inside.is_empty() {
-                // SAFETY: these windows lie on the input.
-                unsafe { self.whole::<SIDE>(rows.start, inside, out) };
-            }
+            self.whole::<SIDE>(&rows, inside.clone(), out);
         }
     }
 
-    /// The output columns whose windows lie on the input.
+    /// The output columns all of whose taps lie on the input.
     fn inside(&self) -> Range<usize> {
         let (input, output) = (self.task.input_shape, self.task.output_shape);
-        let (left, width, across) = (
-            self.pad[1],
-            self.task.window.kernel[1],
-            self.task.window.stride[1],
-        );
-        let start = left.div_ceil(across).min(output.width);
+        let (left, window) = (self.pad[1], self.task.window);
+        let start = left.div_ceil(window.stride[1]).min(output.width);
         // The last window ends with the last column.
-        match (input.width + left).checked_sub(width) {
-            Some(last) => start..(last / across + 1).clamp(start, output.width),
+        match (input.width + left).checked_sub(window.kernel[1]) {
+            Some(last) => start..(last / window.stride[1] + 1).clamp(start, output.width),
             None => 0..0,
         }
     }
 
-    /// Output columns whose windows lie on the input, from its row `top`.
-    ///
-    /// # Safety
-    /// They do; there are four channels.
+    /// Output columns that are [`Self::inside`]; `rows` is the other axis.
     #[inline(never)]
-    unsafe fn whole<const SIDE: usize>(&self, top: usize, columns: Range<usize>, out: &mut [i8]) {
-        let Conv {
-            input_shape: shape,
-            window,
-            ..
-        } = *self.task;
-        let below = (shape.width - SIDE) * shape.channels;
+    fn whole<const SIDE: usize>(&self, rows: &Span, columns: Range<usize>, out: &mut [i8]) {
+        let stride = self.task.window.stride[1];
         for x in columns {
-            let mut from = self.pixel(top, x * window.stride[1] - self.pad[1]);
-            let mut sums = self.start;
-            for ky in 0..SIDE {
-                for kx in 0..SIDE {
-                    // SAFETY: by the caller's promise.
-                    let inputs = unpack_add(unsafe { read(from) }, self.offset);
-                    sums = multiply(sums, inputs, self.weights[ky * SIDE + kx]);
-                    from = from.wrapping_add(shape.channels);
-                }
-                from = from.wrapping_add(below);
-            }
+            // SAFETY: the column is inside.
+            let sums = unsafe { self.sums::<SIDE, true>(rows, 0, x * stride - self.pad[1], SIDE) };
             self.store::<true>(sums, x, out);
         }
     }
 
-    /// Output column `x`, whose window may lie on padding; `rows` is its other axis.
+    /// Output column `x`, whose window may lie on padding; `rows` is the other axis.
     #[inline(never)]
     fn clipped<const IS_FULL: bool>(&self, rows: &Span, x: usize, out: &mut [i8]) {
-        let (shape, window) = (self.task.input_shape, self.task.window);
-        let columns = clip(
-            x,
-            window.stride[1],
-            self.pad[1],
-            window.kernel[1],
-            shape.width,
-        );
-        let count = shape.channels - self.channel;
+        let window = self.task.window;
+        let size = self.task.input_shape.width;
+        let columns = clip(x, window.stride[1], self.pad[1], window.kernel[1], size);
+        let (tap, count) = (columns.taps.start, columns.taps.len());
+        // SAFETY: `clip` keeps to the input.
+        let sums = unsafe { self.sums::<0, IS_FULL>(rows, tap, columns.start, count) };
+        self.store::<IS_FULL>(sums, x, out);
+    }
+
+    /// The sums of the taps in `rows` and in `SIDE`, or with 0 `count`, columns from `tap`, which lie on the input from
+    /// `column`.
+    ///
+    /// # Safety
+    /// They do; there are four channels if `IS_FULL`.
+    #[inline(always)]
+    unsafe fn sums<const SIDE: usize, const IS_FULL: bool>(
+        &self,
+        rows: &Span,
+        tap: usize,
+        column: usize,
+        count: usize,
+    ) -> [i32; WORD] {
+        let shape = self.task.input_shape;
+        let width = if SIDE > 0 {
+            SIDE
+        } else {
+            self.task.window.kernel[1]
+        };
+        let count = if SIDE > 0 { SIDE } else { count };
+        let pixel = (rows.start * shape.width + column) * shape.channels + self.channel;
+        let mut from = self.task.input.as_ptr().wrapping_add(pixel);
+        let mut weights = self.weights[rows.taps.start * width + tap..].as_ptr();
         let mut sums = self.start;
-        for (row, ky) in (rows.start..).zip(rows.taps.clone()) {
-            let mut from = self.pixel(row, columns.start);
-            let first = ky * window.kernel[1] + columns.taps.start;
-            for &weights in &self.weights[first..][..columns.taps.len()] {
-                // SAFETY: `clip` has kept to the input, which has `count` more channels.
-                let word = unsafe {
+        for _ in rows.taps.clone() {
+            for _ in 0..count {
+                // SAFETY: by the caller's promise; the weights are those of the tap.
+                sums = unsafe {
                     if IS_FULL {
-                        read(from)
+                        multiply_four(sums, from, self.offset, &mut weights)
                     } else {
-                        read_first(from, count)
+                        let inputs = first(from, shape.channels - self.channel);
+                        multiply_four(sums, inputs.as_ptr(), self.offset, &mut weights)
                     }
                 };
-                sums = multiply(sums, unpack_add(word, self.offset), weights);
                 from = from.wrapping_add(shape.channels);
             }
+            from = from.wrapping_add((shape.width - count) * shape.channels);
+            weights = weights.wrapping_add(width - count);
         }
-        self.store::<IS_FULL>(sums, x, out);
+        sums
     }
 
     /// Requantises output column `x`.
@@ -183,39 +184,17 @@ impl Strip<'_> {
         let out = &mut row[x * channels + self.channel..][..count];
         self.requantize.store(sums, multipliers, out);
     }
-
-    /// These channels of an input pixel.
-    #[inline(always)]
-    fn pixel(&self, row: usize, column: usize) -> *const i8 {
-        let shape = self.task.input_shape;
-        let pixel = row.wrapping_mul(shape.width).wrapping_add(column);
-        let index = pixel
-            .wrapping_mul(shape.channels)
-            .wrapping_add(self.channel);
-        self.task.input.as_ptr().wrapping_add(index)
-    }
 }
 
-/// Adds the product of each channel.
-#[inline(always)]
-fn multiply(sums: [i32; WORD], inputs: Halves, weights: Halves) -> [i32; WORD] {
-    [
-        smlabb(sums[0], inputs[0], weights[0]),
-        smlabb(sums[1], inputs[1], weights[1]),
-        smlatt(sums[2], inputs[0], weights[0]),
-        smlatt(sums[3], inputs[1], weights[1]),
-    ]
-}
-
-/// Reads the first `count` of four channels; others are 0.
+/// The first `count` of four channels; others are 0.
 ///
 /// # Safety
 /// They are there.
-unsafe fn read_first(from: *const i8, count: usize) -> u32 {
-    let mut bytes = [0; WORD];
-    for (i, byte) in bytes.iter_mut().enumerate().take(count) {
+unsafe fn first(from: *const i8, count: usize) -> [i8; WORD] {
+    let mut channels = [0; WORD];
+    for (i, channel) in channels.iter_mut().enumerate().take(count) {
         // SAFETY: by the caller's promise.
-        *byte = unsafe { from.add(i).cast::<u8>().read() };
+        *channel = unsafe { from.add(i).read() };
     }
-    u32::from_le_bytes(bytes)
+    channels
 }
