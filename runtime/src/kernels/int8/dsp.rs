@@ -47,7 +47,8 @@ mod instructions {
         sum
     }
 
-    /// Adds the products of four bytes, plus the halves of `offset`, and four weights, and goes to the next weights.
+    /// Adds the products of four bytes, plus the halves of `offset`, and four weights; goes on to the next weights and
+    /// `step` bytes further.
     ///
     /// One block: the compiler would load inputs and weights of many taps at once, and keep them on the stack.
     ///
@@ -56,7 +57,8 @@ mod instructions {
     #[inline(always)]
     pub(in crate::kernels::int8) unsafe fn multiply_four(
         [mut a, mut b, mut c, mut d]: [i32; 4],
-        from: *const i8,
+        from: &mut *const i8,
+        step: usize,
         offset: u32,
         weights: &mut *const Halves,
     ) -> [i32; 4] {
@@ -64,6 +66,7 @@ mod instructions {
         unsafe {
             asm!(
                 "ldr {word}, [{from}]",
+                "add {from}, {from}, {step}",
                 "ldrd {even}, {odd}, [{weights}], #8",
                 "sxtab16 {halves}, {offset}, {word}",
                 "sxtab16 {word}, {offset}, {word}, ror #8",
@@ -71,7 +74,8 @@ mod instructions {
                 "smlatt {c}, {halves}, {even}, {c}",
                 "smlabb {b}, {word}, {odd}, {b}",
                 "smlatt {d}, {word}, {odd}, {d}",
-                from = in(reg) from, offset = in(reg) offset, weights = inout(reg) *weights,
+                from = inout(reg) *from, step = in(reg) step,
+                offset = in(reg) offset, weights = inout(reg) *weights,
                 a = inout(reg) a, b = inout(reg) b, c = inout(reg) c, d = inout(reg) d,
                 word = out(reg) _, even = out(reg) _, odd = out(reg) _, halves = out(reg) _,
                 options(pure, readonly, nostack));
@@ -114,12 +118,14 @@ mod instructions {
     #[inline(always)]
     pub(in crate::kernels::int8) unsafe fn multiply_four(
         sums: [i32; 4],
-        from: *const i8,
+        from: &mut *const i8,
+        step: usize,
         offset: u32,
         weights: &mut *const Halves,
     ) -> [i32; 4] {
         // SAFETY: by the caller's promise.
-        let (word, [even, odd]) = unsafe { (super::read(from), **weights) };
+        let (word, [even, odd]) = unsafe { (super::read(*from), **weights) };
+        *from = from.wrapping_add(step);
         *weights = weights.wrapping_add(1);
         let weights = [low(even), low(odd), high(even), high(odd)];
         core::array::from_fn(|i| {
@@ -151,26 +157,22 @@ pub(super) unsafe fn read(from: *const i8) -> u32 {
     u32::from_le(unsafe { from.cast::<u32>().read_unaligned() })
 }
 
-/// The requantisation rule in the order that takes least without vectors: rounds, saturates, adds the zero point.
+/// The requantisation rule in the order that takes least without vectors: rounds, adds the zero point, saturates.
 #[derive(Clone, Copy)]
 pub(super) struct Requantize {
-    zero_point: u8,
-    /// The bounds as bits of a rounded value.
-    min: i32,
-    max: i32,
+    output: Quantized,
+    /// What a rounded value's bits count from.
+    zero: i32,
 }
 
 impl Requantize {
-    /// Beside it an f32 has no room for a fraction (`round_ties_even`), and its bits, the last of which are zeros, count
-    /// on as integers do.
+    /// Beside it an f32 has no room for a fraction (`round_ties_even`), and its bits count on as integers do.
     const NO_FRACTION: f32 = 12_582_912.0;
 
     pub(super) fn new(output: Quantized) -> Self {
-        let zero = Self::NO_FRACTION.to_bits() as i32 - i32::from(output.zero_point);
         Self {
-            zero_point: output.zero_point as u8,
-            min: zero + i32::from(output.min),
-            max: zero + i32::from(output.max),
+            output,
+            zero: Self::NO_FRACTION.to_bits() as i32 - i32::from(output.zero_point),
         }
     }
 
@@ -182,18 +184,22 @@ impl Requantize {
         multipliers: &[f32; N],
         out: &mut [i8],
     ) {
-        let bytes = core::array::from_fn(|i| self.apply(sums[i], multipliers[i]));
+        let Quantized { min, max, .. } = self.output;
+        let mut bytes = core::array::from_fn(|i| self.apply(sums[i], multipliers[i]));
+        if (min, max) != (i8::MIN, i8::MAX) {
+            bytes = bytes.map(|byte: i8| byte.max(min).min(max));
+        }
         match out.first_chunk_mut::<N>() {
             Some(out) => *out = bytes,
             None => out.copy_from_slice(&bytes[..out.len()]),
         }
     }
 
+    /// The output of one channel, but for the bounds.
     #[inline(always)]
     fn apply(self, sum: i32, multiplier: f32) -> i8 {
-        // A value with another exponent or sign has bits beyond the bounds, on its side.
+        // A value with another exponent or sign has bits beyond any byte, on its side.
         let rounded = (sum as f32 * multiplier + Self::NO_FRACTION).to_bits() as i32;
-        let saturated = rounded.max(self.min).min(self.max);
-        (saturated as u8).wrapping_add(self.zero_point) as i8
+        rounded.saturating_sub(self.zero).clamp(-128, 127) as i8
     }
 }

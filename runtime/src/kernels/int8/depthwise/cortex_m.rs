@@ -72,8 +72,13 @@ impl Strip<'_> {
             // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
             unsafe {
                 *weights = unpack(read(task.weights.as_ptr().add(index)));
-                self.start =
-                    multiply_four(self.start, padding.as_ptr(), 0, &mut (&raw const *weights));
+                self.start = multiply_four(
+                    self.start,
+                    &mut padding.as_ptr(),
+                    0,
+                    0,
+                    &mut (&raw const *weights),
+                );
             }
         }
     }
@@ -156,13 +161,13 @@ impl Strip<'_> {
                 // SAFETY: by the caller's promise; the weights are those of the tap.
                 sums = unsafe {
                     if IS_FULL {
-                        multiply_four(sums, from, self.offset, &mut weights)
+                        multiply_four(sums, &mut from, shape.channels, self.offset, &mut weights)
                     } else {
                         let inputs = first(from, shape.channels - self.channel);
-                        multiply_four(sums, inputs.as_ptr(), self.offset, &mut weights)
+                        from = from.wrapping_add(shape.channels);
+                        multiply_four(sums, &mut inputs.as_ptr(), 0, self.offset, &mut weights)
                     }
                 };
-                from = from.wrapping_add(shape.channels);
             }
             from = from.wrapping_add((shape.width - count) * shape.channels);
             weights = weights.wrapping_add(width - count);
