@@ -11,37 +11,32 @@ mod instructions {
 
     use super::Halves;
 
-    /// Bytes 0 and 2, as 16 bits.
+    /// Unpacks four bytes.
     #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtb16(word: u32) -> u32 {
-        let halves;
-        // SAFETY: `arm_dsp` says that the CPU has the instruction, which touches nothing but its operands.
+    pub(in crate::kernels::int8) fn unpack(word: u32) -> Halves {
+        let (even, odd);
+        // SAFETY: `arm_dsp` says that the CPU has the instructions, which touch nothing but their operands.
         unsafe {
-            asm!("sxtb16 {halves}, {word}", halves = lateout(reg) halves, word = in(reg) word,
+            asm!(
+                "sxtb16 {even}, {odd}",
+                "sxtb16 {odd}, {odd}, ror #8",
+                even = out(reg) even, odd = inout(reg) word => odd,
                 options(pure, nomem, nostack, preserves_flags));
         }
-        halves
+        [even, odd]
     }
 
-    /// Bytes 1 and 3, as 16 bits.
+    /// Adds the products of four inputs and weights.
     #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtb16_ror8(word: u32) -> u32 {
-        let halves;
-        // SAFETY: as above.
+    pub(in crate::kernels::int8) fn dot(mut sum: i32, inputs: Halves, weights: Halves) -> i32 {
+        // SAFETY: as above, but for a flag that is set when the sum overflows.
         unsafe {
-            asm!("sxtb16 {halves}, {word}, ror #8", halves = lateout(reg) halves, word = in(reg) word,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        halves
-    }
-
-    /// Adds the products of both halves.
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn smlad(mut sum: i32, left: u32, right: u32) -> i32 {
-        // SAFETY: as above, but it sets a flag when the sum overflows.
-        unsafe {
-            asm!("smlad {sum}, {left}, {right}, {sum}",
-                sum = inlateout(reg) sum, left = in(reg) left, right = in(reg) right,
+            asm!(
+                "smlad {sum}, {a}, {b}, {sum}",
+                "smlad {sum}, {c}, {d}, {sum}",
+                sum = inout(reg) sum,
+                a = in(reg) inputs[0], b = in(reg) weights[0],
+                c = in(reg) inputs[1], d = in(reg) weights[1],
                 options(pure, nomem, nostack));
         }
         sum
@@ -62,7 +57,7 @@ mod instructions {
         offset: u32,
         weights: &mut *const Halves,
     ) -> [i32; 4] {
-        // SAFETY: as for `smlad`; it reads what the caller promises.
+        // SAFETY: as for `dot`; it reads what the caller promises.
         unsafe {
             asm!(
                 "ldr {word}, [{from}]",
@@ -99,20 +94,21 @@ mod instructions {
     }
 
     #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtb16(word: u32) -> u32 {
-        let [low, high] = [word, word >> 16].map(|half| u32::from(half as i8 as u16));
-        high << 16 | low
+    pub(in crate::kernels::int8) fn unpack(word: u32) -> Halves {
+        let halves = |word: u32| {
+            let [low, high] = [word, word >> 16].map(|half| u32::from(half as i8 as u16));
+            high << 16 | low
+        };
+        [halves(word), halves(word >> 8)]
     }
 
     #[inline(always)]
-    pub(in crate::kernels::int8) fn sxtb16_ror8(word: u32) -> u32 {
-        sxtb16(word >> 8)
-    }
-
-    #[inline(always)]
-    pub(in crate::kernels::int8) fn smlad(sum: i32, left: u32, right: u32) -> i32 {
-        sum.wrapping_add(low(left) * low(right))
-            .wrapping_add(high(left) * high(right))
+    pub(in crate::kernels::int8) fn dot(sum: i32, inputs: Halves, weights: Halves) -> i32 {
+        let pairs = inputs.iter().zip(weights);
+        pairs.fold(sum, |sum, (&a, b)| {
+            let products = low(a) * low(b) + high(a) * high(b);
+            sum.wrapping_add(products)
+        })
     }
 
     #[inline(always)]
@@ -135,17 +131,10 @@ mod instructions {
     }
 }
 
-pub(super) use instructions::{multiply_four, smlad};
-use instructions::{sxtb16, sxtb16_ror8};
+pub(super) use instructions::{dot, multiply_four, unpack};
 
 /// Four bytes as halves of 16 bits: bytes 0 and 2, then 1 and 3.
 pub(super) type Halves = [u32; 2];
-
-/// Unpacks four bytes.
-#[inline(always)]
-pub(super) fn unpack(word: u32) -> Halves {
-    [sxtb16(word), sxtb16_ror8(word)]
-}
 
 /// Reads four bytes, wherever they begin.
 ///
