@@ -63,8 +63,8 @@ impl Strip<'_> {
     fn load(&mut self, channel: usize) {
         let task = self.task;
         self.channel = channel;
-        self.start =
-            task.epilogue.table[channel / PANEL].bias.as_chunks().0[channel % PANEL / WORD];
+        let bias = &task.epilogue.table[channel / PANEL].bias;
+        self.start = bias.as_chunks().0[channel % PANEL / WORD];
         let [height, width] = task.window.kernel;
         let padding = [task.padding; WORD];
         for (tap, weights) in self.weights[..height * width].iter_mut().enumerate() {
@@ -72,13 +72,8 @@ impl Strip<'_> {
             // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
             unsafe {
                 *weights = unpack(read(task.weights.as_ptr().add(index)));
-                self.start = multiply_four(
-                    self.start,
-                    &mut padding.as_ptr(),
-                    0,
-                    0,
-                    &mut (&raw const *weights),
-                );
+                let (mut from, mut weights) = (padding.as_ptr(), &raw const *weights);
+                self.start = multiply_four(self.start, &mut from, 0, 0, &mut weights);
             }
         }
     }
@@ -111,11 +106,14 @@ impl Strip<'_> {
 
     /// Output columns that are [`Self::inside`]; `rows` is the other axis.
     #[inline(never)]
-    fn whole<const SIDE: usize>(&self, rows: &Span, columns: Range<usize>, out: &mut [i8]) {
-        let stride = self.task.window.stride[1];
-        for x in columns {
+    fn whole<const SIDE: usize>(&self, rows: &Span, inside: Range<usize>, out: &mut [i8]) {
+        for x in inside {
+            let columns = Span {
+                taps: 0..SIDE,
+                start: x * self.task.window.stride[1] - self.pad[1],
+            };
             // SAFETY: the column is inside.
-            let sums = unsafe { self.sums::<SIDE, true>(rows, 0, x * stride - self.pad[1], SIDE) };
+            let sums = unsafe { self.sums::<SIDE, true>(rows, &columns) };
             self.store::<true>(sums, x, out);
         }
     }
@@ -126,35 +124,30 @@ impl Strip<'_> {
         let window = self.task.window;
         let size = self.task.input_shape.width;
         let columns = clip(x, window.stride[1], self.pad[1], window.kernel[1], size);
-        let (tap, count) = (columns.taps.start, columns.taps.len());
         // SAFETY: `clip` keeps to the input.
-        let sums = unsafe { self.sums::<0, IS_FULL>(rows, tap, columns.start, count) };
+        let sums = unsafe { self.sums::<0, IS_FULL>(rows, &columns) };
         self.store::<IS_FULL>(sums, x, out);
     }
 
-    /// The sums of the taps in `rows` and in `SIDE`, or with 0 `count`, columns from `tap`, which lie on the input from
-    /// `column`.
+    /// The sums of the taps of these rows and columns, for kernels of `SIDE` columns all of them.
     ///
     /// # Safety
-    /// They do; there are four channels if `IS_FULL`.
+    /// They lie on the input; there are four channels if `IS_FULL`.
     #[inline(always)]
     unsafe fn sums<const SIDE: usize, const IS_FULL: bool>(
         &self,
         rows: &Span,
-        tap: usize,
-        column: usize,
-        count: usize,
+        columns: &Span,
     ) -> [i32; WORD] {
         let shape = self.task.input_shape;
-        let width = if SIDE > 0 {
-            SIDE
-        } else {
-            self.task.window.kernel[1]
+        let (width, count) = match SIDE {
+            0 => (self.task.window.kernel[1], columns.taps.len()),
+            _ => (SIDE, SIDE),
         };
-        let count = if SIDE > 0 { SIDE } else { count };
-        let pixel = (rows.start * shape.width + column) * shape.channels + self.channel;
+        let pixel = (rows.start * shape.width + columns.start) * shape.channels + self.channel;
         let mut from = self.task.input.as_ptr().wrapping_add(pixel);
-        let mut weights = self.weights[rows.taps.start * width + tap..].as_ptr();
+        let tap = rows.taps.start * width + columns.taps.start;
+        let mut weights = self.weights.as_ptr().wrapping_add(tap);
         let mut sums = self.start;
         for _ in rows.taps.clone() {
             for _ in 0..count {
@@ -179,10 +172,9 @@ impl Strip<'_> {
     #[inline(always)]
     fn store<const IS_FULL: bool>(&self, sums: [i32; WORD], x: usize, row: &mut [i8]) {
         let channels = self.task.output_shape.channels;
-        let count = if IS_FULL {
-            WORD
-        } else {
-            channels - self.channel
+        let count = match IS_FULL {
+            true => WORD,
+            false => channels - self.channel,
         };
         let panel = &self.task.epilogue.table[self.channel / PANEL];
         let multipliers = &panel.multiplier.as_chunks().0[self.channel % PANEL / WORD];
