@@ -8,6 +8,7 @@ use super::{check, reference};
 use crate::kernels::int8::Conv;
 use crate::kernels::int8::dsp::{Halves, Requantize, multiply_four, read, unpack};
 use crate::kernels::window::{Span, clip};
+use crate::kernels::{Shape, Window};
 
 /// Channels of a word.
 const WORD: usize = 4;
@@ -24,6 +25,8 @@ pub(in crate::kernels::int8) fn depthwise(task: &Conv, first: usize, out: &mut [
     let channels = task.output_shape.channels;
     let mut strip = Strip {
         task,
+        shape: task.input_shape,
+        window: task.window,
         pad: task.window.pad_before(task.input_shape),
         offset: u32::from(-i16::from(task.padding) as u16) * 0x1_0001,
         requantize: Requantize::new(task.epilogue.output),
@@ -46,6 +49,9 @@ pub(in crate::kernels::int8) fn depthwise(task: &Conv, first: usize, out: &mut [
 /// what that changes in the sum of all taps is in `start`.
 struct Strip<'a> {
     task: &'a Conv<'a>,
+    /// Those of `task`, here so that what is written to the output is not taken to change them.
+    shape: Shape,
+    window: Window,
     /// Rows of padding above, columns to the left.
     pad: [usize; 2],
     /// The padding negated, in both halves.
@@ -80,8 +86,8 @@ impl Strip<'_> {
 
     /// Output rows from `first`, for kernels of `SIDE` x `SIDE` or with 0 for any; `IS_FULL` if there are four channels.
     fn rows<const SIDE: usize, const IS_FULL: bool>(&self, first: usize, out: &mut [i8]) {
-        let (output, window) = (self.task.output_shape, self.task.window);
-        let height = self.task.input_shape.height;
+        let (output, window) = (self.task.output_shape, self.window);
+        let height = self.shape.height;
         let inside = if SIDE > 0 { self.inside() } else { 0..0 };
         for (y, out) in (first..).zip(out.chunks_exact_mut(output.width * output.channels)) {
             let rows = clip(y, window.stride[0], self.pad[0], window.kernel[0], height);
@@ -94,8 +100,8 @@ impl Strip<'_> {
 
     /// The output columns all of whose taps lie on the input.
     fn inside(&self) -> Range<usize> {
-        let (input, output) = (self.task.input_shape, self.task.output_shape);
-        let (left, window) = (self.pad[1], self.task.window);
+        let (input, output) = (self.shape, self.task.output_shape);
+        let (left, window) = (self.pad[1], self.window);
         let start = left.div_ceil(window.stride[1]).min(output.width);
         // The last window ends with the last column.
         match (input.width + left).checked_sub(window.kernel[1]) {
@@ -110,7 +116,7 @@ impl Strip<'_> {
         for x in inside {
             let columns = Span {
                 taps: 0..SIDE,
-                start: x * self.task.window.stride[1] - self.pad[1],
+                start: x * self.window.stride[1] - self.pad[1],
             };
             // SAFETY: the column is inside.
             let sums = unsafe { self.sums::<SIDE, true>(rows, &columns) };
@@ -121,8 +127,8 @@ impl Strip<'_> {
     /// Output column `x`, whose window may lie on padding; `rows` is the other axis.
     #[inline(never)]
     fn clipped<const IS_FULL: bool>(&self, rows: &Span, x: usize, out: &mut [i8]) {
-        let window = self.task.window;
-        let size = self.task.input_shape.width;
+        let window = self.window;
+        let size = self.shape.width;
         let columns = clip(x, window.stride[1], self.pad[1], window.kernel[1], size);
         // SAFETY: `clip` keeps to the input.
         let sums = unsafe { self.sums::<0, IS_FULL>(rows, &columns) };
@@ -139,9 +145,9 @@ impl Strip<'_> {
         rows: &Span,
         columns: &Span,
     ) -> [i32; WORD] {
-        let shape = self.task.input_shape;
+        let shape = self.shape;
         let (width, count) = match SIDE {
-            0 => (self.task.window.kernel[1], columns.taps.len()),
+            0 => (self.window.kernel[1], columns.taps.len()),
             _ => (SIDE, SIDE),
         };
         let pixel = (rows.start * shape.width + columns.start) * shape.channels + self.channel;
@@ -171,7 +177,7 @@ impl Strip<'_> {
     /// Requantises output column `x`.
     #[inline(always)]
     fn store<const IS_FULL: bool>(&self, sums: [i32; WORD], x: usize, row: &mut [i8]) {
-        let channels = self.task.output_shape.channels;
+        let channels = self.shape.channels;
         let count = match IS_FULL {
             true => WORD,
             false => channels - self.channel,
