@@ -1,7 +1,9 @@
 //! Executes a backbone in place from flash with no heap, hot-swaps between its own values and a patch, and compares
-//! every score, bit for bit, with the reference kernels of the host.
+//! every score, bit for bit, with the reference kernels of the host. Then compares the int8 kernels with the reference.
 #![no_std]
 #![no_main]
+
+mod int8;
 
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
@@ -61,5 +63,9 @@ fn run() -> Result<(usize, usize), Error> {
         hprintln!("{} scores {}", scores.len(), if is_same { "as on the host" } else { "DIFFER" });
         counts[usize::from(!is_same)] += 1;
     }
-    Ok((counts[0], counts[1]))
+    let Some(memory) = cortex_m::singleton!(: int8::Memory = int8::Memory::EMPTY) else {
+        return Ok((0, 1));
+    };
+    let [passed, failed] = int8::run(memory);
+    Ok((counts[0] + passed, counts[1] + failed))
 }

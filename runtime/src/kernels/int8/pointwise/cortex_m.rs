@@ -6,7 +6,7 @@ use graft_patches::layout::{PANEL, QUAD};
 use zerocopy::IntoBytes;
 
 use super::{check, check_linear};
-use crate::kernels::int8::dsp::{Halves, Requantize, read, smlad, unpack};
+use crate::kernels::int8::dsp::{Halves, Requantize, dot, read, unpack};
 use crate::kernels::int8::{Epilogue, Pointwise};
 
 /// Pixels that share the unpacked weights.
@@ -139,9 +139,9 @@ impl<'a> Product<'a> {
             for column in 0..C {
                 // SAFETY: `check_dense` has seen to all quads of the panel.
                 let word = unsafe { read(weights.add(column * QUAD)) };
-                let [even, odd] = unpack(word);
-                for (sums, quad) in sums.iter_mut().zip(quad) {
-                    sums[column] = smlad(smlad(sums[column], quad[0], even), quad[1], odd);
+                let halves = unpack(word);
+                for (sums, &inputs) in sums.iter_mut().zip(quad) {
+                    sums[column] = dot(sums[column], inputs, halves);
                 }
             }
             weights = weights.wrapping_add(PANEL * QUAD);
