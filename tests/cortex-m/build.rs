@@ -1,26 +1,38 @@
-//! Writes the backbone, the patch, the image and the host's scores that the program embeds.
+//! Writes the backbones, the patches, the image, and the host's scores and digests of layers that the program embeds.
 
 use std::path::PathBuf;
 
-use graft_runtime::{Image, Patch, Session, kernels};
+use graft_patches::Digest;
+use graft_runtime::{Backbone, Image, LayerOutput, Patch, Session};
+use zerocopy::IntoBytes as _;
 
 fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     let write = |name: &str, bytes: &[u8]| std::fs::write(out.join(name), bytes).expect("OUT_DIR is writable");
-    let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
-    let backbone = graft_tests::backbone(24, 1);
-    let patch_bytes = graft_tests::random_patch(&backbone, 7, 2);
-    let patch = Patch::from_bytes(&patch_bytes, &backbone).expect("the patch fits");
-    let values = graft_tests::image(&patch, 3);
-    let mut session = Session::new(&backbone).expect("kernels are there");
-    session.use_kernels("reference").expect("always there");
-    for (name, patch) in [("own.scores", &backbone.identity()), ("patch.scores", &patch)] {
-        let scores = session.run(patch, Image::Values(&values)).expect("the image fits");
-        write(name, &floats(scores));
+    let float = graft_tests::backbone(24, 1);
+    let int8 = Backbone::from_bytes(&graft_tests::int8::backbone(&float)).expect("it is valid");
+    let [float_patch, int8_patch] = graft_tests::int8::random_patches(&float, &int8, 7, 2);
+    let values = graft_tests::image(&float.identity(), 3);
+    write("image", values.as_bytes());
+    for (dtype, backbone, bytes) in [("f32", &float, &float_patch), ("int8", &int8, &int8_patch)] {
+        write(&format!("{dtype}.backbone"), backbone.image().bytes());
+        write(&format!("{dtype}.patch"), bytes);
+        let patch = Patch::from_bytes(bytes, backbone).expect("the patch fits");
+        let mut session = Session::new(backbone).expect("kernels are there");
+        session.use_kernels("reference").expect("always there");
+        for (task, patch) in [("own", &backbone.identity()), ("patch", &patch)] {
+            let mut layers = Vec::new();
+            let scores = session.run_observed(patch, Image::Values(&values), |_, output| {
+                let digest = match output {
+                    LayerOutput::F32(values) => Digest::of(values.as_bytes()),
+                    LayerOutput::I8(values, _) => Digest::of(values.as_bytes()),
+                };
+                layers.extend_from_slice(&digest.0[..8]);
+            });
+            write(&format!("{dtype}.{task}.scores"), scores.expect("the image fits").as_bytes());
+            write(&format!("{dtype}.{task}.layers"), &layers);
+        }
     }
-    write("test.backbone", backbone.image().bytes());
-    write("test.patch", &patch_bytes);
-    write("image", &floats(&values));
     write("memory.x", include_bytes!("memory.x"));
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rustc-link-arg=-Tlink.x");

@@ -1,5 +1,6 @@
-//! Executes a backbone in place from flash with no heap, hot-swaps between its own values and a patch, and compares
-//! every score, bit for bit, with the reference kernels of the host. Then compares the int8 kernels with the reference.
+//! Executes an f32 and an int8 backbone in place from flash with no heap, hot-swaps between their own values and a patch, and
+//! compares every layer and score, bit for bit, with the reference kernels of the host. Then compares the int8 kernels with
+//! the reference.
 #![no_std]
 #![no_main]
 
@@ -7,19 +8,44 @@ mod int8;
 
 use cortex_m_rt::entry;
 use cortex_m_semihosting::{debug, hprintln};
-use graft_runtime::{Backbone, Error, Patch, Session, Verify};
+use graft_patches::Digest;
+use graft_runtime::{Backbone, Error, Image, LayerOutput, Patch, Session, Verify};
 use panic_semihosting as _;
+use zerocopy::IntoBytes as _;
 
 #[repr(align(64))]
 struct Aligned<T: ?Sized>(T);
 
-static BACKBONE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/test.backbone")));
-static PATCH: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/test.patch")));
-static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image"));
-static OWN_SCORES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/own.scores"));
-static PATCH_SCORES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/patch.scores"));
+macro_rules! embedded {
+    ($name:literal) => {
+        &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/", $name)))
+    };
+}
 
-const ARENA: usize = 128 * 1024;
+/// A backbone and a patch of it, with what the host's reference kernels compute by each: the scores, and the first eight
+/// bytes of the digest of every layer's output.
+struct Model {
+    backbone: &'static Aligned<[u8]>,
+    patch: &'static Aligned<[u8]>,
+    scores: [&'static Aligned<[u8]>; 2],
+    layers: [&'static Aligned<[u8]>; 2],
+}
+
+static FLOAT: Model = Model {
+    backbone: embedded!("f32.backbone"),
+    patch: embedded!("f32.patch"),
+    scores: [embedded!("f32.own.scores"), embedded!("f32.patch.scores")],
+    layers: [embedded!("f32.own.layers"), embedded!("f32.patch.layers")],
+};
+static INT8: Model = Model {
+    backbone: embedded!("int8.backbone"),
+    patch: embedded!("int8.patch"),
+    scores: [embedded!("int8.own.scores"), embedded!("int8.patch.scores")],
+    layers: [embedded!("int8.own.layers"), embedded!("int8.patch.layers")],
+};
+static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image"));
+
+const ARENA: usize = 160 * 1024;
 const IMAGE_VALUES: usize = 24 * 24 * 3;
 
 #[entry]
@@ -49,23 +75,49 @@ fn run() -> Result<(usize, usize), Error> {
     for (value, bytes) in image.iter_mut().zip(IMAGE.as_chunks().0) {
         *value = f32::from_le_bytes(*bytes);
     }
-    let backbone = Backbone::from_static(&BACKBONE.0, Verify::Full)?;
-    let patch = Patch::from_static(&PATCH.0, &backbone, Verify::Full)?;
-    let own = backbone.identity();
-    let mut session = Session::in_arena(&backbone, &mut arena.0)?;
-    hprintln!("backbone {} bytes in place, arena {} bytes", BACKBONE.0.len(), session.arena_bytes());
     let mut counts = [0, 0];
-    // Own, patch, own, patch: nothing of one task is left when the other runs.
-    for (patch, expected) in [(&own, OWN_SCORES), (&patch, PATCH_SCORES)].into_iter().cycle().take(4) {
-        let scores = session.run(patch, graft_runtime::Image::Values(image))?;
-        let is_same = scores.len() * 4 == expected.len()
-            && scores.iter().zip(expected.as_chunks().0).all(|(score, bytes)| score.to_le_bytes() == *bytes);
-        hprintln!("{} scores {}", scores.len(), if is_same { "as on the host" } else { "DIFFER" });
-        counts[usize::from(!is_same)] += 1;
+    for model in [&FLOAT, &INT8] {
+        let [passed, failed] = model.run(&mut arena.0, image)?;
+        counts = [counts[0] + passed, counts[1] + failed];
     }
     let Some(memory) = cortex_m::singleton!(: int8::Memory = int8::Memory::EMPTY) else {
         return Ok((0, 1));
     };
     let [passed, failed] = int8::run(memory);
     Ok((counts[0] + passed, counts[1] + failed))
+}
+
+impl Model {
+    /// How many runs compute what the host does in every layer, and how many do not.
+    fn run(&self, arena: &mut [u8], image: &[f32]) -> Result<[usize; 2], Error> {
+        let backbone = Backbone::from_static(&self.backbone.0, Verify::Full)?;
+        let patch = Patch::from_static(&self.patch.0, &backbone, Verify::Full)?;
+        let own = backbone.identity();
+        let mut session = Session::in_arena(&backbone, arena)?;
+        hprintln!(
+            "{} backbone, {} bytes in place, arena {} bytes, {} kernels",
+            backbone.image().dtype(),
+            self.backbone.0.len(),
+            session.arena_bytes(),
+            session.kernels()
+        );
+        let mut counts = [0, 0];
+        // Own, patch, own, patch: nothing of one task is left when the other runs.
+        for task in [0, 1, 0, 1] {
+            let expected = self.layers[task].0.as_chunks::<8>().0;
+            let mut differing = 0;
+            let scores = session.run_observed([&own, &patch][task], Image::Values(image), |layer, output| {
+                let digest = match output {
+                    LayerOutput::F32(values) => Digest::of(values.as_bytes()),
+                    LayerOutput::I8(values, _) => Digest::of(values.as_bytes()),
+                };
+                differing += usize::from(expected.get(layer) != digest.0.first_chunk());
+            })?;
+            let is_same = differing == 0 && scores.as_bytes() == &self.scores[task].0;
+            let verdict = if is_same { "as on the host" } else { "DIFFER" };
+            hprintln!("{} layers and {} scores {}, {} layers differ", expected.len(), scores.len(), verdict, differing);
+            counts[usize::from(!is_same)] += 1;
+        }
+        Ok(counts)
+    }
 }
