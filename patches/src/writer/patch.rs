@@ -40,6 +40,9 @@ impl<'a> PatchWriter<'a> {
 
     /// A patch of these kinds filled with the backbone's own values: it changes nothing, and is the place to start
     /// from. Of kind `generated`, every site.
+    ///
+    /// # Panics
+    /// If the backbone is int8: [`super::Int8PatchWriter`] is for those.
     pub fn identity(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
         let mut writer = Self::new(backbone, kinds);
         for index in 0..backbone.site_count() {

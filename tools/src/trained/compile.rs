@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use graft_patches::BackboneImage;
 use graft_patches::metadata::{PatchMetadata, SiteMetadata, Training};
 use graft_patches::records::Dtype;
 use graft_patches::writer::PatchWriter;
+use graft_patches::{BackboneImage, ImageError};
 use graft_runtime::gradient::{Norm, SiteParameters};
 
 use super::{Trained, TrainedError};
@@ -37,6 +37,12 @@ impl Trained {
         dtype: Dtype,
         epilogues: &Epilogues,
     ) -> Result<Vec<u8>, TrainedError> {
+        if backbone.dtype() != Dtype::F32 {
+            return Err(TrainedError::Backbone(ImageError::OtherDtype {
+                found: dtype,
+                expected: backbone.dtype(),
+            }));
+        }
         let mut writer = PatchWriter::new(*backbone, self.kind.kinds());
         writer.input(self.input).dtype(dtype);
         for (&index, values) in &self.sites {
