@@ -64,6 +64,7 @@ impl Trained {
                 best_epoch: self.metrics.best_epoch,
                 test_accuracy: self.metrics.test_accuracy,
             }),
+            calibration: None,
         }
     }
 }

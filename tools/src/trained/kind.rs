@@ -1,6 +1,6 @@
 //! What a training run may change.
 
-use graft_patches::records::{Kinds, Site, What};
+use graft_patches::records::{Dtype, Kinds, Site, What};
 
 /// What is trained: a kind of patch, or a baseline to compare patches with.
 ///
@@ -73,7 +73,7 @@ impl TrainKind {
 
     /// Whether trained values have `what` for `site`: no more, no less.
     pub fn replaces(self, site: &Site, what: What) -> bool {
-        self.kinds().covers(site, what)
+        self.kinds().covers(site, what, Dtype::F32)
     }
 }
 
