@@ -44,6 +44,9 @@ pub enum ExportError {
         /// Name of its weights in the backbone.
         name: String,
     },
+    /// The model is int8.
+    #[error("the model is quantised, expected the float model of a task")]
+    Quantised,
     /// The model's values are the backbone's.
     #[error("the model differs from the backbone in nothing: there is nothing to patch")]
     Same,
@@ -89,6 +92,9 @@ impl ExportError {
             }
             Self::Frozen { .. } => {
                 "train only the head, batch norms and depthwise filters, or import the model as a backbone of its own"
+            }
+            Self::Quantised => {
+                "give the float model, or import the quantised one as a backbone of its own"
             }
             Self::Same => "give the model of a trained task",
             Self::Property { .. } => "remove the property, or export the model again",
