@@ -9,6 +9,7 @@ use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
 
+use super::export_int8;
 use super::import::resolution;
 use crate::export::{self, ExportError, WeightsFile};
 use crate::hint::Hint;
@@ -21,12 +22,13 @@ use crate::trained::Trained;
 #[command(after_help = "Examples:
   patchtool export flowers.safetensors --backbone lite0.backbone -o flowers.patch
   patchtool export flowers.safetensors --backbone lite0.backbone --onnx flowers.onnx
-  patchtool export --from-onnx flowers.onnx --backbone lite0.backbone -o flowers.patch")]
+  patchtool export --from-onnx flowers.onnx --backbone lite0.backbone -o flowers.patch
+  patchtool export --backbone lite0-int8.backbone --onnx lite0-int8.onnx")]
 pub struct Arguments {
-    /// File that `train` wrote.
+    /// File that `train` wrote. With --onnx alone, an int8 backbone's own task is exported.
     #[arg(
         value_name = "T.safetensors",
-        required_unless_present = "from_onnx",
+        required_unless_present_any = ["from_onnx", "onnx"],
         conflicts_with = "from_onnx"
     )]
     trained: Option<PathBuf>,
@@ -103,13 +105,28 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             parts.push(model(&trained, &backbone, output, arguments.force)?);
         }
     }
+    if let (None, None, Some(output)) = (&arguments.trained, &arguments.from_onnx, &arguments.onnx)
+    {
+        if arguments.output.is_some() {
+            bail!(Hint::new(
+                "the backbone's own task is no patch".into(),
+                "leave -o out, or give a file that train wrote",
+            ));
+        }
+        parts.push(export_int8::model(
+            &backbone,
+            None,
+            output,
+            arguments.force,
+        )?);
+    }
     Ok(report(parts))
 }
 
 /// What was written: a line for people, keys for scripts.
-struct Written {
-    text: String,
-    json: Value,
+pub(super) struct Written {
+    pub(super) text: String,
+    pub(super) json: Value,
 }
 
 fn report(parts: Vec<Written>) -> Report {

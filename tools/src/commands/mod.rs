@@ -5,6 +5,7 @@ pub mod demo;
 pub mod diff;
 pub mod eval;
 pub mod export;
+mod export_int8;
 pub mod extract;
 pub mod import;
 mod inputs;

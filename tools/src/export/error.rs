@@ -44,6 +44,12 @@ pub enum ExportError {
         /// Name of its weights in the backbone.
         name: String,
     },
+    /// The backbone is not int8.
+    #[error("the backbone computes in {found}, expected int8")]
+    Float {
+        /// What it computes in.
+        found: graft_patches::records::Dtype,
+    },
     /// The model is int8.
     #[error("the model is quantised, expected the float model of a task")]
     Quantised,
@@ -92,6 +98,9 @@ impl ExportError {
             }
             Self::Frozen { .. } => {
                 "train only the head, batch norms and depthwise filters, or import the model as a backbone of its own"
+            }
+            Self::Float { .. } => {
+                "give an int8 backbone (patchtool quantize), or a file that train wrote"
             }
             Self::Quantised => {
                 "give the float model, or import the quantised one as a backbone of its own"
