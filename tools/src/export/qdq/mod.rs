@@ -42,52 +42,36 @@ pub fn write(
     }
     let metadata = backbone.metadata()?;
     let own = own_task(&metadata);
-    let task_metadata = patch.map_or(Ok(own), PatchImage::metadata)?;
+    let own = patch.map_or(Ok(own), PatchImage::metadata)?;
     let input = patch.map_or(backbone.input(), PatchImage::input);
-    let count = backbone.layer_count();
-    let mut shapes = vec![Shape::default(); count + 1];
+    let mut shapes = vec![Shape::default(); backbone.layer_count() + 1];
     infer_shapes(backbone, input.shape, &mut shapes)?;
-    let scales = patch.map_or(backbone.scales(), PatchImage::scales);
-    let scales: Vec<TensorScale> = scales.iter().map(ScaleRecord::get).collect();
-    let names = Names::new(backbone, &metadata);
-    let mut model = Model::new(&scales, &metadata);
-    for index in 0..count {
-        let layer = backbone.layer(index);
-        let site = layer.site.map(|at| Site::new(backbone, patch, at, &scales));
-        let is_scores = index + 1 == count;
-        if let Some(site) = &site {
-            shapes[index + 1].channels = site.outputs();
-        }
-        let is_row = is_scores && shapes[count].pixels() == 1;
-        model.layer(
-            index,
-            &layer,
-            site.map(|site| site.parts(&names)),
-            is_scores,
-            is_row,
-        );
+    let mut scores = shapes[backbone.layer_count()];
+    let mut model = Model::new(backbone, patch, &metadata, scores.pixels() == 1);
+    for index in 0..backbone.layer_count() {
+        let outputs = model.layer(index);
+        scores.channels = outputs.unwrap_or(scores.channels);
     }
-    let labels = match task_metadata.labels.is_empty() {
+    let labels = match own.labels.is_empty() {
         true => &metadata.labels,
-        false => &task_metadata.labels,
+        false => &own.labels,
     };
     let kind = patch.map_or_else(String::new, |patch| patch.kinds().to_string());
     let task = Task {
-        name: &task_metadata.name,
+        name: &own.name,
         kind: &kind,
         input,
-        resize: task_metadata.resize,
+        resize: own.resize,
         labels,
     };
-    let properties = properties::write(backbone, &metadata, &task);
     let document = Document {
-        name: task_metadata.name.clone(),
+        name: own.name.clone(),
+        properties: properties::write(backbone, &metadata, &task),
         nodes: model.nodes,
         initialisers: model.initialisers,
         input: input.shape,
-        scores: shapes[count],
-        is_row: shapes[count].pixels() == 1,
-        properties,
+        is_row: model.is_row,
+        scores,
     };
     Ok(document.encode())
 }
@@ -103,8 +87,13 @@ fn own_task(metadata: &BackboneMetadata) -> PatchMetadata {
 
 /// The nodes so far.
 struct Model<'a> {
-    scales: &'a [TensorScale],
+    backbone: &'a BackboneImage<'a>,
+    patch: Option<&'a PatchImage<'a>>,
     metadata: &'a BackboneMetadata,
+    names: Names,
+    scales: Vec<TensorScale>,
+    /// Whether the scores are one row.
+    is_row: bool,
     nodes: Vec<NodeProto>,
     initialisers: Vec<TensorProto>,
     values: Vec<Value>,
@@ -130,7 +119,6 @@ impl Value {
 
 /// What becomes the weights and bias of a node.
 struct Parts {
-    outputs: usize,
     initialisers: Vec<TensorProto>,
     nodes: Vec<NodeProto>,
     /// Names of the dequantised weights and bias.
@@ -138,64 +126,78 @@ struct Parts {
 }
 
 impl<'a> Model<'a> {
-    fn new(scales: &'a [TensorScale], metadata: &'a BackboneMetadata) -> Self {
+    fn new(
+        backbone: &'a BackboneImage<'a>,
+        patch: Option<&'a PatchImage<'a>>,
+        metadata: &'a BackboneMetadata,
+        is_row: bool,
+    ) -> Self {
+        let scales = patch.map_or(backbone.scales(), PatchImage::scales);
         let mut model = Self {
-            scales,
+            backbone,
+            patch,
             metadata,
+            names: Names::new(backbone, metadata),
+            scales: scales.iter().map(ScaleRecord::get).collect(),
+            is_row,
             nodes: Vec::new(),
             initialisers: Vec::new(),
             values: vec![Value::default()],
         };
         let name = format!("{PREFIX}activation.000");
-        model.quantise(INPUT.to_owned(), &name, "000", scales[0].outer);
+        model.quantise(INPUT.to_owned(), &name, "000", model.scales[0].outer);
         model.values[0].image = Some(name);
         model
     }
 
-    fn layer(
-        &mut self,
-        index: usize,
-        layer: &Layer,
-        parts: Option<Parts>,
-        is_scores: bool,
-        is_row: bool,
-    ) {
+    /// Adds a layer; says how many output channels its weights have.
+    fn layer(&mut self, index: usize) -> Option<usize> {
+        let layer = self.backbone.layer(index);
         let writes_row = layer.op == Op::Linear;
-        let operands = &layer.inputs[..layer.op.arity()];
-        let mut inputs: Vec<String> = operands
-            .iter()
-            .map(|&tensor| self.value(tensor, writes_row))
-            .collect();
-        let first = match parts {
-            Some(parts) => {
-                self.initialisers.extend(parts.initialisers);
-                self.nodes.extend(parts.nodes);
-                inputs.extend(parts.inputs);
-                nodes::weighted(layer, inputs, parts.outputs)
-            }
-            None => nodes::unweighted(layer, inputs),
-        };
+        let outputs = self.float(index, &layer, writes_row);
         let tensor = format!("{:03}", index + 1);
         let name = format!("{PREFIX}activation.{tensor}");
-        // The importer takes a layer's name from its node.
-        let own = self
-            .metadata
-            .layers
-            .get(index)
-            .filter(|own| !own.is_empty());
-        let float = format!("{name}.float");
-        let node_name = own.unwrap_or(&float).clone();
-        self.push(first, node_name, &float);
-        let float = self.activation(layer.activation, index, float);
-        let is_last = is_scores && is_row == writes_row;
-        let output = if is_last { SCORES.to_owned() } else { name };
+        let float = self.activation(layer.activation, index, format!("{name}.float"));
+        let is_last = index + 1 == self.backbone.layer_count();
+        let is_scores = is_last && self.is_row == writes_row;
+        let output = if is_scores { SCORES.to_owned() } else { name };
         self.quantise(float, &output, &tensor, self.scales[index + 1].outer);
         let mut value = Value::default();
         *value.form(writes_row) = Some(output);
         self.values.push(value);
-        if is_scores && !is_last {
-            self.reshaped(index + 1, is_row, SCORES);
+        if is_last && !is_scores {
+            self.reshaped(index + 1, self.is_row, SCORES);
         }
+        outputs
+    }
+
+    /// The float node of a layer.
+    fn float(&mut self, index: usize, layer: &Layer, writes_row: bool) -> Option<usize> {
+        let operands = &layer.inputs[..layer.op.arity()];
+        let operands = operands.iter();
+        let mut inputs: Vec<String> = operands
+            .map(|&tensor| self.value(tensor, writes_row))
+            .collect();
+        let site = layer
+            .site
+            .map(|at| Site::new(self.backbone, self.patch, at, &self.scales));
+        let outputs = site.as_ref().map(Site::outputs);
+        let first = match site {
+            Some(site) => {
+                let parts = site.parts(&self.names);
+                self.initialisers.extend(parts.initialisers);
+                self.nodes.extend(parts.nodes);
+                inputs.extend(parts.inputs);
+                nodes::weighted(layer, inputs, site.outputs())
+            }
+            None => nodes::unweighted(layer, inputs),
+        };
+        let output = format!("{PREFIX}activation.{:03}.float", index + 1);
+        // The importer takes a layer's name from its node.
+        let own = self.metadata.layers.get(index);
+        let own = own.filter(|own| !own.is_empty()).unwrap_or(&output);
+        self.push(first, own.clone(), &output);
+        outputs
     }
 
     /// The activation of a layer, unless saturation computes it; the name of what it gives.

@@ -139,7 +139,6 @@ impl Site {
             dequantise(&format!("{name}_DequantizeLinear"), inputs, output(name))
         });
         Parts {
-            outputs,
             initialisers,
             nodes: dequantised.into(),
             inputs: [output(weight), output(&bias)],

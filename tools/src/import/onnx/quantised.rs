@@ -105,7 +105,7 @@ fn parameters(call: &Call<'_>) -> Result<(f32, Option<i8>), ImportError> {
             constant.name, constant.element
         )));
     };
-    let zero_point = i8::try_from(constant.scalar(node)? as i64 - shift)
+    let zero_point = i8::try_from((constant.scalar(node)? as i64).saturating_sub(shift))
         .map_err(|_| node.malformed("its zero point does not fit its type"))?;
     Ok((scale, Some(zero_point)))
 }
@@ -146,24 +146,14 @@ pub(super) fn dequantised(call: &Call<'_>) -> Result<Option<Constant>, ImportErr
     if !scales.iter().all(|&scale| scale > 0.0) || node.int("block_size", 0)? != 0 {
         return Err(node.unsupported("its scales are in blocks, or not above zero"));
     }
-    let axis = super::shape::axis(node.int("axis", 1)?, from.dims.len()).unwrap_or(0);
-    let stride = match (scales.len(), from.dims.get(axis)) {
-        (1, _) => integers.len().max(1),
-        (count, Some(&dim)) if count == dim => from.dims[axis + 1..].iter().product(),
-        (count, _) => {
-            let (name, dims) = (&from.name, &from.dims);
-            return Err(node.malformed(format!(
-                "{count} scales for axis {axis} of {name:?}, {dims:?}"
-            )));
-        }
-    };
+    let (axis, stride) = channels(node, &from, scales.len())?;
     let zero_points = match &zero_points {
         Some(constant) if constant.data.len() == scales.len() => constant.as_ints(node)?,
         Some(_) => return Err(node.malformed("it has not as many zero points as scales")),
         None => &[0],
     };
     let each = |(at, &integer): (usize, &i64)| {
-        let channel = at / stride.max(1) % scales.len();
+        let channel = at / stride % scales.len();
         let zero_point = zero_points[channel % zero_points.len()];
         (integer.saturating_sub(zero_point) as f64 * f64::from(scales[channel])) as f32
     };
@@ -182,6 +172,22 @@ pub(super) fn dequantised(call: &Call<'_>) -> Result<Option<Constant>, ImportErr
             unfit: unfit(from.element, integers, zero_points),
         }),
     }))
+}
+
+/// The axis that so many scales are for, and how many values of one scale lie side by side, at least one.
+fn channels(node: Node<'_>, from: &Constant, scales: usize) -> Result<(usize, usize), ImportError> {
+    let axis = super::shape::axis(node.int("axis", 1)?, from.dims.len()).unwrap_or(0);
+    let stride = match from.dims.get(axis) {
+        _ if scales == 1 => from.data.len(),
+        Some(&dim) if scales == dim => from.dims[axis + 1..].iter().product(),
+        _ => {
+            return Err(node.malformed(format!(
+                "{scales} scales for axis {axis} of {:?}, shape {:?}",
+                from.name, from.dims
+            )));
+        }
+    };
+    Ok((axis, stride.max(1)))
 }
 
 /// Why integers are no weights that a layer computes with.

@@ -4,6 +4,7 @@ use graft_patches::layout::unpack_int8_weights;
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::scale::Scale;
 use graft_runtime::Backbone;
+use proptest::prelude::*;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
@@ -416,4 +417,58 @@ fn scales_that_do_not_fit() {
     both.push(node("Add", &["c1", "c2"], "a"));
     both.extend(qdq("a", "b", "c"));
     refused(both, curve_scales(), &["n_c2.q", "other nodes read"]);
+}
+
+/// A model with a curve, a pool and a sum.
+fn rich() -> ModelProto {
+    let mut body = Vec::from(qdq("c", "cd", "c"));
+    body.push(node("HardSigmoid", &["cd"], "h").float("alpha", 1.0 / 6.0));
+    body.extend(qdq("h", "hd", "h"));
+    body.push(node("Mul", &["cd", "hd"], "m"));
+    body.extend(qdq("m", "md", "o"));
+    body.push(node("Add", &["md", "md"], "a"));
+    body.extend(qdq("a", "b", "c"));
+    around(body, curve_scales())
+}
+
+#[test]
+fn the_rich_model_is_read() {
+    let imported = run(&rich()).unwrap();
+    assert_eq!(summary(&imported.graph), "pw+hswish add gap fc");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn exchanged_names_and_hostile_values_never_panic(
+        names in prop::collection::vec(any::<(u16, u16, u16)>(), 0..3),
+        values in prop::collection::vec((any::<u16>(), any::<u16>(), 0..8usize), 0..4),
+    ) {
+        const FLOATS: [f32; 8] = [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-45, 1e-12, 1e12, f32::MAX];
+        const INTEGERS: [i32; 8] = [0, -1, 127, -128, 255, 1 << 16, i32::MAX, i32::MIN];
+        let mut model = rich();
+        let graph = model.graph.as_mut().unwrap();
+        let all: Vec<String> = graph.node.iter().flat_map(|node| node.output.clone())
+            .chain(graph.initializer.iter().map(|tensor| tensor.name.clone())).collect();
+        for (node, input, name) in names {
+            let count = graph.node.len();
+            let inputs = &mut graph.node[usize::from(node) % count].input;
+            let slot = usize::from(input) % inputs.len();
+            inputs[slot] = all[usize::from(name) % all.len()].clone();
+        }
+        for (tensor, at, value) in values {
+            let count = graph.initializer.len();
+            let tensor = &mut graph.initializer[usize::from(tensor) % count];
+            let (floats, integers) = (tensor.float_data.len().max(1), tensor.int32_data.len().max(1));
+            let at = usize::from(at);
+            tensor.float_data.get_mut(at % floats).into_iter().for_each(|float| *float = FLOATS[value]);
+            tensor.int32_data.get_mut(at % integers).into_iter().for_each(|integer| *integer = INTEGERS[value]);
+        }
+        if let Ok(imported) = run(&model)
+            && imported.quantized.is_some()
+        {
+            int8(&imported);
+        }
+    }
 }
