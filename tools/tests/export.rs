@@ -72,6 +72,7 @@ impl Fixture {
         let backbone = graft_tests::backbone(24, 1);
         write("b.backbone", backbone.image().bytes());
         write("other.backbone", &graft_tests::every_operator(24, 2));
+        write("int8.backbone", &graft_tests::int8::backbone(&backbone));
         for kind in TrainKind::ALL {
             let trained = trained(&backbone.image(), kind);
             let bytes = trained.to_bytes(&backbone.image()).expect("it fits");
@@ -205,6 +206,25 @@ fn a_model_gives_the_same_patch() {
     assert_eq!(weights.count(), 1, "all kinds share one file");
     f.json("export full.safetensors -b b.backbone --onnx full.onnx");
     f.json("import full.onnx -o full.backbone");
+}
+
+#[test]
+fn an_int8_backbone_is_a_model_and_back() {
+    let f = Fixture::new();
+    f.json("export -b int8.backbone --onnx int8.onnx");
+    f.json("import int8.onnx -o again.backbone");
+    let dtype = f.json("inspect again.backbone")["dtype"].clone();
+    assert_eq!(dtype, f.json("inspect int8.backbone")["dtype"]);
+    f.refused("export -b int8.backbone --onnx int8.onnx", "already exists");
+    f.refused("export -b b.backbone --onnx x.onnx", "expected int8");
+    f.refused(
+        "export -b int8.backbone --onnx x.onnx -o x.patch",
+        "no patch",
+    );
+    f.refused(
+        "export --from-onnx int8.onnx -b b.backbone -o x.patch",
+        "quantised",
+    );
 }
 
 #[test]

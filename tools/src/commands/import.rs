@@ -13,10 +13,9 @@ use crate::cli::Output;
 use crate::data::labels::read_labels;
 use crate::hint::Hint;
 use crate::import::compile::{Settings, compile};
-use crate::import::graph::Graph;
-use crate::import::onnx::InputAffine;
+use crate::import::onnx::Imported;
 use crate::import::torch::Arch;
-use crate::import::{onnx, torch};
+use crate::import::{int8, onnx, torch};
 use crate::output;
 use crate::report::{Report, bytes};
 
@@ -147,8 +146,9 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         output::check_apart(output, input)?;
     }
     let recipe = arguments.arch.map_or_else(Recipe::unknown, Recipe::of);
-    let (graph, affine, source) = load(arguments)?;
-    let [mean, std] = normalisation(arguments, &recipe, &graph, affine)?;
+    let (imported, source) = load(arguments)?;
+    let graph = &imported.graph;
+    let [mean, std] = normalisation(arguments, &recipe, &imported)?;
     let labels = arguments.labels.as_deref().map(read_labels).transpose()?;
     let labels = labels.unwrap_or_default();
     let classes = graph.tensors.last().map_or(0, |scores| scores.channels);
@@ -179,14 +179,18 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             ..BackboneMetadata::default()
         },
     };
-    let image = compile(&graph, settings)?;
+    let mut image = compile(graph, settings)?;
     // What a device would refuse is not written.
-    let backbone = Backbone::from_bytes(&image)?;
+    let mut backbone = Backbone::from_bytes(&image)?;
+    if let Some(quantization) = &imported.quantized {
+        image = int8::compile(&backbone.image(), quantization)?;
+        backbone = Backbone::from_bytes(&image)?;
+    }
     output::write_atomically(output, *force, |file| file.write_all(&image))?;
     Ok(report(&backbone, output))
 }
 
-fn load(arguments: &Arguments) -> Result<(Graph, Option<InputAffine>, &Path)> {
+fn load(arguments: &Arguments) -> Result<(Imported, &Path)> {
     if let (Some(file), Some(arch)) = (&arguments.torch, arguments.arch) {
         let side = match arguments.resolution {
             Some([height, width]) if height != width => {
@@ -197,7 +201,7 @@ fn load(arguments: &Arguments) -> Result<(Graph, Option<InputAffine>, &Path)> {
             }
             other => other.map(|[side, _]| side),
         };
-        return Ok((torch::load(file, arch, side)?, None, file));
+        return Ok((torch::load(file, arch, side)?.into(), file));
     }
     let Some(file) = &arguments.model else {
         bail!(Hint::new(
@@ -205,8 +209,7 @@ fn load(arguments: &Arguments) -> Result<(Graph, Option<InputAffine>, &Path)> {
             "give an ONNX model, or --torch with --arch"
         ));
     };
-    let imported = onnx::load(file, arguments.resolution)?;
-    Ok((imported.graph, imported.input_affine, file))
+    Ok((onnx::load(file, arguments.resolution)?, file))
 }
 
 /// Mean and standard deviation of pixels: those given or those that the architecture was trained with, and before
@@ -214,10 +217,14 @@ fn load(arguments: &Arguments) -> Result<(Graph, Option<InputAffine>, &Path)> {
 fn normalisation(
     arguments: &Arguments,
     recipe: &Recipe,
-    graph: &Graph,
-    affine: Option<InputAffine>,
+    imported: &Imported,
 ) -> Result<[[f32; 4]; 2]> {
-    let channels = graph.tensors.first().map_or(0, |input| input.channels);
+    let affine = &imported.input_affine;
+    let channels = imported
+        .graph
+        .tensors
+        .first()
+        .map_or(0, |input| input.channels);
     let given = [&arguments.mean, &arguments.std];
     if arguments.arch.is_none() && given.iter().any(|values| values.is_empty()) {
         tracing::warn!(

@@ -44,6 +44,15 @@ pub enum ExportError {
         /// Name of its weights in the backbone.
         name: String,
     },
+    /// The backbone is not int8.
+    #[error("the backbone computes in {found}, expected int8")]
+    Float {
+        /// What it computes in.
+        found: graft_patches::records::Dtype,
+    },
+    /// The model is int8.
+    #[error("the model is quantised, expected the float model of a task")]
+    Quantised,
     /// The model's values are the backbone's.
     #[error("the model differs from the backbone in nothing: there is nothing to patch")]
     Same,
@@ -89,6 +98,12 @@ impl ExportError {
             }
             Self::Frozen { .. } => {
                 "train only the head, batch norms and depthwise filters, or import the model as a backbone of its own"
+            }
+            Self::Float { .. } => {
+                "give an int8 backbone (patchtool quantize), or a file that train wrote"
+            }
+            Self::Quantised => {
+                "give the float model, or import the quantised one as a backbone of its own"
             }
             Self::Same => "give the model of a trained task",
             Self::Property { .. } => "remove the property, or export the model again",

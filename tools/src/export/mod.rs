@@ -2,12 +2,15 @@
 //!
 //! [`write()`] gives one ordinary model a task. What the task leaves frozen is external data in one file that all models
 //! of a backbone share ([`WeightsFile`]); what it trained is inline. [`read()`] takes such a model, perhaps trained
-//! further elsewhere, and makes a patch of what differs from the backbone.
+//! further elsewhere, and makes a patch of what differs from the backbone. [`qdq::write()`] is for int8.
 
+mod document;
 mod error;
 mod model;
+mod nodes;
 mod properties;
 mod proto;
+pub mod qdq;
 mod read;
 mod tensors;
 mod unfold;

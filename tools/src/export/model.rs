@@ -1,30 +1,18 @@
 //! A backbone with a task's values as an ONNX model: NCHW, any batch size, one node for each thing a layer does.
 
 use graft_patches::BackboneImage;
-use graft_patches::geometry::{Activation, Padding, Shape, Window};
+use graft_patches::geometry::Shape;
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::plan::infer_shapes;
 use graft_patches::records::{Layer, Op};
-use prost::Message as _;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-};
+use tract_onnx::pb::{NodeProto, TensorProto};
 
-use super::proto::{external, float, inline, int, integers, interface, ints, node, text};
+use super::document::{Document, INPUT, PREFIX, SCORES};
+use super::properties::{self, Task};
+use super::proto::{external, float, inline, integers, node};
 use super::tensors::{After, SiteTensors, Sites, Tensor};
-use super::{ExportError, WeightsFile, properties};
+use super::{ExportError, WeightsFile, nodes};
 use crate::trained::Trained;
-
-const OPSET: i64 = 17;
-const IR_VERSION: i64 = 8;
-const INPUT: &str = "input";
-const SCORES: &str = "scores";
-const PREFIX: &str = "graft.";
-
-/// Whether the model may use this name for something of its own.
-pub(super) fn is_reserved(name: &str) -> bool {
-    name == INPUT || name == SCORES || name.starts_with(PREFIX)
-}
 
 /// The bytes of a task's ONNX model. Values that the task did not train are named in `weights`, which belongs in the
 /// same folder; its own are inline. The model of a baseline, which trained everything, has all of them inline.
@@ -65,20 +53,27 @@ pub fn write(
         model.push(index, count, steps, is_row);
     }
     let is_row = model.values[count].is_row;
-    let graph = model.into_graph(trained, shapes[count], is_row);
-    Ok(ModelProto {
-        ir_version: IR_VERSION,
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: OPSET,
-        }],
-        producer_name: "patchtool".into(),
-        producer_version: env!("CARGO_PKG_VERSION").into(),
-        graph: Some(graph),
-        metadata_props: properties::write(backbone, &metadata, trained),
-        ..ModelProto::default()
-    }
-    .encode_to_vec())
+    let labels = match trained.labels.is_empty() {
+        true => &metadata.labels,
+        false => &trained.labels,
+    };
+    let task = Task {
+        name: &trained.name,
+        kind: trained.kind.name(),
+        input: trained.input,
+        resize: trained.resize,
+        labels,
+    };
+    let document = Document {
+        name: trained.name.clone(),
+        nodes: model.nodes,
+        initialisers: model.initialisers,
+        input: trained.input.shape,
+        scores: shapes[count],
+        is_row,
+        properties: properties::write(backbone, &metadata, &task),
+    };
+    Ok(document.encode())
 }
 
 /// An activation under construction.
@@ -117,7 +112,9 @@ impl Model<'_> {
             Some(tensors) => self.site(layer, tensors),
             None => vec![self.unweighted(layer)],
         };
-        steps.extend(self.activation(layer.activation));
+        // It reads the output of the step before.
+        let number = |value| self.number(value);
+        steps.extend(nodes::activation(layer.activation, String::new(), number));
         steps
     }
 
@@ -148,17 +145,7 @@ impl Model<'_> {
                 }
             }
         }
-        let first = if is_row {
-            node("Gemm", inputs, vec![int("transB", 1)])
-        } else {
-            let groups = match layer.op {
-                Op::Depthwise => tensors.weights.dims[0],
-                _ => 1,
-            };
-            let mut attributes = window(&layer.window);
-            attributes.push(int("group", groups));
-            node("Conv", inputs, attributes)
-        };
+        let first = nodes::weighted(layer, inputs, tensors.weights.dims[0]);
         [first].into_iter().chain(after).collect()
     }
 
@@ -166,35 +153,7 @@ impl Model<'_> {
         let operands = &layer.inputs[..layer.op.arity()];
         // Two rows stay rows for the layers behind them.
         let inputs = operands.iter().map(|&input| self.value(input, false));
-        let inputs = inputs.collect();
-        match layer.op {
-            Op::Add => node("Add", inputs, Vec::new()),
-            Op::Multiply => node("Mul", inputs, Vec::new()),
-            Op::AveragePool => {
-                let mut attributes = window(&layer.window);
-                attributes.push(int("count_include_pad", layer.count_padding.into()));
-                node("AveragePool", inputs, attributes)
-            }
-            Op::MaxPool => node("MaxPool", inputs, window(&layer.window)),
-            _ => node("GlobalAveragePool", inputs, Vec::new()),
-        }
-    }
-
-    fn activation(&mut self, activation: Activation) -> Option<NodeProto> {
-        let before = String::new;
-        match activation {
-            Activation::NONE => None,
-            Activation::RELU => Some(node("Relu", vec![before()], Vec::new())),
-            Activation::Clamp { min, max } => {
-                let inputs = vec![before(), self.number(min), self.number(max)];
-                Some(node("Clip", inputs, Vec::new()))
-            }
-            Activation::HardSwish => Some(node("HardSwish", vec![before()], Vec::new())),
-            Activation::HardSigmoid { alpha, beta } => {
-                let attributes = vec![float("alpha", alpha), float("beta", beta)];
-                Some(node("HardSigmoid", vec![before()], attributes))
-            }
-        }
+        nodes::unweighted(layer, inputs.collect())
     }
 
     /// A bound of a Clip; an open one has no name.
@@ -294,31 +253,6 @@ impl Model<'_> {
             ..Value::image(&output)
         });
     }
-
-    fn into_graph(self, trained: &Trained, scores: Shape, is_row: bool) -> GraphProto {
-        let input = trained.input.shape;
-        let doc = "One image: pixels from 0 to 255, minus the property graft.input.mean, divided by graft.input.std.";
-        let output: &[usize] = match is_row {
-            true => &[scores.channels],
-            false => &[scores.channels, scores.height, scores.width],
-        };
-        GraphProto {
-            name: trained.name.clone(),
-            node: self.nodes,
-            initializer: self.initialisers,
-            input: vec![interface(
-                INPUT,
-                doc,
-                &[input.channels, input.height, input.width],
-            )],
-            output: vec![interface(
-                SCORES,
-                "One score a class, before softmax.",
-                output,
-            )],
-            ..GraphProto::default()
-        }
-    }
 }
 
 /// One value a channel, in a shape that broadcasts over the activation.
@@ -328,21 +262,4 @@ fn broadcast(tensor: &Tensor, is_row: bool) -> Tensor {
         tensor.dims.extend([1, 1]);
     }
     tensor
-}
-
-fn window(window: &Window) -> Vec<AttributeProto> {
-    let padding = match window.padding {
-        Padding::Same => text("auto_pad", "SAME_UPPER"),
-        Padding::Explicit {
-            top,
-            left,
-            bottom,
-            right,
-        } => ints("pads", &[top, left, bottom, right]),
-    };
-    vec![
-        ints("kernel_shape", &window.kernel),
-        ints("strides", &window.stride),
-        padding,
-    ]
 }

@@ -9,7 +9,6 @@ use tract_onnx::pb::StringStringEntryProto;
 
 use super::ExportError;
 use super::proto::entry;
-use crate::trained::Trained;
 
 const TASK: &str = "graft.task";
 const LAYOUT: &str = "graft.input.layout";
@@ -18,34 +17,36 @@ const STD: &str = "graft.input.std";
 const RESIZE: &str = "graft.input.resize";
 const LABELS: &str = "graft.labels";
 
+/// What a model says of its task.
+pub(super) struct Task<'a> {
+    pub(super) name: &'a str,
+    /// What of the backbone it replaces.
+    pub(super) kind: &'a str,
+    pub(super) input: Input,
+    pub(super) resize: Resize,
+    pub(super) labels: &'a [String],
+}
+
 pub(super) fn write(
     backbone: &BackboneImage<'_>,
     metadata: &BackboneMetadata,
-    trained: &Trained,
+    task: &Task<'_>,
 ) -> Vec<StringStringEntryProto> {
-    let channels = trained.input.shape.channels;
+    let channels = task.input.shape.channels;
     let numbers = |values: &[f32; 4]| {
         let words: Vec<String> = values[..channels].iter().map(f32::to_string).collect();
         words.join(",")
     };
-    let labels = if trained.labels.is_empty() {
-        &metadata.labels
-    } else {
-        &trained.labels
-    };
     vec![
-        entry(TASK, &trained.name),
-        entry("graft.kind", trained.kind.name()),
+        entry(TASK, task.name),
+        entry("graft.kind", task.kind),
         entry("graft.backbone", &metadata.name),
         entry("graft.backbone.id", backbone.id().to_string()),
         entry(LAYOUT, "NCHW"),
-        entry(MEAN, numbers(&trained.input.mean)),
-        entry(STD, numbers(&trained.input.std)),
-        entry(RESIZE, trained.resize.to_string()),
-        entry(
-            LABELS,
-            serde_json::Value::from(labels.as_slice()).to_string(),
-        ),
+        entry(MEAN, numbers(&task.input.mean)),
+        entry(STD, numbers(&task.input.std)),
+        entry(RESIZE, task.resize.to_string()),
+        entry(LABELS, serde_json::Value::from(task.labels).to_string()),
     ]
 }
 

@@ -89,14 +89,17 @@ fn tensor_of(tensor: &Tensor) -> TensorProto {
 
 /// A one-dimensional initialiser of integers.
 pub(super) fn integers(name: &str, values: &[i64]) -> TensorProto {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    raw(name, &[values.len()], DataType::Int64, bytes.collect())
+}
+
+/// An initialiser of any type, with its values in the model.
+pub(super) fn raw(name: &str, dims: &[usize], element: DataType, bytes: Vec<u8>) -> TensorProto {
     TensorProto {
         name: name.to_owned(),
-        dims: vec![values.len() as i64],
-        data_type: DataType::Int64 as i32,
-        raw_data: values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect(),
+        dims: dims.iter().map(|&dim| dim as i64).collect(),
+        data_type: element as i32,
+        raw_data: bytes,
         ..TensorProto::default()
     }
 }

@@ -45,6 +45,9 @@ pub fn read(
         }
         other => other?,
     };
+    if imported.quantized.is_some() {
+        return Err(ExportError::Quantised);
+    }
     let properties = Properties::read(&imported.properties, &own)?;
     let input = input(&imported, &properties, &own);
     let model = as_backbone(&imported, input, backbone)?;

@@ -176,14 +176,14 @@ impl<'a> Sites<'a> {
 
 /// The names of each site's weights and, without the last word, of its other tensors: those of the imported model
 /// where they can be told apart.
-fn names(count: usize, sites: &[SiteMetadata]) -> Vec<[String; 2]> {
+pub(super) fn names(count: usize, sites: &[SiteMetadata]) -> Vec<[String; 2]> {
     let mut stems = HashSet::new();
     (0..count)
         .map(|index| {
             let weights = sites.get(index).map_or("", |site| site.weight.as_str());
             let stem = weights.strip_suffix(".weight").unwrap_or(weights);
             // The model has names of its own, and a stem that ends like another's part might become its name.
-            let is_reserved = weights.is_empty() || super::model::is_reserved(weights);
+            let is_reserved = weights.is_empty() || super::document::is_reserved(weights);
             let is_part = PARTS.iter().any(|part| stem.ends_with(part));
             if !is_reserved && !is_part && stems.insert(stem) {
                 [weights.to_owned(), stem.to_owned()]
@@ -196,7 +196,7 @@ fn names(count: usize, sites: &[SiteMetadata]) -> Vec<[String; 2]> {
 }
 
 /// `[out][taps][in]` to `[out][in][taps]`.
-fn channels_first(rows: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
+pub(super) fn channels_first<T: Copy>(rows: &[T], inputs: usize, taps: usize) -> Vec<T> {
     if taps == 1 || inputs == 1 {
         return rows.to_vec();
     }

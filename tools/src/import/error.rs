@@ -35,13 +35,28 @@ pub enum ImportError {
         /// What it does that is not supported.
         why: String,
     },
-    /// The model was quantised before import.
-    #[error("operator {op} at node {node:?} belongs to a quantised model, expected a float model")]
+    /// The model was quantised before import, into operators of their own.
+    #[error(
+        "operator {op} at node {node:?} belongs to a quantised model of another format than QDQ, expected a float model \
+         or one in the QDQ format"
+    )]
     Quantised {
         /// Operator type.
         op: String,
         /// Node name, or its output's name if it has none.
         node: String,
+    },
+    /// A quantised model with a float part.
+    #[error(
+        "the {what} of layer {layer:?} {problem}, expected int8 throughout the quantised model"
+    )]
+    PartlyQuantised {
+        /// Weights or output.
+        what: &'static str,
+        /// Name of the layer, that is of its node.
+        layer: String,
+        /// What they are instead.
+        problem: &'static str,
     },
     /// A node that breaks the rules of ONNX.
     #[error("operator {op} at node {node:?} is malformed: {why}")]
@@ -134,7 +149,14 @@ impl ImportError {
                 "Graft runs MobileNet-style networks (convolution, depthwise, pointwise, linear, add, multiply, pooling; \
                  clamp, hard-swish, hard-sigmoid): export the model in inference mode and without that operator"
             }
-            Self::Quantised { .. } => "import the float model, then run `patchtool quantize`",
+            Self::Quantised { .. } => {
+                "import the float model, then run `patchtool quantize`; or quantise it in the QDQ format, as onnxruntime \
+                 does with quant_format=QuantFormat.QDQ"
+            }
+            Self::PartlyQuantised { .. } => {
+                "quantise all nodes, with weights symmetric in int8 and without reaching -128, as onnxruntime does by \
+                 default with weight_type=QuantType.QInt8; or import the float model, then run `patchtool quantize`"
+            }
             Self::MalformedNode { .. } | Self::MalformedGraph { .. } => {
                 "check the model with `onnx.checker.check_model`, or export it again"
             }

@@ -3,5 +3,6 @@
 pub mod compile;
 pub mod error;
 pub mod graph;
+pub mod int8;
 pub mod onnx;
 pub mod torch;

@@ -17,7 +17,7 @@ pub use backbone::{Quantized, Settings, backbone};
 pub use images::Images;
 pub use method::{Method, UnknownMethod};
 pub use noise::signal_to_noise;
-pub use patch::patch;
+pub use patch::{QuantizedPatch, patch};
 pub use statistics::Statistics;
 
 use graft_patches::geometry::Shape;

@@ -1,25 +1,68 @@
-//! A task for an int8 backbone.
+//! A task for an int8 backbone: trained in f32 and quantised, or the backbone's own.
+
+use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use graft_runtime::Backbone;
+use graft_runtime::{Backbone, Patch};
 use serde_json::json;
 
 use super::{Arguments, Written, check_kind, patch, report, trained};
 use crate::bar;
 use crate::cli::Common;
+use crate::export::qdq;
 use crate::hint::Hint;
-use crate::quantize::{self, Images};
-use crate::report::Report;
+use crate::output;
+use crate::quantize::{self, Images, QuantizedPatch};
+use crate::report::{Report, bytes};
 use crate::threads;
 
-/// Exports a task that was trained on the f32 backbone.
+/// Exports a task that was trained on the f32 backbone; or without one the int8 backbone's own, as an ONNX model.
 pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -> Result<Report> {
-    let (Some(path), Some(images)) = (&arguments.trained, &arguments.calibrate) else {
-        bail!(Hint::new(
+    let mut parts = Vec::new();
+    let bound = match (&arguments.trained, &arguments.calibrate, &arguments.onnx) {
+        (Some(trained), Some(images), _) => {
+            let quantized = quantized([trained, images], arguments, backbone, common)?;
+            let scores = quantized
+                .signal_to_noise
+                .last()
+                .copied()
+                .unwrap_or_default();
+            let bound = Patch::from_bytes(&quantized.bytes, backbone)?;
+            parts.extend(patch(arguments, backbone, || Ok(quantized.bytes))?);
+            parts.push(Written {
+                text: format!(
+                    "scales by {} of the images; scores at {scores:.1} dB signal to noise\n",
+                    arguments.calibration.method,
+                ),
+                json: json!({
+                    "method": arguments.calibration.method.to_string(),
+                    "snr_db": quantized.signal_to_noise,
+                }),
+            });
+            Some(bound)
+        }
+        (None, None, Some(_)) if arguments.from_onnx.is_none() && arguments.output.is_none() => {
+            None
+        }
+        _ => bail!(Hint::new(
             "the backbone is int8".into(),
-            "give the file that `train` wrote, and images of the task with --calibrate; for an ONNX model, the f32 backbone",
-        ));
+            "give the file that `train` wrote, and images of the task with --calibrate; or --onnx alone, for the backbone's own task",
+        )),
     };
+    if let Some(output) = &arguments.onnx {
+        parts.push(model(backbone, bound.as_ref(), output, arguments.force)?);
+    }
+    Ok(report(parts))
+}
+
+/// The trained values as an int8 patch.
+fn quantized(
+    [path, images]: [&Path; 2],
+    arguments: &Arguments,
+    backbone: &Backbone,
+    common: &Common,
+) -> Result<QuantizedPatch> {
     if arguments.f16 {
         bail!(Hint::new(
             "--f16 is for f32 backbones, this one is int8".into(),
@@ -38,24 +81,28 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
     let quantized = quantize::patch(&trained, backbone, &images, settings.method, &bar)
         .with_context(unusable)?;
     bar.finish_and_clear();
-    let scores = quantized
-        .signal_to_noise
-        .last()
-        .copied()
-        .unwrap_or_default();
-    let mut parts: Vec<Written> = Vec::new();
-    parts.extend(patch(arguments, backbone, || Ok(quantized.bytes))?);
-    parts.push(Written {
+    Ok(quantized)
+}
+
+/// Writes the ONNX model of a patch, or of the backbone's own task.
+fn model(
+    backbone: &Backbone,
+    patch: Option<&Patch>,
+    output: &Path,
+    force: bool,
+) -> Result<Written> {
+    let patch = patch.and_then(Patch::image);
+    let model = qdq::write(&backbone.image(), patch.as_ref())?;
+    output::write_atomically(output, force, |file| file.write_all(&model))?;
+    Ok(Written {
         text: format!(
-            "scales by {} of {} images; scores at {scores:.1} dB signal to noise\n",
-            settings.method,
-            images.pixels.len(),
+            "{}: int8 ONNX model (QDQ), {}\n",
+            output.display(),
+            bytes(model.len())
         ),
         json: json!({
-            "method": settings.method.to_string(),
-            "images": images.pixels.len(),
-            "snr_db": quantized.signal_to_noise,
+            "onnx": output.display().to_string(),
+            "onnx_bytes": model.len(),
         }),
-    });
-    Ok(report(parts))
+    })
 }

@@ -26,12 +26,13 @@ use crate::trained::Trained;
   patchtool export flowers.safetensors --backbone lite0.backbone -o flowers.patch
   patchtool export flowers.safetensors --backbone lite0.backbone --onnx flowers.onnx
   patchtool export --from-onnx flowers.onnx --backbone lite0.backbone -o flowers.patch
-  patchtool export flowers.safetensors --backbone lite0-int8.backbone --calibrate flowers.tar -o flowers-int8.patch")]
+  patchtool export flowers.safetensors --backbone lite0-int8.backbone --calibrate flowers.tar -o flowers-int8.patch
+  patchtool export --backbone lite0-int8.backbone --onnx lite0-int8.onnx")]
 pub struct Arguments {
-    /// File that `train` wrote.
+    /// File that `train` wrote. With --onnx alone, an int8 backbone's own task is exported.
     #[arg(
         value_name = "T.safetensors",
-        required_unless_present = "from_onnx",
+        required_unless_present_any = ["from_onnx", "onnx"],
         conflicts_with = "from_onnx"
     )]
     trained: Option<PathBuf>,
@@ -98,6 +99,12 @@ fn float(arguments: &Arguments, backbone: &Backbone) -> Result<Report> {
         bail!(Hint::new(
             "--calibrate is for an int8 backbone, this one is f32".into(),
             "leave it out, or give the backbone that `patchtool quantize` made",
+        ));
+    }
+    if arguments.trained.is_none() && arguments.from_onnx.is_none() {
+        bail!(Hint::new(
+            "nothing to export: the backbone is f32".into(),
+            "give the file that `train` wrote; the backbone's own task is exported of an int8 one only",
         ));
     }
     let dtype = if arguments.f16 {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use graft_patches::geometry::{Activation, Shape};
+use graft_patches::scale::Scale;
 
 use super::InputAffine;
 use super::node::Node;
+use super::scales::Scales;
 use super::value::View;
 use crate::import::error::ImportError;
 use crate::import::graph::{BatchNorm, Graph, Layer, Op, TensorId, Weights};
@@ -19,6 +21,7 @@ pub(super) struct Builder<'a> {
     pub(super) input_affine: Option<InputAffine>,
     /// A Softmax that was left out: nothing may follow.
     pub(super) softmax: Option<Node<'a>>,
+    pub(super) scales: Scales,
     states: Vec<State>,
     /// How often each layer name was asked for.
     names: HashMap<String, usize>,
@@ -40,6 +43,7 @@ impl<'a> Builder<'a> {
             graph: Graph::default(),
             input_affine: None,
             softmax: None,
+            scales: Scales::default(),
             states: Vec::new(),
             names: HashMap::new(),
         };
@@ -115,6 +119,8 @@ impl<'a> Builder<'a> {
         if fused.activation != Activation::NONE {
             self.add_activation(node, view.tensor, fused.activation)?;
         }
+        let has_curve = fused.activation.is_curve();
+        self.scales.set(view.tensor, view.scale, has_curve);
         Ok(self.next_generation(view.tensor))
     }
 
@@ -128,6 +134,7 @@ impl<'a> Builder<'a> {
     ) -> Result<u32, ImportError> {
         self.claim(node, view)?;
         self.add_affine(node, view.tensor, scale, shift)?;
+        self.scales.set(view.tensor, None, false);
         Ok(self.next_generation(view.tensor))
     }
 
@@ -146,7 +153,26 @@ impl<'a> Builder<'a> {
                 self.add_affine(node, view.tensor, scale, shift)?;
             }
         }
+        self.scales.set(view.tensor, None, false);
         Ok(self.next_generation(view.tensor))
+    }
+
+    /// The view's tensor is quantised. Where it was before, by another scale, nothing may have read it so.
+    pub(super) fn quantise(
+        &mut self,
+        node: Node<'a>,
+        view: &View<'a>,
+        scale: Scale,
+    ) -> Result<(), ImportError> {
+        self.check_generation(node, view)?;
+        let known = self.scales.outer(view.tensor);
+        if known.is_some_and(|known| known != scale) {
+            self.claim(node, view)?;
+        }
+        let layer = self.layer(view.tensor);
+        let has_curve = layer.is_some_and(|layer| layer.activation.is_curve());
+        self.scales.set(view.tensor, Some(scale), has_curve);
+        Ok(())
     }
 
     /// Fails if a value of an older generation is read: a node wants the tensor as it was before something was fused.

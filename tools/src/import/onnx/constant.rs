@@ -20,6 +20,20 @@ pub(super) struct Constant {
     pub(super) name: String,
     pub(super) dims: Vec<usize>,
     pub(super) data: Data,
+    /// As it stands in the file; undefined where the value was computed.
+    pub(super) element: DataType,
+    /// What it was dequantised from.
+    pub(super) quantised: Option<Quantised>,
+}
+
+/// The integers behind a dequantised constant.
+#[derive(Clone, Debug)]
+pub(super) struct Quantised {
+    /// One, or one for each index of `axis`.
+    pub(super) scales: Vec<f32>,
+    pub(super) axis: usize,
+    /// Why no layer can compute with the integers themselves.
+    pub(super) unfit: Option<&'static str>,
 }
 
 /// The values, row-major. Every float type is held as f32, every integer type and bool as i64.
@@ -52,6 +66,8 @@ impl Constant {
             name: name.to_owned(),
             dims: vec![values.len()],
             data: Data::Int(values),
+            element: DataType::Int64,
+            quantised: None,
         }
     }
 
@@ -63,7 +79,9 @@ impl Constant {
             expected: "finite float values".to_owned(),
         };
         match &self.data {
-            Data::Int(_) => Err(expected("integers (quantised models are not supported)")),
+            Data::Int(_) => Err(expected(
+                "integers that no DequantizeLinear has made floats of (quantised models must be in the QDQ format)",
+            )),
             Data::Float(values) if values.iter().all(|v| v.is_finite()) => Ok(values),
             Data::Float(_) => Err(expected("infinite values or NaN")),
         }
@@ -137,6 +155,8 @@ pub(super) fn load(proto: &TensorProto, folder: &Path) -> Result<Constant, Impor
         name: proto.name.clone(),
         dims,
         data,
+        element: kind,
+        quantised: None,
     })
 }
 

@@ -40,7 +40,9 @@ impl<'a> Walk<'a> {
         let [height, width] = output_size(node, window, input)?;
         let shape = Shape::new(height, width, filters.outputs);
         let dims = vec![1, filters.outputs, height, width];
-        self.push(node, op, &[&view], shape, dims, 1)
+        let output = self.push(node, op, &[&view], shape, dims, 1)?;
+        self.keep_weight_scales(&output, &constant, filters.outputs, 0);
+        Ok(output)
     }
 }
 

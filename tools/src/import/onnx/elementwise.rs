@@ -117,6 +117,8 @@ impl<'a> Walk<'a> {
         if matches!(op, Op::Multiply)
             && let Some(gated) = self_gated(node, &a, &b)
         {
+            let is_quantised = a.scale.is_some() || b.scale.is_some();
+            self.builder.scales.gates += usize::from(is_quantised);
             return Ok(gated);
         }
         let (a, b) = (self.concrete(a)?, self.concrete(b)?);

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tract_onnx::pb::tensor_proto::DataType;
+
 use super::constant::{self, Constant, Data};
 use super::node::Node;
 use super::shape;
@@ -37,6 +39,8 @@ fn floats(dims: Vec<usize>, values: Vec<f32>) -> Constant {
         name: String::new(),
         dims,
         data: Data::Float(values),
+        element: DataType::Float,
+        quantised: None,
     }
 }
 
@@ -68,6 +72,8 @@ pub(super) fn evaluate(
         name: node.output().to_owned(),
         dims,
         data,
+        element: DataType::Undefined,
+        quantised: None,
     }))
 }
 
@@ -88,6 +94,7 @@ pub(super) fn cast(from: &Constant, to_float: bool) -> Constant {
     };
     Constant {
         data,
+        element: DataType::Undefined,
         ..from.clone()
     }
 }
@@ -121,6 +128,7 @@ fn with_dims(
     let impossible = || node.malformed(format!("cannot reshape a constant {:?}", from.dims));
     Ok(Some(Constant {
         dims: dims.ok_or_else(impossible)?,
+        quantised: None,
         ..from.clone()
     }))
 }

@@ -64,7 +64,9 @@ impl<'a> Walk<'a> {
         dims[view.channel_axis] = outputs;
         let shape = Shape::new(1, 1, outputs);
         let axis = view.channel_axis;
-        self.push(node, Op::Linear(weights), &[&view], shape, dims, axis)
+        let output = self.push(node, Op::Linear(weights), &[&view], shape, dims, axis)?;
+        self.keep_weight_scales(&output, &constant, outputs, usize::from(!is_transposed));
+        Ok(output)
     }
 
     /// Leaves out a Softmax over the scores: it changes neither their order nor what training starts from.

@@ -3,7 +3,8 @@
 //! The nodes are walked in execution order without any optimiser in between, so a layer keeps its node's name, a weight
 //! its initialiser's name, and a BatchNormalization its raw parameters. What the runtime computes inside a layer
 //! (bias, batch norm, activation, padding) is fused into the layer before or behind; arithmetic on shapes is evaluated;
-//! everything else is refused with the operator and the node.
+//! everything else is refused with the operator and the node. Of a quantised model the scales are kept beside the floats
+//! that its integers stand for.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -15,6 +16,7 @@ use self::node::Node;
 use self::walk::Walk;
 use super::error::ImportError;
 use super::graph::Graph;
+use super::int8::Quantization;
 
 mod builder;
 mod constant;
@@ -29,6 +31,8 @@ mod node;
 mod normalization;
 mod order;
 mod pool;
+mod quantised;
+mod scales;
 mod shape;
 mod value;
 mod walk;
@@ -40,14 +44,29 @@ mod tests;
 /// An imported ONNX model.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// The network.
+    /// The network, in floats.
     pub graph: Graph,
+    /// Of a quantised model: what makes the network the int8 one that the model describes.
+    pub quantized: Option<Quantization>,
     /// Preprocessing that was part of the model.
     pub input_affine: Option<InputAffine>,
     /// The model's `metadata_props`.
     pub properties: BTreeMap<String, String>,
     /// What a user should know about the import.
     pub notes: Vec<String>,
+}
+
+impl From<Graph> for Imported {
+    /// A network of which no more is known.
+    fn from(graph: Graph) -> Self {
+        Self {
+            graph,
+            quantized: None,
+            input_affine: None,
+            properties: BTreeMap::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// Preprocessing inside a model: `scale * pixel + offset`, one pair a channel. The network of [`Imported`] starts

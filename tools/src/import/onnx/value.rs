@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use graft_patches::scale::Scale;
+
 use super::constant::Constant;
 use super::expression::Expression;
 use super::node::Node;
@@ -34,6 +36,8 @@ pub(super) struct View<'a> {
     pub(super) expression: Expression,
     /// The node that asked for the expression; `None` if it is the identity.
     pub(super) origin: Option<Node<'a>>,
+    /// What the pending expression was quantised by; that of a tensor without one is the builder's to know.
+    pub(super) scale: Option<Scale>,
     /// Zeros around it, which the layer behind takes over: top, left, bottom, right, and the Pad node.
     pub(super) padding: Option<([usize; 4], Node<'a>)>,
 }
@@ -44,6 +48,7 @@ impl<'a> View<'a> {
         Self {
             expression,
             origin: (!expression.is_identity()).then_some(origin),
+            scale: None,
             ..self
         }
     }
@@ -54,6 +59,7 @@ impl<'a> View<'a> {
             generation,
             expression: Expression::IDENTITY,
             origin: None,
+            scale: None,
             ..self
         }
     }

@@ -15,6 +15,7 @@ use super::folding;
 use super::interface::Input;
 use super::node::Node;
 use super::order;
+use super::quantised;
 use super::value::{Call, Value, View};
 use crate::import::error::ImportError;
 use crate::import::graph::Op;
@@ -63,6 +64,7 @@ impl<'a> Walk<'a> {
             channel_axis: input.channel_axis,
             expression: Expression::IDENTITY,
             origin: None,
+            scale: None,
             padding: None,
         };
         walk.values.insert(input.name, Value::Activation(image));
@@ -71,7 +73,7 @@ impl<'a> Walk<'a> {
 
     /// Reads one node.
     pub(super) fn run(&mut self, node: Node<'a>) -> Result<(), ImportError> {
-        if is_quantised(&node.op()) {
+        if quantised::is_other_format(&node.op()) {
             return Err(node.quantised());
         }
         let call = self.call(node)?;
@@ -103,7 +105,9 @@ impl<'a> Walk<'a> {
                 expected: "one row of scores that the last layer computes",
             });
         }
-        let notes = self.builder.softmax.map(|node| {
+        let gates = self.builder.scales.note();
+        let quantized = self.builder.scales.finish(&mut self.builder.graph)?;
+        let softmax = self.builder.softmax.map(|node| {
             format!(
                 "the trailing {} {:?} was left out: scores are logits",
                 node.op(),
@@ -114,7 +118,8 @@ impl<'a> Walk<'a> {
             graph: self.builder.graph,
             input_affine: self.builder.input_affine,
             properties: Default::default(),
-            notes: notes.into_iter().collect(),
+            notes: softmax.into_iter().chain(gates).collect(),
+            quantized,
         })
     }
 
@@ -135,6 +140,7 @@ impl<'a> Walk<'a> {
             channel_axis,
             expression: Expression::IDENTITY,
             origin: None,
+            scale: None,
             padding: None,
         })
     }
@@ -205,6 +211,7 @@ impl<'a> Walk<'a> {
         let constant = match (node.op().as_str(), call.inputs.as_slice()) {
             ("Constant", _) => folding::constant(node, self.folder)?,
             ("Identity" | "Dropout", [Some(value), ..]) => return Ok(value.clone()),
+            ("DequantizeLinear", _) => quantised::dequantised(call)?,
             ("CastLike", [Some(Value::Constant(from)), Some(like)]) => {
                 Some(folding::cast(from, is_float(like)))
             }
@@ -229,6 +236,8 @@ impl<'a> Walk<'a> {
         match call.node.op().as_str() {
             "Identity" | "Dropout" | "CastLike" => call.padded_view(0),
             "Cast" if folding::is_float(call.node.int("to", 0)?) => call.padded_view(0),
+            "QuantizeLinear" => self.quantise(call),
+            "DequantizeLinear" => self.dequantise(call),
             "Conv" => self.convolution(call),
             "Gemm" => self.gemm(call),
             "MatMul" => self.matmul(call),
@@ -281,9 +290,4 @@ fn shape_of<'a>(call: &Call<'a>) -> Result<Value<'a>, ImportError> {
         node.output(),
         dims,
     ))))
-}
-
-fn is_quantised(op: &str) -> bool {
-    let words = ["QLinear", "uantizeLinear", "ConvInteger", "MatMulInteger"];
-    words.iter().any(|word| op.contains(word))
 }

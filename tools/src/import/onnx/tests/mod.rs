@@ -3,4 +3,5 @@
 mod accepted;
 mod hostile;
 mod model;
+mod quantised;
 mod refused;

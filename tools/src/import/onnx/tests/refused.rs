@@ -53,11 +53,11 @@ fn quantised_models() {
     let body = |op: &str| vec![node(op, &["c", "w3"], "b")];
     for op in [
         "QLinearConv",
-        "DequantizeLinear",
-        "QuantizeLinear",
+        "DynamicQuantizeLinear",
+        "MatMulInteger",
         "ConvInteger",
     ] {
-        check(body(op), vec![], "b", "quantised");
+        check(body(op), vec![], "b", "QDQ");
     }
     let mut model = around(vec![node("Relu", &["c"], "b")]);
     let w = &mut model.graph.as_mut().unwrap().initializer[0];

@@ -1,0 +1,73 @@
+//! A model around its nodes: interface, properties, versions.
+
+use graft_patches::geometry::Shape;
+use prost::Message as _;
+use tract_onnx::pb::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
+};
+
+use super::proto::interface;
+
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+/// Name of the input.
+pub(super) const INPUT: &str = "input";
+/// Name of the output.
+pub(super) const SCORES: &str = "scores";
+/// Before all names that are not from the backbone.
+pub(super) const PREFIX: &str = "graft.";
+
+/// Whether the model may use this name for something of its own.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name == INPUT || name == SCORES || name.starts_with(PREFIX)
+}
+
+/// All that a model consists of. Its nodes read [`INPUT`] and write [`SCORES`].
+pub(super) struct Document {
+    /// Of the task.
+    pub(super) name: String,
+    pub(super) nodes: Vec<NodeProto>,
+    pub(super) initialisers: Vec<TensorProto>,
+    pub(super) input: Shape,
+    pub(super) scores: Shape,
+    /// Whether the scores are `[batch, classes]`; else `[batch, classes, rows, columns]`.
+    pub(super) is_row: bool,
+    pub(super) properties: Vec<StringStringEntryProto>,
+}
+
+impl Document {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let (input, scores) = (self.input, self.scores);
+        let doc = "One image: pixels from 0 to 255, minus the property graft.input.mean, divided by graft.input.std.";
+        let output: &[usize] = match self.is_row {
+            true => &[scores.channels],
+            false => &[scores.channels, scores.height, scores.width],
+        };
+        let image = [input.channels, input.height, input.width];
+        let graph = GraphProto {
+            name: self.name,
+            node: self.nodes,
+            initializer: self.initialisers,
+            input: vec![interface(INPUT, doc, &image)],
+            output: vec![interface(
+                SCORES,
+                "One score a class, before softmax.",
+                output,
+            )],
+            ..GraphProto::default()
+        };
+        ModelProto {
+            ir_version: IR_VERSION,
+            opset_import: vec![OperatorSetIdProto {
+                domain: String::new(),
+                version: OPSET,
+            }],
+            producer_name: "patchtool".into(),
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            graph: Some(graph),
+            metadata_props: self.properties,
+            ..ModelProto::default()
+        }
+        .encode_to_vec()
+    }
+}

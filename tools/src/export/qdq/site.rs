@@ -1,0 +1,155 @@
+//! The values of an int8 site as ONNX has them.
+
+use graft_patches::layout::{PANEL, unpack_int8_weights};
+use graft_patches::metadata::BackboneMetadata;
+use graft_patches::records::{Op, What};
+use graft_patches::scale::{Requantization, TensorScale};
+use graft_patches::{BackboneImage, PatchImage, Values};
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::super::proto::raw;
+use super::super::tensors;
+use super::channel::channel;
+use super::{Parts, dequantise};
+
+/// The names of all sites' weights and, without the last word, of their other tensors.
+pub(super) struct Names(Vec<[String; 2]>);
+
+impl Names {
+    pub(super) fn new(backbone: &BackboneImage<'_>, metadata: &BackboneMetadata) -> Self {
+        Self(tensors::names(backbone.site_count(), &metadata.sites))
+    }
+}
+
+/// A site's values.
+pub(super) struct Site {
+    index: usize,
+    dims: Vec<usize>,
+    weights: Vec<i8>,
+    scales: Vec<f32>,
+    bias: Vec<i32>,
+    input_scale: f32,
+}
+
+impl Site {
+    /// The backbone's own values, but for what a patch replaces.
+    pub(super) fn new(
+        backbone: &BackboneImage<'_>,
+        patch: Option<&PatchImage<'_>>,
+        index: usize,
+        scales: &[TensorScale],
+    ) -> Self {
+        let site = backbone.site(index);
+        let layer = backbone.layer(site.layer);
+        let own = backbone.int8(&site);
+        let replaced = |what| patch.and_then(|patch| patch.find(index, what));
+        let (packed, outputs) = match replaced(What::Weights).map(|new| (new.values, new.outputs)) {
+            Some((Values::I8(packed), outputs)) => (packed, outputs),
+            _ => (own.weights, site.outputs),
+        };
+        let table = match replaced(What::Epilogue).map(|new| new.values) {
+            Some(Values::Requantize(table)) => table,
+            _ => own.table,
+        };
+        let around = Requantization {
+            input: scales[layer.inputs[0]].outer,
+            output: scales[site.layer + 1].inner.scale,
+        };
+        let mut weights = unpack_int8_weights(packed, outputs, site.depth, site.is_depthwise);
+        let rows = weights.chunks_exact_mut(site.depth).enumerate();
+        let (scales, bias) = rows
+            .map(|(at, row)| {
+                let panel = &table[at / PANEL];
+                let entry = (panel.multiplier[at % PANEL], panel.bias[at % PANEL]);
+                channel(around, entry, row)
+            })
+            .unzip();
+        let [height, width] = layer.window.kernel;
+        let taps = height * width;
+        let inputs = match site.is_depthwise {
+            true => 1,
+            false => site.depth / taps,
+        };
+        Self {
+            index,
+            dims: match layer.op {
+                Op::Linear => vec![outputs, inputs],
+                _ => vec![outputs, inputs, height, width],
+            },
+            weights: tensors::channels_first(&weights, inputs, taps),
+            scales,
+            bias,
+            input_scale: around.input.scale,
+        }
+    }
+
+    /// Output channels.
+    pub(super) fn outputs(&self) -> usize {
+        self.dims[0]
+    }
+
+    /// Initialisers, and the nodes that dequantise them. The names are those that onnxruntime's quantiser gives, and so
+    /// known to whoever reads its models.
+    pub(super) fn parts(&self, names: &Names) -> Parts {
+        let [weight, stem] = &names.0[self.index];
+        let bias = format!("{stem}.bias");
+        let outputs = self.outputs();
+        let bias_scales = self.scales.iter().map(|scale| scale * self.input_scale);
+        let vector = |name: String, element, bytes| raw(&name, &[outputs], element, bytes);
+        let initialisers: Vec<TensorProto> = vec![
+            raw(
+                &format!("{weight}_quantized"),
+                &self.dims,
+                DataType::Int8,
+                self.weights.iter().map(|&byte| byte as u8).collect(),
+            ),
+            vector(
+                format!("{weight}_scale"),
+                DataType::Float,
+                floats(self.scales.iter().copied()),
+            ),
+            vector(
+                format!("{weight}_zero_point"),
+                DataType::Int8,
+                vec![0; outputs],
+            ),
+            vector(
+                format!("{bias}_quantized"),
+                DataType::Int32,
+                self.bias
+                    .iter()
+                    .flat_map(|bias| bias.to_le_bytes())
+                    .collect(),
+            ),
+            vector(
+                format!("{bias}_scale"),
+                DataType::Float,
+                floats(bias_scales),
+            ),
+            vector(
+                format!("{bias}_zero_point"),
+                DataType::Int32,
+                vec![0; 4 * outputs],
+            ),
+        ];
+        let dequantised = [weight, &bias].map(|name| {
+            let inputs =
+                ["_quantized", "_scale", "_zero_point"].map(|part| format!("{name}{part}"));
+            dequantise(&format!("{name}_DequantizeLinear"), inputs, output(name))
+        });
+        Parts {
+            initialisers,
+            nodes: dequantised.into(),
+            inputs: [output(weight), output(&bias)],
+        }
+    }
+}
+
+fn output(name: &str) -> String {
+    format!("{name}_DequantizeLinear_Output")
+}
+
+fn floats(values: impl Iterator<Item = f32>) -> Vec<u8> {
+    values.flat_map(f32::to_le_bytes).collect()
+}
