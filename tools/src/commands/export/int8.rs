@@ -45,9 +45,13 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
         (None, None, Some(_)) if arguments.from_onnx.is_none() && arguments.output.is_none() => {
             None
         }
+        (None, None, _) if arguments.from_onnx.is_none() => bail!(Hint::new(
+            "the backbone's own task is no patch".into(),
+            "give the file that `train` wrote and images with --calibrate, or leave -o out",
+        )),
         _ => bail!(Hint::new(
             "the backbone is int8".into(),
-            "give the file that `train` wrote, and images of the task with --calibrate; or --onnx alone, for the backbone's own task",
+            "give the file that `train` wrote, and images of the task with --calibrate",
         )),
     };
     if let Some(output) = &arguments.onnx {

@@ -103,8 +103,8 @@ fn float(arguments: &Arguments, backbone: &Backbone) -> Result<Report> {
     }
     if arguments.trained.is_none() && arguments.from_onnx.is_none() {
         bail!(Hint::new(
-            "nothing to export: the backbone is f32".into(),
-            "give the file that `train` wrote; the backbone's own task is exported of an int8 one only",
+            "nothing to export: the backbone is f32, expected int8".into(),
+            "give the file that `train` wrote: without one, only an int8 backbone's own task is exported",
         ));
     }
     let dtype = if arguments.f16 {
