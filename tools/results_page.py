@@ -11,6 +11,7 @@ PARITY_COMMANDS = {
     "gradients": "tests/parity/gradients.py --json gradients.json",
     "gradients-fixed": "tests/parity/gradients.py --fixed --json gradients-fixed.json",
     "latency": "tests/peers/latency.py --models-dir models --json latency.json",
+    "int8": "tests/peers/int8.py --latency --accuracy --json int8.json",
     "training": "tests/peers/training.py --json training.json",
 }
 
@@ -146,6 +147,15 @@ def peers(figures):
                   table(["network", "ONNX Runtime ms", "Graft ms", "ratio"],
                         [[row["network"], f"{row['ort_ms']:.2f}", f"{row['graft_ms']:.2f}", f"{row['ratio']:.2f}"]
                          for row in figures["latency"]])]
+    if "int8" in figures:
+        found = figures["int8"]
+        ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in found["ratios"].items())
+        parts += [f"int8 against ONNX Runtime, {found['network']}, one thread; `s8` and `u8` are its own quantised models with "
+                  f"such activations, calibrated on {found['calibrated_on']} images ({found['method']}):\n",
+                  table(["engine", "ms", "top-1 %"],
+                        [[name, f"{found['latency_ms'][name]:.2f}", percent([found["top1"][name]])]
+                         for name in found["latency_ms"]]),
+                  f"Ratios of latency, medians over the rounds: {ratios}.\n"]
     if "training" in figures:
         training = figures["training"]
         parts += [f"A training step of MobileNetV2 against PyTorch: batch {training['batch']}, "
