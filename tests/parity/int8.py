@@ -4,7 +4,8 @@
 onnxruntime.quantization quantises every network in the QDQ format; `patchtool import` must
 score as ONNX Runtime does with the same model. `patchtool export --onnx` of the imported
 backbone must be a model that ONNX Runtime scores as the runtime does, and that imports
-again as a backbone with the very same scores.
+again as a backbone with the very same scores. And a trained task, quantised by patchtool as a
+patch for an int8 backbone, must be a model that ONNX Runtime scores as the runtime does.
 
 The networks are tasks that `patchtool train` makes of the demo backbone, on real images:
 their first guesses must agree. Networks of random weights (models.py) are there for their
@@ -36,7 +37,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.preprocess import quant_pre_process
 
 TASKS = ["fashion", "sign-digits"]
-EPOCHS = 8  # of a task: enough for scores that differ
+EPOCHS, RATE = 16, 5e-3  # of a task: enough for scores that differ
 CALIBRATION = 60  # images of a task that scales are chosen by
 AGREEMENT = 0.99  # least share of equal first guesses, of trained networks
 STEPS = 0.5  # largest mean difference of a score, in steps of its scale
@@ -79,9 +80,9 @@ def step_of_scores(onnx_path):
     return float(numpy_helper.to_array(values[last.input[1]]))
 
 
-def scores_of(patchtool, backbone, images, inputs):
+def scores_of(patchtool, backbone, images, inputs, *patch):
     """The scores of all images; the inputs that they are of go to a folder."""
-    report = patchtool("run", "--backbone", backbone, "--scores", "--dump-inputs", inputs, *images)
+    report = patchtool("run", "--backbone", backbone, *patch, "--scores", "--dump-inputs", inputs, *images)
     scores = [np.array(result["scores"], np.float32) for result in report["results"]]
     if len(scores) != len(images):
         raise PatchtoolError(f"patchtool run gave {len(scores)} results for {len(images)} images")
@@ -98,6 +99,15 @@ def compare(onnx_path, scores, inputs):
     return float(equal), float(np.mean([np.abs(a - b).mean() for a, b in zip(scores, expected)]) / step)
 
 
+def judge(name, direction, onnx_path, scores, inputs, is_trained):
+    """Compare scores with those of a model, print a line, return verdict and figures."""
+    equal, difference = compare(onnx_path, scores, inputs)
+    passed = difference <= STEPS and equal >= AGREEMENT if is_trained else difference <= RANDOM_STEPS
+    print(f"{name:22} {direction}   top-1 equal {equal:6.1%} of {len(scores)}   {difference:5.2f} steps a score   "
+          f"{'PASS' if passed else 'FAIL'}", flush=True)
+    return passed, {"network": name, "direction": direction, "top1_equal": equal, "steps": difference}
+
+
 def check(patchtool, name, onnx_path, images, normalisation, is_trained):
     """Import, export and import again; print a line for each direction, return verdicts and figures."""
     backbone, exported, again = (onnx_path.with_suffix(f".{word}") for word in ["int8", "exported.onnx", "again"])
@@ -111,12 +121,9 @@ def check(patchtool, name, onnx_path, images, normalisation, is_trained):
     scores_again = scores_of(patchtool, again, images, onnx_path.with_suffix(".inputs-again"))
     verdicts, figures = [], []
     for direction, path in [("import", onnx_path), ("export", exported)]:
-        equal, difference = compare(path, scores, inputs)
-        passed = difference <= STEPS and equal >= AGREEMENT if is_trained else difference <= RANDOM_STEPS
-        print(f"{name:22} {direction}   top-1 equal {equal:6.1%} of {len(images)}   {difference:5.2f} steps a score   "
-              f"{'PASS' if passed else 'FAIL'}", flush=True)
+        passed, found = judge(name, direction, path, scores, inputs, is_trained)
         verdicts.append(passed)
-        figures.append({"network": name, "direction": direction, "top1_equal": equal, "steps": difference})
+        figures.append(found)
     same = np.mean([np.array_equal(a, b) for a, b in zip(scores, scores_again)])
     print(f"{name:22} again    {same:.1%} of {len(images)} with the same scores   {'PASS' if same == 1 else 'FAIL'}",
           flush=True)
@@ -135,13 +142,29 @@ def check_task(patchtool, task, folder):
     assets = REPOSITORY / "tools" / "assets" / "demo"
     backbone, trained, onnx_path = assets / "demo.backbone", folder / f"{task}.safetensors", folder / f"{task}.onnx"
     patchtool("train", "--backbone", backbone, "--data", assets / f"{task}-train.tar",
-              "--test", assets / f"{task}-test.tar", "--kind", "bn+head", "--epochs", EPOCHS, "-o", trained)
+              "--test", assets / f"{task}-test.tar", "--kind", "bn+head", "--epochs", EPOCHS,
+              "--lr", RATE, "-o", trained)
     patchtool("export", trained, "--backbone", backbone, "--onnx", onnx_path)
     images, others = unpack(f"{task}-test", folder), unpack(f"{task}-train", folder)
     chosen = others[::max(1, len(others) // CALIBRATION)]
     inputs = dump_inputs(patchtool, backbone, chosen, folder / f"{task}-calibration")
     normalisation = ["--mean", 127, "--std", 64, "--resize", "stretch:bicubic"]
-    return check(patchtool, task, quantise(onnx_path, inputs), images + others, normalisation, True)
+    verdicts, figures = check(patchtool, task, quantise(onnx_path, inputs), images + others, normalisation, True)
+    passed, found = check_patch(patchtool, task, trained, images + others, folder)
+    return [*verdicts, passed], [*figures, found]
+
+
+def check_patch(patchtool, task, trained, images, folder):
+    """Quantise the demo backbone and a trained task, and check the task's model."""
+    assets = REPOSITORY / "tools" / "assets" / "demo"
+    calibrate = ["--calibrate", assets / f"{task}-train.tar"]
+    backbone, patch, model = (folder / f"{task}.patchtool.{word}" for word in ["backbone", "patch", "onnx"])
+    patchtool("quantize", assets / "demo.backbone", *calibrate, "-o", backbone)
+    patchtool("export", trained, "--backbone", backbone, *calibrate, "-o", patch, "--onnx", model)
+    onnx.checker.check_model(str(model), full_check=True)
+    inputs = folder / f"{task}.patchtool.inputs"
+    scores = scores_of(patchtool, backbone, images, inputs, "--patch", patch)
+    return judge(task, "patch ", model, scores, inputs, True)
 
 
 def check_network(patchtool, name, images, folder, arguments):
