@@ -15,9 +15,12 @@
 //! The same calls work without `alloc` on a microcontroller: [`Backbone::from_static`], [`Patch::from_static`] and
 //! [`Session::in_arena`].
 //!
+//! A backbone computes in f32 or in int8, and its patches with it; the calls are the same, and scores are f32 either way. What
+//! int8 layers compute is one rule (`graft_patches::requantize`): the same bytes in every layer on every target.
+//!
 //! # Features
 //! `std` (default): mapped files, threads, [`TaskSlot`], kernels picked by CPU detection. `alloc`: images and arenas on
-//! the heap. `gradient`: training, see [`gradient`]. Without both: `no_std`, no allocation.
+//! the heap. `gradient`: training, in the module `gradient`. Without both: `no_std`, no allocation.
 //!
 //! # Files
 //! [`Backbone::open`] and [`Patch::open`] map files read-only. A mapped file must not be shortened or written in place:
