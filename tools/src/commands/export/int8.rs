@@ -1,6 +1,7 @@
 //! A task for an int8 backbone.
 
 use anyhow::{Context, Result, bail};
+use graft_patches::records::Dtype;
 use graft_runtime::Backbone;
 use serde_json::json;
 
@@ -20,12 +21,11 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
             "give the file that `train` wrote, and images of the task with --calibrate; for an ONNX model, the f32 backbone",
         ));
     };
-    if arguments.f16 {
-        bail!(Hint::new(
-            "--f16 is for f32 backbones, this one is int8".into(),
-            "leave it out: the patch has 8 bytes a channel",
-        ));
-    }
+    let dtype = if arguments.f16 {
+        Dtype::I8Half
+    } else {
+        Dtype::I8
+    };
     let unusable = || format!("cannot export {}", path.display());
     let trained = trained(path, arguments)?;
     trained.check(&backbone.image()).with_context(unusable)?;
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
     let count = settings.calibration_images as usize;
     let images = Images::read(images, count, &trained.input, trained.resize, common.quiet)?;
     let bar = bar::images(2 * images.pixels.len(), common.quiet);
-    let quantized = quantize::patch(&trained, backbone, &images, settings.method, &bar)
+    let quantized = quantize::patch(&trained, backbone, &images, settings.method, dtype, &bar)
         .with_context(unusable)?;
     bar.finish_and_clear();
     let scores = quantized
