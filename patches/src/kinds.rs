@@ -48,7 +48,7 @@ impl Kinds {
     pub fn covers(self, site: &Site, what: What, dtype: Dtype) -> bool {
         self.contains(Self::GENERATED)
             || self.requires(site, what).is_some()
-            || (what == What::Epilogue && dtype == Dtype::I8)
+            || (what == What::Epilogue && dtype.of_backbone() == Dtype::I8)
     }
 
     /// The kind that makes `what` for `site` mandatory, by name.

@@ -7,7 +7,8 @@
 //!
 //! In int8 the weights are bytes: depthwise as above; dense `[ceil(N/16)][ceil(K/4)][16][4]`, so that one line of 64 bytes
 //! is 16 channels by 4 inputs, for dot products of four bytes (VNNI, SDOT, a pair of SMLAD). The epilogue is a
-//! [`RequantizePanel`](crate::requantize::RequantizePanel) for each 16 channels.
+//! [`RequantizePanel`](crate::requantize::RequantizePanel) for each 16 channels, or a
+//! [`HalfPanel`](crate::half_table::HalfPanel) that one is made of.
 //!
 //! Padded lanes hold zeros.
 
@@ -46,6 +47,33 @@ pub const fn quad_weights_len(outputs: usize, depth: usize) -> usize {
 /// Index of weight (channel, k) in packed dense weights of int8 of this depth.
 pub const fn quad_index(channel: usize, k: usize, depth: usize) -> usize {
     dense_index(channel, k / QUAD, depth.div_ceil(QUAD)) * QUAD + k % QUAD
+}
+
+/// Sum of the packed weights of int8 of each output channel of one panel.
+pub fn int8_weight_sums(
+    packed: &[i8],
+    panel: usize,
+    outputs: usize,
+    depth: usize,
+    is_depthwise: bool,
+) -> [i32; PANEL] {
+    let mut sums = [0; PANEL];
+    let first = panel * PANEL;
+    if is_depthwise {
+        for row in packed.chunks_exact(padded(outputs)) {
+            for (sum, &weight) in sums.iter_mut().zip(&row[first..][..PANEL]) {
+                *sum += i32::from(weight);
+            }
+        }
+    } else {
+        let quads = quad_weights_len(PANEL, depth);
+        for line in packed[panel * quads..][..quads].chunks_exact(PANEL * QUAD) {
+            for (sum, quad) in sums.iter_mut().zip(line.chunks_exact(QUAD)) {
+                *sum += quad.iter().map(|&weight| i32::from(weight)).sum::<i32>();
+            }
+        }
+    }
+    sums
 }
 
 /// Index of weight (channel, tap) in packed depthwise weights.

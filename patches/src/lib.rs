@@ -16,6 +16,7 @@ pub mod container;
 mod digest;
 mod error;
 pub mod geometry;
+pub mod half_table;
 mod input;
 mod kinds;
 pub mod layout;

@@ -6,6 +6,7 @@ use crate::backbone::BackboneImage;
 use crate::container::{ALIGN, Container, Kind, SectionKind, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
+use crate::half_table::HalfPanel;
 use crate::layout::PANEL;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::requantize::RequantizePanel;
@@ -16,7 +17,7 @@ use crate::values::Values;
 #[derive(Clone, Copy, Debug)]
 pub struct PatchIndex(Container);
 
-/// A checked patch image, read in place; f16 values are for the runtime to widen.
+/// A checked patch image, read in place; values in half precision are for the runtime to widen.
 #[derive(Clone, Copy, Debug)]
 pub struct PatchImage<'a> {
     bytes: &'a [u8],
@@ -34,8 +35,6 @@ pub struct Replacement<'a> {
     pub outputs: usize,
     /// Packed values ([`crate::layout`]).
     pub values: Values<'a>,
-    /// Bytes before them in the section of values.
-    pub offset: usize,
 }
 
 impl<'a> PatchImage<'a> {
@@ -114,6 +113,7 @@ impl<'a> PatchImage<'a> {
             let next = offset.checked_add(length).filter(|&next| next <= values);
             let panel = match (dtype, decode_what(record)) {
                 (Dtype::I8, Some(What::Epilogue)) => size_of::<RequantizePanel>(),
+                (Dtype::I8Half, Some(What::Epilogue)) => size_of::<HalfPanel>(),
                 _ => PANEL * dtype.size(),
             };
             let is_whole = length.is_multiple_of(panel);
@@ -124,7 +124,7 @@ impl<'a> PatchImage<'a> {
         }
         let scales = self.section(SectionKind::Scales);
         let is_whole = scales.len().is_multiple_of(size_of::<ScaleRecord>());
-        if !is_whole || scales.is_empty() == (dtype == Dtype::I8) {
+        if !is_whole || scales.is_empty() == (dtype.of_backbone() == Dtype::I8) {
             return Err(ImageError::Section {
                 section: SectionKind::Scales,
                 problem: "not what a patch with such values has",
@@ -146,7 +146,7 @@ impl<'a> PatchImage<'a> {
                 expected: backbone.id(),
             });
         }
-        if (self.dtype() == Dtype::I8) != (backbone.dtype() == Dtype::I8) {
+        if self.dtype().of_backbone() != backbone.dtype() {
             return Err(ImageError::OtherDtype {
                 found: self.dtype(),
                 expected: backbone.dtype(),
@@ -315,7 +315,6 @@ impl<'a> PatchImage<'a> {
             what,
             outputs: record.outputs.get() as usize,
             values: Values::new(values, what, self.dtype()),
-            offset,
         }
     }
 
@@ -327,12 +326,6 @@ impl<'a> PatchImage<'a> {
     /// The scales of all tensors, for an int8 backbone; empty for an f32 one.
     pub fn scales(&self) -> &'a [ScaleRecord] {
         <[ScaleRecord]>::ref_from_bytes(self.section(SectionKind::Scales)).expect("checked at open")
-    }
-
-    /// The values of all replacements, with the padding between them; of int8 as bytes.
-    pub fn values(&self) -> Values<'a> {
-        let values = self.section(SectionKind::Values);
-        Values::new(values, What::Weights, self.dtype())
     }
 
     /// The whole file.

@@ -34,13 +34,14 @@ pub enum Dtype {
     /// Bytes, read in place: weights are s8, an epilogue is its requantisation table
     /// ([`crate::requantize::RequantizePanel`]).
     I8 = 3,
+    /// As [`Self::I8`], but tables in half precision ([`crate::half_table::HalfPanel`]): half of the bytes, widened once,
+    /// when the patch is bound.
+    I8Half = 4,
 }
 
 impl Dtype {
     /// All, in the order of their codes.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::I8];
-    /// Those of patches for an f32 backbone.
-    pub const FLOAT: [Self; 2] = [Self::F32, Self::F16];
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I8, Self::I8Half];
 
     /// From its code.
     pub fn from_code(code: u8) -> Option<Self> {
@@ -52,7 +53,15 @@ impl Dtype {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
-            Self::I8 => 1,
+            Self::I8 | Self::I8Half => 1,
+        }
+    }
+
+    /// The dtype of the backbones that patches with such values are for.
+    pub const fn of_backbone(self) -> Self {
+        match self {
+            Self::F32 | Self::F16 => Self::F32,
+            Self::I8 | Self::I8Half => Self::I8,
         }
     }
 }
@@ -63,6 +72,7 @@ impl core::fmt::Display for Dtype {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::I8 => "int8",
+            Self::I8Half => "int8+f16",
         })
     }
 }

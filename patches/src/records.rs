@@ -284,8 +284,9 @@ impl Site {
         match (what, dtype) {
             // A multiplier and a bias of four bytes each.
             (What::Epilogue, Dtype::I8) => epilogue.saturating_mul(4),
+            (What::Epilogue, Dtype::I8Half) => epilogue.saturating_mul(2),
             (What::Epilogue, _) => epilogue.saturating_mul(dtype.size()),
-            (What::Weights, Dtype::I8) if !self.is_depthwise => {
+            (What::Weights, Dtype::I8 | Dtype::I8Half) if !self.is_depthwise => {
                 quad_weights_len(outputs, self.depth)
             }
             (What::Weights, _) => weights.saturating_mul(dtype.size()),

@@ -224,8 +224,7 @@ impl Requantization {
             true => LEAST_MULTIPLIER,
             false => exact,
         };
-        let bias = f64::from(bias) / (f64::from(self.output) * multiplier);
-        let bias = rounded(bias.clamp(-GREATEST_BIAS, GREATEST_BIAS));
+        let bias = whole_bias(f64::from(bias) / f64::from(self.output), multiplier);
         let zero = i32::from(self.input.zero_point).wrapping_mul(weight_sum);
         (multiplier as f32, bias.wrapping_sub(zero))
     }
@@ -243,6 +242,12 @@ impl Requantization {
         let bias = step * f64::from(bias.wrapping_add(zero));
         (scale as f32, bias as f32)
     }
+}
+
+/// A bias in steps of the output, before the zero point of the input is taken away, in units of the accumulator. What is
+/// not a number becomes zero.
+pub(crate) fn whole_bias(steps: f64, multiplier: f64) -> i32 {
+    rounded((steps / multiplier).clamp(-GREATEST_BIAS, GREATEST_BIAS))
 }
 
 /// Rounds to nearest, ties to even, what fits an i32: as [`round_ties_even`].

@@ -4,10 +4,12 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::half_table::HalfPanel;
 use crate::records::{Dtype, What};
 use crate::requantize::RequantizePanel;
 
-/// Packed values ([`crate::layout`]) as they are stored: kernels read all but f16 in place, which has to be widened first.
+/// Packed values ([`crate::layout`]) as they are stored: kernels read all but half precision in place, which has to be
+/// widened first.
 #[derive(Clone, Copy, Debug)]
 pub enum Values<'a> {
     /// Ready for a kernel.
@@ -18,6 +20,8 @@ pub enum Values<'a> {
     I8(&'a [i8]),
     /// The epilogue of an int8 site.
     Requantize(&'a [RequantizePanel]),
+    /// The epilogue of an int8 site in half precision, to be widened ([`crate::half_table::TableSite::widen`]).
+    HalfTable(&'a [HalfPanel]),
 }
 
 impl<'a> Values<'a> {
@@ -26,8 +30,9 @@ impl<'a> Values<'a> {
         match (dtype, what) {
             (Dtype::F32, _) => Self::F32(whole(bytes)),
             (Dtype::F16, _) => Self::F16(whole(bytes)),
-            (Dtype::I8, What::Weights) => Self::I8(whole(bytes)),
+            (Dtype::I8 | Dtype::I8Half, What::Weights) => Self::I8(whole(bytes)),
             (Dtype::I8, What::Epilogue) => Self::Requantize(whole(bytes)),
+            (Dtype::I8Half, What::Epilogue) => Self::HalfTable(whole(bytes)),
         }
     }
 
@@ -38,6 +43,7 @@ impl<'a> Values<'a> {
             Self::F16(values) => values.len(),
             Self::I8(values) => values.len(),
             Self::Requantize(panels) => panels.len(),
+            Self::HalfTable(panels) => panels.len(),
         }
     }
 
@@ -53,6 +59,16 @@ impl<'a> Values<'a> {
             Self::F16(values) => values.as_bytes(),
             Self::I8(values) => values.as_bytes(),
             Self::Requantize(panels) => panels.as_bytes(),
+            Self::HalfTable(panels) => panels.as_bytes(),
+        }
+    }
+
+    /// Bytes that they take once widened; 0 for what kernels read in place.
+    pub fn wide_bytes(&self) -> usize {
+        match self {
+            Self::F32(_) | Self::I8(_) | Self::Requantize(_) => 0,
+            Self::F16(values) => size_of::<f32>() * values.len(),
+            Self::HalfTable(panels) => size_of::<RequantizePanel>() * panels.len(),
         }
     }
 
@@ -64,7 +80,7 @@ impl<'a> Values<'a> {
         match self {
             Self::F32(values) => wide.copy_from_slice(values),
             Self::F16(values) => values.convert_to_f32_slice(wide),
-            Self::I8(_) | Self::Requantize(_) => {
+            Self::I8(_) | Self::Requantize(_) | Self::HalfTable(_) => {
                 panic!("int8 values stand for nothing on their own")
             }
         }

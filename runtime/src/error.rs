@@ -53,9 +53,9 @@ pub enum Error {
         /// Bytes needed.
         expected: usize,
     },
-    /// No memory, or too little or misaligned memory, to widen the values of an f16 patch.
+    /// No memory, or too little or misaligned memory, to widen values in half precision.
     #[error(
-        "the patch stores f16 values: it needs {expected} bytes aligned to 64 to widen them, found {found}"
+        "the patch stores values in half precision: it needs {expected} bytes aligned to 64 to widen them, found {found}"
     )]
     Widen {
         /// Bytes given; 0 where there are none or they are misaligned.

@@ -48,6 +48,7 @@ mod session;
 mod task_slot;
 #[cfg(feature = "std")]
 mod threads;
+mod widen;
 mod workers;
 
 pub use backbone::Backbone;

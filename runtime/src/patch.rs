@@ -1,16 +1,16 @@
 //! A task's replacements, bound to a backbone.
 
 use graft_patches::container::ALIGN;
-use graft_patches::records::{Dtype, Input, Kinds, What};
+use graft_patches::records::{Input, Kinds, What};
 use graft_patches::scale::ScaleRecord;
 use graft_patches::{BackboneImage, Digest, PatchImage, PatchIndex, Values, Verify};
-use zerocopy::FromBytes;
 
 use crate::bytes::ImageBytes;
+use crate::widen::{as_read, wide_bytes, widen};
 use crate::{Backbone, Error};
 
 /// A patch that was checked against its backbone: it can run, and cannot fail on the file's account. Cloning is cheap
-/// and shares the bytes; f32 and int8 values are read in place, f16 values were widened when it was bound.
+/// and shares the bytes; f32 and int8 values are read in place, those in half precision were widened when it was bound.
 #[derive(Clone)]
 pub struct Patch {
     /// None for the identity.
@@ -25,7 +25,7 @@ pub struct Patch {
 struct File {
     bytes: ImageBytes,
     index: PatchIndex,
-    /// The section of values as f32, where they are stored as f16.
+    /// What is stored in half precision, widened.
     wide: Option<ImageBytes>,
 }
 
@@ -50,7 +50,8 @@ pub struct Receipt {
     pub weights: usize,
     /// Bytes used in place: the file's.
     pub bytes_mapped: usize,
-    /// Bytes of memory for f16 values widened to f32; 0 for an f32 patch, of which nothing is copied.
+    /// Bytes of memory for values that were widened from half precision; 0 for an f32 or int8 patch, of which nothing is
+    /// copied.
     pub bytes_widened: usize,
     /// First layer whose result differs from the backbone's; `None` for the identity.
     pub first_patched_layer: Option<usize>,
@@ -84,7 +85,7 @@ impl Patch {
     /// Uses bytes in place, in flash or linked into the program. They must be aligned to 64.
     ///
     /// # Errors
-    /// [`Error::Image`]; without `alloc` also [`Error::Widen`] where the values are f16.
+    /// [`Error::Image`]; without `alloc` also [`Error::Widen`] where values are in half precision.
     pub fn from_static(
         bytes: &'static [u8],
         backbone: &Backbone,
@@ -93,8 +94,8 @@ impl Patch {
         Self::bind(ImageBytes::from_static(bytes), backbone, verify)
     }
 
-    /// [`Patch::from_static`], with f16 values widened into the caller's memory, aligned to 64. An f32 patch leaves it
-    /// as it is.
+    /// [`Patch::from_static`], with values in half precision widened into the caller's memory, aligned to 64. An f32 or
+    /// int8 patch leaves it as it is.
     ///
     /// The memory is the patch's from then on, so each bind takes a buffer of its own: bind every patch once and keep it.
     /// To swap bound patches takes none.
@@ -108,13 +109,12 @@ impl Patch {
         memory: &'static mut [u8],
     ) -> Result<Self, Error> {
         let bytes = ImageBytes::from_static(bytes);
-        Self::bind_with(bytes, backbone, verify, |values| {
-            let needed = wide_bytes(values);
+        Self::bind_with(bytes, backbone, verify, |needed, fill| {
             let is_aligned = memory.as_ptr().addr().is_multiple_of(ALIGN);
             let found = if is_aligned { memory.len() } else { 0 };
             match memory.get_mut(..needed).filter(|_| is_aligned) {
                 Some(wide) => {
-                    widen(values, wide);
+                    fill(wide);
                     Ok(ImageBytes::from_static(wide))
                 }
                 None => Err(Error::Widen {
@@ -136,28 +136,27 @@ impl Patch {
 
     #[cfg(feature = "alloc")]
     fn bind(bytes: ImageBytes, backbone: &Backbone, verify: Verify) -> Result<Self, Error> {
-        Self::bind_with(bytes, backbone, verify, |values| {
-            let fill = |wide: &mut [u8]| widen(values, wide);
-            Ok(ImageBytes::filled(wide_bytes(values), fill))
+        Self::bind_with(bytes, backbone, verify, |needed, fill| {
+            Ok(ImageBytes::filled(needed, fill))
         })
     }
 
     #[cfg(not(feature = "alloc"))]
     fn bind(bytes: ImageBytes, backbone: &Backbone, verify: Verify) -> Result<Self, Error> {
-        Self::bind_with(bytes, backbone, verify, |values| {
+        Self::bind_with(bytes, backbone, verify, |needed, _| {
             Err(Error::Widen {
                 found: 0,
-                expected: wide_bytes(values),
+                expected: needed,
             })
         })
     }
 
-    /// Checks and binds; `widened` makes f32 of the values of an f16 patch.
+    /// Checks and binds; `memory` gives so many bytes, aligned to 64, once its second argument has filled them.
     fn bind_with(
         bytes: ImageBytes,
         backbone: &Backbone,
         verify: Verify,
-        widened: impl FnOnce(&Values<'_>) -> Result<ImageBytes, Error>,
+        memory: impl FnOnce(usize, &dyn Fn(&mut [u8])) -> Result<ImageBytes, Error>,
     ) -> Result<Self, Error> {
         let image = PatchImage::open(bytes.as_slice(), verify)?;
         let base = backbone.image();
@@ -169,11 +168,11 @@ impl Patch {
         }
         let head = base.head().and_then(|head| image.find(head, What::Weights));
         let own = base.tensor(base.layer_count()).shape.channels;
-        let wide = match image.dtype() {
-            Dtype::F32 | Dtype::I8 => None,
-            Dtype::F16 => Some(widened(&image.values())?),
+        let bytes_widened = wide_bytes(&image);
+        let wide = match bytes_widened {
+            0 => None,
+            needed => Some(memory(needed, &|wide| widen(&image, &base, wide))?),
         };
-        let bytes_widened = wide.as_ref().map_or(0, |wide| wide.as_slice().len());
         Ok(Self {
             backbone: base.id(),
             input: image.input(),
@@ -211,21 +210,13 @@ impl Patch {
     /// All replacements, in the order of their sites.
     pub(crate) fn replacements(&self) -> impl Iterator<Item = Replaced<'_>> {
         let wide = self.file.as_ref().and_then(|file| file.wide.as_ref());
-        let wide = wide.map_or(&[][..], |wide| {
-            <[f32]>::ref_from_bytes(wide.as_slice()).expect("whole and aligned values")
-        });
+        let mut wide = wide.map_or(&[][..], ImageBytes::as_slice);
         let replacements = self.image().into_iter().flat_map(|i| i.replacements());
-        replacements.map(|replacement| Replaced {
+        replacements.map(move |replacement| Replaced {
             site: replacement.site,
             what: replacement.what,
             outputs: replacement.outputs,
-            values: match replacement.values {
-                Values::F16(values) => {
-                    let first = replacement.offset / Dtype::F16.size();
-                    Values::F32(&wide[first..][..values.len()])
-                }
-                values => values,
-            },
+            values: as_read(replacement.values, &mut wide),
         })
     }
 
@@ -265,17 +256,6 @@ impl core::fmt::Debug for Patch {
             .field("receipt", &self.receipt)
             .finish_non_exhaustive()
     }
-}
-
-/// Bytes of these values as f32.
-fn wide_bytes(values: &Values<'_>) -> usize {
-    values.len() * size_of::<f32>()
-}
-
-/// Fills aligned memory of [`wide_bytes`].
-fn widen(values: &Values<'_>, wide: &mut [u8]) {
-    let wide = <[f32]>::mut_from_bytes(wide).expect("whole and aligned values");
-    values.widen(wide);
 }
 
 fn receipt(image: &PatchImage<'_>, backbone: &Backbone) -> Receipt {

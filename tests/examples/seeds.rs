@@ -18,6 +18,10 @@ fn main() -> std::io::Result<()> {
             "patch/int8",
             int8::random_patches(&small, &small_int8, 7, 2)[1].clone(),
         ),
+        (
+            "patch/int8-f16",
+            int8::random_patch_as(Dtype::I8Half, &small, &small_int8, 7, 2),
+        ),
         ("patch/bn-head", random_patch(&small, 7, 2)),
         (
             "patch/bn-head-f16",

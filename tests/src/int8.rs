@@ -2,7 +2,7 @@
 
 use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, Quantized};
-use graft_patches::records::{Kinds, What};
+use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::scale::{Scale, TensorScale, quantize_weights};
 use graft_patches::writer::{Int8PatchWriter, Int8Values, int8_backbone};
 use graft_patches::{BackboneImage, PatchImage};
@@ -93,11 +93,27 @@ pub fn random_patches(
     [bytes, twin]
 }
 
+/// The int8 one of [`random_patches`], stored in this way.
+pub fn random_patch_as(
+    dtype: Dtype,
+    float: &Backbone,
+    int8: &Backbone,
+    classes: usize,
+    seed: u64,
+) -> Vec<u8> {
+    twin_as(dtype, float, int8, &crate::patch(float, classes, seed))
+}
+
 /// The values of an f32 patch as a patch of the int8 twin.
 pub fn twin(float: &Backbone, int8: &Backbone, patch: &Patch) -> Vec<u8> {
+    twin_as(Dtype::I8, float, int8, patch)
+}
+
+/// [`twin`], stored in this way.
+pub fn twin_as(dtype: Dtype, float: &Backbone, int8: &Backbone, patch: &Patch) -> Vec<u8> {
     let image = patch.image().expect("it has a file");
     let mut writer = Int8PatchWriter::new(int8.image(), image.kinds());
-    writer.input(image.input());
+    writer.dtype(dtype).input(image.input());
     writer
         .scales(scales(float, patch))
         .expect("one for each tensor");

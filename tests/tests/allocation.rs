@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use graft_runtime::{Image, Session, TaskSlot};
-use graft_tests::{backbone, image, patch};
+use graft_patches::records::Dtype;
+use graft_runtime::{Backbone, Image, Patch, Session, TaskSlot};
+use graft_tests::{backbone, image, int8, patch};
 
 /// Counts every allocation of the process, on all threads.
 struct Counting;
@@ -45,13 +46,25 @@ fn allocations<T>(prepare: impl Fn() -> T, of: impl Fn(&mut T)) -> usize {
 /// One test: the counter is the process's.
 #[test]
 fn runs_and_swaps_allocate_nothing() {
-    let backbone = backbone(64, 1);
-    let patches = [10, 20].map(|classes| Arc::new(patch(&backbone, classes, 3)));
+    let float = backbone(64, 1);
+    let patches = [10, 20].map(|classes| Arc::new(patch(&float, classes, 3)));
+    check(&float, &patches);
+    let int8 = Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid");
+    let patches = [(Dtype::I8, 10), (Dtype::I8Half, 20)].map(|(dtype, classes)| {
+        let bytes = int8::random_patch_as(dtype, &float, &int8, classes, 3);
+        Arc::new(Patch::from_bytes(&bytes, &int8).expect("it fits"))
+    });
+    check(&int8, &patches);
+    let boxes = allocations(|| (), |()| drop(std::hint::black_box(Box::new(1))));
+    assert!(boxes > 0, "the counter counts");
+}
+
+fn check(backbone: &Backbone, patches: &[Arc<Patch>; 2]) {
     let values = image(&patches[0], 7);
     let pixels = vec![9u8; values.len()];
     for threads in [1, 2] {
         let prepare = || {
-            let session = Session::with_threads(&backbone, threads).expect("threads start");
+            let session = Session::with_threads(backbone, threads).expect("threads start");
             // A thread that starts allocates its name and locals, in its own time.
             std::thread::sleep(Duration::from_millis(50));
             session
@@ -80,6 +93,4 @@ fn runs_and_swaps_allocate_nothing() {
         }
     });
     assert_eq!(count, 0, "swaps");
-    let boxes = allocations(|| (), |()| drop(std::hint::black_box(Box::new(1))));
-    assert!(boxes > 0, "the counter counts");
 }

@@ -140,7 +140,7 @@ fn a_patch_has_one_dtype() {
     let bytes = random_patch(&backbone, 7, 3);
     let header = container::Header::parse(&bytes).expect("a whole header");
     let records = header.sections[1].offset.get() as usize;
-    for (record, code) in [(1, 2), (0, 2), (0, 9)] {
+    for (record, code) in [(1, 2), (0, 2), (0, 4), (0, 9)] {
         let mut mixed = bytes.clone();
         mixed[records + 16 * record + 3] = code;
         container::seal(&mut mixed);

@@ -24,7 +24,7 @@ fn reseal(mut bytes: Vec<u8>, changes: &[(Index, u8)], range: std::ops::Range<us
 /// The backbone for patches of a dtype.
 fn backbone_of(dtype: Dtype) -> Backbone {
     let float = backbone(SIDE, 1);
-    match dtype {
+    match dtype.of_backbone() {
         Dtype::I8 => Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid"),
         _ => float,
     }
@@ -81,8 +81,8 @@ proptest! {
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
         let backbone = backbone_of(dtype);
-        let bytes = match dtype {
-            Dtype::I8 => int8::random_patches(&backbone_of(Dtype::F32), &backbone, 7, 2)[1].clone(),
+        let bytes = match dtype.of_backbone() {
+            Dtype::I8 => int8::random_patch_as(dtype, &backbone_of(Dtype::F32), &backbone, 7, 2),
             _ => random_patch_as(dtype, &backbone, 7, 2),
         };
         let range = records(&bytes, 3);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
+use crate::half_table::TableSite;
 use crate::layout::{PANEL, pack_int8_weights, unpack_int8_weights};
 use crate::metadata::{BackboneMetadata, PatchMetadata};
 use crate::records::{Dtype, Input, Kinds, Op, Site, What};
@@ -13,7 +14,7 @@ use crate::requantize::RequantizePanel;
 use crate::scale::{Requantization, ScaleRecord, TensorScale};
 
 use super::backbone::{Packed, check_sizes};
-use super::patch::Contents;
+use super::patch::{Contents, narrowed};
 use super::{BackboneWriter, WriteError};
 
 /// The values of one int8 site, row-major as in [`super::SiteValues`].
@@ -156,6 +157,7 @@ pub struct Int8PatchWriter<'a> {
     backbone: BackboneImage<'a>,
     kinds: Kinds,
     input: Input,
+    dtype: Dtype,
     scales: Vec<TensorScale>,
     sites: BTreeMap<usize, Replaced>,
 }
@@ -181,6 +183,7 @@ impl<'a> Int8PatchWriter<'a> {
             backbone,
             kinds,
             input: backbone.input(),
+            dtype: Dtype::I8,
             scales: scales_of(&backbone),
             sites: BTreeMap::new(),
         }
@@ -207,6 +210,16 @@ impl<'a> Int8PatchWriter<'a> {
     /// Another resolution or normalisation than the backbone's.
     pub fn input(&mut self, input: Input) -> &mut Self {
         self.input = input;
+        self
+    }
+
+    /// How values are stored: [`Dtype::I8`] unless said otherwise, or [`Dtype::I8Half`].
+    ///
+    /// # Panics
+    /// If it is the dtype of patches for another backbone.
+    pub fn dtype(&mut self, dtype: Dtype) -> &mut Self {
+        assert_eq!(dtype.of_backbone(), Dtype::I8, "values for an f32 backbone");
+        self.dtype = dtype;
         self
     }
 
@@ -282,8 +295,9 @@ impl<'a> Int8PatchWriter<'a> {
     /// Writes the image.
     ///
     /// # Errors
-    /// [`WriteError::Values`], [`WriteError::Int8`], [`WriteError::Metadata`]. Whether the patch is complete is for the
-    /// reader to say: see [`crate::PatchImage::check_against`].
+    /// [`WriteError::Values`], [`WriteError::Int8`], [`WriteError::Metadata`], and in half precision [`WriteError::Half`] of
+    /// a number as it would be stored. Whether the patch is complete is for the reader to say: see
+    /// [`crate::PatchImage::check_against`].
     pub fn finish(mut self, metadata: &PatchMetadata) -> Result<Vec<u8>, WriteError> {
         let base = scales_of(&self.backbone);
         let mut contents = BTreeMap::new();
@@ -303,24 +317,34 @@ impl<'a> Int8PatchWriter<'a> {
             values.check(index, site.depth)?;
             let outputs = values.weight_scales.len();
             let table = match replaced.is_own && !is_rescaled {
-                true => self.backbone.int8(&site).table.as_bytes().to_vec(),
-                false => values.table(&new).as_bytes().to_vec(),
+                true => self.backbone.int8(&site).table.to_vec(),
+                false => values.table(&new),
+            };
+            let weights =
+                pack_int8_weights(&values.weights, outputs, site.depth, site.is_depthwise);
+            let table_site = TableSite {
+                site,
+                outputs,
+                weights: &weights,
+                zero_point: new.input.zero_point,
+            };
+            let table = match self.dtype {
+                Dtype::I8Half => narrowed(index, What::Epilogue, &table_site.narrow(&table))?
+                    .as_bytes()
+                    .to_vec(),
+                _ => table.as_bytes().to_vec(),
             };
             contents.insert((index, What::Epilogue), (outputs, table));
             if replaced.has_weights {
-                let packed =
-                    pack_int8_weights(&values.weights, outputs, site.depth, site.is_depthwise);
-                contents.insert(
-                    (index, What::Weights),
-                    (outputs, packed.as_bytes().to_vec()),
-                );
+                let weights = weights.as_bytes().to_vec();
+                contents.insert((index, What::Weights), (outputs, weights));
             }
         }
         let scales: Vec<ScaleRecord> = self.scales.iter().copied().map(Into::into).collect();
         let contents = Contents {
             kinds: self.kinds,
             input: self.input,
-            dtype: Dtype::I8,
+            dtype: self.dtype,
             scales: &scales,
             values: contents,
         };

@@ -207,7 +207,7 @@ impl Contents<'_> {
 }
 
 /// Rounds to half precision; what would become infinite is refused.
-fn narrowed(site: usize, what: What, values: &[f32]) -> Result<Vec<f16>, WriteError> {
+pub(super) fn narrowed(site: usize, what: What, values: &[f32]) -> Result<Vec<f16>, WriteError> {
     let largest = f16::MAX.to_f32();
     let is_held = |value: &&f32| value.abs() <= largest;
     match values.iter().find(|value| !is_held(value)) {

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use graft_patches::records::{Input, What};
+use graft_patches::half_table::TableSite;
+use graft_patches::records::{Dtype, Input, What};
+use graft_patches::requantize::RequantizePanel;
 use graft_patches::scale::ScaleRecord;
 use graft_patches::{BackboneImage, Digest, PatchImage, Values};
 use serde_json::json;
@@ -76,10 +78,21 @@ impl<'a> Side<'a> {
         })
     }
 
-    /// As f32, however they are stored.
-    fn values(&self, site: usize, what: What) -> Option<Cow<'a, [f32]>> {
+    /// As f32, however they are stored; tables in half precision as the table that `other` would run with, if that is
+    /// a backbone.
+    fn values(&self, site: usize, what: What, other: &Side<'a>) -> Option<Cow<'a, [f32]>> {
         match self {
-            Self::Patch(image) => image.find(site, what).map(|found| numbers(found.values)),
+            Self::Patch(image) => {
+                let found = image.find(site, what)?;
+                Some(match (found.values, other) {
+                    (Values::HalfTable(half), Side::Backbone(backbone)) => {
+                        let mut table = vec![RequantizePanel::default(); half.len()];
+                        TableSite::of(image, backbone, site).widen(half, &mut table);
+                        Cow::Owned(table_numbers(&table))
+                    }
+                    (values, _) => numbers(values),
+                })
+            }
             Self::Backbone(image) if site < image.site_count() => {
                 Some(numbers(image.values(&image.site(site), what)))
             }
@@ -95,40 +108,71 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Stored values as f32: of int8 the bytes, multipliers and biases.
+/// Stored values as f32: of int8 the bytes, multipliers and biases, those of a table in half precision in steps of the
+/// output.
 fn numbers(values: Values<'_>) -> Cow<'_, [f32]> {
     match values {
         Values::F32(values) => Cow::Borrowed(values),
         Values::F16(_) => Cow::Owned(values.to_vec()),
         Values::I8(bytes) => bytes.iter().map(|&byte| byte.into()).collect(),
-        Values::Requantize(panels) => panels
+        Values::Requantize(table) => Cow::Owned(table_numbers(table)),
+        Values::HalfTable(table) => table
             .iter()
-            .flat_map(|panel| {
-                let biases = panel.bias.iter().map(|&bias| bias as f32);
-                panel.multiplier.iter().copied().chain(biases)
-            })
+            .flat_map(|panel| [panel.multipliers(), panel.biases()].concat())
             .collect(),
     }
+}
+
+fn table_numbers(table: &[RequantizePanel]) -> Vec<f32> {
+    let panels = table.iter();
+    panels
+        .flat_map(|panel| {
+            let biases = panel.bias.iter().map(|&bias| bias as f32);
+            panel.multiplier.iter().copied().chain(biases)
+        })
+        .collect()
+}
+
+/// That the values of both sides can be compared one by one.
+fn check_comparable(left: &Side<'_>, right: &Side<'_>) -> Result<()> {
+    let (found, expected) = (left.backbone_id(), right.backbone_id());
+    if found != expected {
+        bail!(Hint::new(
+            format!("the files belong to different backbones, {found:.12} and {expected:.12}"),
+            "compare patches of one backbone",
+        ));
+    }
+    match (left, right) {
+        (Side::Patch(left), Side::Patch(right)) => {
+            let [left, right] = [left.dtype(), right.dtype()];
+            // What turns the biases of one into those of the other is in the backbone.
+            if left != right && left.of_backbone() == Dtype::I8 {
+                bail!(Hint::new(
+                    format!("the tables of one patch are {left}, those of the other {right}"),
+                    "compare each with the backbone, or export both with --f16 or both without",
+                ));
+            }
+        }
+        (Side::Patch(patch), Side::Backbone(backbone))
+        | (Side::Backbone(backbone), Side::Patch(patch))
+            if patch.dtype() == Dtype::I8Half =>
+        {
+            patch.check_against(backbone)?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Compares two patches, or a patch with its backbone's own values.
 ///
 /// # Errors
-/// Files that cannot be read, or that belong to different backbones.
+/// Files that cannot be read, that belong to different backbones, or whose values have no common unit.
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let files = [&arguments.left, &arguments.right];
     let [left_file, right_file] = [ImageFile::read(files[0])?, ImageFile::read(files[1])?];
     let (left, right) = (Side::new(&left_file)?, Side::new(&right_file)?);
-    if left.backbone_id() != right.backbone_id() {
-        bail!(Hint::new(
-            format!(
-                "the files belong to different backbones, {:.12} and {:.12}",
-                left.backbone_id(),
-                right.backbone_id()
-            ),
-            "compare patches of one backbone",
-        ));
-    }
+    check_comparable(&left, &right)?;
     // What a patch leaves out is the backbone's own: no difference against the backbone itself.
     let keys: BTreeSet<(usize, What)> = match (&left, &right) {
         (Side::Backbone(_), Side::Patch(_)) => right.carried().into_iter().collect(),
@@ -139,8 +183,8 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let mut differing = Vec::new();
     for &(site, what) in &keys {
         let Some((count, largest)) = difference(
-            left.values(site, what).as_deref(),
-            right.values(site, what).as_deref(),
+            left.values(site, what, &right).as_deref(),
+            right.values(site, what, &left).as_deref(),
         ) else {
             continue;
         };
@@ -158,8 +202,8 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     }
     let has_both_heads = keys.iter().any(|&(site, what)| {
         what == What::Weights
-            && left.values(site, what).is_some()
-            && right.values(site, what).is_some()
+            && left.values(site, what, &right).is_some()
+            && right.values(site, what, &left).is_some()
     });
     let mut other = Vec::new();
     if left.input() != right.input() {

@@ -26,12 +26,17 @@ pub struct QuantizedPatch {
 /// of their own from the first layer on that the task changes.
 ///
 /// # Errors
-/// A backbone that is not int8, or not made of the right one; whatever `Trained::check` refuses.
+/// A backbone that is not int8, or not made of the right one; whatever `Trained::check` refuses; in half precision what that
+/// cannot hold.
+///
+/// # Panics
+/// If `dtype` is not one of patches for int8 backbones.
 pub fn patch(
     trained: &Trained,
     int8: &Backbone,
     images: &Images,
     method: Method,
+    dtype: Dtype,
     bar: &ProgressBar,
 ) -> Result<QuantizedPatch, QuantizeError> {
     let base = int8.image();
@@ -49,6 +54,7 @@ pub fn patch(
     let own = scales(&base, &trained.input, &statistics, method);
     let mut writer = Int8PatchWriter::new(base, trained.kind.kinds());
     writer
+        .dtype(dtype)
         .input(trained.input)
         .scales(from_first_change(&base, trained, own))?;
     for (&index, values) in &trained.sites {

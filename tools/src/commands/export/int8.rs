@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch};
 use serde_json::json;
 
@@ -67,12 +68,11 @@ fn quantized(
     backbone: &Backbone,
     common: &Common,
 ) -> Result<QuantizedPatch> {
-    if arguments.f16 {
-        bail!(Hint::new(
-            "--f16 is for f32 backbones, this one is int8".into(),
-            "leave it out: the patch has 8 bytes a channel",
-        ));
-    }
+    let dtype = if arguments.f16 {
+        Dtype::I8Half
+    } else {
+        Dtype::I8
+    };
     let unusable = || format!("cannot export {}", path.display());
     let trained = trained(path, arguments)?;
     trained.check(&backbone.image()).with_context(unusable)?;
@@ -82,7 +82,7 @@ fn quantized(
     let count = settings.calibration_images as usize;
     let images = Images::read(images, count, &trained.input, trained.resize, common.quiet)?;
     let bar = bar::images(2 * images.pixels.len(), common.quiet);
-    let quantized = quantize::patch(&trained, backbone, &images, settings.method, &bar)
+    let quantized = quantize::patch(&trained, backbone, &images, settings.method, dtype, &bar)
         .with_context(unusable)?;
     bar.finish_and_clear();
     Ok(quantized)

@@ -53,7 +53,8 @@ pub struct Arguments {
     calibrate: Option<PathBuf>,
     #[command(flatten)]
     calibration: CalibrationSettings,
-    /// Store the patch's values in half precision: half of the bytes.
+    /// Store the patch's values in half precision, half of the bytes; for an int8 backbone its tables, whose weights have 8
+    /// bits either way.
     #[arg(long)]
     f16: bool,
     /// Side of the input in pixels, or HEIGHTxWIDTH, in place of the one that was trained at. The patch then does not say

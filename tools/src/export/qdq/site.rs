@@ -1,8 +1,12 @@
 //! The values of an int8 site as ONNX has them.
 
+use std::borrow::Cow;
+
+use graft_patches::half_table::TableSite;
 use graft_patches::layout::{PANEL, unpack_int8_weights};
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::records::{Op, What};
+use graft_patches::requantize::RequantizePanel;
 use graft_patches::scale::{Requantization, TensorScale};
 use graft_patches::{BackboneImage, PatchImage, Values};
 use tract_onnx::pb::TensorProto;
@@ -48,9 +52,14 @@ impl Site {
             Some((Values::I8(packed), outputs)) => (packed, outputs),
             _ => (own.weights, site.outputs),
         };
-        let table = match replaced(What::Epilogue).map(|new| new.values) {
-            Some(Values::Requantize(table)) => table,
-            _ => own.table,
+        let table = match (patch, replaced(What::Epilogue).map(|new| new.values)) {
+            (_, Some(Values::Requantize(table))) => Cow::Borrowed(table),
+            (Some(patch), Some(Values::HalfTable(halves))) => {
+                let mut wide = vec![RequantizePanel::default(); halves.len()];
+                TableSite::of(patch, backbone, index).widen(halves, &mut wide);
+                Cow::Owned(wide)
+            }
+            _ => Cow::Borrowed(own.table),
         };
         let around = Requantization {
             input: scales[layer.inputs[0]].outer,
