@@ -5,6 +5,7 @@ use zerocopy::FromBytes;
 use crate::container::{Container, Header, Kind, SectionKind, Verify, backbone_id};
 use crate::digest::Digest;
 use crate::error::ImageError;
+use crate::int8_values;
 use crate::plan;
 use crate::records::{
     Dtype, Input, InputRecord, Layer, LayerRecord, MAX_LAYERS, Op, PlanRecord, Site, SiteRecord,
@@ -42,6 +43,9 @@ impl<'a> BackboneImage<'a> {
         }
         image.check_records()?;
         plan::check(&image)?;
+        if verify == Verify::Full {
+            image.check_values()?;
+        }
         Ok(image)
     }
 
@@ -118,6 +122,26 @@ impl<'a> BackboneImage<'a> {
         }
         if self.tensor(0).shape != input.shape {
             return Err(wrong(SectionKind::Plan, 0, "not the shape of the input"));
+        }
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<(), ImageError> {
+        for index in 0..self.site_count() {
+            let site = self.site(index);
+            for (what, section) in [
+                (What::Epilogue, SectionKind::Epilogues),
+                (What::Weights, SectionKind::Frozen),
+            ] {
+                let values = self.values(&site, what);
+                int8_values::check(values, site.depth, site.is_depthwise).map_err(|problem| {
+                    ImageError::Record {
+                        section,
+                        index,
+                        problem,
+                    }
+                })?;
+            }
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod error;
 pub mod geometry;
 pub mod half_table;
 mod input;
+mod int8_values;
 mod kinds;
 pub mod layout;
 #[cfg(feature = "alloc")]

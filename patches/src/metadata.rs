@@ -102,12 +102,12 @@ pub struct BackboneMetadata {
     /// Per site.
     pub sites: Vec<SiteMetadata>,
     /// Where an int8 backbone comes from; `None` in f32.
-    pub quantized: Option<Quantized>,
+    pub quantized: Option<QuantizedFrom>,
 }
 
 /// How an int8 backbone was made of an f32 one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quantized {
+pub struct QuantizedFrom {
     /// Id of the f32 backbone: what its patches were trained for. Zero where there was none.
     pub from: Digest,
     /// How scales were chosen.

@@ -7,6 +7,7 @@ use crate::container::{ALIGN, Container, Kind, SectionKind, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::half_table::HalfPanel;
+use crate::int8_values;
 use crate::layout::PANEL;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::requantize::RequantizePanel;
@@ -139,7 +140,11 @@ impl<'a> PatchImage<'a> {
     ///
     /// # Errors
     /// The first thing that does not fit.
-    pub fn check_against(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+    pub fn check_against(
+        &self,
+        backbone: &BackboneImage<'_>,
+        verify: Verify,
+    ) -> Result<(), ImageError> {
         if self.backbone_id() != backbone.id() {
             return Err(ImageError::WrongBackbone {
                 found: self.backbone_id(),
@@ -156,6 +161,9 @@ impl<'a> PatchImage<'a> {
             .try_for_each(|replacement| self.check_replacement(backbone, &replacement))?;
         self.check_complete(backbone)?;
         self.check_scales(backbone)?;
+        if verify == Verify::Full {
+            self.check_values(backbone)?;
+        }
         crate::plan::check_fits(backbone, self.input().shape)
     }
 
@@ -243,6 +251,21 @@ impl<'a> PatchImage<'a> {
             }
         }
         self.check_kinds(backbone)
+    }
+
+    fn check_values(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        self.replacements()
+            .enumerate()
+            .try_for_each(|(index, own)| {
+                let site = backbone.site(own.site);
+                int8_values::check(own.values, site.depth, site.is_depthwise).map_err(|problem| {
+                    ImageError::Record {
+                        section: SectionKind::Values,
+                        index,
+                        problem,
+                    }
+                })
+            })
     }
 
     /// Every tensor has scales, and a table that the patch leaves as it is was made for the scales around its site.

@@ -7,7 +7,7 @@ use crate::geometry::Shape;
 use crate::records::{Dtype, Layer, MAX_SIDE, Op, Tensor, What};
 
 /// Most products, or values of a pool, that an int8 layer sums up: so many fit 32 bits.
-const MAX_INT8_PRODUCTS: usize = 1 << 16;
+const MAX_INT8_PRODUCTS: usize = 1 << 15;
 const MAX_INT8_POOL: usize = 1 << 23;
 
 /// The shape that a layer gives these operands; `outputs` is the channel count of its site.

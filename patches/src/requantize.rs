@@ -11,7 +11,7 @@
 //! * `acc` is the sum of the products of the stored bytes. Padding counts with the input's zero point, so what the zero
 //!   point adds to every window is the same, and `bias` takes it away again:
 //!   `bias = round(b / (s_in * s_w)) - zero_point_in * sum(weights)`.
-//! * `acc` has at most 2^16 products, which cannot wrap; `acc + bias` is the two's complement sum in 32 bits, which whoever
+//! * `acc` has at most 2^15 products, which cannot wrap; `acc + bias` is the two's complement sum in 32 bits, which whoever
 //!   makes the table keeps from wrapping.
 //! * `f32(...)` rounds to nearest, ties to even, as IEEE 754 converts; so does the one multiplication, which is fused with
 //!   nothing. `multiplier = s_in * s_w / s_out` is finite.

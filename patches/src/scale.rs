@@ -208,10 +208,11 @@ pub struct Requantization {
     pub output: f32,
 }
 
-/// Least multiplier: with a smaller one a bias would not fit, and sums count for next to nothing.
-const LEAST_MULTIPLIER: f64 = 1.0 / (1 << 21) as f64;
-/// Greatest bias before the zero point of the input is taken away: sums of 2^16 products beside it do not wrap.
+/// Greatest bias before the zero point of the input is taken away: with 2^15 products of weights and inputs less their zero
+/// point beside it, a sum stays below 2^31.
 const GREATEST_BIAS: f64 = (1 << 29) as f64;
+/// A bias of so many steps of the output saturates it.
+const GREATEST_STEPS: f64 = 256.0;
 
 impl Requantization {
     /// Multiplier and bias of a channel that computes `scale * x + bias` of its sum x, whose weights have this scale and
@@ -219,14 +220,17 @@ impl Requantization {
     pub fn channel(&self, scale: f32, bias: f32, weight_scale: f32, weight_sum: i32) -> (f32, i32) {
         let unit = f64::from(self.input.scale) * f64::from(weight_scale);
         let exact = f64::from(scale) * unit / f64::from(self.output);
-        let multiplier = match exact.abs() < LEAST_MULTIPLIER {
-            true if exact < 0.0 => -LEAST_MULTIPLIER,
-            true => LEAST_MULTIPLIER,
-            false => exact,
+        let steps = f64::from(bias) / f64::from(self.output);
+        // With a smaller one this bias would not fit; the sum of a channel that hardly counts it then counts a little.
+        let least = steps.abs().min(GREATEST_STEPS) / GREATEST_BIAS;
+        let multiplier = match exact.abs() < least {
+            true if exact < 0.0 => -least as f32,
+            true => least as f32,
+            false => exact as f32,
         };
-        let bias = whole_bias(f64::from(bias) / f64::from(self.output), multiplier);
+        let bias = whole_bias(steps, multiplier.into());
         let zero = i32::from(self.input.zero_point).wrapping_mul(weight_sum);
-        (multiplier as f32, bias.wrapping_sub(zero))
+        (multiplier, bias.wrapping_sub(zero))
     }
 
     /// Scale and bias of a channel with this multiplier and bias: undoes [`Self::channel`].
@@ -322,17 +326,41 @@ mod tests {
     }
 
     #[test]
-    fn a_bias_beyond_every_bound_does_not_wrap() {
+    fn the_greatest_sum_and_bias_together_do_not_wrap() {
+        const PRODUCTS: i32 = 1 << 15;
         let site = Requantization {
-            input: Scale::of_range(0.0, 1.0),
+            input: Scale {
+                scale: 0.01,
+                zero_point: -128,
+            },
             output: 1e-3,
         };
-        for (bias, weight_sum) in [(1e9, -8_000_000), (-1e9, 8_000_000)] {
-            let (multiplier, stored) = site.channel(1e-12, bias, 1e-6, weight_sum);
+        for (weight, bias) in [(127, 1e9), (-127, -1e9)] {
+            let (multiplier, stored) = site.channel(1e-12, bias, 1e-6, weight * PRODUCTS);
             assert!(multiplier > 0.0);
-            let zero = i32::from(site.input.zero_point) * weight_sum;
-            let expected = bias.signum() as i32 * (1 << 29);
-            assert_eq!(stored.checked_add(zero), Some(expected));
+            // Every input is 127: 255 above the zero point.
+            let sum = i64::from(127 * weight) * i64::from(PRODUCTS) + i64::from(stored);
+            let exact = i64::from(255 * weight) * i64::from(PRODUCTS);
+            let exact = exact + i64::from(weight.signum()) * (1 << 29);
+            assert_eq!(sum, exact);
+            assert_eq!(i32::try_from(sum).map(i64::from), Ok(sum), "it fits");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_counts_for_nothing_is_its_bias() {
+        let site = Requantization {
+            input: Scale::of_range(0.0, 6.0),
+            output: 0.1,
+        };
+        // Two standard deviations of a thousand products.
+        let sum = 500_000;
+        for bias in [0.0, 0.04, -3.0, 12.0] {
+            let (multiplier, stored) = site.channel(0.0, bias, 0.01, 0);
+            let found = (sum + stored) as f32 * multiplier;
+            assert!((found - bias / 0.1).abs() < 0.15, "{bias}: {found}");
+            let (scale, again) = site.affine((multiplier, stored), 0.01, 0);
+            assert!(scale.abs() < 1e-3 && (again - bias).abs() < 1e-3);
         }
     }
 

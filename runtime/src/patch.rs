@@ -160,7 +160,7 @@ impl Patch {
     ) -> Result<Self, Error> {
         let image = PatchImage::open(bytes.as_slice(), verify)?;
         let base = backbone.image();
-        image.check_against(&base)?;
+        image.check_against(&base, verify)?;
         #[cfg(feature = "alloc")]
         if image.input().shape != base.input().shape {
             let mut shapes = alloc::vec![Default::default(); base.layer_count() + 1];
@@ -258,6 +258,13 @@ impl core::fmt::Debug for Patch {
     }
 }
 
+/// The layer whose output the patch scales anew first, of an int8 backbone; the input is the first layer's.
+fn first_scaled_layer(image: &PatchImage<'_>, backbone: &BackboneImage<'_>) -> Option<usize> {
+    let mut pairs = image.scales().iter().zip(backbone.scales());
+    let tensor = pairs.position(|(own, base)| own != base)?;
+    Some(tensor.saturating_sub(1))
+}
+
 fn receipt(image: &PatchImage<'_>, backbone: &Backbone) -> Receipt {
     let mut receipt = Receipt {
         kinds: image.kinds(),
@@ -277,5 +284,8 @@ fn receipt(image: &PatchImage<'_>, backbone: &Backbone) -> Receipt {
         let layer = backbone.image().site(replacement.site).layer;
         receipt.first_patched_layer.get_or_insert(layer);
     }
+    let scaled = first_scaled_layer(image, &backbone.image());
+    let firsts = [receipt.first_patched_layer, scaled];
+    receipt.first_patched_layer = firsts.into_iter().flatten().min();
     receipt
 }

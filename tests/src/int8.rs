@@ -1,7 +1,7 @@
 //! Int8 twins of the test networks.
 
 use graft_patches::layout::{unpack_epilogue, unpack_weights};
-use graft_patches::metadata::{BackboneMetadata, PatchMetadata, Quantized};
+use graft_patches::metadata::{BackboneMetadata, PatchMetadata, QuantizedFrom};
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::scale::{Scale, TensorScale, quantize_weights};
 use graft_patches::writer::{Int8PatchWriter, Int8Values, int8_backbone};
@@ -55,9 +55,9 @@ pub fn backbone(float: &Backbone) -> Vec<u8> {
         .collect();
     let own = image.metadata().expect("it has some");
     let metadata = BackboneMetadata {
-        quantized: Some(Quantized {
+        quantized: Some(QuantizedFrom {
             from: float.id(),
-            ..Quantized::default()
+            ..QuantizedFrom::default()
         }),
         ..own
     };

@@ -1,7 +1,8 @@
 //! Int8 backbones and their patches: close to f32, the same bytes from all kernels, and what is refused.
 
+use graft_patches::container;
 use graft_patches::records::{Dtype, Kinds, What};
-use graft_patches::writer::Int8PatchWriter;
+use graft_patches::writer::{Int8PatchWriter, PatchWriter};
 use graft_patches::{Digest, PatchImage};
 use graft_runtime::{
     Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernels,
@@ -148,12 +149,86 @@ fn swapping_leaves_nothing_behind() {
 #[test]
 fn patches_of_the_other_dtype_are_refused() {
     let [float, int8] = twins();
-    let bytes = random_patch(&float, 37, 5);
-    let error = Patch::from_bytes(&bytes, &int8).expect_err("made for the f32 backbone");
-    assert!(
-        matches!(error, Error::Image(ImageError::WrongBackbone { .. })),
-        "{error}"
-    );
+    let own = [
+        random_patch(&float, 37, 5),
+        int8::identity_patch(&int8, Kinds::BN),
+    ];
+    for (bytes, other) in own.into_iter().zip([&int8, &float]) {
+        let error = Patch::from_bytes(&bytes, other).expect_err("made for the other backbone");
+        assert!(
+            matches!(error, Error::Image(ImageError::WrongBackbone { .. })),
+            "{error}"
+        );
+        // The id alone is not what keeps them apart.
+        let mut forged = bytes;
+        forged[64..96].copy_from_slice(&other.id().0);
+        container::seal(&mut forged);
+        let error = Patch::from_bytes(&forged, other).expect_err("values of the other dtype");
+        assert!(
+            matches!(error, Error::Image(ImageError::OtherDtype { .. })),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_patch_of_a_smaller_input_runs_on_every_kernel() {
+    let [float, int8] = twins();
+    let image = float.image();
+    let mut input = image.input();
+    (input.shape.height, input.shape.width) = (24, 21);
+    let mut writer = PatchWriter::identity(image, Kinds::BN);
+    writer.input(input);
+    let bytes = writer
+        .finish(&Default::default())
+        .expect("it fits the format");
+    let small = Patch::from_bytes(&bytes, &float).expect("it fits");
+    let twin = Patch::from_bytes(&int8::twin(&float, &int8, &small), &int8).expect("it fits");
+    let expected = layers(&int8, &twin, "reference", 1);
+    assert!(expected[0].len() < layers(&int8, &int8.identity(), "reference", 1)[0].len());
+    for name in kernels::names(Dtype::I8) {
+        for threads in [1, 3] {
+            assert_eq!(layers(&int8, &twin, name, threads), expected, "{name}");
+        }
+    }
+    // Larger, smaller, larger: shapes follow the patch.
+    let values = graft_tests::image(&twin, 7);
+    let mut session = Session::new(&int8).expect("kernels are there");
+    let first = session
+        .run(&twin, Image::Values(&values))
+        .expect("it runs")
+        .to_vec();
+    let own = graft_tests::image(&int8.identity(), 7);
+    session
+        .run(&int8.identity(), Image::Values(&own))
+        .expect("it runs");
+    let again = session.run(&twin, Image::Values(&values)).expect("it runs");
+    assert_eq!(again, first);
+}
+
+#[test]
+fn values_that_kernels_disagree_on_are_refused() {
+    let [_, int8] = twins();
+    let bytes = int8.image().bytes();
+    let header = *container::Header::parse(bytes).expect("it has one");
+    let at = |section: usize| header.sections[section].offset.get() as usize;
+    let infinite = f32::INFINITY.to_le_bytes();
+    let changes: [(usize, &[u8]); 3] = [
+        (at(5), &infinite),
+        (at(6), &[0x80]),
+        // The first layer has 27 inputs: of the last quad of each channel, one byte is padding.
+        (at(6) + 6 * 64 + 3, &[1]),
+    ];
+    for (at, new) in changes {
+        let mut changed = bytes.to_vec();
+        changed[at..at + new.len()].copy_from_slice(new);
+        container::seal(&mut changed);
+        let error = Backbone::from_bytes(&changed).expect_err("kernels rely on it");
+        assert!(
+            matches!(error, Error::Image(ImageError::Record { .. })),
+            "{at}: {error}"
+        );
+    }
 }
 
 #[test]

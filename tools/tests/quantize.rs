@@ -199,6 +199,22 @@ fn exports_for_int8_say_what_they_need() {
         "export t.safetensors --backbone demo.backbone --calibrate sign-digits-train.tar",
         "this one is f32",
     );
+    let output = fixture.run("export t.safetensors --backbone demo.backbone --method mse -o new");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("--calibrate"), "{errors}");
+    std::fs::copy(
+        fixture.0.path().join("sign-digits-test.tar"),
+        fixture.0.path().join("own.tar"),
+    )
+    .expect("room on the disk");
+    let output = fixture.run(
+        "export t.safetensors --backbone int8.backbone --calibrate own.tar -o own.tar --force",
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "the images are not overwritten"
+    );
     let other = "quantize demo.backbone --calibrate sign-digits-test.tar --plain-rounding -o other.backbone";
     fixture.json(other);
     let export = "export t.safetensors --calibrate sign-digits-train.tar -o";

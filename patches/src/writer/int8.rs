@@ -74,21 +74,28 @@ impl Int8Values {
         Err(WriteError::Int8 { site })
     }
 
-    /// The requantisation table, for the tensors around the site.
-    fn table(&self, around: &Requantization) -> Vec<RequantizePanel> {
+    /// The requantisation table of site `index`, for the tensors around it.
+    fn table(
+        &self,
+        index: usize,
+        around: &Requantization,
+    ) -> Result<Vec<RequantizePanel>, WriteError> {
         let outputs = self.weight_scales.len();
         let depth = self.weights.len() / outputs.max(1);
         let mut table = alloc::vec![RequantizePanel::default(); outputs.div_ceil(PANEL)];
         for (channel, row) in self.weights.chunks_exact(depth.max(1)).enumerate() {
             let (scale, bias) = (self.scale[channel], self.bias[channel]);
             let entry = around.channel(scale, bias, self.weight_scales[channel], sum(row));
+            if !entry.0.is_finite() {
+                return Err(WriteError::Int8 { site: index });
+            }
             let panel = &mut table[channel / PANEL];
             (
                 panel.multiplier[channel % PANEL],
                 panel.bias[channel % PANEL],
             ) = entry;
         }
-        table
+        Ok(table)
     }
 }
 
@@ -135,7 +142,7 @@ pub fn int8_backbone(
                 let outputs = values.weight_scales.len();
                 let is_depthwise = layer.op == Op::Depthwise;
                 let weights = pack_int8_weights(&values.weights, outputs, site.depth, is_depthwise);
-                let table = values.table(&around(base, &site, scales));
+                let table = values.table(at, &around(base, &site, scales))?;
                 Some(Packed {
                     outputs,
                     depth: site.depth,
@@ -318,7 +325,7 @@ impl<'a> Int8PatchWriter<'a> {
             let outputs = values.weight_scales.len();
             let table = match replaced.is_own && !is_rescaled {
                 true => self.backbone.int8(&site).table.to_vec(),
-                false => values.table(&new),
+                false => values.table(index, &new)?,
             };
             let weights =
                 pack_int8_weights(&values.weights, outputs, site.depth, site.is_depthwise);

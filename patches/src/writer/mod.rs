@@ -48,7 +48,7 @@ pub enum WriteError {
     },
     /// Values of an int8 site that no kernel can compute with.
     #[error(
-        "site {site}: int8 weights are -127 to 127, their scales above zero, and all values finite"
+        "site {site}: int8 weights are -127 to 127, their scales above zero, all values and their quotients finite"
     )]
     Int8 {
         /// Index of the site.

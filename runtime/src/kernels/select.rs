@@ -35,7 +35,16 @@ impl KernelSet {
     pub(crate) fn select(dtype: Dtype) -> Result<Self, KernelError> {
         #[cfg(feature = "std")]
         if let Some(name) = std::env::var_os("GRAFT_KERNELS") {
-            return Self::by_name(dtype, &name.to_string_lossy());
+            let name = name.to_string_lossy();
+            let other = match dtype {
+                Dtype::I8 => Dtype::F32,
+                _ => Dtype::I8,
+            };
+            // A name of the other dtype's kernels says nothing about these.
+            match Self::by_name(dtype, &name) {
+                Err(_) if names(other).contains(&&*name) => {}
+                found => return found,
+            }
         }
         Ok(match dtype {
             Dtype::I8 => Self::I8(int8::best()),

@@ -10,7 +10,7 @@ use graft_patches::half_table::TableSite;
 use graft_patches::records::{Dtype, Input, What};
 use graft_patches::requantize::RequantizePanel;
 use graft_patches::scale::ScaleRecord;
-use graft_patches::{BackboneImage, Digest, PatchImage, Values};
+use graft_patches::{BackboneImage, Digest, PatchImage, Values, Verify};
 use serde_json::json;
 
 use crate::hint::Hint;
@@ -157,7 +157,7 @@ fn check_comparable(left: &Side<'_>, right: &Side<'_>) -> Result<()> {
         | (Side::Backbone(backbone), Side::Patch(patch))
             if patch.dtype() == Dtype::I8Half =>
         {
-            patch.check_against(backbone)?;
+            patch.check_against(backbone, Verify::Full)?;
         }
         _ => {}
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
-use graft_patches::metadata::{Calibration, Quantized, Resize, Training};
+use graft_patches::metadata::{Calibration, QuantizedFrom, Resize, Training};
 use graft_patches::records::{Dtype, Input, Layer, Op};
 use graft_patches::{BackboneImage, PatchImage};
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ fn input_line(input: &Input, resize: Resize) -> String {
     )
 }
 
-fn quantized(quantized: &Quantized) -> String {
+fn quantized(quantized: &QuantizedFrom) -> String {
     format!(
         "quantised from {}, {}",
         quantized.from,

@@ -6,20 +6,22 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 use graft_patches::BackboneImage;
-use graft_runtime::Backbone;
+use graft_runtime::{Backbone, Session};
 use serde_json::{Value, json};
 
 use crate::bar;
 use crate::cli::{Common, Output};
 use crate::output;
-use crate::quantize::{self, Images, Method, Quantized};
+use crate::quantize::{self, Images, Method, QuantizedBackbone};
 use crate::report::{Report, Table, bytes};
 use crate::threads;
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  patchtool quantize lite0.backbone --calibrate photos.tar -o lite0-int8.backbone")]
+  patchtool quantize lite0.backbone --calibrate photos.tar -o lite0-int8.backbone
+
+Keep the result: another machine may round a scale differently, and patches belong to one id.")]
 pub struct Arguments {
     /// Backbone file, f32.
     #[arg(value_name = "B")]
@@ -47,11 +49,11 @@ pub(super) struct CalibrationArguments {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct CalibrationSettings {
     /// Calibrate with so many of the images, evenly spread.
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "calibrate", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) calibration_images: u32,
-    /// Range of each activation: minmax, percentile:P (P in a hundred values are kept at each end), or mse (least squared
-    /// error).
-    #[arg(long, default_value_t)]
+    /// Range of each activation: minmax, percentile:P (all but the outermost 100 - P in a hundred at each end), or mse
+    /// (least squared error).
+    #[arg(long, default_value_t, requires = "calibrate")]
     pub(super) method: Method,
 }
 
@@ -92,7 +94,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
 fn report(
     arguments: &Arguments,
     backbone: &Backbone,
-    quantized: &Quantized,
+    quantized: &QuantizedBackbone,
     images: usize,
 ) -> Result<Report> {
     let float = backbone.image();
@@ -117,13 +119,14 @@ fn report(
     }
     let int8 = Backbone::from_bytes(&quantized.bytes)?;
     let output = &arguments.output.output;
+    let arenas = [backbone, &int8].map(Session::arena_len);
     let text = format!(
         "{table}{}: int8, {}, f32 {}; arena {}, f32 {}; {images} images, {}\n",
         output.display(),
         bytes(quantized.bytes.len()),
         bytes(float.bytes().len()),
-        bytes(int8.image().arena_bytes()),
-        bytes(float.arena_bytes()),
+        bytes(arenas[1]),
+        bytes(arenas[0]),
         arguments.calibration.settings.method,
     );
     let json = json!({
@@ -131,7 +134,7 @@ fn report(
         "id": int8.id().to_string(),
         "from": backbone.id().to_string(),
         "bytes": quantized.bytes.len(),
-        "arena_bytes": int8.image().arena_bytes(),
+        "arena_bytes": arenas[1],
         "method": arguments.calibration.settings.method.to_string(),
         "images": images,
         "layers": layers,
@@ -141,7 +144,7 @@ fn report(
 
 /// Of each layer: what its bytes reach, its signal-to-noise ratio, and how much that is above that of its worst operand: the
 /// noise that the layer itself adds.
-fn layers(image: &BackboneImage<'_>, quantized: &Quantized) -> Result<Vec<Value>> {
+fn layers(image: &BackboneImage<'_>, quantized: &QuantizedBackbone) -> Result<Vec<Value>> {
     let names = image.metadata()?.layers;
     let ratios = &quantized.signal_to_noise;
     let layers = (0..image.layer_count()).map(|index| {

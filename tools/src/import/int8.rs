@@ -2,7 +2,7 @@
 
 use graft_patches::BackboneImage;
 use graft_patches::layout::{unpack_epilogue, unpack_weights};
-use graft_patches::metadata::{BackboneMetadata, Calibration, Quantized};
+use graft_patches::metadata::{BackboneMetadata, Calibration, QuantizedFrom};
 use graft_patches::scale::{TensorScale, quantize_weights_by};
 use graft_patches::writer::{Int8Values, WriteError, int8_backbone};
 
@@ -29,12 +29,12 @@ pub fn compile(
         .map(|(index, scales)| values(float, index, scales))
         .collect();
     let mut metadata = BackboneMetadata {
-        quantized: Some(Quantized {
+        quantized: Some(QuantizedFrom {
             calibration: Calibration {
                 method: "QDQ model".into(),
                 ..Calibration::default()
             },
-            ..Quantized::default()
+            ..QuantizedFrom::default()
         }),
         ..float.metadata()?
     };

@@ -13,7 +13,7 @@ use super::{Images, Method, QuantizeError, Statistics, signal_to_noise, weights}
 
 /// A quantised backbone.
 #[derive(Debug)]
-pub struct Quantized {
+pub struct QuantizedBackbone {
     /// The image.
     pub bytes: Vec<u8>,
     /// Range of each layer's output that its bytes reach.
@@ -40,7 +40,7 @@ pub fn backbone(
     images: &Images,
     settings: Settings,
     bar: &ProgressBar,
-) -> Result<Quantized, QuantizeError> {
+) -> Result<QuantizedBackbone, QuantizeError> {
     let image = float.image();
     let found = image.dtype();
     if found != Dtype::F32 {
@@ -71,7 +71,7 @@ pub fn backbone(
     if let Some(quantized) = &mut metadata.quantized {
         quantized.signal_to_noise.clone_from(&signal_to_noise);
     }
-    Ok(Quantized {
+    Ok(QuantizedBackbone {
         bytes: int8_backbone(&image, &scales, &sites, &metadata)?,
         ranges: ranges(&scales),
         signal_to_noise,
@@ -91,7 +91,7 @@ fn metadata_of(
     Ok(BackboneMetadata {
         tool: crate::TOOL.into(),
         sites: own.sites.into_iter().map(without_norm).collect(),
-        quantized: Some(metadata::Quantized {
+        quantized: Some(metadata::QuantizedFrom {
             from: image.id(),
             calibration,
             signal_to_noise: Vec::new(),

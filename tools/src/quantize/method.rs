@@ -138,6 +138,7 @@ mod tests {
         Statistics {
             low: 0.0,
             high: 100.0,
+            not_finite: None,
             means: Vec::new(),
             histogram,
         }

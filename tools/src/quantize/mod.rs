@@ -4,6 +4,10 @@
 //! Weights are symmetric, with a scale for each output channel. Activations have a scale and a zero point for each tensor,
 //! chosen by what the f32 network computes from some images ([`Statistics`], [`Method`]). All requantisation tables follow
 //! from those (`graft_patches::scale`).
+//!
+//! The same images and settings give the same bytes again on a machine that picks the same f32 kernels. Others round
+//! differently, which may move a scale by a little and so the backbone's id: an int8 backbone is made once and kept, as a
+//! trained file is.
 
 mod backbone;
 mod images;
@@ -11,9 +15,11 @@ mod method;
 mod noise;
 mod patch;
 mod statistics;
+#[cfg(test)]
+mod tests;
 mod weights;
 
-pub use backbone::{Quantized, Settings, backbone};
+pub use backbone::{QuantizedBackbone, Settings, backbone};
 pub use images::Images;
 pub use method::{Method, UnknownMethod};
 pub use noise::signal_to_noise;
@@ -43,7 +49,7 @@ pub enum QuantizeError {
     NoImages,
     /// A layer that computed something that is not a number, or infinity.
     #[error("layer {layer} computes {value} from the calibration images, expected finite numbers")]
-    Infinite {
+    NotFinite {
         /// The layer.
         layer: usize,
         /// What it computed.
@@ -85,7 +91,7 @@ impl QuantizeError {
             Self::NoImages => {
                 "give a folder or tar archive with images like those that the device will see"
             }
-            Self::Infinite { .. } => {
+            Self::NotFinite { .. } => {
                 "check the backbone's normalisation (--mean, --std of import) and its weights"
             }
             Self::Input { .. } => "prepare the images for the patch's own input",

@@ -16,6 +16,8 @@ pub struct Statistics {
     pub low: f32,
     /// Greatest value, at least 0.
     pub high: f32,
+    /// A value that is infinite or not a number, if there was one.
+    pub not_finite: Option<f32>,
     /// Mean of each channel.
     pub means: Vec<f64>,
     /// How many values lie in each of equal parts from `low` to `high`.
@@ -44,9 +46,8 @@ impl Statistics {
             all[layer].widen(values, channels);
         })?;
         for (layer, statistics) in ranged.iter().enumerate() {
-            let ends = [statistics.low, statistics.high];
-            if let Some(&value) = ends.iter().find(|end| !end.is_finite()) {
-                return Err(QuantizeError::Infinite { layer, value });
+            if let Some(value) = statistics.not_finite {
+                return Err(QuantizeError::NotFinite { layer, value });
             }
         }
         let counted = over_images(backbone, patch, images, bar, |all, layer, values| {
@@ -71,12 +72,15 @@ impl Statistics {
     fn widen(&mut self, values: &[f32], channels: usize) {
         self.means.resize(channels, 0.0);
         let share = channels as f64 / values.len() as f64;
+        let mut all = values.iter();
+        self.not_finite = self
+            .not_finite
+            .or(all.find(|value| !value.is_finite()).copied());
         for pixel in values.chunks_exact(channels) {
             for (sum, &value) in self.means.iter_mut().zip(pixel) {
                 *sum += f64::from(value) * share;
-                // A NaN is kept, to be found later.
-                self.low = if value >= self.low { self.low } else { value };
-                self.high = if value <= self.high { self.high } else { value };
+                self.low = self.low.min(value);
+                self.high = self.high.max(value);
             }
         }
     }
@@ -106,9 +110,9 @@ impl Statistics {
         for (a, b) in self.histogram.iter_mut().zip(&other.histogram) {
             *a += b;
         }
-        let take = |a: f32, b: f32, is_b: bool| if is_b || b.is_nan() { b } else { a };
-        self.low = take(self.low, other.low, other.low < self.low);
-        self.high = take(self.high, other.high, other.high > self.high);
+        self.low = self.low.min(other.low);
+        self.high = self.high.max(other.high);
+        self.not_finite = self.not_finite.or(other.not_finite);
         self
     }
 }
@@ -150,4 +154,45 @@ fn over_images(
         a.into_iter().zip(b).map(|(a, b)| a.join(b)).collect()
     };
     Ok(parts.into_iter().reduce(join).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_no_number_is_found_wherever_it_stands() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..4 {
+                let mut values = [-5.0, 3.0, 2.0, 1.0];
+                values[at] = bad;
+                let mut statistics = Statistics::default();
+                statistics.widen(&values, 2);
+                statistics.widen(&[0.5; 4], 2);
+                let joined = Statistics::default().join(statistics);
+                let found = joined.not_finite.expect("it is found");
+                assert!(found.is_nan() == bad.is_nan() && !found.is_finite());
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_means_and_counts_of_parts_are_those_of_the_whole() {
+        let images = [[-1.0, 4.0, 3.0, 0.0], [7.0, 1.0, 5.0, -2.0]];
+        let mut parts = images.map(|values| {
+            let mut statistics = Statistics::default();
+            statistics.widen(&values, 2);
+            statistics
+        });
+        let whole = parts[0].clone().join(parts[1].clone());
+        assert_eq!((whole.low, whole.high), (-2.0, 7.0));
+        assert_eq!(whole.means, [7.0, 1.5]);
+        for (part, values) in parts.iter_mut().zip(images) {
+            part.count(&values, &whole);
+        }
+        let [a, b] = parts;
+        let counted = a.join(b).histogram;
+        assert_eq!(counted.iter().sum::<u64>(), 8);
+        assert_eq!((counted[0], counted[BINS - 1]), (1, 1));
+    }
 }

@@ -83,7 +83,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     }
     for output in arguments.output.iter().chain(&arguments.onnx) {
         output::check(output, arguments.force)?;
-        for input in input.clone().chain([&arguments.backbone]) {
+        let others = [&arguments.backbone]
+            .into_iter()
+            .chain(&arguments.calibrate);
+        for input in input.clone().chain(others) {
             output::check_apart(output, input)?;
         }
     }

@@ -15,7 +15,7 @@ use graft_patches::metadata::{BackboneMetadata, PatchMetadata};
 use graft_patches::plan::infer_shapes;
 use graft_patches::records::{Dtype, Layer, Op};
 use graft_patches::scale::{Scale, ScaleRecord, TensorScale};
-use graft_patches::{BackboneImage, PatchImage};
+use graft_patches::{BackboneImage, PatchImage, Verify};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
@@ -38,7 +38,7 @@ pub fn write(
         return Err(ExportError::Float { found });
     }
     if let Some(patch) = patch {
-        patch.check_against(backbone)?;
+        patch.check_against(backbone, Verify::Full)?;
     }
     let metadata = backbone.metadata()?;
     let own = own_task(&metadata);
