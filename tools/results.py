@@ -195,18 +195,18 @@ class Bench:
                 "bytes": found["bytes"], "arena_bytes": found["arena_bytes"], "latency_ms": latency,
                 "snr_db": found["quantized"]["snr_db"][-1] if images else None}
 
-    def int8_patch(self, run):
+    def int8_patch(self, run, *flags):
         """Bytes, accuracy and latency of a run's patch for the int8 backbone."""
-        return self.results.get(self.key("int8 patch", run), lambda: self.int8_patch_now(run))
+        return self.results.get(self.key("int8 patch", run, flags=flags), lambda: self.int8_patch_now(run, flags))
 
-    def int8_patch_now(self, run):
+    def int8_patch_now(self, run, flags):
         trained, backbone = self.file(run), self.quantized()
         self.train(run)
         if not trained.exists():
             self.train_now(run)
         patch = trained.with_suffix(".int8.patch")
         exported = self.patchtool("export", trained, "--backbone", backbone, "--calibrate",
-                                  self.archive(run.task, "train"), "-o", patch, "--force")
+                                  self.archive(run.task, "train"), "-o", patch, *flags, "--force")
         use = ["--backbone", backbone, "--patch", patch]
         accuracy = self.patchtool("eval", *use, "--data", self.archive(run.task, "test"))["accuracy"]
         latency = self.patchtool("bench", *use, "--threads", 1)["latency_ms"]["median"]
@@ -278,7 +278,8 @@ def int8(bench, tasks):
     patches = {}
     for name, task in tasks.items():
         run = replace(task, **KINDS["bn+head"])
-        patches[name] = {"f32": bench.evaluate(run), "int8": bench.int8_patch(run)}
+        patches[name] = {"f32": bench.evaluate(run), "int8": bench.int8_patch(run),
+                         "int8 f16": bench.int8_patch(run, "--f16")}
     return {"f32": float_backbone, "methods": methods, "patches": patches}
 
 

@@ -105,7 +105,8 @@ def int8(found):
     methods = [row(f"int8, `{' '.join(method['flags']) or 'default'}`", method["images"], method)
                for method in found["methods"]]
     patches = [[name, percent([pair["f32"]["accuracy"]]), percent([pair["int8"]["accuracy"]]),
-                f"{pair['int8']['snr_db']:.1f}", kilobytes(pair["f32"]["bytes"]), kilobytes(pair["int8"]["bytes"]),
+                percent([pair["int8 f16"]["accuracy"]]), f"{pair['int8']['snr_db']:.1f}",
+                *(kilobytes(pair[kind]["bytes"]) for kind in ("f32", "int8", "int8 f16")),
                 f"{pair['f32']['latency_ms']:.2f}", f"{pair['int8']['latency_ms']:.2f}"]
                for name, pair in found["patches"].items()]
     return ["## int8\n",
@@ -115,8 +116,9 @@ def int8(found):
             table(["backbone", "calibrated on", "top-1 %", "top-5 %", "SNR dB", "kB", "activations kB", "ms"],
                   [row("f32", "", full), *methods]),
             "`bn+head` patches, seed 1, exported for the f32 and for the int8 backbone (default method, 200 training "
-            "images):\n",
-            table(["task", "f32 %", "int8 %", "SNR dB", "f32 kB", "int8 kB", "f32 ms", "int8 ms"], patches)]
+            "images), there also with tables in half precision (`--f16`):\n",
+            table(["task", "f32 %", "int8 %", "int8 f16 %", "SNR dB", "f32 kB", "int8 kB", "int8 f16 kB", "f32 ms",
+                   "int8 ms"], patches)]
 
 
 def peers(figures):

@@ -1,6 +1,5 @@
 //! `patchtool diff`: which sites differ, and by how much.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -78,9 +77,9 @@ impl<'a> Side<'a> {
         })
     }
 
-    /// As f32, however they are stored; tables in half precision as the table that `other` would run with, if that is
+    /// As numbers, however they are stored; tables in half precision as the table that `other` would run with, if that is
     /// a backbone.
-    fn values(&self, site: usize, what: What, other: &Side<'a>) -> Option<Cow<'a, [f32]>> {
+    fn values(&self, site: usize, what: What, other: &Side<'a>) -> Option<Vec<f64>> {
         match self {
             Self::Patch(image) => {
                 let found = image.find(site, what)?;
@@ -88,7 +87,7 @@ impl<'a> Side<'a> {
                     (Values::HalfTable(half), Side::Backbone(backbone)) => {
                         let mut table = vec![RequantizePanel::default(); half.len()];
                         TableSite::of(image, backbone, site).widen(half, &mut table);
-                        Cow::Owned(table_numbers(&table))
+                        table_numbers(&table)
                     }
                     (values, _) => numbers(values),
                 })
@@ -108,29 +107,29 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Stored values as f32: of int8 the bytes, multipliers and biases, those of a table in half precision in steps of the
-/// output.
-fn numbers(values: Values<'_>) -> Cow<'_, [f32]> {
+/// Stored values as numbers, each exactly: of int8 the bytes, multipliers, and biases in steps of the output.
+fn numbers(values: Values<'_>) -> Vec<f64> {
     match values {
-        Values::F32(values) => Cow::Borrowed(values),
-        Values::F16(_) => Cow::Owned(values.to_vec()),
-        Values::I8(bytes) => bytes.iter().map(|&byte| byte.into()).collect(),
-        Values::Requantize(table) => Cow::Owned(table_numbers(table)),
+        Values::F32(values) => values.iter().copied().map(f64::from).collect(),
+        Values::F16(_) => values.to_vec().into_iter().map(f64::from).collect(),
+        Values::I8(bytes) => bytes.iter().copied().map(f64::from).collect(),
+        Values::Requantize(table) => table_numbers(table),
         Values::HalfTable(table) => table
             .iter()
             .flat_map(|panel| [panel.multipliers(), panel.biases()].concat())
+            .map(f64::from)
             .collect(),
     }
 }
 
-fn table_numbers(table: &[RequantizePanel]) -> Vec<f32> {
-    let panels = table.iter();
-    panels
-        .flat_map(|panel| {
-            let biases = panel.bias.iter().map(|&bias| bias as f32);
-            panel.multiplier.iter().copied().chain(biases)
-        })
-        .collect()
+fn table_numbers(table: &[RequantizePanel]) -> Vec<f64> {
+    let pairs = table.iter().map(|panel| {
+        let multipliers = panel.multiplier.map(f64::from);
+        let biases = panel.bias.iter().zip(multipliers);
+        let biases = biases.map(|(&bias, multiplier)| f64::from(bias) * multiplier);
+        multipliers.into_iter().chain(biases).collect()
+    });
+    pairs.collect::<Vec<Vec<f64>>>().concat()
 }
 
 /// That the values of both sides can be compared one by one.
@@ -233,7 +232,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
 }
 
 /// How many values differ and the largest difference; inner `None` where they cannot be compared one by one.
-fn difference(left: Option<&[f32]>, right: Option<&[f32]>) -> Option<(Option<usize>, Option<f32>)> {
+fn difference(left: Option<&[f64]>, right: Option<&[f64]>) -> Option<(Option<usize>, Option<f64>)> {
     match (left, right) {
         (Some(left), Some(right)) if left.len() == right.len() => {
             let pairs = || {
@@ -244,7 +243,7 @@ fn difference(left: Option<&[f32]>, right: Option<&[f32]>) -> Option<(Option<usi
             let count = pairs().count();
             let largest = pairs()
                 .map(|(l, r)| (l - r).abs())
-                .fold(0.0, |largest: f32, next| {
+                .fold(0.0, |largest: f64, next| {
                     if next > largest || next.is_nan() {
                         next
                     } else {
