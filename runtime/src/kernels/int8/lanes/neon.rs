@@ -107,7 +107,14 @@ impl<const DOT: bool> Lanes for Neon<DOT> {
     #[inline(always)]
     unsafe fn weights(from: *const i8) -> Self::Weights {
         // SAFETY: see the impl.
-        [0, 1, 2, 3].map(|i| unsafe { vld1q_s8(from.add(16 * i)) })
+        unsafe {
+            [
+                vld1q_s8(from),
+                vld1q_s8(from.add(16)),
+                vld1q_s8(from.add(32)),
+                vld1q_s8(from.add(48)),
+            ]
+        }
     }
 
     #[inline(always)]
