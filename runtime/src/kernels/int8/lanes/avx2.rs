@@ -12,6 +12,53 @@ pub(in crate::kernels::int8) struct Avx2;
 /// Sixteen sums, eight in each vector, in the order of the channels.
 type Ordered = [__m256i; 2];
 
+// Functions instead of closures, here and in what calls these: a closure is not compiled for the instruction set, and its
+// intrinsics would be calls.
+
+/// Reads sixteen weights.
+///
+/// # Safety
+/// The CPU has AVX2; the pointer is good for 16 bytes.
+#[inline(always)]
+unsafe fn widen(from: *const i8) -> __m256i {
+    // SAFETY: by the caller's promise.
+    unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+}
+
+/// Adds the two sums of each channel, which lie side by side.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn join(a: __m256i, b: __m256i) -> __m256i {
+    // SAFETY: by the caller's promise. Each half of a vector is added by itself.
+    unsafe { _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(a, b)) }
+}
+
+/// Requantises eight channels from the given one.
+///
+/// # Safety
+/// The CPU has AVX2; the panel has the channels.
+#[inline(always)]
+unsafe fn requantize(
+    sums: __m256i,
+    panel: &RequantizePanel,
+    channel: usize,
+    output: Quantized,
+) -> __m256i {
+    let [low, high] = output.bounds();
+    // SAFETY: by the caller's promise. Conversions round to nearest, ties to even: Rust keeps the control register so.
+    unsafe {
+        let bias = _mm256_loadu_si256(panel.bias.as_ptr().add(channel).cast());
+        let multiplier = _mm256_loadu_ps(panel.multiplier.as_ptr().add(channel));
+        let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums, bias)), multiplier);
+        let clamped = _mm256_max_ps(scaled, _mm256_set1_ps(low));
+        let clamped = _mm256_min_ps(clamped, _mm256_set1_ps(high));
+        let zero = _mm256_set1_epi32(output.zero_point.into());
+        _mm256_add_epi32(_mm256_cvtps_epi32(clamped), zero)
+    }
+}
+
 // SAFETY of all methods: the caller vouches for the instruction set and the pointers (see the trait).
 impl Lanes for Avx2 {
     const OFFSET: u8 = 0;
@@ -38,8 +85,14 @@ impl Lanes for Avx2 {
     #[inline(always)]
     unsafe fn weights(from: *const i8) -> Self::Weights {
         // SAFETY: see the impl.
-        [0, 1, 2, 3]
-            .map(|i| unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(16 * i).cast())) })
+        unsafe {
+            [
+                widen(from),
+                widen(from.add(16)),
+                widen(from.add(32)),
+                widen(from.add(48)),
+            ]
+        }
     }
 
     #[inline(always)]
@@ -70,8 +123,7 @@ impl Lanes for Avx2 {
     ) {
         // SAFETY: see the impl. The sums of two channels lie side by side in each half of a vector.
         unsafe {
-            let joined = |a, b| _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_hadd_epi32(a, b));
-            let ordered = [joined(sums[0], sums[1]), joined(sums[2], sums[3])];
+            let ordered = [join(sums[0], sums[1]), join(sums[2], sums[3])];
             Self::store_deep(ordered, panel, output, to, count);
         }
     }
@@ -127,19 +179,10 @@ impl Lanes for Avx2 {
         to: *mut i8,
         count: usize,
     ) {
-        let bounds = output.bounds();
-        // SAFETY: see the impl. Conversions round to nearest, ties to even: Rust keeps the control register so.
+        // SAFETY: see the impl.
         unsafe {
-            let [low, high] = bounds.map(|bound| _mm256_set1_ps(bound));
-            let zero = _mm256_set1_epi32(output.zero_point.into());
-            let [a, b] = [0, 1].map(|half| {
-                let bias = _mm256_loadu_si256(panel.bias.as_ptr().add(8 * half).cast());
-                let sums = _mm256_cvtepi32_ps(_mm256_add_epi32(sums[half], bias));
-                let multiplier = _mm256_loadu_ps(panel.multiplier.as_ptr().add(8 * half));
-                let scaled = _mm256_mul_ps(sums, multiplier);
-                let clamped = _mm256_min_ps(_mm256_max_ps(scaled, low), high);
-                _mm256_add_epi32(_mm256_cvtps_epi32(clamped), zero)
-            });
+            let a = requantize(sums[0], panel, 0, output);
+            let b = requantize(sums[1], panel, 8, output);
             // Each half of a vector is packed by itself.
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(a, b));
             let bytes = _mm_packs_epi16(

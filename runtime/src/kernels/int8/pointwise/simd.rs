@@ -243,9 +243,11 @@ impl<'a> Product<'a> {
             let input = self.input.as_ptr().add(row * depth);
             let weights = self.weights.as_ptr().add(panel * PANEL * depth);
             for k in (0..depth).step_by(QUAD) {
-                let columns: [L::Weights; WIDTH] = core::array::from_fn(|wide| {
-                    L::weights(weights.add((wide * depth + k) * PANEL))
-                });
+                // No closure: it would not be compiled for the instruction set.
+                let mut columns = [L::weights(weights.add(k * PANEL)); WIDTH];
+                for (wide, column) in columns.iter_mut().enumerate().skip(1) {
+                    *column = L::weights(weights.add((wide * depth + k) * PANEL));
+                }
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let quad = L::quad(input.add(row * depth + k));
                     for (sum, &column) in sums.iter_mut().zip(&columns) {
