@@ -21,7 +21,16 @@ fn dense(outputs: usize, inputs: usize, seed: u32) -> Box<[i8]> {
     packed
 }
 
-/// Multipliers and biases that bring sums of `terms` products about into range, and some that saturate.
+/// Of every four layers, one has biases up to 2^30 and one has them at the edges of an i32, where sums wrap.
+fn bias(random: i32, seed: u32) -> i32 {
+    match seed % 4 {
+        0 => random << 23,
+        1 => i32::MAX.wrapping_add(random),
+        _ => random * 100,
+    }
+}
+
+/// Multipliers of both signs and biases that bring sums of `terms` products about into range, and some that saturate.
 fn table(channels: usize, terms: usize, seed: u32) -> Vec<RequantizePanel> {
     let random = bytes(channels.div_ceil(PANEL) * PANEL * 2, seed ^ 3, -128);
     let mut pairs = random.chunks_exact(2);
@@ -33,11 +42,11 @@ fn table(channels: usize, terms: usize, seed: u32) -> Vec<RequantizePanel> {
                 if let Some(&[a, b]) = pairs.next() {
                     panel.multiplier[i] = match a {
                         // Products beyond all integers, infinite ones and zeros.
-                        127 => [1e9, f32::MAX][i % 2],
+                        127 => [1e9, f32::MAX, f32::MIN][i % 3],
                         -128 => 0.0,
-                        _ => scale * (f32::from(a) + 128.5) / 64.0,
+                        _ => scale * (f32::from(a) + 0.5) / 64.0,
                     };
-                    panel.bias[i] = i32::from(b) * 100;
+                    panel.bias[i] = bias(i32::from(b), seed);
                 }
             }
             panel
