@@ -410,8 +410,8 @@ pub fn seal(bytes: &mut [u8]) {
 }
 
 /// The id of a backbone: BLAKE3 over the digests of its layer table, site table, scales if it has any, identity epilogues
-/// and frozen weights, in that order. Resolution, plan and metadata are not part of it, so a backbone imported again for another
-/// resolution keeps its patches.
+/// and frozen weights, in that order. Resolution, plan and metadata are not part of it, so a backbone imported again for
+/// another resolution keeps its patches.
 pub(crate) fn backbone_id(header: &Header) -> Digest {
     let mut hasher = blake3::Hasher::new();
     let parts = [

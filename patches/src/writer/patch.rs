@@ -16,7 +16,8 @@ use crate::scale::ScaleRecord;
 
 use super::{WriteError, append};
 
-/// Collects replacements for an f32 backbone in any order, then writes the image. A later replacement of the same values wins.
+/// Collects replacements for an f32 backbone in any order, then writes the image. A later replacement of the same values
+/// wins.
 #[derive(Debug)]
 pub struct PatchWriter<'a> {
     backbone: BackboneImage<'a>,

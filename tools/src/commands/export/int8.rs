@@ -52,7 +52,7 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
         )),
         _ => bail!(Hint::new(
             "the backbone is int8".into(),
-            "give the file that `train` wrote, and images of the task with --calibrate",
+            "give the file that `train` wrote and images of the task with --calibrate; for an ONNX model, the f32 backbone",
         )),
     };
     if let Some(output) = &arguments.onnx {
