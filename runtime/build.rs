@@ -1,12 +1,27 @@
 //! Sets `arm_dsp` for the int8 kernels where the CPU has the DSP extension of ARM.
 //!
-//! Stable Rust does not show `target_feature = "dsp"` to `cfg`, so the targets that always have it are named here.
+//! Stable Rust does not show `target_feature = "dsp"` to `cfg`. So the targets that always have it are named here, and for
+//! others the CPUs: build with `RUSTFLAGS="-C target-cpu=cortex-m33"`.
+
+const CPUS: [&str; 6] = [
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m35p",
+    "cortex-m55",
+    "cortex-m85",
+];
 
 fn main() {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let features = variable("CARGO_CFG_TARGET_FEATURE");
+    let flags = variable("CARGO_ENCODED_RUSTFLAGS");
+    let cpu = flags
+        .split('\x1f')
+        .find_map(|flag| flag.split_once("target-cpu="));
     let has_dsp = variable("TARGET").starts_with("thumbv7em-")
-        || (variable("CARGO_CFG_TARGET_ARCH") == "arm" && features.split(',').any(|f| f == "dsp"));
+        || (variable("CARGO_CFG_TARGET_ARCH") == "arm" && features.split(',').any(|f| f == "dsp"))
+        || cpu.is_some_and(|(_, cpu)| CPUS.contains(&cpu));
     if has_dsp {
         println!("cargo::rustc-cfg=arm_dsp");
     }

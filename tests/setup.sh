@@ -23,23 +23,26 @@ setup_qemu_arm() {
     command -v qemu-system-arm >/dev/null || install qemu-system-arm
 }
 
-setup_thumb() {
-    has_target thumbv7em-none-eabihf && return
+# setup_cortex_m TARGET
+setup_cortex_m() {
+    has_target "$1" && return
     [ -x $DEBIAN_CARGO ] && [ -d /usr/lib/rustlib/src ] && command -v ld.lld >/dev/null ||
         install rustc-web cargo-web rust-web-src lld
     [ -x $DEBIAN_CARGO ] && command -v ld.lld >/dev/null
 }
 
-# Cargo for the Cortex-M, with a library built from source where there is no ready one.
+# cortex_m_cargo TARGET COMMAND ARGUMENT...: cargo for a Cortex-M, with a library built from source where there is no
+# ready one.
 cortex_m_cargo() {
-    local command=$1 target=thumbv7em-none-eabihf
-    shift
-    if has_target $target >/dev/null 2>&1; then
-        cargo "$command" --target $target "$@"
+    local target=$1 command=$2 linker
+    shift 2
+    if has_target "$target" >/dev/null 2>&1; then
+        cargo "$command" --target "$target" "$@"
     else
-        RUSTC_BOOTSTRAP=1 PATH=/usr/bin:$PATH CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target/debian} \
-            CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER=/usr/bin/ld.lld \
-            $DEBIAN_CARGO "$command" -Z build-std=core,alloc --target $target "$@"
+        linker=CARGO_TARGET_$(tr a-z.- A-Z__ <<<"$target")_LINKER
+        env RUSTC_BOOTSTRAP=1 PATH="/usr/bin:$PATH" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/debian}" \
+            "$linker=/usr/bin/ld.lld" \
+            $DEBIAN_CARGO "$command" -Z build-std=core,alloc --target "$target" "$@"
     fi
 }
 

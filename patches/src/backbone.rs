@@ -14,6 +14,7 @@ use crate::records::{
 use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
 use crate::values::Values;
+use crate::values::checked;
 
 /// Where the parts of a checked backbone are: plain numbers, so that an owner of the bytes can keep it beside them
 /// and make [`BackboneImage`]s at no cost.
@@ -180,7 +181,7 @@ impl<'a> BackboneImage<'a> {
 
     /// Resolution of the plan, and normalisation.
     pub fn input(&self) -> Input {
-        self.input_record().decode().expect("checked at open")
+        checked(self.input_record().decode())
     }
 
     pub(crate) fn layer_records(&self) -> &'a [LayerRecord] {
@@ -197,9 +198,7 @@ impl<'a> BackboneImage<'a> {
     /// # Panics
     /// If there is no such layer.
     pub fn layer(&self, index: usize) -> Layer {
-        self.layer_records()[index]
-            .decode()
-            .expect("checked at open")
+        checked(self.layer_records()[index].decode())
     }
 
     /// What it computes in: f32, or int8 where its tensors have scales.
@@ -253,8 +252,7 @@ impl<'a> BackboneImage<'a> {
     }
 
     fn plan_record(&self) -> &'a PlanRecord {
-        let (record, _) =
-            PlanRecord::ref_from_prefix(self.section(SectionKind::Plan)).expect("checked at open");
+        let (record, _) = checked(PlanRecord::ref_from_prefix(self.section(SectionKind::Plan)));
         record
     }
 
@@ -267,9 +265,7 @@ impl<'a> BackboneImage<'a> {
     /// # Panics
     /// If there is no such tensor.
     pub fn tensor(&self, index: usize) -> Tensor {
-        self.tensor_records()[index]
-            .decode()
-            .expect("checked at open")
+        checked(self.tensor_records()[index].decode())
     }
 
     /// Bytes that all activations need.
@@ -377,7 +373,7 @@ fn values<T: FromBytes + zerocopy::Immutable>(
     offset: usize,
     length: usize,
 ) -> &[T] {
-    <[T]>::ref_from_bytes(&section[offset..offset + length]).expect("checked at open")
+    checked(<[T]>::ref_from_bytes(&section[offset..offset + length]))
 }
 
 #[cfg(target_endian = "big")]

@@ -113,6 +113,7 @@ pub enum ImageError {
         expected: usize,
     },
     /// A batch norm in the metadata, or the layer's own bias, that cannot be computed with.
+    #[cfg(feature = "alloc")]
     #[error("metadata of site {site}, channel {channel}: {what} is {found}, expected {expected}")]
     NormValue {
         /// The site.
@@ -267,8 +268,11 @@ impl ImageError {
             | Self::SectionDigest { .. }
             | Self::Record { .. }
             | Self::Metadata
-            | Self::NormLength { .. }
-            | Self::NormValue { .. } => {
+            | Self::NormLength { .. } => {
+                "the file is damaged or was made by a faulty tool: fetch or make it again"
+            }
+            #[cfg(feature = "alloc")]
+            Self::NormValue { .. } => {
                 "the file is damaged or was made by a faulty tool: fetch or make it again"
             }
             Self::WrongBackbone { .. } => {

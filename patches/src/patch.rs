@@ -13,6 +13,7 @@ use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
 use crate::values::Values;
+use crate::values::checked;
 
 /// Where the parts of a checked patch are, as [`crate::BackboneIndex`] for backbones.
 #[derive(Clone, Copy, Debug)]
@@ -324,8 +325,9 @@ impl<'a> PatchImage<'a> {
     }
 
     fn records(&self) -> &'a [PatchRecord] {
-        <[PatchRecord]>::ref_from_bytes(self.section(SectionKind::Records))
-            .expect("checked at open")
+        checked(<[PatchRecord]>::ref_from_bytes(
+            self.section(SectionKind::Records),
+        ))
     }
 
     fn decode(&self, record: &PatchRecord) -> Replacement<'a> {
@@ -348,7 +350,9 @@ impl<'a> PatchImage<'a> {
 
     /// The scales of all tensors, for an int8 backbone; empty for an f32 one.
     pub fn scales(&self) -> &'a [ScaleRecord] {
-        <[ScaleRecord]>::ref_from_bytes(self.section(SectionKind::Scales)).expect("checked at open")
+        checked(<[ScaleRecord]>::ref_from_bytes(
+            self.section(SectionKind::Scales),
+        ))
     }
 
     /// The whole file.
@@ -373,10 +377,10 @@ impl<'a> PatchImage<'a> {
 
     /// Its own resolution and normalisation.
     pub fn input(&self) -> Input {
-        InputRecord::ref_from_bytes(self.section(SectionKind::Input))
-            .expect("checked at open")
-            .decode()
-            .expect("checked at open")
+        let record = checked(InputRecord::ref_from_bytes(
+            self.section(SectionKind::Input),
+        ));
+        checked(record.decode())
     }
 
     /// All replacements, in the order of their sites.

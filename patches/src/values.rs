@@ -100,5 +100,10 @@ impl<'a> Values<'a> {
 
 fn whole<T: FromBytes + Immutable>(bytes: &[u8]) -> &[T] {
     let whole = &bytes[..bytes.len() / size_of::<T>() * size_of::<T>()];
-    <[T]>::ref_from_bytes(whole).expect("checked at open")
+    checked(<[T]>::ref_from_bytes(whole))
+}
+
+/// What was checked at open, so that it cannot fail. `expect` would have the error's text in a microcontroller's flash.
+pub(crate) fn checked<T, E>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|_| unreachable!("checked at open"))
 }

@@ -13,7 +13,7 @@ use graft_patches::layout::{quad_weights_len, weights_len};
 use graft_runtime::kernels::PANEL;
 use graft_runtime::kernels::int8::{
     Conv, Elementwise, Epilogue, Kernels, Operand, Pointwise, Pool, Quantized, RequantizePanel,
-    available, scratch_len,
+    Scratch, available,
 };
 use layers::{Aligned, DEPTHWISE, LINEAR, POINTWISE, STEM, Shapes};
 
@@ -29,7 +29,7 @@ fn pointwise(criterion: &mut Criterion) {
         let layer = Layer::new(pixels * inputs, weights, outputs, pixels * outputs);
         let name = format!("{side}x{side}x{inputs}-{outputs}");
         let macs = pixels * inputs * outputs;
-        let mut scratch = vec![0; scratch_len(inputs)];
+        let mut scratch = vec![0; Scratch::HERE.dense(inputs)];
         layer.measure(&mut group, &name, macs, |kernels, layer, out| {
             (kernels.pointwise)(&layer.pointwise(inputs, outputs), 0, out, &mut scratch);
         });
@@ -41,7 +41,7 @@ fn linear(criterion: &mut Criterion) {
     let [inputs, outputs] = LINEAR;
     let layer = Layer::new(inputs, quad_weights_len(outputs, inputs), outputs, outputs);
     let name = format!("{inputs}-{outputs}");
-    let mut scratch = vec![0; scratch_len(inputs)];
+    let mut scratch = vec![0; Scratch::HERE.linear(inputs)];
     layer.measure(
         &mut group,
         &name,
@@ -75,7 +75,7 @@ fn conv(criterion: &mut Criterion) {
     let weights = quad_weights_len(outputs, terms);
     let layer = Layer::new(shapes.input.len(), weights, outputs, shapes.output.len());
     let name = format!("{side}x{side}x{inputs}-{outputs}-k3s2");
-    let mut scratch = vec![0; scratch_len(terms)];
+    let mut scratch = vec![0; Scratch::HERE.dense(terms)];
     let macs = shapes.output.len() * terms;
     layer.measure(&mut group, &name, macs, |kernels, layer, out| {
         (kernels.conv)(&layer.conv(&shapes), 0, out, &mut scratch);

@@ -23,13 +23,31 @@ pub(crate) struct ArenaLayout {
     scratch_per_thread: usize,
     threads: usize,
     scores: usize,
-    tensors: usize,
+    shapes: usize,
+}
+
+/// What the length of an arena depends on beside the backbone.
+#[derive(Clone, Copy)]
+pub(crate) struct Machine {
+    scratch: int8::Scratch,
+    shape_bytes: usize,
+}
+
+impl Machine {
+    pub(crate) const HERE: Self = Self {
+        scratch: int8::Scratch::HERE,
+        shape_bytes: size_of::<Shape>(),
+    };
+    pub(crate) const CORTEX_M: Self = Self {
+        scratch: int8::Scratch::CORTEX_M,
+        shape_bytes: size_of::<Shape>() / size_of::<usize>() * size_of::<u32>(),
+    };
 }
 
 impl ArenaLayout {
-    pub(crate) fn new(image: &BackboneImage<'_>, threads: usize) -> Self {
+    pub(crate) fn new(image: &BackboneImage<'_>, threads: usize, machine: Machine) -> Self {
         let scratch = (0..image.layer_count())
-            .map(|layer| scratch_bytes(image, layer))
+            .map(|layer| scratch_bytes(image, layer, machine))
             .max();
         let last = image.tensor(image.layer_count()).shape;
         let scores = match image.dtype() {
@@ -41,7 +59,7 @@ impl ArenaLayout {
             scratch_per_thread: whole_lines(scratch.unwrap_or(0)),
             threads,
             scores: whole_lines(scores.saturating_mul(size_of::<f32>())),
-            tensors: image.layer_count() + 1,
+            shapes: (image.layer_count() + 1) * machine.shape_bytes,
         }
     }
 
@@ -55,17 +73,20 @@ impl ArenaLayout {
         self.scratch()
             .end
             .saturating_add(self.scores)
-            .saturating_add(self.tensors * size_of::<Shape>())
+            .saturating_add(self.shapes)
     }
 }
 
 /// What a layer's kernel needs beside its operands.
-fn scratch_bytes(image: &BackboneImage<'_>, index: usize) -> usize {
+fn scratch_bytes(image: &BackboneImage<'_>, index: usize, machine: Machine) -> usize {
     let layer = image.layer(index);
     match (image.dtype(), layer.op) {
         (Dtype::I8, Op::Conv | Op::Pointwise | Op::Linear) => {
-            let site = layer.site.map(|site| image.site(site));
-            int8::scratch_len(site.map_or(0, |site| site.depth))
+            let depth = layer.site.map_or(0, |site| image.site(site).depth);
+            match image.tensor(index + 1).shape.pixels() {
+                1 if layer.op != Op::Conv => machine.scratch.linear(depth),
+                _ => machine.scratch.dense(depth),
+            }
         }
         (Dtype::F32, Op::Conv) => {
             let inputs = image.tensor(layer.inputs[0]).shape.channels;
@@ -170,17 +191,22 @@ impl<'a> Arena<'a> {
             scratch,
             scratch_per_thread: layout.scratch_per_thread,
             scores: floats(scores),
-            shapes: <[Shape]>::mut_from_bytes(shapes).expect(MESSAGE),
+            shapes: cast(<[Shape]>::mut_from_bytes(shapes)),
         }
     }
 }
 
 /// A part of an arena as f32.
 pub(crate) fn floats(bytes: &mut [u8]) -> &mut [f32] {
-    <[f32]>::mut_from_bytes(bytes).expect(MESSAGE)
+    cast(<[f32]>::mut_from_bytes(bytes))
 }
 
 /// A part of an arena as int8.
 pub(crate) fn bytes(bytes: &mut [u8]) -> &mut [i8] {
-    <[i8]>::mut_from_bytes(bytes).expect(MESSAGE)
+    cast(<[i8]>::mut_from_bytes(bytes))
+}
+
+/// `expect` would have the error's text in a microcontroller's flash.
+fn cast<T, E>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|_| unreachable!("{MESSAGE}"))
 }

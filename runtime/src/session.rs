@@ -5,10 +5,10 @@ use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
 use graft_patches::scale::Scale;
 
-use crate::arena::{Arena, ArenaBytes, ArenaLayout, Parts, bytes, floats};
+use crate::arena::{Arena, ArenaBytes, ArenaLayout, Machine, Parts, bytes, floats};
 use crate::engine::{self, Float, Int8};
 use crate::input;
-use crate::kernels::KernelSet;
+use crate::kernels::{KernelSet, float};
 use crate::workers::Workers;
 use crate::{Backbone, Error, Patch};
 
@@ -100,7 +100,7 @@ impl Session<'_> {
 
     #[cfg(feature = "alloc")]
     fn owned(backbone: &Backbone, workers: Workers) -> Result<Self, Error> {
-        let layout = ArenaLayout::new(&backbone.image(), workers.threads());
+        let layout = ArenaLayout::new(&backbone.image(), workers.threads(), Machine::HERE);
         let arena = ArenaBytes::allocate(layout.bytes())?;
         Self::build(backbone, workers, layout, arena)
     }
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`Error::Arena`], [`Error::Kernels`].
     pub fn in_arena(backbone: &Backbone, arena: &'a mut [u8]) -> Result<Self, Error> {
-        let layout = ArenaLayout::new(&backbone.image(), 1);
+        let layout = ArenaLayout::new(&backbone.image(), 1, Machine::HERE);
         Self::build(backbone, Workers::One, layout, ArenaBytes::Borrowed(arena))
     }
 
@@ -133,7 +133,12 @@ impl<'a> Session<'a> {
 
     /// Bytes of arena that a session of one thread needs.
     pub fn arena_len(backbone: &Backbone) -> usize {
-        ArenaLayout::new(&backbone.image(), 1).bytes()
+        ArenaLayout::new(&backbone.image(), 1, Machine::HERE).bytes()
+    }
+
+    /// [`Session::arena_len`] as a Cortex-M has it, on any machine.
+    pub fn cortex_m_arena_len(backbone: &Backbone) -> usize {
+        ArenaLayout::new(&backbone.image(), 1, Machine::CORTEX_M).bytes()
     }
 
     /// Bytes of this session's arena: activations, scratch, scores of int8, shapes.
@@ -196,7 +201,7 @@ impl<'a> Session<'a> {
         match self.kernels {
             KernelSet::F32(kernels) => {
                 let mut arithmetic = Float {
-                    kernels,
+                    kernels: float(kernels),
                     workers,
                     scratch: floats(scratch),
                     scratch_per_thread: scratch_per_thread / size_of::<f32>(),

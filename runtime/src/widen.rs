@@ -43,9 +43,9 @@ pub(crate) fn as_read<'a>(values: Values<'a>, wide: &mut &'a [u8]) -> Values<'a>
 }
 
 fn read<T: FromBytes + Immutable>(bytes: &[u8]) -> &[T] {
-    <[T]>::ref_from_bytes(bytes).expect(MESSAGE)
+    <[T]>::ref_from_bytes(bytes).unwrap_or_else(|_| unreachable!("{MESSAGE}"))
 }
 
 fn written<T: FromBytes + IntoBytes + KnownLayout>(bytes: &mut [u8]) -> &mut [T] {
-    <[T]>::mut_from_bytes(bytes).expect(MESSAGE)
+    <[T]>::mut_from_bytes(bytes).unwrap_or_else(|_| unreachable!("{MESSAGE}"))
 }

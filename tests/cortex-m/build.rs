@@ -17,6 +17,7 @@ fn main() {
     for (dtype, backbone, bytes) in [("f32", &float, &float_patch), ("int8", &int8, &int8_patch)] {
         write(&format!("{dtype}.backbone"), backbone.image().bytes());
         write(&format!("{dtype}.patch"), bytes);
+        write(&format!("{dtype}.arena"), &Session::cortex_m_arena_len(backbone).to_le_bytes());
         let patch = Patch::from_bytes(bytes, backbone).expect("the patch fits");
         let mut session = Session::new(backbone).expect("kernels are there");
         session.use_kernels("reference").expect("always there");
@@ -33,9 +34,16 @@ fn main() {
             write(&format!("{dtype}.{task}.layers"), &layers);
         }
     }
-    write("memory.x", include_bytes!("memory.x"));
+    let target = std::env::var("TARGET").expect("cargo sets it");
+    let (memory, kernels): (&[u8], _) = match target.split('-').next() {
+        Some("thumbv7m") => (include_bytes!("memory/mps2.x"), "cortex-m"),
+        Some("thumbv8m.main") => (include_bytes!("memory/mps2-an505.x"), "cortex-m-dsp"),
+        _ => (include_bytes!("memory/mps2.x"), "cortex-m-dsp"),
+    };
+    write("memory.x", memory);
+    println!("cargo:rustc-env=KERNELS={kernels}");
     println!("cargo:rustc-link-search={}", out.display());
     println!("cargo:rustc-link-arg=-Tlink.x");
-    println!("cargo:rerun-if-changed=memory.x");
+    println!("cargo:rerun-if-changed=memory");
     println!("cargo:rerun-if-changed=build.rs");
 }

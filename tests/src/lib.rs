@@ -6,7 +6,9 @@ use graft_patches::records::{Dtype, Input, Kinds, Layer, Op};
 use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Image, Patch, Session};
 
+pub mod cases;
 pub mod int8;
+pub mod layers;
 pub mod operators;
 pub mod training;
 

@@ -1,9 +1,9 @@
 //! Int8 backbones and their patches: close to f32, the same bytes from all kernels, and what is refused.
 
+use graft_patches::PatchImage;
 use graft_patches::container;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{Int8PatchWriter, PatchWriter};
-use graft_patches::{Digest, PatchImage};
 use graft_runtime::{
     Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernels,
 };
@@ -77,23 +77,6 @@ fn every_kernel_computes_the_same_bytes_in_every_layer() {
             }
         }
     }
-}
-
-/// Of the backbone's id, then of each layer's bytes: the same on every target.
-const RECORDED: &[&str] = &[
-    "3d5fece2", "a474fafd", "1969ea8c", "2c6d78ae", "7afa3607", "6ce95f97", "d776374c", "02267893",
-    "b7f7ad5b", "66ddcf0d", "66113033", "d8b39473", "beca6920", "60757023", "3416fa64", "ee08f159",
-];
-
-#[test]
-fn layers_have_the_recorded_digests() {
-    let [_, int8] = twins();
-    let mut found = vec![format!("{:.8}", int8.id())];
-    for bytes in layers(&int8, &int8.identity(), "reference", 1) {
-        let bytes: Vec<u8> = bytes.iter().map(|&byte| byte as u8).collect();
-        found.push(format!("{:.8}", Digest::of(&bytes)));
-    }
-    assert_eq!(found, RECORDED);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, diff, eval, export, extract, import, inspect, quantize, run, train,
+    bench, demo, device, diff, eval, export, extract, import, inspect, push, quantize, run, train,
 };
+use crate::device::{Client, DeviceError, Port};
 
 /// Ships one backbone and many small patches: imports networks, runs, measures and compares them.
 #[derive(Debug, Parser)]
@@ -60,6 +61,10 @@ pub enum Command {
     Export(export::Arguments),
     /// Make a patch of the backbone's own values: it changes nothing.
     Extract(extract::Arguments),
+    /// Send a patch to a device while it runs.
+    Push(push::Arguments),
+    /// See what a device has, swap its patches, run it.
+    Device(device::Arguments),
 }
 
 /// The backbone and patches that a command works on.
@@ -71,6 +76,27 @@ pub struct Model {
     /// Patch file, or a folder of them; may be given several times. Without it: the backbone's own head and epilogues.
     #[arg(short, long, value_name = "P")]
     pub patch: Vec<PathBuf>,
+}
+
+/// Where the device is.
+#[derive(Debug, Args)]
+pub struct Line {
+    /// Where the device is: tcp:HOST:PORT, or a serial port such as /dev/ttyACM0.
+    #[arg(long, value_name = "PORT")]
+    port: Port,
+    /// Bits a second of a serial port.
+    #[arg(long, default_value_t = Port::BAUD)]
+    baud: u32,
+}
+
+impl Line {
+    /// Connects to the device.
+    ///
+    /// # Errors
+    /// [`DeviceError::Open`].
+    pub fn connect(&self) -> Result<Client, DeviceError> {
+        Client::open(&self.port.clone().with_baud(self.baud))
+    }
 }
 
 /// Where a command writes a file.

@@ -10,6 +10,7 @@ use crate::data::dataset::DatasetError;
 use crate::data::image_file::ImageFileError;
 use crate::data::labels::LabelsError;
 use crate::data::split::SplitError;
+use crate::device::DeviceError;
 use crate::export::ExportError;
 use crate::import::error::ImportError;
 use crate::output::OutputError;
@@ -44,6 +45,9 @@ pub fn hint(error: &Error) -> Option<String> {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<ImageError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<DeviceError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<QuantizeError>() {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use patchtool::cli::{Cli, Command, Common};
 use patchtool::commands::{
-    bench, demo, diff, eval, export, extract, import, inspect, quantize, run, train,
+    bench, demo, device, diff, eval, export, extract, import, inspect, push, quantize, run, train,
 };
 use patchtool::hint::hint;
 use patchtool::report::Report;
@@ -40,6 +40,8 @@ fn command(cli: &Cli) -> Result<Report> {
         Command::Diff(arguments) => diff::run(arguments),
         Command::Export(arguments) => export::run(arguments, &cli.common),
         Command::Extract(arguments) => extract::run(arguments),
+        Command::Push(arguments) => push::run(arguments, &cli.common),
+        Command::Device(arguments) => device::run(arguments),
     }
 }
 

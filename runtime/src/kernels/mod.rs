@@ -57,10 +57,12 @@ mod x86;
 
 #[cfg(feature = "gradient")]
 pub use norm::Affine;
-pub(crate) use select::KernelSet;
 #[cfg(feature = "std")]
 pub use select::names;
-pub use select::{KernelError, available, by_name, select};
+#[cfg(feature = "f32")]
+pub use select::select;
+pub use select::{KernelError, available, by_name};
+pub(crate) use select::{KernelSet, float};
 
 pub use graft_patches::geometry::{Activation, Shape, Window};
 pub use graft_patches::layout::PANEL;

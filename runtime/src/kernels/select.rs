@@ -19,11 +19,19 @@ static ALL: &[(&Kernels, Runs)] = &[
     (&REFERENCE, || true),
 ];
 
+/// What f32 backbones run on.
+#[cfg(feature = "f32")]
+pub(crate) type FloatKernels = &'static Kernels;
+/// Without the feature `f32` nothing: whatever would use it is not compiled into a program.
+#[cfg(not(feature = "f32"))]
+pub(crate) type FloatKernels = &'static core::convert::Infallible;
+
 /// The kernels of one dtype in use.
 #[derive(Clone, Copy)]
 pub(crate) enum KernelSet {
     /// For f32 backbones.
-    F32(&'static Kernels),
+    #[cfg_attr(not(feature = "f32"), expect(dead_code, reason = "there are none"))]
+    F32(FloatKernels),
     /// For int8 backbones.
     I8(&'static int8::Kernels),
 }
@@ -46,10 +54,13 @@ impl KernelSet {
                 found => return found,
             }
         }
-        Ok(match dtype {
-            Dtype::I8 => Self::I8(int8::best()),
-            _ => Self::F32(available().next().unwrap_or(&REFERENCE)),
-        })
+        match dtype {
+            Dtype::I8 => Ok(Self::I8(int8::best())),
+            #[cfg(feature = "f32")]
+            _ => Ok(Self::F32(available().next().unwrap_or(&REFERENCE))),
+            #[cfg(not(feature = "f32"))]
+            _ => Err(KernelError::NotCompiled { dtype }),
+        }
     }
 
     /// The kernels of this name.
@@ -67,16 +78,29 @@ impl KernelSet {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::F32(kernels) => kernels.name,
+            Self::F32(kernels) => float(kernels).name,
             Self::I8(kernels) => kernels.name,
         }
     }
+}
+
+/// The f32 kernels in use.
+#[cfg(feature = "f32")]
+pub(crate) fn float(kernels: FloatKernels) -> &'static Kernels {
+    kernels
+}
+
+/// There are none.
+#[cfg(not(feature = "f32"))]
+pub(crate) fn float(kernels: FloatKernels) -> &'static Kernels {
+    match *kernels {}
 }
 
 /// The best f32 kernels that this machine can run, or those that the environment variable `GRAFT_KERNELS` names.
 ///
 /// # Errors
 /// `GRAFT_KERNELS` names kernels that this machine does not have.
+#[cfg(feature = "f32")]
 pub fn select() -> Result<&'static Kernels, KernelError> {
     Ok(match KernelSet::select(Dtype::F32)? {
         KernelSet::F32(kernels) => kernels,
@@ -115,6 +139,15 @@ pub enum KernelError {
     Unavailable {
         /// What was asked for, by `GRAFT_KERNELS` or the program.
         name: std::string::String,
+        /// What the backbone computes in.
+        dtype: Dtype,
+    },
+    /// A backbone of a dtype that this program was built without.
+    #[cfg(not(feature = "f32"))]
+    #[error(
+        "the backbone computes in {dtype}, this program runs int8 ones only: build it with the feature `f32`"
+    )]
+    NotCompiled {
         /// What the backbone computes in.
         dtype: Dtype,
     },

@@ -23,7 +23,6 @@ pub(super) fn clip(index: usize, stride: usize, pad: usize, kernel: usize, size:
 }
 
 /// The output positions, of `outputs`, whose windows lie on an input of `size` as a whole.
-#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 pub(super) fn inside(
     stride: usize,

@@ -3,7 +3,7 @@
 use cortex_m_semihosting::hprintln;
 use graft_patches::geometry::Padding;
 use graft_runtime::kernels::int8::{
-    Conv, Epilogue, Kernels, Pointwise, Quantized, RequantizePanel, available, scratch_len,
+    Conv, Epilogue, Kernels, Pointwise, Quantized, RequantizePanel, Scratch, available,
 };
 use graft_runtime::kernels::{Shape, Window};
 
@@ -16,7 +16,8 @@ pub struct Memory {
     weights: [i8; 16 * 1024],
     table: [RequantizePanel; 4],
     outputs: [[i8; 8 * 1024]; 2],
-    scratch: [u8; scratch_len(7 * 7 * 4)],
+    /// One more, so that it can begin anywhere.
+    scratch: [u8; Scratch::HERE.dense(7 * 7 * 4) + 1],
 }
 
 impl Memory {
@@ -38,8 +39,8 @@ pub fn run(memory: &mut Memory) -> [usize; 2] {
     let (Some(best), Some(reference)) = (available().next(), available().last()) else {
         return [0, 1];
     };
-    if best.name != "cortex-m-dsp" || reference.name != "reference" {
-        hprintln!("int8 kernels `{}` instead of `cortex-m-dsp`", best.name);
+    if best.name != env!("KERNELS") || reference.name != "reference" {
+        hprintln!("int8 kernels `{}` instead of `{}`", best.name, env!("KERNELS"));
         counts[1] += 1;
     }
     let operators: [(&str, Operator); 4] = [
@@ -98,6 +99,7 @@ fn pointwise(memory: &mut Memory, random: &mut Random, kernels: [&Kernels; 2]) -
         epilogue,
     };
     both(out, (pixels - first) * outputs, kernels, |kernels, out| {
+        let scratch = &mut scratch[1..][..Scratch::HERE.dense(inputs)];
         (kernels.pointwise)(&task, first, out, scratch);
     })
 }
@@ -124,7 +126,8 @@ fn linear(memory: &mut Memory, random: &mut Random, kernels: [&Kernels; 2]) -> b
         epilogue,
     };
     both(out, outputs, kernels, |kernels, out| {
-        (kernels.linear)(&task, 0, out, scratch)
+        let scratch = &mut scratch[1..][..Scratch::HERE.linear(inputs)];
+        (kernels.linear)(&task, 0, out, scratch);
     })
 }
 
@@ -136,7 +139,9 @@ fn conv(memory: &mut Memory, random: &mut Random, kernels: [&Kernels; 2]) -> boo
         channels,
         kernels,
         |kernels, task, out, scratch| {
-            (kernels.conv)(task, 0, out, scratch);
+            let [height, width] = task.window.kernel;
+            let length = Scratch::HERE.dense(height * width * task.input_shape.channels);
+            (kernels.conv)(task, 0, out, &mut scratch[1..][..length]);
         },
     )
 }

@@ -290,7 +290,7 @@ fn time_layers(
 }
 
 /// Multiply-adds of a layer whose output has this many values.
-fn macs(image: &BackboneImage<'_>, layer: usize, output: usize) -> usize {
+pub(super) fn macs(image: &BackboneImage<'_>, layer: usize, output: usize) -> usize {
     image
         .layer(layer)
         .site

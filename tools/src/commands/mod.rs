@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod device;
 pub mod diff;
 pub mod eval;
 pub mod export;
@@ -9,6 +10,8 @@ pub mod extract;
 pub mod import;
 mod inputs;
 pub mod inspect;
+pub mod push;
 pub mod quantize;
+mod ranking;
 pub mod run;
 pub mod train;

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use graft_runtime::Session;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::inputs::InputsFolder;
+use super::ranking::Ranking;
 use crate::cli::Model;
 use crate::data::image_file;
 use crate::report::{Report, Table};
-use crate::task::{self, Task};
+use crate::task;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
@@ -62,49 +63,18 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
                 inputs.push(&task.preprocess.tensor(image))?;
             }
             let scores = session.run(&task.patch, &task.preprocess.pixels(image))?;
-            let top = top(scores, arguments.top);
+            let ranking = Ranking::new(scores, arguments.top, |index| task.label(index));
             let name = path.display().to_string();
-            table.row([name.clone(), task.name.clone(), line(task, &top)]);
-            results.push(result(
-                task,
-                &name,
-                &top,
-                arguments.scores.then_some(scores),
-            ));
+            let mut result = ranking.json(&name, &task.name);
+            if arguments.scores {
+                result["scores"] = json!(scores);
+            }
+            results.push(result);
+            table.row([name, task.name.clone(), ranking.line()]);
         }
     }
     Ok(Report::new(
         table.to_string(),
         json!({ "results": results }),
     ))
-}
-
-/// The best scores, best first; of equal ones the first.
-fn top(scores: &[f32], count: usize) -> Vec<(usize, f32)> {
-    let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-    ranked.truncate(count);
-    ranked
-}
-
-fn line(task: &Task, top: &[(usize, f32)]) -> String {
-    let labels: Vec<String> = top
-        .iter()
-        .map(|&(index, score)| format!("{} {score:.2}", task.label(index)))
-        .collect();
-    labels.join(", ")
-}
-
-fn result(task: &Task, image: &str, top: &[(usize, f32)], scores: Option<&[f32]>) -> Value {
-    let top: Vec<Value> = top
-        .iter()
-        .map(
-            |&(index, score)| json!({ "label": task.label(index), "index": index, "score": score }),
-        )
-        .collect();
-    let mut result = json!({ "image": image, "patch": task.name, "top": top });
-    if let Some(scores) = scores {
-        result["scores"] = json!(scores);
-    }
-    result
 }

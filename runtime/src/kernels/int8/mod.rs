@@ -33,8 +33,9 @@ use graft_patches::layout::{PANEL, QUAD, quad_weights_len, weights_len};
 
 use super::{Shape, Window};
 
-/// Output pixels that are prepared in scratch memory at a time.
-const BLOCK: usize = 96;
+/// Output pixels that are prepared in scratch memory at a time, but on Cortex-M.
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+const BLOCK: usize = Scratch::VECTOR.dense;
 
 /// What becomes of the accumulators of a weighted layer.
 #[derive(Clone, Copy, Debug)]
@@ -149,16 +150,17 @@ pub struct Pool<'a> {
 
 /// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
 pub struct Kernels {
-    /// `reference`, `portable`, `avx2`, `avx512-vnni`, `avx512-vbmi`, `neon`, `neon-dotprod`, `cortex-m-dsp`.
+    /// `reference`, `portable`, `avx2`, `avx512-vnni`, `avx512-vbmi`, `neon`, `neon-dotprod`, `cortex-m`, `cortex-m-dsp`.
     pub name: &'static str,
     /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
-    /// [`scratch_len`] bytes for K inputs.
+    /// [`Scratch::dense`] bytes for K inputs.
     pub conv: fn(&Conv, usize, &mut [i8], &mut [u8]),
     /// Depthwise convolution of output rows from the given one.
     pub depthwise: fn(&Conv, usize, &mut [i8]),
     /// Pointwise convolution of pixels from the given one; `out` is whole pixels; `scratch` as above.
     pub pointwise: fn(&Pointwise, usize, &mut [i8], &mut [u8]),
-    /// Fully connected layer (one pixel): output panels from the given one; `out` ends at a panel or at N.
+    /// Fully connected layer (one pixel): output panels from the given one; `out` ends at a panel or at N; `scratch`
+    /// holds at least [`Scratch::linear`] bytes for K inputs.
     pub linear: fn(&Pointwise, usize, &mut [i8], &mut [u8]),
     /// Sum, elements from the given one.
     pub add: fn(&Elementwise, usize, &mut [i8]),
@@ -174,24 +176,63 @@ pub struct Kernels {
     pub lookup: fn(&[i8; 256], &mut [i8]),
 }
 
-/// Bytes of scratch memory that a layer of `inputs` inputs needs: kh * kw * C_in of a convolution.
-pub const fn scratch_len(inputs: usize) -> usize {
-    inputs
-        .div_ceil(QUAD)
-        .saturating_mul(QUAD)
-        .saturating_mul(BLOCK)
+/// Scratch memory that the kernels of a family of CPUs need, in bytes for each input of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Scratch {
+    dense: usize,
+    linear: usize,
+    /// Bytes before those that are aligned.
+    margin: usize,
 }
 
-/// Panics unless weights, table and scratch memory are as long as a matrix product needs.
-fn check_dense(weights: &[i8], epilogue: &Epilogue, [inputs, outputs]: [usize; 2], scratch: &[u8]) {
+impl Scratch {
+    /// Many pixels: of kernels for vectors.
+    const VECTOR: Self = Self {
+        dense: 96,
+        linear: 1,
+        margin: 0,
+    };
+    /// Two windows and their halves of 16 bits, or the halves of one pixel.
+    pub const CORTEX_M: Self = Self {
+        dense: 6,
+        linear: 2,
+        margin: align_of::<u32>() - 1,
+    };
+    /// Of the kernels on this machine.
+    pub const HERE: Self = match cfg!(target_arch = "arm") {
+        true => Self::CORTEX_M,
+        false => Self::VECTOR,
+    };
+
+    /// Bytes that a convolution, pointwise or other, of `inputs` inputs needs: kh * kw * C_in.
+    pub const fn dense(self, inputs: usize) -> usize {
+        self.len(inputs, self.dense)
+    }
+
+    /// Bytes that a fully connected layer of `inputs` inputs needs.
+    pub const fn linear(self, inputs: usize) -> usize {
+        self.len(inputs, self.linear)
+    }
+
+    const fn len(self, inputs: usize, each: usize) -> usize {
+        let padded = inputs.div_ceil(QUAD).saturating_mul(QUAD);
+        padded.saturating_mul(each).saturating_add(self.margin)
+    }
+}
+
+/// Panics unless weights, table and scratch memory, of which `needed` bytes are, are as long as a matrix product needs.
+fn check_dense(
+    weights: &[i8],
+    epilogue: &Epilogue,
+    [inputs, outputs]: [usize; 2],
+    scratch: &[u8],
+    needed: usize,
+) {
     assert!(
         weights.len() >= quad_weights_len(outputs, inputs),
         "weights are too short for {inputs} x {outputs}"
     );
-    assert!(
-        scratch.len() >= scratch_len(inputs),
-        "scratch memory is too short"
-    );
+    assert!(scratch.len() >= needed, "scratch memory is too short");
     epilogue.check(outputs);
 }
 

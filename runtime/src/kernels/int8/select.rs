@@ -78,7 +78,7 @@ static NEON_DOTPROD: Kernels = int8_kernels!(
 static CORTEX_M: Kernels = Kernels {
     name: match (cfg!(target_arch = "arm"), cfg!(arm_dsp)) {
         (true, true) => "cortex-m-dsp",
-        (true, false) => "portable",
+        (true, false) => "cortex-m",
         _ => "cortex-m, emulated",
     },
     conv: conv::cortex_m::conv,

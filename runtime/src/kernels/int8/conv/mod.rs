@@ -6,7 +6,7 @@ pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;
 
-use super::{Conv, check_dense, check_rows};
+use super::{Conv, Scratch, check_dense, check_rows};
 
 /// Panics unless the operands are as long as the output rows from `first` need.
 pub(super) fn check(task: &Conv, first: usize, out: &[i8], scratch: &[u8]) {
@@ -21,5 +21,6 @@ pub(super) fn check(task: &Conv, first: usize, out: &[i8], scratch: &[u8]) {
         &task.epilogue,
         [depth, task.output_shape.channels],
         scratch,
+        Scratch::HERE.dense(depth),
     );
 }

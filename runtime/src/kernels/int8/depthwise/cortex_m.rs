@@ -6,8 +6,10 @@ use graft_patches::layout::{PANEL, depthwise_index};
 
 use super::{check, reference};
 use crate::kernels::int8::Conv;
-use crate::kernels::int8::dsp::{Halves, Requantize, multiply_four, read, unpack};
-use crate::kernels::window::{Span, clip};
+use crate::kernels::int8::dsp::{
+    Halves, ROW_STEP, Requantize, multiply_four, multiply_nine_taps, read, unpack,
+};
+use crate::kernels::window::{Span, clip, inside};
 use crate::kernels::{Shape, Window};
 
 /// Channels of a word.
@@ -23,23 +25,34 @@ pub(in crate::kernels::int8) fn depthwise(task: &Conv, first: usize, out: &mut [
     }
     check(task, first, out);
     let channels = task.output_shape.channels;
+    let pad = task.window.pad_before(task.input_shape);
+    let framed = Framed::new(task, pad);
+    let frame = usize::from(framed.is_some());
+    let pitch = width + 2 * frame;
     let mut strip = Strip {
         task,
         shape: task.input_shape,
         window: task.window,
-        pad: task.window.pad_before(task.input_shape),
+        pad,
         offset: u32::from(-i16::from(task.padding) as u16) * 0x1_0001,
         requantize: Requantize::new(task.epilogue.output),
         weights: [[0; 2]; TAPS],
+        corner: frame * (pitch + 1),
+        pitch,
         channel: 0,
         start: [0; WORD],
+        multipliers: &[0.0; WORD],
     };
+    if framed.is_some() {
+        // In all entries behind the frame: a window may begin at any of its first three rows and columns.
+        strip.weights[ROW_STEP..].fill([(task.input_shape.width * channels) as u32, 0]);
+    }
     for channel in (0..channels).step_by(WORD) {
         strip.load(channel);
-        match task.window.kernel {
+        match (task.window.kernel, &framed) {
             _ if channel + WORD > channels => strip.rows::<0, false>(first, out),
-            [3, 3] => strip.rows::<3, true>(first, out),
-            [5, 5] => strip.rows::<5, true>(first, out),
+            (_, Some(framed)) => strip.framed(framed, first, out),
+            ([5, 5], _) => strip.rows::<5, true>(first, out),
             _ => strip.rows::<0, true>(first, out),
         }
     }
@@ -57,11 +70,17 @@ struct Strip<'a> {
     /// The padding negated, in both halves.
     offset: u32,
     requantize: Requantize,
-    /// Of these channels, one entry a tap.
+    /// Of these channels, one entry a tap; of layers that are [`Framed`], in a frame of zeros, and
+    /// behind it what [`ROW_STEP`] says.
     weights: [Halves; TAPS],
+    /// The entry of the first tap.
+    corner: usize,
+    /// From those of one row to the next.
+    pitch: usize,
     channel: usize,
     /// Bias, and all weights times the padding.
     start: [i32; WORD],
+    multipliers: &'a [f32; WORD],
 }
 
 impl Strip<'_> {
@@ -69,124 +88,277 @@ impl Strip<'_> {
     fn load(&mut self, channel: usize) {
         let task = self.task;
         self.channel = channel;
-        let bias = &task.epilogue.table[channel / PANEL].bias;
-        self.start = bias.as_chunks().0[channel % PANEL / WORD];
-        let [height, width] = task.window.kernel;
+        let panel = &task.epilogue.table[channel / PANEL];
+        let word = channel % PANEL / WORD;
+        let mut start = panel.bias.as_chunks().0[word];
+        self.multipliers = &panel.multiplier.as_chunks().0[word];
         let padding = [task.padding; WORD];
-        for (tap, weights) in self.weights[..height * width].iter_mut().enumerate() {
-            let index = depthwise_index(channel, tap, task.output_shape.channels);
-            // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
-            unsafe {
-                *weights = unpack(read(task.weights.as_ptr().add(index)));
-                let (mut from, mut weights) = (padding.as_ptr(), &raw const *weights);
-                self.start = multiply_four(self.start, &mut from, 0, 0, &mut weights);
+        let mut tap = 0;
+        let rows = self.weights[self.corner..].chunks_mut(self.pitch);
+        for row in rows.take(task.window.kernel[0]) {
+            for weights in &mut row[..task.window.kernel[1]] {
+                let index = depthwise_index(channel, tap, task.output_shape.channels);
+                // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
+                unsafe {
+                    *weights = unpack(read(task.weights.as_ptr().add(index)));
+                    let (mut from, mut weights) = (padding.as_ptr(), &raw const *weights);
+                    start = multiply_four(start, &mut from, 0, 0, &mut weights);
+                }
+                tap += 1;
+            }
+        }
+        self.start = start;
+    }
+
+    /// Output rows from `first` of a layer that is [`Framed`]. There are four channels.
+    #[inline(never)]
+    fn framed(&self, framed: &Framed, first: usize, out: &mut [i8]) {
+        let channels = self.shape.channels;
+        let row = self.shape.width * channels;
+        let step = self.window.stride[1] * channels;
+        let rows = out.chunks_exact_mut(self.task.output_shape.width * channels);
+        for (y, out) in (first..).zip(rows) {
+            let [start, skip] = framed.place(0, y);
+            let input = self
+                .task
+                .input
+                .as_ptr()
+                .wrapping_add(start * row + self.channel);
+            let weights = self.weights.as_ptr().wrapping_add(skip * self.pitch);
+            let mut to = out.as_mut_ptr().wrapping_add(self.channel);
+            let mut x = 0;
+            while x < self.task.output_shape.width {
+                let [start, skip] = framed.place(1, x);
+                let end = if framed.inside.contains(&x) {
+                    framed.inside.end
+                } else {
+                    x + 1
+                };
+                let mut input = input.wrapping_add(start * channels);
+                let weights = weights.wrapping_add(skip);
+                for _ in x..end {
+                    // SAFETY: the window is on the input, its weights or those of the frame are there, and four channels.
+                    unsafe {
+                        let sums =
+                            multiply_nine_taps(self.start, input, channels, self.offset, weights);
+                        *to.cast() = self.requantize.four(sums, self.multipliers);
+                    }
+                    input = input.wrapping_add(step);
+                    to = to.wrapping_add(channels);
+                }
+                x = end;
             }
         }
     }
 
     /// Output rows from `first`, for kernels of `SIDE` x `SIDE` or with 0 for any; `IS_FULL` if there are four channels.
     fn rows<const SIDE: usize, const IS_FULL: bool>(&self, first: usize, out: &mut [i8]) {
-        let (output, window) = (self.task.output_shape, self.window);
-        let height = self.shape.height;
-        let inside = if SIDE > 0 { self.inside() } else { 0..0 };
-        for (y, out) in (first..).zip(out.chunks_exact_mut(output.width * output.channels)) {
-            let rows = clip(y, window.stride[0], self.pad[0], window.kernel[0], height);
-            for x in (0..inside.start).chain(inside.end..output.width) {
-                self.clipped::<IS_FULL>(&rows, x, out);
+        let (shape, window, width) = (self.shape, self.window, self.task.output_shape.width);
+        let inside = match SIDE {
+            0 => 0..0,
+            _ => inside(
+                window.stride[1],
+                self.pad[1],
+                window.kernel[1],
+                shape.width,
+                width,
+            ),
+        };
+        for x in (0..inside.start).chain(inside.end..width) {
+            self.clipped::<IS_FULL>(x, first, out);
+        }
+        if !inside.is_empty() {
+            self.whole::<SIDE>(inside, first, out);
+        }
+    }
+
+    /// Output columns `inside`, all of whose windows lie on the input.
+    #[inline(never)]
+    fn whole<const SIDE: usize>(&self, inside: Range<usize>, first: usize, out: &mut [i8]) {
+        let (channels, stride) = (self.shape.channels, self.window.stride[1]);
+        let columns = Span {
+            taps: 0..SIDE,
+            start: inside.start * stride - self.pad[1],
+        };
+        let row = self.task.output_shape.width * channels;
+        for (y, out) in (first..).zip(out.chunks_exact_mut(row)) {
+            let mut place = self.place(y, &columns);
+            let mut to = out[inside.start * channels + self.channel..].as_mut_ptr();
+            for _ in inside.clone() {
+                // SAFETY: the columns are inside; there are four channels.
+                unsafe {
+                    let sums = self.sums::<SIDE>(&place);
+                    *to.cast() = self.requantize.four(sums, self.multipliers);
+                }
+                place.from = place.from.wrapping_add(stride * channels);
+                to = to.wrapping_add(channels);
             }
-            self.whole::<SIDE>(&rows, inside.clone(), out);
         }
     }
 
-    /// The output columns all of whose taps lie on the input.
-    fn inside(&self) -> Range<usize> {
-        let (input, output) = (self.shape, self.task.output_shape);
-        let (left, window) = (self.pad[1], self.window);
-        let start = left.div_ceil(window.stride[1]).min(output.width);
-        // The last window ends with the last column.
-        match (input.width + left).checked_sub(window.kernel[1]) {
-            Some(last) => start..(last / window.stride[1] + 1).clamp(start, output.width),
-            None => 0..0,
-        }
-    }
-
-    /// Output columns that are [`Self::inside`]; `rows` is the other axis.
+    /// Output column `x`, whose windows may lie on padding.
     #[inline(never)]
-    fn whole<const SIDE: usize>(&self, rows: &Span, inside: Range<usize>, out: &mut [i8]) {
-        for x in inside {
-            let columns = Span {
-                taps: 0..SIDE,
-                start: x * self.window.stride[1] - self.pad[1],
-            };
-            // SAFETY: the column is inside.
-            let sums = unsafe { self.sums::<SIDE, true>(rows, &columns) };
-            self.store::<true>(sums, x, out);
+    fn clipped<const IS_FULL: bool>(&self, x: usize, first: usize, out: &mut [i8]) {
+        let (shape, window) = (self.shape, self.window);
+        let columns = clip(
+            x,
+            window.stride[1],
+            self.pad[1],
+            window.kernel[1],
+            shape.width,
+        );
+        let row = self.task.output_shape.width * shape.channels;
+        for (y, out) in (first..).zip(out.chunks_exact_mut(row)) {
+            let place = self.place(y, &columns);
+            let to = &mut out[x * shape.channels + self.channel..];
+            // SAFETY: `clip` keeps to the input.
+            unsafe {
+                if IS_FULL {
+                    let bytes = self
+                        .requantize
+                        .four(self.sums::<0>(&place), self.multipliers);
+                    *to.as_mut_ptr().cast() = bytes;
+                } else {
+                    let count = shape.channels - self.channel;
+                    let sums = self.some_sums(&place, count);
+                    let bytes = self.requantize.four(sums, self.multipliers);
+                    to[..count].copy_from_slice(&bytes[..count]);
+                }
+            }
         }
     }
 
-    /// Output column `x`, whose window may lie on padding; `rows` is the other axis.
-    #[inline(never)]
-    fn clipped<const IS_FULL: bool>(&self, rows: &Span, x: usize, out: &mut [i8]) {
-        let window = self.window;
-        let size = self.shape.width;
-        let columns = clip(x, window.stride[1], self.pad[1], window.kernel[1], size);
-        // SAFETY: `clip` keeps to the input.
-        let sums = unsafe { self.sums::<0, IS_FULL>(rows, &columns) };
-        self.store::<IS_FULL>(sums, x, out);
+    /// Where the window of output row `y` and these columns begins.
+    #[inline(always)]
+    fn place(&self, y: usize, columns: &Span) -> Place {
+        let (shape, window) = (self.shape, self.window);
+        let rows = clip(
+            y,
+            window.stride[0],
+            self.pad[0],
+            window.kernel[0],
+            shape.height,
+        );
+        let tap = self.corner + rows.taps.start * self.pitch + columns.taps.start;
+        let pixel = rows.start * shape.width + columns.start;
+        let input = self.task.input.as_ptr();
+        Place {
+            columns: columns.taps.len(),
+            row: shape.width * shape.channels,
+            from: input.wrapping_add(pixel * shape.channels + self.channel),
+            weights: self.weights.as_ptr().wrapping_add(tap),
+            end: self
+                .weights
+                .as_ptr()
+                .wrapping_add(tap + rows.taps.len() * self.pitch),
+        }
     }
 
-    /// The sums of the taps of these rows and columns, for kernels of `SIDE` columns all of them.
+    /// The sums of a window, or of what of it is on the input; of kernels with `SIDE` columns, all of them.
     ///
     /// # Safety
-    /// They lie on the input; there are four channels if `IS_FULL`.
+    /// It lies on the input; there are four channels.
     #[inline(always)]
-    unsafe fn sums<const SIDE: usize, const IS_FULL: bool>(
-        &self,
-        rows: &Span,
-        columns: &Span,
-    ) -> [i32; WORD] {
-        let shape = self.shape;
-        let (width, count) = match SIDE {
-            0 => (self.window.kernel[1], columns.taps.len()),
-            _ => (SIDE, SIDE),
-        };
-        let pixel = (rows.start * shape.width + columns.start) * shape.channels + self.channel;
-        let mut from = self.task.input.as_ptr().wrapping_add(pixel);
-        let tap = rows.taps.start * width + columns.taps.start;
-        let mut weights = self.weights.as_ptr().wrapping_add(tap);
+    unsafe fn sums<const SIDE: usize>(&self, place: &Place) -> [i32; WORD] {
+        let (step, offset) = (self.shape.channels, self.offset);
+        let &Place {
+            mut from,
+            mut weights,
+            ..
+        } = place;
         let mut sums = self.start;
-        for _ in rows.taps.clone() {
-            for _ in 0..count {
-                // SAFETY: by the caller's promise; the weights are those of the tap.
-                sums = unsafe {
-                    if IS_FULL {
-                        multiply_four(sums, &mut from, shape.channels, self.offset, &mut weights)
-                    } else {
-                        let inputs = first(from, shape.channels - self.channel);
-                        from = from.wrapping_add(shape.channels);
-                        multiply_four(sums, &mut inputs.as_ptr(), 0, self.offset, &mut weights)
-                    }
-                };
+        while weights < place.end {
+            // SAFETY: by the caller's promise; the weights are those of the taps.
+            unsafe {
+                let mut from = from;
+                for _ in 0..place.columns {
+                    sums = multiply_four(sums, &mut from, step, offset, &mut weights);
+                }
             }
-            from = from.wrapping_add((shape.width - count) * shape.channels);
-            weights = weights.wrapping_add(width - count);
+            from = from.wrapping_add(place.row);
+            if SIDE == 0 {
+                weights = weights.wrapping_add(self.pitch - place.columns);
+            }
         }
         sums
     }
 
-    /// Requantises output column `x`.
-    #[inline(always)]
-    fn store<const IS_FULL: bool>(&self, sums: [i32; WORD], x: usize, row: &mut [i8]) {
-        let channels = self.shape.channels;
-        let count = match IS_FULL {
-            true => WORD,
-            false => channels - self.channel,
-        };
-        let panel = &self.task.epilogue.table[self.channel / PANEL];
-        let multipliers = &panel.multiplier.as_chunks().0[self.channel % PANEL / WORD];
-        let out = &mut row[x * channels + self.channel..][..count];
-        self.requantize.store(sums, multipliers, out);
+    /// The same of the first `count` channels.
+    ///
+    /// # Safety
+    /// It lies on the input; there are so many channels.
+    unsafe fn some_sums(&self, place: &Place, count: usize) -> [i32; WORD] {
+        let &Place {
+            mut from,
+            mut weights,
+            ..
+        } = place;
+        let mut sums = self.start;
+        while weights < place.end {
+            for column in 0..place.columns {
+                // SAFETY: by the caller's promise; the weights are those of the tap.
+                unsafe {
+                    let inputs = first(from.add(column * self.shape.channels), count);
+                    sums = multiply_four(sums, &mut inputs.as_ptr(), 0, self.offset, &mut weights);
+                }
+            }
+            from = from.wrapping_add(place.row);
+            weights = weights.wrapping_add(self.pitch - place.columns);
+        }
+        sums
     }
+}
+
+/// A layer with windows of 3 x 3 that are at most one row and one column off the input. They are moved onto it, and their
+/// weights as far the other way: zeros of the frame around the weights meet the inputs that are not of the window.
+struct Framed {
+    input: [usize; 2],
+    stride: [usize; 2],
+    pad: [usize; 2],
+    /// The output columns whose windows need not be moved in a row.
+    inside: Range<usize>,
+}
+
+impl Framed {
+    /// None if the layer is another.
+    fn new(task: &Conv, pad: [usize; 2]) -> Option<Self> {
+        let (window, output) = (task.window, task.output_shape);
+        let [input, output] = [task.input_shape, output].map(|shape| [shape.height, shape.width]);
+        let fits = |axis: usize| {
+            let last = output[axis].saturating_sub(1) * window.stride[axis];
+            input[axis] >= 3 && pad[axis] <= 1 && last + 2 <= input[axis] + pad[axis]
+        };
+        if window.kernel != [3, 3] || !fits(0) || !fits(1) {
+            return None;
+        }
+        Some(Self {
+            input,
+            stride: window.stride,
+            pad,
+            inside: inside(window.stride[1], pad[1], 3, input[1], output[1]),
+        })
+    }
+
+    /// Of output position `index` of an axis: where the window is moved to, and the first of the framed weights.
+    #[inline(always)]
+    fn place(&self, axis: usize, index: usize) -> [usize; 2] {
+        let corner = index * self.stride[axis];
+        let start = corner
+            .saturating_sub(self.pad[axis])
+            .min(self.input[axis] - 3);
+        [start, start + self.pad[axis] + 1 - corner]
+    }
+}
+
+/// Where what is on the input of a window begins.
+struct Place {
+    columns: usize,
+    /// From one row of the input to the next.
+    row: usize,
+    from: *const i8,
+    weights: *const Halves,
+    /// Behind those of the last row.
+    end: *const Halves,
 }
 
 /// The first `count` of four channels; others are 0.

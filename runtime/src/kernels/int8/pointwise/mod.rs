@@ -6,7 +6,7 @@ pub(super) mod reference;
 #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod simd;
 
-use super::{Pointwise, check_dense};
+use super::{Pointwise, Scratch, check_dense};
 use crate::kernels::PANEL;
 
 /// Panics unless the operands are as long as the pixels from `first` need.
@@ -16,6 +16,7 @@ pub(super) fn check(task: &Pointwise, first: usize, out: &[i8], scratch: &[u8]) 
         &task.epilogue,
         [task.inputs, task.outputs],
         scratch,
+        Scratch::HERE.dense(task.inputs),
     );
     assert!(
         out.len().is_multiple_of(task.outputs),
@@ -35,6 +36,7 @@ pub(super) fn check_linear(task: &Pointwise, first: usize, out: &[i8], scratch: 
         &task.epilogue,
         [task.inputs, task.outputs],
         scratch,
+        Scratch::HERE.linear(task.inputs),
     );
     assert!(
         task.input.len() >= task.inputs,

@@ -6,7 +6,7 @@ mod weighted;
 use proptest::prelude::*;
 
 use super::select::UNSIGNED;
-use super::{Kernels, Quantized, available, scratch_len};
+use super::{Kernels, Quantized, Scratch, available};
 use crate::kernels::tests::Part;
 
 /// Kernels write this nowhere beside their output.
@@ -22,7 +22,7 @@ fn compare(
     let reference = available()
         .find(|kernels| kernels.name == "reference")
         .expect("it runs anywhere");
-    let mut scratch = vec![0xaa; scratch_len(inputs)];
+    let mut scratch = vec![0xaa; Scratch::HERE.dense(inputs)];
     let mut expected = vec![CANARY; length];
     run(reference, 0, &mut expected, &mut scratch);
     let units = part.of(length.div_ceil(unit));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{UNSIGNED, bytes, compare, output};
 use crate::kernels::int8::{
-    Conv, Epilogue, Pointwise, Quantized, RequantizePanel, Shape, Window, available, scratch_len,
+    Conv, Epilogue, Pointwise, Quantized, RequantizePanel, Scratch, Shape, Window, available,
 };
 use crate::kernels::tests::Part;
 use crate::kernels::tests::strategies::{channels, part, sliding};
@@ -216,7 +216,12 @@ fn extremes_do_not_saturate_on_the_way() {
         };
         for kernels in available().chain([&UNSIGNED]) {
             let mut out = vec![0; outputs];
-            (kernels.pointwise)(&task, 0, &mut out, &mut vec![0; scratch_len(inputs)]);
+            (kernels.pointwise)(
+                &task,
+                0,
+                &mut out,
+                &mut vec![0; Scratch::HERE.dense(inputs)],
+            );
             let expected: Vec<i8> = (0..outputs).map(|i| (i % PANEL) as i8).collect();
             assert_eq!(out, expected, "{}", kernels.name);
         }

@@ -1,0 +1,68 @@
+//! Why the application does not start, or does not do what the host asks.
+
+use core::fmt::Debug;
+
+use graft_link::Refusal;
+use graft_runtime::Error as RuntimeError;
+use graft_slots::{Error as SlotError, FinishError};
+
+/// Why the application does not start. Nothing is served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<F: Debug> {
+    /// The backbone does not fit the arena, or kernels are missing.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The slots cannot be read.
+    #[error("the patch slots cannot be used: {0}")]
+    Slots(#[from] SlotError<F>),
+    /// Memory that is too small for this backbone.
+    #[error("the backbone needs memory for {expected} {what}, there is for {found}: reserve more")]
+    Buffer {
+        /// What the memory is for.
+        what: &'static str,
+        /// How many there is memory for.
+        found: usize,
+        /// How many there are.
+        expected: usize,
+    },
+}
+
+/// Why a request is not done.
+#[derive(Debug)]
+pub(crate) enum Problem<F: Debug> {
+    /// The slots refuse.
+    Slots(SlotError<F>),
+    /// The patch cannot be bound, or not run.
+    Patch(RuntimeError),
+    /// Anything else.
+    Refused(Refusal<'static>),
+}
+
+impl<F: Debug> From<SlotError<F>> for Problem<F> {
+    fn from(error: SlotError<F>) -> Self {
+        Self::Slots(error)
+    }
+}
+
+impl<F: Debug> From<RuntimeError> for Problem<F> {
+    fn from(error: RuntimeError) -> Self {
+        Self::Patch(error)
+    }
+}
+
+impl<F: Debug> From<Refusal<'static>> for Problem<F> {
+    fn from(refusal: Refusal<'static>) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl<F: Debug> From<FinishError<Self, F>> for Problem<F> {
+    fn from(error: FinishError<Self, F>) -> Self {
+        match error {
+            FinishError::Store(error) => Self::Slots(error),
+            FinishError::Digest => Self::Refused(Refusal::Digest),
+            FinishError::Check(problem) => problem,
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What host and device say to each other.
+//!
+//! The host asks, the device answers; offsets and lengths are in bytes. See the crate's documentation for their order.
+
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of an image, a patch or metadata in one message.
+pub const CHUNK: usize = 512;
+
+/// What values a backbone runs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Task {
+    /// The backbone's own.
+    Own,
+    /// Those of the patch in a slot.
+    Slot(u8),
+}
+
+/// What the host asks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// The device: [`Reply::Device`].
+    Device,
+    /// Where its memory goes: [`Reply::Memory`].
+    Memory,
+    /// A slot: [`Reply::Slot`].
+    Slot(u8),
+    /// The metadata section of a task's image, from an offset: [`Reply::Bytes`].
+    Metadata {
+        /// The backbone's or a patch's.
+        task: Task,
+        /// Where to read on.
+        offset: u32,
+    },
+    /// Of which size a task takes images: [`Reply::Input`].
+    Input(Task),
+    /// A patch is coming. The slot is empty from now on: [`Reply::Done`].
+    Begin {
+        /// One that is neither active nor on trial.
+        slot: u8,
+        /// Of the whole file.
+        length: u32,
+        /// BLAKE3 of the whole file.
+        digest: [u8; 32],
+        /// The first bytes of the BLAKE3 digest of the scores (f32, little endian) that the patch gives for
+        /// [`crate::test_pattern`]: the device runs it when the patch is activated, and goes back if they differ.
+        answer: Option<[u8; 8]>,
+    },
+    /// The CRC-32 of a part of the slot of the upload, as it is in flash: [`Reply::Checksum`].
+    Checksum {
+        /// Where it begins.
+        offset: u32,
+        /// At most a page.
+        length: u32,
+    },
+    /// A part of the upload, in order or from the start of a page, which is erased: [`Reply::Done`].
+    Write {
+        /// Where it goes.
+        offset: u32,
+        /// At most [`CHUNK`].
+        bytes: &'a [u8],
+    },
+    /// The upload is complete: digest and patch are checked: [`Reply::Done`].
+    Finish,
+    /// Checks the patch once more and serves it on trial: [`Reply::Done`].
+    Activate(u8),
+    /// The patch on trial is good: [`Reply::Done`].
+    Confirm,
+    /// Ends the trial, or goes back to what was active before: [`Reply::Done`].
+    Rollback,
+    /// A part of the input image, 8-bit pixels, NHWC: [`Reply::Done`].
+    Image {
+        /// Where it goes; 0 begins another image.
+        offset: u32,
+        /// At most [`CHUNK`].
+        bytes: &'a [u8],
+    },
+    /// Runs the image: [`Reply::Ran`].
+    Run(Option<Task>),
+    /// Scores of the last run that was asked for, little-endian f32, from an offset: [`Reply::Bytes`].
+    Scores(u32),
+    /// Runs the image, and times every layer: [`Reply::Ran`].
+    Profile(Option<Task>),
+    /// Ticks of the layers of the last profile, little-endian u32, from an offset: [`Reply::Bytes`].
+    Layers(u32),
+    /// Starts anew, as after power on; comes before the restart: [`Reply::Done`].
+    Restart,
+}
+
+/// What the device answers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply<'a> {
+    /// It is done.
+    Done,
+    /// Answer to [`Request::Device`].
+    Device(Device<'a>),
+    /// Answer to [`Request::Memory`].
+    Memory(Memory),
+    /// Answer to [`Request::Slot`].
+    Slot(Slot),
+    /// Answer to [`Request::Input`]: height, width and channels, of which a patch may have its own.
+    Input([u32; 3]),
+    /// Answer to [`Request::Checksum`].
+    Checksum(u32),
+    /// A run has finished.
+    Ran {
+        /// What it ran with.
+        task: Task,
+        /// How many.
+        scores: u32,
+        /// How many were timed; 0 where none was asked for.
+        layers: u32,
+        /// How long it took, of [`Device::ticks_per_second`].
+        ticks: u32,
+    },
+    /// A part of something longer.
+    Bytes {
+        /// All bytes of it.
+        total: u32,
+        /// At most [`CHUNK`].
+        bytes: &'a [u8],
+    },
+    /// It is not done, and why.
+    Refused(Refusal<'a>),
+}
+
+/// What a device is and does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Device<'a> {
+    /// Board and CPU.
+    pub board: &'a str,
+    /// Version of the firmware.
+    pub firmware: &'a str,
+    /// Id of the backbone.
+    pub backbone: [u8; 32],
+    /// Height, width and channels of the backbone's own input.
+    pub input: [u32; 3],
+    /// Kernels that it runs on.
+    pub kernels: &'a str,
+    /// How many slots there are.
+    pub slots: u8,
+    /// Bytes of each.
+    pub slot_len: u32,
+    /// Bytes of a page, which is erased as a whole.
+    pub page_len: u32,
+    /// What runs with no other task named.
+    pub serving: Task,
+    /// What it serves after a reset.
+    pub active: Task,
+    /// The slot on trial.
+    pub trial: Option<u8>,
+    /// What a rollback without a trial goes back to.
+    pub previous: Option<Task>,
+    /// Why it last went back.
+    pub ended: Option<Ended>,
+    /// Number of the newest record of the slots: it grows with each change.
+    pub sequence: u32,
+    /// Frames run since it started.
+    pub frames: u32,
+    /// What [`Reply::Ran`] counts.
+    pub ticks_per_second: u32,
+}
+
+/// Where the memory goes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Code and constants in flash.
+    pub code: u32,
+    /// The backbone, in flash.
+    pub backbone: u32,
+    /// All static memory, with the arena.
+    pub statics: u32,
+    /// What is reserved for the arena.
+    pub arena: u32,
+    /// What the session uses of it.
+    pub arena_used: u32,
+    /// What is reserved for the stack.
+    pub stack: u32,
+    /// The most that was ever used of it.
+    pub stack_used: u32,
+}
+
+/// A slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// What it holds.
+    pub state: State,
+    /// Length of the patch; 0 where empty.
+    pub length: u32,
+    /// BLAKE3 of the patch; zeros where empty.
+    pub digest: [u8; 32],
+    /// Whether the host gave scores to check it by.
+    pub has_answer: bool,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum State {
+    /// Nothing, or a part of a patch.
+    Empty,
+    /// A patch that was checked.
+    Written,
+    /// A patch that is served until the next reset, unless it is confirmed.
+    Trial,
+    /// A patch that was confirmed.
+    Good,
+}
+
+/// Why a trial, or the active patch, was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// The host asked.
+    Asked,
+    /// A reset came before it was confirmed.
+    Reset,
+    /// It gave other scores than it should.
+    SelfCheck,
+    /// Its bytes in flash have changed.
+    Damaged,
+}
+
+/// Why a request is not done. Nothing has changed, unless it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal<'a> {
+    /// The frame's checksum is right, but it holds no request of this version.
+    #[error("the device does not understand the request")]
+    Malformed,
+    /// No such slot.
+    #[error("there is no such slot: the device has {slots}")]
+    NoSuchSlot {
+        /// How many there are.
+        slots: u8,
+    },
+    /// The slot is served.
+    #[error("slot {slot} is in use")]
+    InUse {
+        /// Which.
+        slot: u8,
+    },
+    /// The patch is longer than a slot.
+    #[error("the patch has {length} bytes, a slot has {capacity}")]
+    TooLong {
+        /// Of the patch.
+        length: u32,
+        /// Of a slot.
+        capacity: u32,
+    },
+    /// Nothing is being uploaded.
+    #[error("no upload has begun, or the device has restarted")]
+    NoUpload,
+    /// A part of the upload comes out of order.
+    #[error("the device expects the upload to go on at byte {expected}")]
+    OutOfOrder {
+        /// Where it goes on.
+        expected: u32,
+    },
+    /// A part of the upload that begins or ends inside of what the flash writes at once.
+    #[error("parts of an upload are multiples of {multiple} bytes, but for the last")]
+    Unaligned {
+        /// In bytes.
+        multiple: u32,
+    },
+    /// The digest of what is in the slot is not that of the upload.
+    #[error("what is in flash is not the patch that was sent")]
+    Digest,
+    /// It is not a patch for this backbone.
+    #[error("the device refuses the patch: {reason}")]
+    Patch {
+        /// What is wrong with it.
+        reason: &'a str,
+    },
+    /// The slot holds no patch.
+    #[error("slot {slot} is empty")]
+    Empty {
+        /// Which.
+        slot: u8,
+    },
+    /// Another patch is on trial.
+    #[error("slot {slot} is on trial")]
+    OnTrial {
+        /// Which.
+        slot: u8,
+    },
+    /// No patch is on trial.
+    #[error("no patch is on trial")]
+    NoTrial,
+    /// There is nothing to go back to.
+    #[error("there is nothing to roll back to")]
+    NoPrevious,
+    /// The patch gives other scores than it should, and was rolled back.
+    #[error("the patch failed its self-check and was rolled back")]
+    SelfCheck,
+    /// The image is not complete, or of another size.
+    #[error("the image has {found} bytes, the task takes {expected}")]
+    Image {
+        /// Bytes of the image so far.
+        found: u32,
+        /// Bytes of the task's input.
+        expected: u32,
+    },
+    /// An offset or length beyond what there is.
+    #[error("there are only {length} bytes")]
+    OutOfRange {
+        /// How many.
+        length: u32,
+    },
+    /// The flash memory failed.
+    #[error("the flash memory of the device failed")]
+    Flash,
+}
+
+impl Refusal<'_> {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Malformed
+            | Self::OutOfOrder { .. }
+            | Self::OutOfRange { .. }
+            | Self::Unaligned { .. } => "use the patchtool of the same release as the firmware",
+            Self::NoSuchSlot { .. } => "the slots are numbered from 0: name one that is there",
+            Self::InUse { .. } => "take another slot, or activate another patch first",
+            Self::TooLong { .. } => {
+                "export a smaller patch (fewer sites, half precision), or build the firmware with larger slots"
+            }
+            Self::NoUpload => "push again: what is in flash already is kept",
+            Self::Digest => "push again with all pages; if it stays, the flash memory is worn",
+            Self::Patch { .. } => "export the patch for the backbone that the device has",
+            Self::Empty { .. } => "push a patch to it first",
+            Self::OnTrial { .. } => "confirm it or roll it back first",
+            Self::NoTrial => "activate a patch first; a reset ends a trial that is not confirmed",
+            Self::NoPrevious => "activate the patch of another slot instead",
+            Self::SelfCheck => {
+                "the device serves what it served before: push the patch again, or export it anew"
+            }
+            Self::Image { .. } => "send an image of the size of the task's input",
+            Self::Flash => "restart the device; if it stays, its flash memory is broken",
+        }
+    }
+}

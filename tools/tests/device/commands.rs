@@ -1,0 +1,204 @@
+//! The commands against a simulated device.
+
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Models;
+use super::simulator::Simulator;
+
+/// A device, and a folder with its backbone, patches, another backbone and an image.
+struct Fixture {
+    folder: TempDir,
+    simulator: Simulator,
+}
+
+/// What a command did.
+struct Outcome {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let models = Models::new();
+        let fixture = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            simulator: Simulator::start(&models.backbone),
+        };
+        fixture.write("b.backbone", models.backbone.image().bytes());
+        fixture.write("float.backbone", models.float.image().bytes());
+        let patch = graft_tests::random_patch(&models.float, 7, 3);
+        fixture.write("float.patch", &patch);
+        fixture.write("p.patch", &models.patches[0]);
+        fixture.write("q.patch", &models.patches[1]);
+        let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 3, y as u8 * 5, 60]);
+        image::RgbImage::from_fn(40, 30, pixel)
+            .save(fixture.path("image.png"))
+            .expect("room on the disk");
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).expect("room on the disk");
+    }
+
+    /// Runs patchtool in the folder; `PORT` is where the device is.
+    fn run(&self, arguments: &str) -> Outcome {
+        let arguments = arguments.replace("PORT", &format!("--port {}", self.simulator.port));
+        let output = Command::cargo_bin("patchtool")
+            .expect("cargo built it")
+            .current_dir(self.folder.path())
+            .args(arguments.split_whitespace())
+            .output()
+            .expect("it starts");
+        Outcome {
+            status: output.status.code().expect("it exits"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        let outcome = self.run(&format!("{arguments} --json"));
+        assert_eq!(outcome.status, 0, "{arguments}: {}", outcome.stderr);
+        serde_json::from_str(&outcome.stdout).expect("one JSON object")
+    }
+
+    /// A command that must fail with status 2, a cause that has `words`, and a hint.
+    fn refused(&self, arguments: &str, words: &str) {
+        let outcome = self.run(arguments);
+        let stderr = outcome.stderr;
+        assert_eq!(outcome.status, 2, "{arguments}: {stderr}");
+        assert_eq!(outcome.stdout, "", "{arguments}");
+        assert!(
+            stderr.contains(words),
+            "{arguments}: {words:?} is not in {stderr}"
+        );
+        let last = stderr.lines().last().expect("lines");
+        assert!(last.starts_with("hint: "), "{arguments}: {stderr}");
+    }
+}
+
+#[test]
+fn a_patch_is_pushed_activated_and_runs_as_on_the_host() {
+    let f = Fixture::new();
+    let pushed = f.json("push p.patch PORT --slot 1 --backbone b.backbone --activate");
+    assert_eq!(
+        (&pushed["slot"], &pushed["activated"]),
+        (&1.into(), &true.into())
+    );
+    let info = f.json("device info PORT");
+    assert_eq!(
+        (&info["trial"], &info["serving"]),
+        (&1.into(), &"slot 1".into())
+    );
+    assert_eq!(info["slots"][1]["has_answer"], true);
+    assert_eq!(info["slots"][0]["state"], "empty");
+    assert_eq!(f.json("device confirm PORT")["active"], "slot 1");
+
+    let here = f.json("run -b b.backbone -p p.patch image.png --scores");
+    let there = f.json("device run image.png PORT");
+    for key in ["image", "top", "scores"] {
+        assert_eq!(here["results"][0][key], there["results"][0][key], "{key}");
+    }
+    assert_eq!(there["results"][0]["patch"], "slot 1");
+    let own = f.json("device run image.png PORT --own --top 2");
+    let here = f.json("run -b b.backbone image.png --top 2 --scores");
+    for key in ["top", "scores"] {
+        assert_eq!(here["results"][0][key], own["results"][0][key], "{key}");
+    }
+    f.json("push q.patch PORT --slot 0");
+    let other = f.json("device run image.png PORT --slot 0");
+    assert_ne!(other["results"][0]["scores"], there["results"][0]["scores"]);
+    assert_eq!(f.json("device activate PORT --slot 0")["trial"], 0);
+    f.json("device restart PORT");
+    let info = f.json("device info PORT");
+    assert_eq!(info["serving"], "slot 1");
+    assert!(
+        info["ended"]
+            .as_str()
+            .is_some_and(|why| why.contains("reset"))
+    );
+    assert_eq!(f.json("device rollback PORT")["active"], "own");
+}
+
+#[test]
+fn text_is_for_people() {
+    let f = Fixture::new();
+    let pushed = f.run("push p.patch PORT --activate").stdout;
+    assert!(
+        pushed.contains("slot 0: ") && pushed.contains("on trial"),
+        "{pushed}"
+    );
+    let info = f.run("device info PORT").stdout;
+    for words in ["test, firmware", "trial", "arena", "written"] {
+        assert_eq!(info.contains(words), words != "written", "{words}: {info}");
+    }
+    let run = f.run("device run image.png PORT").stdout;
+    assert!(run.starts_with("image"), "{run}");
+    let profile = f
+        .run("device profile image.png PORT --backbone b.backbone")
+        .stdout;
+    assert!(
+        profile.contains("ticks/MAC") && profile.contains("pointwise"),
+        "{profile}"
+    );
+}
+
+#[test]
+fn a_profile_names_layers_where_the_backbone_is_known() {
+    let f = Fixture::new();
+    let plain = f.json("device profile image.png PORT");
+    let named = f.json("device profile image.png PORT --backbone b.backbone");
+    let layers = |json: &Value| json["layers"].as_array().expect("an array").clone();
+    assert_eq!(layers(&plain).len(), layers(&named).len());
+    assert!(plain["layers"][0]["op"].is_null() && named["layers"][0]["op"].is_string());
+    let bench = f.json("bench -b b.backbone --layers --runs 1");
+    for (here, there) in layers(&bench).iter().zip(layers(&named)) {
+        for key in ["name", "op", "macs"] {
+            assert_eq!(here[key], there[key], "{key}");
+        }
+    }
+}
+
+#[test]
+fn what_a_device_cannot_do_is_said_with_a_hint() {
+    let f = Fixture::new();
+    f.refused("push b.backbone PORT", "is a backbone");
+    f.refused("push image.png PORT", "image.png");
+    f.refused("push missing.patch PORT", "missing.patch");
+    f.refused("push float.patch PORT", "the device has");
+    f.refused(
+        "push p.patch PORT --backbone float.backbone",
+        "was made for backbone",
+    );
+    f.refused(
+        "push float.patch PORT --backbone float.backbone",
+        "no int8 backbone",
+    );
+    f.refused("push p.patch PORT --slot 9", "no such slot");
+    f.refused("device activate PORT --slot 1", "slot 1 is empty");
+    f.refused("device run image.png PORT --slot 1", "slot 1 is empty");
+    f.refused("device run missing.png PORT", "missing.png");
+    f.refused("device confirm PORT", "no patch is on trial");
+    f.refused("device rollback PORT", "nothing to roll back to");
+    f.refused(
+        "device profile image.png PORT --backbone float.backbone",
+        "the device has",
+    );
+    f.refused(
+        "device info --port tcp:127.0.0.1:1",
+        "cannot open tcp:127.0.0.1:1",
+    );
+    assert_eq!(f.run("device info --port tcp:nowhere").status, 2);
+    f.run("push p.patch PORT --slot 0 --activate");
+    f.refused("push q.patch PORT --slot 0", "slot 0 is in use");
+}
