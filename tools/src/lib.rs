@@ -9,6 +9,7 @@ pub mod demo;
 pub mod device;
 pub mod export;
 pub mod hint;
+pub mod hyper;
 pub mod import;
 pub mod memory;
 pub mod output;

@@ -1,0 +1,8 @@
+//! The HyperTransformer: a generator turns a few labelled images into a patch, in one forward pass and without training.
+//!
+//! Zhmoginov, Sandler, Vladymyrov: "HyperTransformer: Model Generation for Supervised and Semi-Supervised Few-Shot
+//! Learning" (ICML 2022); Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer" (TMLR 2024).
+
+pub mod config;
+
+pub use config::{Config, Generates, Target};
