@@ -4,5 +4,9 @@
 //! Learning" (ICML 2022); Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer" (TMLR 2024).
 
 pub mod config;
+mod layers;
+pub mod network;
+pub mod ops;
+pub mod parameter;
 
 pub use config::{Config, Generates, Target};

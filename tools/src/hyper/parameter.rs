@@ -1,0 +1,53 @@
+//! The trained parameters of a generator, by name.
+
+use rand::{Rng, RngExt as _};
+use rand_chacha::ChaCha8Rng;
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// All the same.
+    Constant(f32),
+    /// Normal, of this deviation.
+    Normal(f32),
+}
+
+/// A parameter's name, shape and start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Dotted path.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// How it starts.
+    pub init: Init,
+}
+
+impl Parameter {
+    /// One that starts normally distributed.
+    pub(super) fn normal(name: String, shape: [usize; 2], deviation: f32) -> Self {
+        let init = Init::Normal(deviation);
+        Self { name, shape, init }
+    }
+
+    /// One that starts with equal values.
+    pub(super) fn constant(name: String, shape: [usize; 2], value: f32) -> Self {
+        let init = Init::Constant(value);
+        Self { name, shape, init }
+    }
+
+    /// Values to start from, row by row.
+    pub fn start(&self, generator: &mut ChaCha8Rng) -> Vec<f32> {
+        let length = self.shape[0] * self.shape[1];
+        match self.init {
+            Init::Constant(value) => vec![value; length],
+            Init::Normal(deviation) => (0..length).map(|_| deviation * normal(generator)).collect(),
+        }
+    }
+}
+
+/// A standard normal number (Box and Muller 1958).
+fn normal(generator: &mut impl Rng) -> f32 {
+    let radius = (-2.0 * (1.0 - generator.random::<f64>()).ln()).sqrt();
+    (radius * (std::f64::consts::TAU * generator.random::<f64>()).cos()) as f32
+}
