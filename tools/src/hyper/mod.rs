@@ -8,5 +8,7 @@ mod layers;
 pub mod network;
 pub mod ops;
 pub mod parameter;
+#[cfg(feature = "meta-train")]
+pub mod train;
 
 pub use config::{Config, Generates, Target};
