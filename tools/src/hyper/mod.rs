@@ -3,6 +3,12 @@
 //! Zhmoginov, Sandler, Vladymyrov: "HyperTransformer: Model Generation for Supervised and Semi-Supervised Few-Shot
 //! Learning" (ICML 2022); Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer" (TMLR 2024).
 
+pub mod classes;
 pub mod config;
+pub mod episodes;
 
+mod turn;
+
+pub use classes::{Classes, ClassesError};
 pub use config::{Config, Generates, Target};
+pub use episodes::{Episode, EpisodeError, Sampler, Setting};
