@@ -53,6 +53,9 @@ pub enum Command {
     Bench(bench::Arguments),
     /// Train a patch on a labelled folder or tar archive.
     Train(Box<train::Arguments>),
+    /// Train a HyperTransformer, which makes patches from a handful of images.
+    #[cfg(feature = "meta-train")]
+    MetaTrain(Box<crate::commands::meta_train::Arguments>),
     /// Show what is in a backbone or patch.
     Inspect(inspect::Arguments),
     /// Compare two patches, or a patch and its backbone.

@@ -36,6 +36,10 @@ fn command(cli: &Cli) -> Result<Report> {
         Command::Eval(arguments) => eval::run(arguments, &cli.common),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Train(arguments) => train::run(arguments, &cli.common),
+        #[cfg(feature = "meta-train")]
+        Command::MetaTrain(arguments) => {
+            patchtool::commands::meta_train::run(arguments, &cli.common)
+        }
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
         Command::Export(arguments) => export::run(arguments, &cli.common),

@@ -10,6 +10,8 @@ pub mod extract;
 pub mod import;
 mod inputs;
 pub mod inspect;
+#[cfg(feature = "meta-train")]
+pub mod meta_train;
 pub mod push;
 pub mod quantize;
 mod ranking;

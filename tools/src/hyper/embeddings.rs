@@ -13,7 +13,11 @@ impl Embeddings {
     /// Puts embeddings in place of the pixels of an episode.
     pub fn replace(&self, episode: &mut Episode) {
         let classes: Vec<usize> = episode.classes.iter().map(|drawn| drawn.class).collect();
-        let parts = [&mut episode.support, &mut episode.queries, &mut episode.unlabelled];
+        let parts = [
+            &mut episode.support,
+            &mut episode.queries,
+            &mut episode.unlabelled,
+        ];
         for images in parts {
             images.values = self.of(images, &classes);
         }

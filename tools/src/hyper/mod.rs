@@ -3,12 +3,18 @@
 //! Zhmoginov, Sandler, Vladymyrov: "HyperTransformer: Model Generation for Supervised and Semi-Supervised Few-Shot
 //! Learning" (ICML 2022); Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer" (TMLR 2024).
 
+pub mod classes;
 pub mod config;
+pub mod embeddings;
+pub mod episodes;
 mod layers;
 pub mod network;
 pub mod ops;
 pub mod parameter;
 #[cfg(feature = "meta-train")]
 pub mod train;
+mod turn;
 
+pub use classes::{Classes, ClassesError};
 pub use config::{Config, Generates, Target};
+pub use episodes::{Episode, EpisodeError, Sampler, Setting};

@@ -12,7 +12,7 @@ use burn_tensor::{Device, Tensor, TensorData};
 use crate::hyper::ops::{Ops, Window};
 
 /// Parameters on a device, and what can be computed from them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tensors {
     device: Device,
     parameters: RefCell<BTreeMap<String, Tensor<2>>>,
