@@ -47,11 +47,11 @@ pub enum Command {
     Quantize(quantize::Arguments),
     /// Print the top labels of images, with one or more patches.
     Run(run::Arguments),
-    /// Measure accuracy on a labelled folder or tar archive.
+    /// Measure accuracy on a labelled folder, tar or zip archive.
     Eval(eval::Arguments),
     /// Measure latency, swap time, open time and memory.
     Bench(bench::Arguments),
-    /// Train a patch on a labelled folder or tar archive.
+    /// Train a patch on a labelled folder, tar or zip archive.
     Train(Box<train::Arguments>),
     /// Train a HyperTransformer, which makes patches from a handful of images.
     #[cfg(feature = "meta-train")]

@@ -89,7 +89,7 @@ impl QuantizeError {
                 _ => "give an f32 backbone, as `patchtool import` makes it",
             },
             Self::NoImages => {
-                "give a folder or tar archive with images like those that the device will see"
+                "give a folder, tar or zip archive with images like those that the device will see"
             }
             Self::NotFinite { .. } => {
                 "check the backbone's normalisation (--mean, --std of import) and its weights"
