@@ -1,6 +1,7 @@
 //! What users type: the contract of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -90,15 +91,22 @@ pub struct Line {
     /// Bits a second of a serial port.
     #[arg(long, default_value_t = Port::BAUD)]
     baud: u32,
+    /// Wait for a device that is still starting, at most so long.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u32>,
 }
 
 impl Line {
     /// Connects to the device.
     ///
     /// # Errors
-    /// [`DeviceError::Open`].
+    /// As [`Client::open`], or [`Client::wait`] with `--wait`.
     pub fn connect(&self) -> Result<Client, DeviceError> {
-        Client::open(&self.port.clone().with_baud(self.baud))
+        let port = self.port.clone().with_baud(self.baud);
+        match self.wait {
+            Some(seconds) => Client::wait(&port, Duration::from_secs(seconds.into())),
+            None => Client::open(&port),
+        }
     }
 }
 
