@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use burn_tensor::Device;
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use serde_json::{Value, json};
 
 use crate::cli::{Common, Output};
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
-use crate::hyper::train::evaluate::{Accuracy, Method};
+use crate::hyper::train::continual::Strategy;
+use crate::hyper::train::evaluate::Method;
 use crate::hyper::train::run::{Data, Point, Run, Settings};
 use crate::hyper::{Classes, Config, Generates, Setting, Target};
 use crate::report::{Report, Table};
@@ -58,6 +59,15 @@ pub struct Arguments {
     /// Episodes of the evaluation at the end, for each kind.
     #[arg(long, default_value_t = 1024)]
     test_episodes: usize,
+    /// Images of each class to classify in such an episode.
+    #[arg(long, default_value_t = 5)]
+    test_queries: usize,
+    /// How support sets are learned from at the end.
+    #[arg(long, value_enum, default_values = ["generated", "prototypes"])]
+    methods: Vec<Method>,
+    /// Also measure so many tasks, learned after one another, of the first kind of episodes.
+    #[arg(long, value_name = "TASKS", default_value_t = 0)]
+    test_tasks: usize,
     /// Go on from the checkpoint of a run that was stopped.
     #[arg(long)]
     resume: bool,
@@ -136,30 +146,77 @@ fn line(point: &Point, seconds: f64) -> String {
 }
 
 fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<Report> {
+    let mut text = String::new();
+    let mut json = json!({"steps": run.step(), "seconds": run.seconds(), "history": run.history()});
+    if !test.is_empty() && arguments.continual == 1 && arguments.test_episodes > 0 {
+        let (table, rows) = episodes(arguments, run, test)?;
+        text += &table.to_string();
+        json["test"] = rows;
+    }
+    if !test.is_empty() && arguments.test_tasks > 0 {
+        let (tables, rows) = continual(arguments, run, test)?;
+        text += &tables;
+        json["continual"] = rows;
+    }
+    text += &format!("{} steps in {:.0} s\n", run.step(), run.seconds());
+    Ok(Report::new(text, json))
+}
+
+/// Accuracy of every kind of episode by every method.
+fn episodes(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(Table, Value)> {
     let mut table = Table::new(&["episodes", "method", "accuracy %"]);
-    let mut rows: Vec<Value> = Vec::new();
-    if !test.is_empty() && arguments.continual == 1 {
-        for setting in &arguments.episodes {
-            for method in [Method::Generated, Method::Prototypes, Method::FineTuned] {
-                let setting = Setting {
-                    queries: 5,
-                    ..*setting
-                };
-                let accuracy: Accuracy =
-                    run.evaluate(test, setting, arguments.test_episodes, method)?;
-                table.row([
-                    setting.to_string(),
-                    format!("{method:?}"),
-                    accuracy.to_string(),
-                ]);
-                rows.push(json!({"ways": setting.ways, "shots": setting.shots, "method": method, "accuracy": accuracy}));
-            }
+    let mut rows = Vec::new();
+    for setting in &arguments.episodes {
+        for &method in &arguments.methods {
+            let setting = Setting {
+                queries: arguments.test_queries,
+                ..*setting
+            };
+            let accuracy = run.evaluate(test, setting, arguments.test_episodes, method)?;
+            let name = method
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().into());
+            table.row([setting.to_string(), name, accuracy.to_string()]);
+            let (ways, shots) = (setting.ways, setting.shots);
+            rows.push(
+                json!({"ways": ways, "shots": shots, "method": method, "accuracy": accuracy}),
+            );
         }
     }
-    let seconds = run.seconds();
-    let text = format!("{table}{} steps in {seconds:.0} s\n", run.step());
-    Ok(Report::new(
-        text,
-        json!({"test": rows, "steps": run.step(), "seconds": seconds, "history": run.history()}),
-    ))
+    Ok((table, rows.into()))
+}
+
+/// Matrices of task after task.
+fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(String, Value)> {
+    let strategies = match run.settings().config.continual {
+        true => [Strategy::Continual, Strategy::Naive],
+        false => [Strategy::Constant, Strategy::FineTuned],
+    };
+    let setting = Setting {
+        queries: arguments.test_queries,
+        ..arguments.episodes[0]
+    };
+    let (mut text, mut rows) = (String::new(), Vec::new());
+    for strategy in strategies {
+        let (tasks, count) = (arguments.test_tasks, arguments.test_episodes);
+        let matrices = run.evaluate_continual(test, setting, tasks, count, strategy)?;
+        for (scenario, matrix) in ["task", "class"].into_iter().zip(matrices) {
+            text += &format!(
+                "{strategy:?}, {scenario}-incremental, {tasks} tasks of {setting}, rows: after task\n"
+            );
+            for row in &matrix.accuracy {
+                let cells: Vec<String> = row
+                    .iter()
+                    .map(|share| format!("{:5.1}", 100.0 * share))
+                    .collect();
+                text += &format!("  {}\n", cells.join(" "));
+            }
+            text += &format!(
+                "  mean {}, backward transfer {}\n",
+                matrix.mean, matrix.backward_transfer
+            );
+            rows.push(json!({"strategy": strategy, "scenario": scenario, "matrix": matrix}));
+        }
+    }
+    Ok((text, rows.into()))
 }

@@ -9,7 +9,7 @@ use crate::hyper::network::{self, Values};
 use crate::hyper::ops::Ops as _;
 
 /// How a task is learned from its support set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// By the generator.
@@ -81,7 +81,11 @@ const STEPS: usize = 20;
 const RATE: f32 = 0.01;
 
 /// The generated weights after gradient descent on the cross-entropy of the labelled support images; epilogues stay.
-fn fine_tuned(learner: &Learner, task: &Task, start: &Values<Tensors>) -> Values<Tensors> {
+pub(super) fn fine_tuned(
+    learner: &Learner,
+    task: &Task,
+    start: &Values<Tensors>,
+) -> Values<Tensors> {
     let tensors = Tensors::new(learner.device().autodiff());
     let fresh = |tensor: &Tensor<2>| tensors.matrix(tensor.dims(), &values(tensor.clone()));
     let mut all = start.clone();

@@ -7,9 +7,10 @@ use burn_tensor::Device;
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
+use super::continual::{self, Strategy};
 use super::evaluate::{Accuracy, Method, accuracy};
+use super::learner::State;
 use super::learner::{self, Labelled, Learner, Task};
-use super::{continual, learner::State};
 use crate::data::random::{Purpose, generator};
 use crate::hyper::classes::Classes;
 use crate::hyper::embeddings::Embeddings;
@@ -327,6 +328,68 @@ impl<'a> Run<'a> {
             })
             .collect();
         Ok(Accuracy::of(&shares?))
+    }
+}
+
+impl Run<'_> {
+    /// The matrix of accuracies (see [`continual::accuracies`]) over `tasks` tasks of held-out classes, mean over so many
+    /// episodes; where the task is known, and where it is not.
+    ///
+    /// # Errors
+    /// Data that have too few classes or images.
+    pub fn evaluate_continual(
+        &self,
+        test: &Classes,
+        setting: Setting,
+        tasks: usize,
+        episodes: usize,
+        strategy: Strategy,
+    ) -> Result<[Matrix; 2], RunError> {
+        let tensors = self.learner.frozen();
+        let seed = self.settings.seed + TEST_SEED;
+        let mut all: [Vec<Vec<Vec<f64>>>; 2] = Default::default();
+        for number in 0..episodes {
+            let tasks = self.draw(test, setting, tasks, [seed, number as u64], true)?;
+            let found = continual::accuracies(&self.learner, &tensors, &tasks, strategy);
+            for (all, found) in all.iter_mut().zip(found) {
+                all.push(found);
+            }
+        }
+        Ok(all.map(|matrices| Matrix::of(&matrices)))
+    }
+}
+
+/// Accuracies after each task (rows) on each task so far (columns), 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Matrix {
+    /// Means over episodes.
+    pub accuracy: Vec<Vec<f64>>,
+    /// Of the last row.
+    pub mean: Accuracy,
+    /// Share of right answers that earlier tasks gained, negative where they were forgotten.
+    pub backward_transfer: Accuracy,
+}
+
+impl Matrix {
+    fn of(matrices: &[Vec<Vec<f64>>]) -> Self {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let last = |matrix: &Vec<Vec<f64>>| matrix.last().map_or(0.0, |row| mean(row));
+        let cell = |row: usize, column: usize| {
+            let cells: Vec<f64> = matrices.iter().map(|matrix| matrix[row][column]).collect();
+            mean(&cells)
+        };
+        let rows = 0..matrices.first().map_or(0, Vec::len);
+        let of = |share: &dyn Fn(&Vec<Vec<f64>>) -> f64| {
+            let shares: Vec<f64> = matrices.iter().map(share).collect();
+            Accuracy::of(&shares)
+        };
+        Self {
+            accuracy: rows
+                .map(|row| (0..=row).map(|column| cell(row, column)).collect())
+                .collect(),
+            mean: of(&last),
+            backward_transfer: of(&|matrix| continual::backward_transfer(matrix)),
+        }
     }
 }
 
