@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, device, diff, eval, export, extract, import, inspect, push, quantize, run, train,
+    bench, demo, device, diff, eval, export, extract, generate, import, inspect, push, quantize,
+    run, train,
 };
 use crate::device::{Client, DeviceError, Port};
 
@@ -53,6 +54,8 @@ pub enum Command {
     Bench(bench::Arguments),
     /// Train a patch on a labelled folder or tar archive.
     Train(Box<train::Arguments>),
+    /// Make a patch of a few labelled images, without training.
+    Generate(generate::Arguments),
     /// Show what is in a backbone or patch.
     Inspect(inspect::Arguments),
     /// Compare two patches, or a patch and its backbone.

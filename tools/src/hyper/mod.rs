@@ -4,5 +4,13 @@
 //! Learning" (ICML 2022); Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer" (TMLR 2024).
 
 pub mod config;
+pub mod generated;
+pub mod prototype;
+pub mod support;
+pub mod target;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, Generates, Target};
+pub use generated::{Convolution, Generated, GeneratedError, Head};
+pub use support::{Support, SupportError};
