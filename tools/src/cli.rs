@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, device, diff, eval, export, extract, import, inspect, push, quantize, run, train,
+    bench, demo, device, diff, eval, export, extract, generate, import, inspect, push, quantize,
+    run, train,
 };
 use crate::device::{Client, DeviceError, Port};
 
@@ -57,6 +58,8 @@ pub enum Command {
     /// Train a HyperTransformer, which makes patches from a handful of images.
     #[cfg(feature = "meta-train")]
     MetaTrain(Box<crate::commands::meta_train::Arguments>),
+    /// Make a patch of a few labelled images, without training.
+    Generate(generate::Arguments),
     /// Show what is in a backbone or patch.
     Inspect(inspect::Arguments),
     /// Compare two patches, or a patch and its backbone.

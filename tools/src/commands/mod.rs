@@ -7,6 +7,7 @@ pub mod diff;
 pub mod eval;
 pub mod export;
 pub mod extract;
+pub mod generate;
 pub mod import;
 mod inputs;
 pub mod inspect;

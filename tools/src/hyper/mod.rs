@@ -7,10 +7,16 @@ pub mod classes;
 pub mod config;
 pub mod embeddings;
 pub mod episodes;
+pub mod generated;
 mod layers;
 pub mod network;
 pub mod ops;
 pub mod parameter;
+pub mod prototype;
+pub mod support;
+pub mod target;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "meta-train")]
 pub mod train;
 mod turn;
@@ -18,3 +24,5 @@ mod turn;
 pub use classes::{Classes, ClassesError};
 pub use config::{Config, Generates, Target};
 pub use episodes::{Episode, EpisodeError, Sampler, Setting};
+pub use generated::{Convolution, Generated, GeneratedError, Head};
+pub use support::{Support, SupportError};
