@@ -282,3 +282,14 @@ pub(super) fn rows(weights: &[f32], [height, width]: [usize; 2], inputs: usize) 
     let depth = (taps * inputs).max(1);
     weights.chunks_exact(depth).flat_map(permuted).collect()
 }
+
+/// The other way: rows in (kernel row, kernel column, input channel) order in the order of PyTorch.
+pub(super) fn columns(rows: &[f32], [height, width]: [usize; 2], inputs: usize) -> Vec<f32> {
+    let taps = height * width;
+    let permuted = |row: &'_ [f32]| -> Vec<f32> {
+        let columns = (0..inputs).flat_map(|input| (0..taps).map(move |tap| tap * inputs + input));
+        columns.map(|column| row[column]).collect()
+    };
+    let depth = (taps * inputs).max(1);
+    rows.chunks_exact(depth).flat_map(permuted).collect()
+}
