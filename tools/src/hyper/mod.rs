@@ -4,9 +4,16 @@
 //! Learning" (ICML 2022); Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer" (TMLR 2024).
 
 pub mod config;
+pub mod error;
+pub mod examples;
+pub mod file;
 mod layers;
 pub mod network;
+pub mod onnx;
 pub mod ops;
 pub mod parameter;
 
 pub use config::{Config, Generates, Target};
+pub use error::HyperError;
+pub use examples::{Examples, ExamplesError};
+pub use file::{Hyper, Outputs, Provenance};
