@@ -60,6 +60,8 @@ pub enum Command {
     MetaTrain(Box<crate::commands::meta_train::Arguments>),
     /// Make a patch of a few labelled images, without training.
     Generate(generate::Arguments),
+    /// Go on learning: the next patch from the one before and a few labelled images.
+    Learn(generate::LearnArguments),
     /// Show what is in a backbone or patch.
     Inspect(inspect::Arguments),
     /// Compare two patches, or a patch and its backbone.

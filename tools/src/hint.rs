@@ -12,6 +12,7 @@ use crate::data::labels::LabelsError;
 use crate::data::split::SplitError;
 use crate::device::DeviceError;
 use crate::export::ExportError;
+use crate::hyper::{ExamplesError, HyperError};
 use crate::hyper::{GeneratedError, SupportError};
 use crate::import::error::ImportError;
 use crate::output::OutputError;
@@ -49,6 +50,12 @@ pub fn hint(error: &Error) -> Option<String> {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<DeviceError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<HyperError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<ExamplesError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<QuantizeError>() {

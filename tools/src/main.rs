@@ -42,6 +42,7 @@ fn command(cli: &Cli) -> Result<Report> {
             patchtool::commands::meta_train::run(arguments, &cli.common)
         }
         Command::Generate(arguments) => generate::run(arguments),
+        Command::Learn(arguments) => generate::learn(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
         Command::Export(arguments) => export::run(arguments, &cli.common),

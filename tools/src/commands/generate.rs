@@ -1,17 +1,18 @@
-//! `patchtool generate`: a patch of a few labelled images.
+//! `patchtool generate` and `patchtool learn`: a patch of a few labelled images, and the next one.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use graft_patches::PatchImage;
 use graft_patches::records::Dtype;
-use graft_runtime::{Backbone, Patch};
+use graft_runtime::{Backbone, ImageBytes, Patch, Verify};
 use serde_json::json;
 
 use crate::cli::Output;
-use crate::hyper::{Support, prototype};
+use crate::hyper::{Generated, Hyper, Support, prototype};
 use crate::output;
 use crate::report::{Report, bytes};
 use crate::task;
@@ -20,14 +21,18 @@ use crate::threads;
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
+  patchtool generate --hyper omniglot.hyper --support drawings -o drawings.patch
   patchtool generate --method prototype --backbone lite0.backbone --support drawings -o drawings.patch")]
 pub struct Arguments {
     /// How the patch is made.
-    #[arg(long)]
+    #[arg(long, value_enum, default_value_t = Method::Hyper)]
     method: Method,
-    /// Backbone file.
-    #[arg(short, long, value_name = "B")]
-    backbone: PathBuf,
+    /// Generator file, for the method of that name.
+    #[arg(long, value_name = "H", required_if_eq("method", "hyper"))]
+    hyper: Option<PathBuf>,
+    /// Backbone file; by default the one beside the generator.
+    #[arg(short, long, value_name = "B", required_if_eq("method", "prototype"))]
+    backbone: Option<PathBuf>,
     /// Folder or tar archive with a few images of each class, laid out class/image.(jpg|png).
     #[arg(long, value_name = "DIR")]
     support: PathBuf,
@@ -44,6 +49,8 @@ pub struct Arguments {
 /// How a patch is made of a support set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Method {
+    /// All that a HyperTransformer generates.
+    Hyper,
     /// A head of class means: of any backbone, in closed form.
     Prototype,
 }
@@ -53,62 +60,145 @@ pub enum Method {
 /// # Errors
 /// Whatever cannot be read, does not fit the backbone, or cannot be written.
 pub fn run(arguments: &Arguments) -> Result<Report> {
-    let Output { output, force } = &arguments.output;
-    output::check(output, *force)?;
-    for input in [&arguments.backbone, &arguments.support] {
-        output::check_apart(output, input)?;
-    }
-    threads::start(0)?;
-    let backbone = Backbone::open(&arguments.backbone)?;
-    let image = backbone.image();
-    let resize = task::uncropped(image.metadata()?.resize);
-    let preprocess = task::preprocess(&image.input(), resize)?;
-    let support = Support::read(&arguments.support, &preprocess)
-        .with_context(|| format!("cannot learn from {}", arguments.support.display()))?;
+    let set = Set::open(arguments.backbone(), &arguments.support, &arguments.output)?;
+    let name = arguments.name();
     let start = Instant::now();
-    let generated = match arguments.method {
-        Method::Prototype => prototype::generate(&name(arguments), &backbone, &support)?,
-    };
-    let patch = match (image.dtype(), arguments.f16) {
-        (Dtype::I8, false) => {
-            generated
-                .quantize(&backbone, &support.images, Dtype::I8)?
-                .bytes
+    let generated = match (arguments.method, &arguments.hyper) {
+        (Method::Hyper, Some(path)) => {
+            Hyper::open(path)?.values(&name, &file_name(path), &set.backbone, &set.support)?
         }
-        (Dtype::I8, true) => {
-            generated
-                .quantize(&backbone, &support.images, Dtype::I8Half)?
-                .bytes
-        }
-        (_, false) => generated.compile(&image, Dtype::F32)?,
-        (_, true) => generated.compile(&image, Dtype::F16)?,
+        _ => prototype::generate(&name, &set.backbone, &set.support)?,
     };
-    // What a device would refuse is not written.
-    let receipt = Patch::from_bytes(&patch, &backbone)?.receipt();
-    let milliseconds = 1e3 * start.elapsed().as_secs_f64();
-    output::write_atomically(output, *force, |file| file.write_all(&patch))?;
-    let (images, classes) = (support.classes.len(), support.labels.len());
-    let text = format!(
-        "{}: {} patch, {}, {}, in {milliseconds:.0} ms\n",
-        output.display(),
-        receipt.kinds,
-        generated.source,
-        bytes(patch.len()),
-    );
-    let json = json!({
-        "patch": output.display().to_string(),
-        "kinds": receipt.kinds.to_string(),
-        "images": images,
-        "classes": classes,
-        "labels": support.labels,
-        "bytes": patch.len(),
-        "generate_ms": milliseconds,
-    });
-    Ok(Report::new(text, json))
+    set.finish(&generated, arguments.f16, start, &arguments.output)
 }
 
-fn name(arguments: &Arguments) -> String {
-    let own = arguments.support.file_stem().unwrap_or_default();
-    let own = own.to_string_lossy().into_owned();
-    arguments.name.clone().unwrap_or(own)
+impl Arguments {
+    /// The backbone: given, or beside the generator.
+    fn backbone(&self) -> PathBuf {
+        let beside = |path: &PathBuf| path.with_extension("backbone");
+        let given = self.backbone.clone();
+        given
+            .or(self.hyper.as_ref().map(beside))
+            .unwrap_or_default()
+    }
+
+    fn name(&self) -> String {
+        let own = self.support.file_stem().unwrap_or_default();
+        let own = own.to_string_lossy().into_owned();
+        self.name.clone().unwrap_or(own)
+    }
+}
+
+/// Arguments of `learn`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  patchtool generate --hyper continual.hyper --support greek -o first.patch
+  patchtool learn --hyper continual.hyper --patch first.patch --support latin -o second.patch")]
+pub struct LearnArguments {
+    /// Generator file, trained with meta-train --continual.
+    #[arg(long, value_name = "H")]
+    hyper: PathBuf,
+    /// Backbone file; by default the one beside the generator.
+    #[arg(short, long, value_name = "B")]
+    backbone: Option<PathBuf>,
+    /// What was learned so far: a patch of generate or learn with this generator. It is left as it is, to roll back to.
+    #[arg(short, long, value_name = "P")]
+    patch: PathBuf,
+    /// Folder or archive with a few images of each class: new classes are a new task, known ones are learned further.
+    #[arg(long, value_name = "DIR")]
+    support: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Goes on learning from a patch.
+///
+/// # Errors
+/// Whatever cannot be read, does not fit the generator, or cannot be written.
+pub fn learn(arguments: &LearnArguments) -> Result<Report> {
+    let beside = || arguments.hyper.with_extension("backbone");
+    let backbone = arguments.backbone.clone().unwrap_or_else(beside);
+    output::check_apart(&arguments.output.output, &arguments.patch)?;
+    let set = Set::open(backbone, &arguments.support, &arguments.output)?;
+    let bytes = ImageBytes::map(&arguments.patch)?;
+    let previous = PatchImage::open(bytes.as_slice(), Verify::Full)
+        .with_context(|| format!("cannot read {}", arguments.patch.display()))?;
+    let start = Instant::now();
+    let hyper = Hyper::open(&arguments.hyper)?;
+    let by = file_name(&arguments.hyper);
+    let generated = hyper.learn(&by, &set.backbone, &previous, &set.support)?;
+    set.finish(&generated, false, start, &arguments.output)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// What a patch is made of, and for.
+struct Set {
+    backbone: Backbone,
+    support: Support,
+}
+
+impl Set {
+    fn open(backbone: PathBuf, support: &Path, to: &Output) -> Result<Self> {
+        let Output { output, force } = to;
+        output::check(output, *force)?;
+        for input in [&backbone, support] {
+            output::check_apart(output, input)?;
+        }
+        threads::start(0)?;
+        let backbone = Backbone::open(&backbone)?;
+        let image = backbone.image();
+        let resize = task::uncropped(image.metadata()?.resize);
+        let preprocess = task::preprocess(&image.input(), resize)?;
+        let support = Support::read(support, &preprocess)
+            .with_context(|| format!("cannot learn from {}", support.display()))?;
+        Ok(Self { backbone, support })
+    }
+
+    /// Compiles the values for the backbone, in its own precision, and writes them.
+    fn finish(
+        &self,
+        generated: &Generated,
+        is_half: bool,
+        start: Instant,
+        to: &Output,
+    ) -> Result<Report> {
+        let (image, images) = (self.backbone.image(), &self.support.images);
+        let int8 = |dtype| generated.quantize(&self.backbone, images, dtype);
+        let patch = match (image.dtype(), is_half) {
+            (Dtype::I8, false) => int8(Dtype::I8)?.bytes,
+            (Dtype::I8, true) => int8(Dtype::I8Half)?.bytes,
+            (_, false) => generated.compile(&image, Dtype::F32)?,
+            (_, true) => generated.compile(&image, Dtype::F16)?,
+        };
+        // What a device would refuse is not written.
+        let receipt = Patch::from_bytes(&patch, &self.backbone)?.receipt();
+        let milliseconds = 1e3 * start.elapsed().as_secs_f64();
+        let Output { output, force } = to;
+        output::write_atomically(output, *force, |file| file.write_all(&patch))?;
+        let text = format!(
+            "{}: {} patch, {}, {}, in {milliseconds:.0} ms\n",
+            output.display(),
+            receipt.kinds,
+            generated.source,
+            bytes(patch.len()),
+        );
+        let learned = generated.learned.as_ref();
+        let json = json!({
+            "patch": output.display().to_string(),
+            "kinds": receipt.kinds.to_string(),
+            "images": self.support.classes.len(),
+            "classes": self.support.labels.len(),
+            "labels": generated.labels,
+            "counter": learned.map(|learned| learned.counter),
+            "bytes": patch.len(),
+            "generate_ms": milliseconds,
+        });
+        Ok(Report::new(text, json))
+    }
 }

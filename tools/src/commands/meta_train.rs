@@ -1,18 +1,22 @@
 //! `patchtool meta-train`: a generator from many small tasks.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use burn_tensor::Device;
 use clap::{Args, ValueEnum as _};
+use graft_runtime::Backbone;
 use serde_json::{Value, json};
 
+use crate::TOOL;
 use crate::cli::{Common, Output};
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hyper::train::continual::Strategy;
 use crate::hyper::train::evaluate::Method;
 use crate::hyper::train::run::{Data, Point, Run, Settings};
-use crate::hyper::{Classes, Config, Generates, Setting, Target};
+use crate::hyper::{Classes, Config, Generates, Provenance, Setting, Target};
+use crate::output;
 use crate::report::{Report, Table};
 use crate::train::checkpoint;
 
@@ -80,6 +84,13 @@ pub struct Arguments {
 /// # Errors
 /// Whatever cannot be read, trained on or written.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    let Output { output, force } = &arguments.output;
+    for path in [output.clone(), output.with_extension("backbone")] {
+        output::check(&path, *force)?;
+        for input in &arguments.data {
+            output::check_apart(&path, input)?;
+        }
+    }
     let input = Config::input(28);
     let preprocess = Preprocess {
         height: 28,
@@ -107,7 +118,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
             eprintln!("{}", line(point, seconds));
         }
     })?;
-    report(arguments, &run, &test)
+    let report = report(arguments, &run, &test)?;
+    arguments.write(&run, &report)?;
+    checkpoint::remove(&path).context("cannot remove the checkpoint")?;
+    Ok(report)
 }
 
 impl Arguments {
@@ -130,6 +144,36 @@ impl Arguments {
             rate: self.lr,
             seed: self.seed,
         }
+    }
+}
+
+impl Arguments {
+    /// Writes the generator, and the target CNN beside it.
+    fn write(&self, run: &Run<'_>, report: &Report) -> Result<()> {
+        let Output { output, force } = &self.output;
+        let name = output.file_stem().unwrap_or_default().to_string_lossy();
+        let bytes = run.learner().backbone(&name)?.unwrap_or_default();
+        let backbone = Backbone::from_bytes(&bytes)?;
+        let rows = report.json["test"].as_array().into_iter().flatten();
+        let accuracy = rows
+            .filter(|row| row["method"] == "generated")
+            .filter_map(|row| {
+                let name = format!("{}-way {}-shot", row["ways"], row["shots"]);
+                Some((name, row["accuracy"]["mean"].as_f64()?))
+            });
+        let provenance = Provenance {
+            tool: TOOL.into(),
+            steps: run.step() as u64,
+            seed: self.seed,
+            data: Some(run.data_digest()),
+            accuracy: accuracy.collect(),
+        };
+        run.learner()
+            .hyper(&backbone, provenance)?
+            .write(output, *force)?;
+        let beside = output.with_extension("backbone");
+        output::write_atomically(&beside, *force, |file| file.write_all(&bytes))?;
+        Ok(())
     }
 }
 

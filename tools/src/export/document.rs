@@ -2,14 +2,10 @@
 
 use graft_patches::geometry::Shape;
 use prost::Message as _;
-use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto,
-};
+use tract_onnx::pb::{GraphProto, NodeProto, StringStringEntryProto, TensorProto};
 
-use super::proto::interface;
+use super::proto::{self, Dim, interface};
 
-const OPSET: i64 = 17;
-const IR_VERSION: i64 = 8;
 /// Name of the input.
 pub(super) const INPUT: &str = "input";
 /// Name of the output.
@@ -39,11 +35,17 @@ impl Document {
     pub(super) fn encode(self) -> Vec<u8> {
         let (input, scores) = (self.input, self.scores);
         let doc = "One image: pixels from 0 to 255, minus the property graft.input.mean, divided by graft.input.std.";
-        let output: &[usize] = match self.is_row {
-            true => &[scores.channels],
-            false => &[scores.channels, scores.height, scores.width],
-        };
-        let image = [input.channels, input.height, input.width];
+        let batch = Dim::Any("batch");
+        let image = [
+            batch,
+            Dim::Of(input.channels),
+            Dim::Of(input.height),
+            Dim::Of(input.width),
+        ];
+        let mut output = vec![batch, Dim::Of(scores.channels)];
+        if !self.is_row {
+            output.extend([scores.height, scores.width].map(Dim::Of));
+        }
         let graph = GraphProto {
             name: self.name,
             node: self.nodes,
@@ -52,22 +54,10 @@ impl Document {
             output: vec![interface(
                 SCORES,
                 "One score a class, before softmax.",
-                output,
+                &output,
             )],
             ..GraphProto::default()
         };
-        ModelProto {
-            ir_version: IR_VERSION,
-            opset_import: vec![OperatorSetIdProto {
-                domain: String::new(),
-                version: OPSET,
-            }],
-            producer_name: "patchtool".into(),
-            producer_version: env!("CARGO_PKG_VERSION").into(),
-            graph: Some(graph),
-            metadata_props: self.properties,
-            ..ModelProto::default()
-        }
-        .encode_to_vec()
+        proto::model(graph, self.properties).encode_to_vec()
     }
 }

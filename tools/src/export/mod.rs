@@ -9,7 +9,7 @@ mod error;
 mod model;
 mod nodes;
 mod properties;
-mod proto;
+pub(crate) mod proto;
 pub mod qdq;
 mod read;
 mod tensors;

@@ -5,14 +5,33 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::type_proto::{Tensor as TensorType, Value};
 use tract_onnx::pb::{
-    AttributeProto, NodeProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
 };
 
 use super::tensors::Tensor;
 
-/// A node; its output is named by [`super::model`].
-pub(super) fn node(op: &str, inputs: Vec<String>, attributes: Vec<AttributeProto>) -> NodeProto {
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+
+/// A model by this tool.
+pub(crate) fn model(graph: GraphProto, properties: Vec<StringStringEntryProto>) -> ModelProto {
+    ModelProto {
+        ir_version: IR_VERSION,
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: OPSET,
+        }],
+        producer_name: "patchtool".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph),
+        metadata_props: properties,
+        ..ModelProto::default()
+    }
+}
+
+/// A node; who adds it to a graph names it and its output.
+pub(crate) fn node(op: &str, inputs: Vec<String>, attributes: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
         op_type: op.to_owned(),
         input: inputs,
@@ -21,28 +40,28 @@ pub(super) fn node(op: &str, inputs: Vec<String>, attributes: Vec<AttributeProto
     }
 }
 
-pub(super) fn int(name: &str, i: usize) -> AttributeProto {
+pub(crate) fn int(name: &str, i: usize) -> AttributeProto {
     AttributeProto {
         i: i as i64,
         ..attribute(name, AttributeType::Int)
     }
 }
 
-pub(super) fn ints(name: &str, ints: &[usize]) -> AttributeProto {
+pub(crate) fn ints(name: &str, ints: &[usize]) -> AttributeProto {
     AttributeProto {
         ints: ints.iter().map(|&i| i as i64).collect(),
         ..attribute(name, AttributeType::Ints)
     }
 }
 
-pub(super) fn float(name: &str, f: f32) -> AttributeProto {
+pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
     AttributeProto {
         f,
         ..attribute(name, AttributeType::Float)
     }
 }
 
-pub(super) fn text(name: &str, text: &str) -> AttributeProto {
+pub(crate) fn text(name: &str, text: &str) -> AttributeProto {
     AttributeProto {
         s: text.as_bytes().to_vec(),
         ..attribute(name, AttributeType::String)
@@ -59,10 +78,13 @@ fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
 
 /// An initialiser with its values in the model.
 pub(super) fn inline(tensor: &Tensor) -> TensorProto {
-    TensorProto {
-        raw_data: tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        ..tensor_of(tensor)
-    }
+    floats(&tensor.name, &tensor.dims, &tensor.values)
+}
+
+/// The same, from its parts.
+pub(crate) fn floats(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    raw(name, dims, DataType::Float, bytes.collect())
 }
 
 /// An initialiser with its values in a file.
@@ -88,13 +110,13 @@ fn tensor_of(tensor: &Tensor) -> TensorProto {
 }
 
 /// A one-dimensional initialiser of integers.
-pub(super) fn integers(name: &str, values: &[i64]) -> TensorProto {
+pub(crate) fn integers(name: &str, values: &[i64]) -> TensorProto {
     let bytes = values.iter().flat_map(|value| value.to_le_bytes());
     raw(name, &[values.len()], DataType::Int64, bytes.collect())
 }
 
 /// An initialiser of any type, with its values in the model.
-pub(super) fn raw(name: &str, dims: &[usize], element: DataType, bytes: Vec<u8>) -> TensorProto {
+pub(crate) fn raw(name: &str, dims: &[usize], element: DataType, bytes: Vec<u8>) -> TensorProto {
     TensorProto {
         name: name.to_owned(),
         dims: dims.iter().map(|&dim| dim as i64).collect(),
@@ -104,27 +126,35 @@ pub(super) fn raw(name: &str, dims: &[usize], element: DataType, bytes: Vec<u8>)
     }
 }
 
-pub(super) fn entry(key: &str, value: impl Into<String>) -> StringStringEntryProto {
+pub(crate) fn entry(key: &str, value: impl Into<String>) -> StringStringEntryProto {
     StringStringEntryProto {
         key: key.to_owned(),
         value: value.into(),
     }
 }
 
-/// A float input or output of any batch size.
-pub(super) fn interface(name: &str, doc: &str, dims: &[usize]) -> ValueInfoProto {
-    let dimension = |value| Dimension {
-        value: Some(value),
+/// A dimension of an input or output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dim {
+    /// Of any size, the same wherever the name stands.
+    Any(&'static str),
+    /// Fixed.
+    Of(usize),
+}
+
+/// A float input or output.
+pub(crate) fn interface(name: &str, doc: &str, dims: &[Dim]) -> ValueInfoProto {
+    let dimension = |&dim: &Dim| Dimension {
+        value: Some(match dim {
+            Dim::Any(name) => dimension::Value::DimParam(name.to_owned()),
+            Dim::Of(size) => dimension::Value::DimValue(size as i64),
+        }),
         ..Dimension::default()
     };
-    let batch = dimension(dimension::Value::DimParam("batch".to_owned()));
-    let fixed = dims
-        .iter()
-        .map(|&dim| dimension(dimension::Value::DimValue(dim as i64)));
     let tensor = TensorType {
         elem_type: DataType::Float as i32,
         shape: Some(TensorShapeProto {
-            dim: [batch].into_iter().chain(fixed).collect(),
+            dim: dims.iter().map(dimension).collect(),
         }),
     };
     ValueInfoProto {

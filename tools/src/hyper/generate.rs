@@ -2,10 +2,10 @@
 
 use graft_patches::layout::unpack_weights;
 use graft_patches::records::What;
-use graft_patches::{BackboneImage, Learned, LearnedClass, PatchImage};
+use graft_patches::{BackboneImage, Learned, LearnedClass, PatchImage, Verify};
 use graft_runtime::Backbone;
 
-use super::generated::{columns, Convolution, Generated, Head};
+use super::generated::{Convolution, Generated, Head, columns};
 use super::{Config, Examples, Generates, Hyper, HyperError, Support, Target, prototype};
 
 impl Hyper {
@@ -46,7 +46,7 @@ impl Hyper {
         if !self.config().continual {
             return Err(HyperError::NotContinual);
         }
-        previous.check_against(&image)?;
+        previous.check_against(&image, Verify::Full)?;
         let metadata = previous.metadata()?;
         let learned = previous.learned()?.ok_or(HyperError::NotLearned)?;
         let known = Known::of(&image, previous, learned, metadata.labels)?;
@@ -93,7 +93,8 @@ impl Hyper {
             Target::Frozen { .. } => 0,
         };
         let convolution = |layer| Convolution {
-            weights: (self.config().generates == Generates::All).then(|| take(format!("conv.{layer}"))),
+            weights: (self.config().generates == Generates::All)
+                .then(|| take(format!("conv.{layer}"))),
             scale: take(format!("scale.{layer}")),
             bias: take(format!("bias.{layer}")),
         };
@@ -135,25 +136,31 @@ fn normalised(backbone: &Backbone, support: &Support) -> Vec<f32> {
         (f32::from(pixel) - input.mean[channel]) / input.std[channel]
     };
     let images = support.images.pixels.iter();
-    images.flat_map(|pixels| pixels.iter().enumerate().map(value)).collect()
+    images
+        .flat_map(|pixels| pixels.iter().enumerate().map(value))
+        .collect()
 }
 
 /// Weights of the convolutions of a backbone, rows in (input channel, kernel row, kernel column) order.
 fn own_weights(image: &BackboneImage<'_>) -> Vec<Vec<f32>> {
     let sites = convolutions(image);
-    sites.map(|index| {
-        let packed = image.weights(&image.site(index));
-        generated_order(image, index, packed)
-    }).collect()
+    sites
+        .map(|index| {
+            let packed = image.weights(&image.site(index));
+            generated_order(image, index, packed)
+        })
+        .collect()
 }
 
 /// The same of a patch; `None` where it leaves one to the backbone.
 fn previous_weights(image: &BackboneImage<'_>, patch: &PatchImage<'_>) -> Option<Vec<Vec<f32>>> {
     let sites = convolutions(image);
-    sites.map(|index| {
-        let packed = patch.find(index, What::Weights)?.values.to_vec();
-        Some(generated_order(image, index, &packed))
-    }).collect()
+    sites
+        .map(|index| {
+            let packed = patch.find(index, What::Weights)?.values.to_vec();
+            Some(generated_order(image, index, &packed))
+        })
+        .collect()
 }
 
 fn convolutions(image: &BackboneImage<'_>) -> impl Iterator<Item = usize> {
@@ -183,7 +190,9 @@ impl Known {
         labels: Vec<String>,
     ) -> Result<Self, HyperError> {
         let head = image.head().ok_or(HyperError::NotLearned)?;
-        let packed = patch.find(head, What::Weights).ok_or(HyperError::NotLearned)?;
+        let packed = patch
+            .find(head, What::Weights)
+            .ok_or(HyperError::NotLearned)?;
         let depth = image.site(head).depth;
         let rows = unpack_weights(&packed.values.to_vec(), labels.len(), depth, false);
         let prototype = |row: &[f32]| row.iter().map(|weight| weight / 2.0).collect();
@@ -210,7 +219,8 @@ impl Known {
         let task = self.learned.tasks() as u16;
         let examples = new.learned.iter().flat_map(|learned| &learned.classes);
         let rows = new.head.weights.chunks_exact(depth.max(1));
-        for (((place, row), class), label) in places.iter().zip(rows).zip(examples).zip(&new.labels) {
+        for (((place, row), class), label) in places.iter().zip(rows).zip(examples).zip(&new.labels)
+        {
             let own: Vec<f32> = row.iter().map(|weight| weight / 2.0).collect();
             match *place {
                 Some(place) => self.average(place, &own, class.examples),

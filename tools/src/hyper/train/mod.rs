@@ -2,6 +2,7 @@
 
 pub mod continual;
 pub mod evaluate;
+mod finish;
 pub mod learner;
 pub mod run;
 pub mod tensors;

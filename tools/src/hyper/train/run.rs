@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn_tensor::Device;
+use graft_patches::Digest;
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
@@ -175,6 +176,19 @@ impl<'a> Run<'a> {
     /// The learning curve.
     pub fn history(&self) -> &[Point] {
         &self.history
+    }
+
+    /// Of the images that were trained on.
+    pub fn data_digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        for class in self.data.train.all() {
+            hasher.update(class.name.as_bytes());
+            class
+                .images
+                .iter()
+                .for_each(|image| drop(hasher.update(&image.pixels)));
+        }
+        Digest(*hasher.finalize().as_bytes())
     }
 
     /// Steps behind it.

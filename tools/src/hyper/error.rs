@@ -1,0 +1,158 @@
+//! What can go wrong with a generator's file, and with generating.
+
+use std::io;
+use std::path::PathBuf;
+
+use graft_patches::{Digest, ImageError};
+
+use super::examples::ExamplesError;
+use super::generated::GeneratedError;
+use crate::output::OutputError;
+
+/// Why a generator was not read, or did not generate. [`HyperError::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HyperError {
+    /// The system refused.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Not written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// Something else.
+    #[error("not an ONNX model")]
+    NotOnnx,
+    /// Cut short, or with other bytes than were written.
+    #[error("the generator is truncated or damaged: {found}")]
+    Damaged {
+        /// What shows it.
+        found: &'static str,
+    },
+    /// Another ONNX model.
+    #[error("an ONNX model, but not a generator: it has no property {key:?}")]
+    NotAGenerator {
+        /// Key of the first property that is missing.
+        key: &'static str,
+    },
+    /// Of a later patchtool.
+    #[error("the generator has format version {found}, this patchtool reads {expected}")]
+    Version {
+        /// In the file.
+        found: String,
+        /// What can be read.
+        expected: u32,
+    },
+    /// A property that cannot be read.
+    #[error("the generator's property {key:?} cannot be read: {reason}")]
+    Property {
+        /// Its key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Inputs or outputs that do not belong to the configuration.
+    #[error("the generator's {what} are {found:?}, its configuration says {expected:?}")]
+    Interface {
+        /// Inputs or outputs.
+        what: &'static str,
+        /// Their names in the file.
+        found: Vec<String>,
+        /// What they should be.
+        expected: Vec<String>,
+    },
+    /// A trained parameter that does not fit the configuration.
+    #[error("parameter {name:?} has {found} values, expected {expected}")]
+    Parameter {
+        /// Its name.
+        name: String,
+        /// Values given; 0 where it is missing.
+        found: usize,
+        /// Values of the configuration.
+        expected: usize,
+    },
+    /// A support set that the generator cannot read.
+    #[error(transparent)]
+    Examples(#[from] ExamplesError),
+    /// Weights to start from that do not fit, or are missing, or were not asked for.
+    #[error("start weights have {found:?} values by convolution, expected {expected:?}")]
+    Start {
+        /// As given.
+        found: Vec<usize>,
+        /// What the configuration says; nothing where the generator is not continual.
+        expected: Vec<usize>,
+    },
+    /// A backbone that it was not trained for.
+    #[error("the generator is for backbone {expected}, found {found}")]
+    Backbone {
+        /// Id of the backbone, or of the f32 one that it was made of.
+        found: Digest,
+        /// What it was trained for.
+        expected: Digest,
+    },
+    /// A generator that makes every patch anew.
+    #[error("the generator was not trained to go on from an earlier patch")]
+    NotContinual,
+    /// A patch that says nothing of what it has learned, or lacks weights.
+    #[error("the patch was not made by a continual generator")]
+    NotLearned,
+    /// Neither a new task nor more of known classes.
+    #[error("{known} classes are in the patch already, {new} are not")]
+    MixedClasses {
+        /// Known ones.
+        known: usize,
+        /// Others.
+        new: usize,
+    },
+    /// More classes than a plan has room for, values that are not finite.
+    #[error(transparent)]
+    Generated(#[from] GeneratedError),
+    /// A backbone or patch that cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// What tract says.
+    #[error("the generator cannot run for {images} images of {classes} classes")]
+    Run {
+        /// In the support set.
+        images: usize,
+        /// In the support set.
+        classes: usize,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl HyperError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "check the path and the permissions",
+            Self::Output(error) => error.hint(),
+            Self::NotOnnx | Self::NotAGenerator { .. } => {
+                "give a .hyper file that patchtool meta-train wrote"
+            }
+            Self::Damaged { .. } => "copy the file again, or train the generator again",
+            Self::Version { .. } => "use the patchtool that wrote the file, or a newer one",
+            Self::Property { .. } | Self::Interface { .. } | Self::Run { .. } => {
+                "train the generator again with this patchtool"
+            }
+            Self::Parameter { .. } => "give the parameters of a generator of this configuration",
+            Self::Examples(error) => error.hint(),
+            Self::Backbone { .. } => "give the backbone that was written with the generator",
+            Self::NotContinual => "train a generator with meta-train --continual",
+            Self::NotLearned => "start with a patch that generate made with this generator",
+            Self::MixedClasses { .. } => {
+                "give only new classes, which become a task, or only known ones, which are learned further"
+            }
+            Self::Generated(error) => error.hint(),
+            Self::Image(error) => error.hint(),
+            Self::Start { .. } => {
+                "give the convolution weights of the previous patch to a continual generator, and none to another"
+            }
+        }
+    }
+}

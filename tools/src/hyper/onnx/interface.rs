@@ -1,0 +1,130 @@
+//! Inputs and outputs of the ONNX model of a generator.
+
+use crate::export::proto::Dim;
+use crate::hyper::config::{Config, Generates, Target};
+
+/// Images of the support set.
+const IMAGES: &str = "images";
+/// Classes in use.
+const CLASSES: &str = "classes";
+/// `[classes, features]`
+pub(super) const HEAD_WEIGHT: &str = "head.weight";
+/// `[1, classes]`
+pub(super) const HEAD_BIAS: &str = "head.bias";
+
+/// Weights of a convolution, `[outputs, inputs * 9]`.
+pub(super) fn weights(index: usize) -> String {
+    format!("conv.{index}")
+}
+
+/// First half of its epilogue, `[1, outputs]`.
+pub(super) fn scale(index: usize) -> String {
+    format!("scale.{index}")
+}
+
+/// Second half of its epilogue, `[1, outputs]`.
+pub(super) fn bias(index: usize) -> String {
+    format!("bias.{index}")
+}
+
+/// An input or output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::hyper) struct Port {
+    pub(in crate::hyper) name: String,
+    pub(super) doc: &'static str,
+    pub(super) dims: Vec<Dim>,
+}
+
+impl Port {
+    fn new(name: impl Into<String>, doc: &'static str, dims: impl Into<Vec<Dim>>) -> Self {
+        Self {
+            name: name.into(),
+            doc,
+            dims: dims.into(),
+        }
+    }
+
+    /// Its dimensions for so many images and classes.
+    pub(in crate::hyper) fn shape(&self, images: usize, classes: usize) -> Vec<usize> {
+        let size = |dim: &Dim| match *dim {
+            Dim::Of(size) => size,
+            Dim::Any(IMAGES) => images,
+            Dim::Any(_) => classes,
+        };
+        self.dims.iter().map(size).collect()
+    }
+}
+
+/// What a generator reads.
+pub(in crate::hyper) fn inputs(config: &Config) -> Vec<Port> {
+    let images = Dim::Any(IMAGES);
+    let columns = Dim::Of(config.max_ways + 1);
+    let first = match config.target {
+        Target::Cnn { side, .. } => Port::new(
+            IMAGES,
+            "Pixels, normalised as the input of the target network.",
+            [images, Dim::Of(1), Dim::Of(side), Dim::Of(side)],
+        ),
+        Target::Frozen { features } => Port::new(
+            "embeddings",
+            "What the head of the backbone reads.",
+            [images, Dim::Of(features)],
+        ),
+    };
+    let labels = Port::new(
+        "labels",
+        "One-hot: the class of each image; the last column where it is not known.",
+        [images, columns],
+    );
+    let classes = Port::new(
+        CLASSES,
+        "One-hot: the classes in use.",
+        [Dim::Any(CLASSES), columns],
+    );
+    let start = |(index, shape): (usize, [usize; 2])| {
+        let doc =
+            "Weights of the convolution before this support set; columns are (input, row, column).";
+        Port::new(format!("start.{index}"), doc, shape.map(Dim::Of))
+    };
+    let continual = config.continual.then(|| shapes(config));
+    let starts = continual.into_iter().flatten().enumerate().map(start);
+    [first, labels, classes].into_iter().chain(starts).collect()
+}
+
+/// What a generator gives. Weights of convolutions are among it only where it generates them.
+pub(in crate::hyper) fn outputs(config: &Config) -> Vec<Port> {
+    let mut ports = Vec::new();
+    for (index, shape) in shapes(config).into_iter().enumerate() {
+        if config.generates == Generates::All {
+            let doc = "Weights of a convolution; columns are (input, row, column).";
+            ports.push(Port::new(weights(index), doc, shape.map(Dim::Of)));
+        }
+        let row = [Dim::Of(1), Dim::Of(shape[0])];
+        ports.push(Port::new(scale(index), "Factors of its epilogue.", row));
+        ports.push(Port::new(bias(index), "Summands of its epilogue.", row));
+    }
+    let classes = Dim::Any(CLASSES);
+    let features = Dim::Of(config.features());
+    ports.push(Port::new(
+        HEAD_WEIGHT,
+        "Weights of the head.",
+        [classes, features],
+    ));
+    ports.push(Port::new(
+        HEAD_BIAS,
+        "Bias of the head.",
+        [Dim::Of(1), classes],
+    ));
+    ports
+}
+
+/// `[outputs, inputs * 9]` of each convolution of the target network.
+fn shapes(config: &Config) -> Vec<[usize; 2]> {
+    let Target::Cnn { channels, .. } = config.target else {
+        return Vec::new();
+    };
+    let inputs = |index| if index == 0 { 1 } else { channels };
+    (0..Config::CONVOLUTIONS)
+        .map(|index| [channels, inputs(index) * 9])
+        .collect()
+}

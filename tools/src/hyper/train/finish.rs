@@ -1,0 +1,53 @@
+//! From a finished run to files: the generator, and the target CNN as its backbone.
+
+use std::collections::BTreeMap;
+
+use graft_patches::BackboneImage;
+use graft_patches::writer::WriteError;
+use graft_runtime::Backbone;
+
+use super::learner::Learner;
+use crate::hyper::generated::Convolution;
+use crate::hyper::{Config, Hyper, HyperError, Provenance, Target, target};
+
+impl Learner {
+    /// The target CNN as a backbone: its trained weights, or those that generation starts from; as epilogues the trained
+    /// scale and bias of each batch norm. `None` for a frozen backbone, which is there already.
+    ///
+    /// # Errors
+    /// See [`target::backbone`].
+    pub fn backbone(&self, name: &str) -> Result<Option<Vec<u8>>, WriteError> {
+        let Target::Cnn { side, .. } = self.generator().config().target else {
+            return Ok(None);
+        };
+        let values: BTreeMap<&str, &[f32]> = self
+            .parameters()
+            .map(|(parameter, values)| (&*parameter.name, values))
+            .collect();
+        let part = |layer: usize, part: &str| values[&*format!("conv.{layer}.{part}")].to_vec();
+        let convolutions: Vec<Convolution> = (0..Config::CONVOLUTIONS)
+            .map(|layer| Convolution {
+                weights: Some(part(layer, "weight")),
+                scale: part(layer, "gamma"),
+                bias: part(layer, "beta"),
+            })
+            .collect();
+        target::backbone(name, "meta-training", side, &convolutions).map(Some)
+    }
+
+    /// The generator as a file, for this backbone.
+    ///
+    /// # Errors
+    /// See [`Hyper::new`].
+    pub fn hyper(&self, backbone: &Backbone, provenance: Provenance) -> Result<Hyper, HyperError> {
+        let image: BackboneImage<'_> = backbone.image();
+        let all = self.parameters();
+        let parameters = all.map(|(parameter, values)| (parameter.name.clone(), values.to_vec()));
+        Hyper::new(
+            self.generator(),
+            &parameters.collect(),
+            image.id(),
+            provenance,
+        )
+    }
+}
