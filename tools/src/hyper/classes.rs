@@ -102,6 +102,15 @@ impl Classes {
         })
     }
 
+    /// Classes that are in memory already.
+    #[cfg(test)]
+    pub(super) fn of(preprocess: Preprocess, classes: Vec<Class>) -> Self {
+        Self {
+            preprocess,
+            classes,
+        }
+    }
+
     /// Parts the classes for training from those that are held out, in this order: a class is held out if a part of its
     /// path is one of these names.
     pub fn split<S: AsRef<str>>(self, holdout: &[S]) -> Result<(Self, Self), ClassesError> {

@@ -6,3 +6,5 @@ mod finish;
 pub mod learner;
 pub mod run;
 pub mod tensors;
+#[cfg(test)]
+mod tests;

@@ -117,6 +117,8 @@ pub struct Run<'a> {
     step: usize,
     seconds: f64,
     history: Vec<Point>,
+    /// Steps after which a test stops.
+    stop: Option<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -136,6 +138,7 @@ impl<'a> Run<'a> {
             step: 0,
             seconds: 0.0,
             history: Vec::new(),
+            stop: None,
         })
     }
 
@@ -163,6 +166,17 @@ impl<'a> Run<'a> {
         &self.learner
     }
 
+    /// The generator as it is now, alone.
+    pub fn into_learner(self) -> Learner {
+        self.learner
+    }
+
+    /// Ends [`Self::train`] early, after so many steps, as a kill would: with the checkpoint of that time.
+    #[cfg(test)]
+    pub(super) fn stop_after(&mut self, steps: usize) {
+        self.stop = Some(steps);
+    }
+
     /// What it was started with.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -183,10 +197,9 @@ impl<'a> Run<'a> {
         let mut hasher = blake3::Hasher::new();
         for class in self.data.train.all() {
             hasher.update(class.name.as_bytes());
-            class
-                .images
-                .iter()
-                .for_each(|image| drop(hasher.update(&image.pixels)));
+            for image in &class.images {
+                hasher.update(&image.pixels);
+            }
         }
         Digest(*hasher.finalize().as_bytes())
     }
@@ -214,7 +227,7 @@ impl<'a> Run<'a> {
         };
         let (mut since, mut saved) = (Point::default(), self.seconds);
         let mut taken = 0;
-        while self.step < self.settings.steps {
+        while !self.is_over() {
             let started = Instant::now();
             let tasks = self.tasks(self.data.train, self.settings.seed, self.step, false)?;
             let rate = schedule.rate(self.step);
@@ -239,12 +252,16 @@ impl<'a> Run<'a> {
                 self.history.push(point);
                 (since, taken) = (Point::default(), 0);
             }
-            if self.seconds - saved > CHECKPOINT_SECONDS || self.step == self.settings.steps {
+            if self.seconds - saved > CHECKPOINT_SECONDS || self.is_over() {
                 self.save(path)?;
                 saved = self.seconds;
             }
         }
         Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.step >= self.stop.unwrap_or(self.settings.steps)
     }
 
     fn save(&self, path: &Path) -> Result<(), CheckpointError> {

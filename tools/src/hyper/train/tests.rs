@@ -1,0 +1,299 @@
+//! What burn trains, tract generates and the runtime runs is the same network; training learns, and resumes bit for bit.
+
+use burn_tensor::Device;
+use graft_runtime::{Backbone, Session};
+
+use super::evaluate::{Accuracy, Method, accuracy};
+use super::learner::{self, Learner, Task};
+use super::run::{Data, Run, Settings};
+use super::tensors::values;
+use super::{continual, continual::Strategy};
+use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
+use crate::hyper::classes::{Class, Classes, Image};
+use crate::hyper::episodes::{Sampler, Setting};
+use crate::hyper::{Config, Generates, Hyper, Provenance, Support, Target};
+
+const CHANNELS: usize = 4;
+
+fn config(generates: Generates, is_continual: bool) -> Config {
+    let target = Target::Cnn {
+        channels: CHANNELS,
+        side: 28,
+    };
+    Config {
+        transformer_layers: 2,
+        ..Config::new(generates, target, is_continual)
+    }
+}
+
+/// Classes that can be told apart: bars of another place and direction, each image with some noise.
+fn classes(count: usize) -> Classes {
+    let pixel = |class: usize, image: usize, at: usize| {
+        let (row, column) = (at / 28, at % 28);
+        let across = if class % 2 == 0 { row } else { column };
+        let noise = (at * 31 + image * 17 + class * 7) % 61;
+        let bar = across.abs_diff(3 + 2 * class) < 2;
+        (if bar { 20 } else { 190 }) + noise as u8
+    };
+    let image = |class, image| Image {
+        file: format!("{image}.png"),
+        pixels: (0..28 * 28).map(|at| pixel(class, image, at)).collect(),
+    };
+    let class = |index| Class {
+        name: format!("class {index}"),
+        images: (0..8).map(|number| image(index, number)).collect(),
+    };
+    let preprocess = Preprocess {
+        height: 28,
+        width: 28,
+        channels: Channels::Grey,
+        resize: Resize::Stretch,
+        filter: Filter::Bilinear,
+        mean: [255.0; 3],
+        std: [255.0; 3],
+    };
+    Classes::of(preprocess, (0..count).map(class).collect())
+}
+
+fn settings(config: Config, tasks: usize, steps: usize) -> Settings {
+    let mut setting = Setting::new(3, 2);
+    setting.queries = 3;
+    Settings {
+        config,
+        episodes: vec![setting],
+        tasks,
+        rotations: false,
+        steps,
+        rate: 3e-3,
+        seed: 7,
+    }
+}
+
+fn data(classes: &Classes) -> Data<'_> {
+    Data {
+        train: classes,
+        test: None,
+        embeddings: None,
+    }
+}
+
+/// A learner after some steps, so that no parameter is at its start.
+fn trained(config: Config, tasks: usize, classes: &Classes) -> Learner {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(config, tasks, 12);
+    let mut run = Run::new(settings, data(classes), Device::flex()).unwrap();
+    run.train(&folder.path().join("checkpoint"), 4, |_, _| {})
+        .unwrap();
+    run.into_learner()
+}
+
+/// The same support set for burn and for the product, and queries.
+fn example(classes: &Classes) -> (Task, Support, Vec<Vec<u8>>) {
+    let mut setting = Setting::new(3, 2);
+    setting.queries = 4;
+    let episode = Sampler::new(classes, setting, false, 5).unwrap().episode(0);
+    let pixels = |images: &crate::hyper::episodes::Images| -> Vec<Vec<u8>> {
+        let places = images.labels.iter().zip(&images.indices);
+        places
+            .map(|(&label, &index)| {
+                classes.all()[episode.classes[label].class].images[index]
+                    .pixels
+                    .clone()
+            })
+            .collect()
+    };
+    let labelled = |images: &crate::hyper::episodes::Images| learner::Labelled {
+        values: images.values.clone(),
+        labels: images.labels.iter().copied().map(Some).collect(),
+    };
+    let task = Task {
+        ids: vec![0, 1, 2],
+        support: labelled(&episode.support),
+        queries: labelled(&episode.queries),
+    };
+    let names = ["a", "b", "c"].map(String::from).to_vec();
+    let support = Support::new(
+        names,
+        episode.support.labels.clone(),
+        pixels(&episode.support),
+    );
+    (task, support.unwrap(), pixels(&episode.queries))
+}
+
+fn product(learner: &Learner) -> (Backbone, Hyper) {
+    let bytes = learner.backbone("test").unwrap().unwrap();
+    let backbone = Backbone::from_bytes(&bytes).unwrap();
+    let hyper = learner.hyper(&backbone, Provenance::default()).unwrap();
+    let hyper = Hyper::from_bytes(&hyper.to_bytes()).unwrap();
+    (backbone, hyper)
+}
+
+/// Largest difference, relative to the largest expected value.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected
+        .iter()
+        .fold(1e-3_f32, |most, value| most.max(value.abs()));
+    let pairs = found.iter().zip(expected);
+    pairs.fold(0.0, |most: f32, (a, b)| most.max((a - b).abs())) / largest
+}
+
+#[test]
+fn tract_and_the_runtime_compute_what_burn_does() {
+    let classes = classes(8);
+    for generates in [Generates::All, Generates::Head, Generates::Prototypes] {
+        let learner = trained(config(generates, false), 1, &classes);
+        let (backbone, hyper) = product(&learner);
+        let (task, support, queries) = example(&classes);
+        let tensors = learner.frozen();
+        let own = learner::support(&tensors, learner.generator().config(), &task);
+        let burn = learner.generator().generate(&tensors, &own, None);
+        let generated = hyper
+            .values("test", "test.hyper", &backbone, &support)
+            .unwrap();
+        assert!(difference(&generated.head.weights, &values(burn.head_weights.clone())) < 1e-4);
+        assert!(difference(&generated.head.bias, &values(burn.head_bias.clone())) < 1e-4);
+        for (found, expected) in generated.convolutions.iter().zip(&burn.convolutions) {
+            if let Some(weights) = &found.weights {
+                assert!(difference(weights, &values(expected.weights.clone())) < 1e-4);
+            }
+            assert!(difference(&found.scale, &values(expected.scale.clone())) < 1e-4);
+            assert!(difference(&found.bias, &values(expected.bias.clone())) < 1e-4);
+        }
+        let images = learner::images(&tensors, learner.generator().config(), &task.queries);
+        let features = learner::features(&tensors, &images, &burn);
+        let scores = values(learner::scores(&tensors, &features, &burn));
+        let patch = generated.bind(&backbone).unwrap();
+        let mut session = Session::new(&backbone).unwrap();
+        for (query, expected) in queries.iter().zip(scores.chunks_exact(3)) {
+            let found = session.run(&patch, &query[..]).unwrap();
+            assert!(
+                difference(found, expected) < 1e-4,
+                "{generates:?}: {found:?} {expected:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_patch_goes_on_learning_as_in_training() {
+    let classes = classes(9);
+    let learner = trained(config(Generates::All, true), 3, &classes);
+    let (backbone, hyper) = product(&learner);
+    let (task, support, _) = example(&classes);
+    let second = Support::new(
+        ["d", "e", "f"].map(String::from).to_vec(),
+        support.classes.clone(),
+        support.images.pixels.iter().rev().cloned().collect(),
+    )
+    .unwrap();
+    let length = 28 * 28;
+    let mut other = task.clone();
+    let images = task.support.values.chunks_exact(length).rev();
+    other.support.values = images.flatten().copied().collect();
+    let tensors = learner.frozen();
+    let tasks = [task, other];
+    let steps = continual::learn(learner.generator(), &tensors, &tasks, Strategy::Continual);
+
+    let first = hyper
+        .values("test", "test.hyper", &backbone, &support)
+        .unwrap();
+    let bytes = first
+        .compile(&backbone.image(), graft_patches::records::Dtype::F32)
+        .unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), bytes).unwrap();
+    let bytes = graft_runtime::ImageBytes::map(file.path()).unwrap();
+    let previous =
+        graft_patches::PatchImage::open(bytes.as_slice(), graft_patches::Verify::Full).unwrap();
+    let next = hyper
+        .learn("test.hyper", &backbone, &previous, &second)
+        .unwrap();
+    assert_eq!(next.labels, ["a", "b", "c", "d", "e", "f"]);
+    let learned = next.learned.clone().unwrap();
+    assert_eq!((learned.counter, learned.tasks()), (2, 2));
+    for (found, expected) in next.convolutions.iter().zip(&steps[1].values.convolutions) {
+        let found = found.weights.as_ref().unwrap();
+        assert!(difference(found, &values(expected.weights.clone())) < 1e-4);
+    }
+    let rows: Vec<f32> = steps[1]
+        .heads
+        .iter()
+        .flat_map(|(weights, _)| values(weights.clone()))
+        .collect();
+    assert!(difference(&next.head.weights, &rows) < 1e-4);
+
+    // Known classes are learned further: prototypes are means over all their examples.
+    let again = hyper
+        .learn("test.hyper", &backbone, &previous, &support)
+        .unwrap();
+    assert_eq!(again.labels, ["a", "b", "c"]);
+    let learned = again.learned.clone().unwrap();
+    assert_eq!((learned.counter, learned.classes[0].examples), (2, 4));
+    let mixed = Support::new(
+        ["a", "x", "y"].map(String::from).to_vec(),
+        support.classes.clone(),
+        support.images.pixels.clone(),
+    );
+    let error = hyper
+        .learn("test.hyper", &backbone, &previous, &mixed.unwrap())
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("1 classes are in the patch already, 2 are not"),
+        "{error}"
+    );
+}
+
+#[test]
+fn training_learns_and_a_resumed_run_is_the_same_run() {
+    let classes = classes(8);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let whole = |steps| {
+        let mut settings = settings(config(Generates::All, false), 1, 60);
+        settings.steps = steps;
+        Run::new(settings, data(&classes), Device::flex()).unwrap()
+    };
+    let mut run = whole(60);
+    run.train(&path, 20, |_, _| {}).unwrap();
+    let history = run.history();
+    assert!(history[2].loss < 0.6 * history[0].loss, "{history:?}");
+    let learner = run.into_learner();
+    every_method_gives_a_share(&learner, &classes);
+
+    let mut resumed = whole(60);
+    resumed.stop_after(25);
+    resumed.train(&path, 20, |_, _| {}).unwrap();
+    let mut resumed = whole(60);
+    resumed.resume(&path).unwrap();
+    assert_eq!(resumed.step(), 25);
+    resumed.train(&path, 20, |_, _| {}).unwrap();
+    assert_eq!(resumed.into_learner().state(), learner.state());
+    assert!(
+        whole(61)
+            .resume(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("other settings")
+    );
+}
+
+fn every_method_gives_a_share(learner: &Learner, classes: &Classes) {
+    let (task, ..) = example(classes);
+    for method in [Method::Generated, Method::Prototypes, Method::FineTuned] {
+        let share = accuracy(learner, &learner.frozen(), &task, method);
+        assert!(share > 1.0 / 3.0 && share <= 1.0, "{method:?}: {share}");
+    }
+}
+
+#[test]
+fn intervals_and_backward_transfer_are_those_of_the_formulas() {
+    let accuracy = Accuracy::of(&[0.5, 1.0, 0.0, 0.5]);
+    assert!((accuracy.mean - 0.5).abs() < 1e-12);
+    // Deviation sqrt(0.5 / 3), of the mean half of it.
+    assert!((accuracy.interval - 1.96 * (0.5_f64 / 3.0).sqrt() / 2.0).abs() < 1e-12);
+    let matrix = [vec![0.9], vec![0.7, 0.8], vec![0.6, 0.9, 1.0]];
+    assert!((continual::backward_transfer(&matrix) - (-0.3 + 0.1) / 2.0).abs() < 1e-12);
+}
