@@ -9,10 +9,11 @@ each time, out of what is there.
     resolution    one patch for each resolution against one patch for all
     sizes         patches and their accuracy in single and in half precision
     int8          backbone and bn+head patches in int8, and the methods of calibration
+    few-shot      HyperTransformers on Omniglot (few_shot.py)
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
 The data folder holds sign-digits-{train,test}.tar and cifar10-{train,test}.tar, laid out
-class/image, and imagenet-sample.tar, laid out INDEX_anything/image, calibrates and tests the
+class/image, omniglot-small{1,2}.zip, and imagenet-sample.tar, laid out INDEX_anything/image, calibrates and tests the
 int8 backbone; Fashion-MNIST comes from Debian's dataset-fashion-mnist. The backbone takes images
 of 224 pixels. Python needs tests/parity/requirements.txt. Everything takes hours on two cores;
 --only, --tasks and --seeds say less, --quick tries the script out.
@@ -30,6 +31,7 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 for folder in ("tests/parity", "tests/peers", "tools/assets/demo"):
     sys.path.insert(0, str(TOOLS.parent / folder))
+import few_shot
 import make
 import results_page
 from common import Patchtool, PatchtoolError, fail
@@ -73,7 +75,7 @@ RESOLUTION_TASK = "cifar10"
 QUANTIZE = [(), ("--method", "mse"), ("--method", "minmax"), ("--plain-rounding",),
             ("--method", "minmax", "--plain-rounding")]
 CALIBRATION_IMAGES = [50, 200]
-TABLES = ["accuracy", "resolution", "sizes", "int8", "peers"]
+TABLES = ["accuracy", "resolution", "sizes", "int8", "few-shot", "peers"]
 
 
 class Unmeasured(Exception):
@@ -329,6 +331,7 @@ def main():
         "resolution": lambda bench: resolution(bench, tasks, resolutions) if RESOLUTION_TASK in tasks else [],
         "sizes": lambda bench: sizes(bench, tasks),
         "int8": lambda bench: int8(bench, tasks),
+        "few-shot": few_shot.measure,
         "peers": lambda bench: peers(arguments.peers or arguments.work),
     }
     try:

@@ -3,6 +3,7 @@
 import os
 import statistics
 
+import few_shot
 from latency import describe_cpu
 
 PARITY_COMMANDS = {
@@ -194,7 +195,7 @@ def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, no
         parts.append("**This is a trial run (`--quick`): few images, two epochs, one seed. Do not quote it.**\n")
     sections = {"accuracy": lambda found: accuracy(found, tables.get("sizes", {})),
                 "resolution": lambda found: resolution(resolution_task, found),
-                "sizes": lambda found: sizes(found, backbone), "int8": int8, "peers": peers}
+                "sizes": lambda found: sizes(found, backbone), "int8": int8, "few-shot": few_shot.render, "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
     parts += settings(tasks, kinds, scale_pace)

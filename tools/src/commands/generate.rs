@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use graft_patches::PatchImage;
 use graft_patches::records::Dtype;
@@ -12,6 +12,8 @@ use graft_runtime::{Backbone, ImageBytes, Patch, Verify};
 use serde_json::json;
 
 use crate::cli::Output;
+use crate::data::preprocess::Preprocess;
+use crate::hint::Hint;
 use crate::hyper::{Generated, Hyper, Support, prototype};
 use crate::output;
 use crate::report::{Report, bytes};
@@ -36,6 +38,10 @@ pub struct Arguments {
     /// Folder or tar archive with a few images of each class, laid out class/image.(jpg|png).
     #[arg(long, value_name = "DIR")]
     support: PathBuf,
+    /// Images of these classes whose labels are not known, or folders of them: for generators trained with
+    /// meta-train --unlabelled.
+    #[arg(long, value_name = "IMAGE", num_args = 1..)]
+    unlabelled: Vec<PathBuf>,
     /// Task name; by default that of the folder or archive.
     #[arg(long)]
     name: Option<String>,
@@ -60,7 +66,15 @@ pub enum Method {
 /// # Errors
 /// Whatever cannot be read, does not fit the backbone, or cannot be written.
 pub fn run(arguments: &Arguments) -> Result<Report> {
-    let set = Set::open(arguments.backbone(), &arguments.support, &arguments.output)?;
+    if arguments.method == Method::Prototype && !arguments.unlabelled.is_empty() {
+        bail!(Hint::new(
+            "class means say nothing of images without a class".into(),
+            "leave --unlabelled out, or give a generator with --hyper",
+        ));
+    }
+    let mut set = Set::open(arguments.backbone(), &arguments.support, &arguments.output)?;
+    set.support
+        .add_unlabelled(&arguments.unlabelled, &set.preprocess)?;
     let name = arguments.name();
     let start = Instant::now();
     let generated = match (arguments.method, &arguments.hyper) {
@@ -140,6 +154,7 @@ fn file_name(path: &Path) -> String {
 /// What a patch is made of, and for.
 struct Set {
     backbone: Backbone,
+    preprocess: Preprocess,
     support: Support,
 }
 
@@ -157,7 +172,11 @@ impl Set {
         let preprocess = task::preprocess(&image.input(), resize)?;
         let support = Support::read(support, &preprocess)
             .with_context(|| format!("cannot learn from {}", support.display()))?;
-        Ok(Self { backbone, support })
+        Ok(Self {
+            backbone,
+            preprocess,
+            support,
+        })
     }
 
     /// Compiles the values for the backbone, in its own precision, and writes them.

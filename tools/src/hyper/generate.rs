@@ -76,14 +76,16 @@ impl Hyper {
         let images = match self.config().target {
             Target::Cnn { .. } => normalised(backbone, support),
             Target::Frozen { .. } => {
-                let images = &support.images.pixels;
-                prototype::features(backbone, &backbone.identity(), images)?.concat()
+                let all: Vec<Vec<u8>> = pixels(support).cloned().collect();
+                prototype::features(backbone, &backbone.identity(), &all)?.concat()
             }
         };
         let count = support.labels.len();
+        let known = support.classes.iter().copied().map(Some);
+        let unknown = support.unlabelled.iter().map(|_| None);
         let examples = Examples {
             images,
-            labels: support.classes.iter().copied().map(Some).collect(),
+            labels: known.chain(unknown).collect(),
             classes: count,
         };
         let mut outputs = self.generate(&examples, start)?;
@@ -128,6 +130,11 @@ fn first(support: &Support) -> Learned {
     }
 }
 
+/// All images: those with labels, then those without.
+fn pixels(support: &Support) -> impl Iterator<Item = &Vec<u8>> {
+    support.images.pixels.iter().chain(&support.unlabelled)
+}
+
 fn normalised(backbone: &Backbone, support: &Support) -> Vec<f32> {
     let input = backbone.image().input();
     let channels = input.shape.channels;
@@ -135,7 +142,7 @@ fn normalised(backbone: &Backbone, support: &Support) -> Vec<f32> {
         let channel = index % channels;
         (f32::from(pixel) - input.mean[channel]) / input.std[channel]
     };
-    let images = support.images.pixels.iter();
+    let images = pixels(support);
     images
         .flat_map(|pixels| pixels.iter().enumerate().map(value))
         .collect()

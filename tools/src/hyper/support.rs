@@ -1,9 +1,10 @@
 //! A support set: the few labelled images that a patch is made of.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::data::dataset::{Dataset, DatasetError};
-use crate::data::image_file::ImageFileError;
+use crate::data::image_file::{self, ImageFileError};
 use crate::data::preprocess::Preprocess;
 use crate::quantize::{Images, QuantizeError};
 
@@ -16,6 +17,8 @@ pub struct Support {
     pub classes: Vec<usize>,
     /// 8-bit pixels of each image, NHWC.
     pub images: Images,
+    /// Pixels of images whose classes are not known: a generator learns from them, too.
+    pub unlabelled: Vec<Vec<u8>>,
 }
 
 /// Why a support set was refused.
@@ -117,6 +120,60 @@ impl Support {
             labels,
             classes,
             images: Images::new(pixels)?,
+            unlabelled: Vec::new(),
         })
     }
+
+    /// Adds images whose classes are not known: files, and all JPEG and PNG files of folders.
+    ///
+    /// # Errors
+    /// A folder or image that cannot be read.
+    pub fn add_unlabelled(
+        &mut self,
+        paths: &[PathBuf],
+        preprocess: &Preprocess,
+    ) -> Result<(), SupportError> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(image_files(path)?);
+        }
+        for file in &files {
+            let image = image_file::open(file).map_err(|source| SupportError::Image {
+                unreadable: 1,
+                total: files.len(),
+                source,
+            })?;
+            self.unlabelled.push(preprocess.pixels(&image));
+        }
+        Ok(())
+    }
+}
+
+/// The file itself, or the images in a folder by name.
+fn image_files(path: &Path) -> Result<Vec<PathBuf>, SupportError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |source| DatasetError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let extension = file.extension().unwrap_or_default().to_ascii_lowercase();
+        if ["jpg", "jpeg", "png"]
+            .iter()
+            .any(|known| extension == *known)
+        {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        let path = path.to_owned();
+        let found = "no .jpg, .jpeg or .png file".into();
+        return Err(DatasetError::NoImages { path, found }.into());
+    }
+    files.sort();
+    Ok(files)
 }
