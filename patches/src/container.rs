@@ -11,8 +11,10 @@ use crate::records::Kinds;
 
 /// First bytes of every image. The high bit and the line ends show a file mangled in transfer.
 pub const MAGIC: [u8; 8] = *b"\x89GRAFT\r\n";
-/// Version of the container and records. A reader takes exactly its own.
+/// Version of the container and records. A reader takes exactly this one, and of patches [`LEARNED_VERSION`].
 pub const FORMAT_VERSION: u16 = 2;
+/// Version of patches that go on learning: as [`FORMAT_VERSION`], and [`SectionKind::Learned`] behind the other sections.
+pub const LEARNED_VERSION: u16 = 3;
 /// Version of the packed layout of weights ([`crate::layout`]).
 pub const LAYOUT_VERSION: u16 = 1;
 /// Alignment of every section and of every tensor in it.
@@ -69,6 +71,8 @@ pub enum SectionKind {
     Signature = 10,
     /// [`crate::scale::ScaleRecord`]s of int8, one a tensor; empty in other images.
     Scales = 11,
+    /// Postcard: what a patch that goes on learning knows of its classes.
+    Learned = 12,
 }
 
 impl SectionKind {
@@ -84,6 +88,7 @@ impl SectionKind {
             Self::Values,
             Self::Metadata,
             Self::Scales,
+            Self::Learned,
         ]
         .into_iter()
         .find(|&kind| kind as u32 == code)
@@ -102,10 +107,10 @@ impl SectionKind {
         if self == Self::Frozen { PAGE } else { ALIGN }
     }
 
-    /// The sections of each kind of image, in file order.
-    fn expected(kind: Kind) -> &'static [Self] {
-        match kind {
-            Kind::Backbone => &[
+    /// The sections of each kind of image in a version, in file order.
+    fn expected(kind: Kind, version: u16) -> &'static [Self] {
+        match (kind, version) {
+            (Kind::Backbone, _) => &[
                 Self::Input,
                 Self::Layers,
                 Self::Sites,
@@ -115,7 +120,15 @@ impl SectionKind {
                 Self::Frozen,
                 Self::Metadata,
             ],
-            Kind::Patch => &[
+            (Kind::Patch, LEARNED_VERSION) => &[
+                Self::Input,
+                Self::Records,
+                Self::Scales,
+                Self::Values,
+                Self::Metadata,
+                Self::Learned,
+            ],
+            (Kind::Patch, _) => &[
                 Self::Input,
                 Self::Records,
                 Self::Scales,
@@ -165,7 +178,7 @@ pub struct SectionRecord {
 pub struct Header {
     /// [`MAGIC`].
     pub magic: [u8; 8],
-    /// [`FORMAT_VERSION`].
+    /// [`FORMAT_VERSION`], [`LEARNED_VERSION`].
     pub version: U16,
     /// [`LAYOUT_VERSION`].
     pub layout: U16,
@@ -207,6 +220,7 @@ pub(crate) struct Container {
     pub(crate) backbone_id: Digest,
     pub(crate) digest: Digest,
     pub(crate) kinds: Kinds,
+    pub(crate) version: u16,
     sections: [(usize, usize); MAX_SECTIONS],
     kind: Kind,
 }
@@ -221,11 +235,13 @@ impl Container {
             kinds: Kinds::from_bits(header.kinds.get()).ok_or(ImageError::Header {
                 problem: "unknown patch kinds",
             })?,
+            version: header.version.get(),
             sections: [(0, 0); MAX_SECTIONS],
             kind: expected,
         };
         let mut end = HEADER_LEN;
-        for (i, &kind) in SectionKind::expected(expected).iter().enumerate() {
+        let sections = SectionKind::expected(expected, container.version);
+        for (i, &kind) in sections.iter().enumerate() {
             let record = &header.sections[i];
             let (offset, length) = check_section(bytes, record, kind, end)?;
             let is_checked = verify == Verify::Full || kind.is_structure();
@@ -243,9 +259,10 @@ impl Container {
         Ok(container)
     }
 
-    /// Start and length of a section. Every kind of image has all of its sections.
+    /// Start and length of a section, nothing where the image has none of it. Every kind of image has all sections of its
+    /// version.
     pub(crate) fn section(&self, kind: SectionKind) -> (usize, usize) {
-        SectionKind::expected(self.kind)
+        SectionKind::expected(self.kind, self.version)
             .iter()
             .position(|&k| k == kind)
             .map_or((0, 0), |i| self.sections[i])
@@ -265,10 +282,14 @@ fn check_header(bytes: &[u8], expected: Kind) -> Result<&Header, ImageError> {
         });
     }
     let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| short)?;
-    if header.version != FORMAT_VERSION {
+    let newest = match header.kind == Kind::Patch as u16 {
+        true => LEARNED_VERSION,
+        false => FORMAT_VERSION,
+    };
+    if !(FORMAT_VERSION..=newest).contains(&header.version.get()) {
         return Err(ImageError::Version {
             found: header.version.get(),
-            expected: FORMAT_VERSION,
+            expected: newest,
         });
     }
     if header.layout != LAYOUT_VERSION {
@@ -298,7 +319,7 @@ fn check_header(bytes: &[u8], expected: Kind) -> Result<&Header, ImageError> {
     if header.digest != header.expected_digest() {
         return Err(ImageError::HeaderDigest);
     }
-    let sections = SectionKind::expected(expected).len();
+    let sections = SectionKind::expected(expected, header.version.get()).len();
     if usize::from(header.section_count.get()) != sections {
         return Err(ImageError::Header {
             problem: "wrong number of sections",
@@ -351,7 +372,7 @@ fn check_section(
     Ok((offset, length))
 }
 
-/// Lays out sections behind a header, with all digests.
+/// Lays out sections behind a header, with all digests. The version is the one that has as many sections.
 #[cfg(feature = "alloc")]
 pub(crate) fn assemble(
     kind: Kind,
@@ -362,12 +383,16 @@ pub(crate) fn assemble(
     let mut bytes = alloc::vec![0; HEADER_LEN];
     let mut header: Header = zerocopy::FromZeros::new_zeroed();
     header.magic = MAGIC;
-    header.version = FORMAT_VERSION.into();
+    let version = match contents.len() {
+        count if count == SectionKind::expected(kind, FORMAT_VERSION).len() => FORMAT_VERSION,
+        _ => LEARNED_VERSION,
+    };
+    header.version = version.into();
     header.layout = LAYOUT_VERSION.into();
     header.kind = (kind as u16).into();
     header.kinds = kinds.bits().into();
     header.section_count = (contents.len() as u16).into();
-    let section_kinds = SectionKind::expected(kind);
+    let section_kinds = SectionKind::expected(kind, version);
     for ((record, content), section) in header.sections.iter_mut().zip(contents).zip(section_kinds)
     {
         bytes.resize(bytes.len().next_multiple_of(section.align()), 0);

@@ -224,6 +224,14 @@ pub enum ImageError {
         /// Input of the patch.
         found: Shape,
     },
+    /// A patch that goes on learning and knows of other classes than its head has.
+    #[error("the patch knows how it learned {found} classes, its head has {expected}")]
+    LearnedClasses {
+        /// Classes that it knows of.
+        found: usize,
+        /// Classes of its head; zero where it leaves the backbone's.
+        expected: usize,
+    },
     /// More classes than the memory plan has room for.
     #[error("the patch has {found} classes, the backbone's plan has room for {expected}")]
     TooManyClasses {
@@ -268,6 +276,7 @@ impl ImageError {
             | Self::SectionDigest { .. }
             | Self::Record { .. }
             | Self::Metadata
+            | Self::LearnedClasses { .. }
             | Self::NormLength { .. } => {
                 "the file is damaged or was made by a faulty tool: fetch or make it again"
             }

@@ -22,6 +22,8 @@ mod int8_values;
 mod kinds;
 pub mod layout;
 #[cfg(feature = "alloc")]
+mod learned;
+#[cfg(feature = "alloc")]
 pub mod metadata;
 mod patch;
 mod patch_record;
@@ -37,5 +39,7 @@ pub use backbone::{BackboneImage, BackboneIndex, Int8Site};
 pub use container::Verify;
 pub use digest::{Digest, NotADigest};
 pub use error::ImageError;
+#[cfg(feature = "alloc")]
+pub use learned::{Learned, LearnedClass};
 pub use patch::{PatchImage, PatchIndex, Replacement};
 pub use values::Values;

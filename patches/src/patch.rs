@@ -3,6 +3,8 @@
 use zerocopy::FromBytes;
 
 use crate::backbone::BackboneImage;
+#[cfg(feature = "alloc")]
+use crate::container::LEARNED_VERSION;
 use crate::container::{ALIGN, Container, Kind, SectionKind, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
@@ -162,6 +164,8 @@ impl<'a> PatchImage<'a> {
             .try_for_each(|replacement| self.check_replacement(backbone, &replacement))?;
         self.check_complete(backbone)?;
         self.check_scales(backbone)?;
+        #[cfg(feature = "alloc")]
+        self.check_learned(backbone)?;
         if verify == Verify::Full {
             self.check_values(backbone)?;
         }
@@ -301,6 +305,18 @@ impl<'a> PatchImage<'a> {
         Ok(())
     }
 
+    /// What it knows of its classes is for programs that learn on: a device that only runs it does not read that.
+    #[cfg(feature = "alloc")]
+    fn check_learned(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        let Some(learned) = self.learned()? else {
+            return Ok(());
+        };
+        let head = backbone
+            .head()
+            .and_then(|head| self.find(head, What::Weights));
+        learned.check(head.map_or(0, |head| head.outputs))
+    }
+
     /// A claimed kind that no site answers to would be a patch that silently does less than it says.
     fn check_kinds(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
         for (kind, name) in Kinds::NAMES {
@@ -370,6 +386,12 @@ impl<'a> PatchImage<'a> {
         self.index.digest
     }
 
+    /// Version of the format: [`crate::container::FORMAT_VERSION`], or of patches that go on learning
+    /// [`crate::container::LEARNED_VERSION`].
+    pub fn format_version(&self) -> u16 {
+        self.index.version
+    }
+
     /// Kinds that it claims.
     pub fn kinds(&self) -> Kinds {
         self.index.kinds
@@ -413,6 +435,18 @@ impl<'a> PatchImage<'a> {
     #[cfg(feature = "alloc")]
     pub fn metadata(&self) -> Result<crate::metadata::PatchMetadata, ImageError> {
         postcard::from_bytes(self.metadata_bytes()).map_err(|_| ImageError::Metadata)
+    }
+
+    /// What it knows of its classes, where it goes on learning; `None` in other patches.
+    ///
+    /// # Errors
+    /// [`ImageError::Section`] where that cannot be decoded, which [`PatchImage::check_against`] rules out.
+    #[cfg(feature = "alloc")]
+    pub fn learned(&self) -> Result<Option<crate::Learned>, ImageError> {
+        match self.format_version() {
+            LEARNED_VERSION => crate::Learned::decode(self.section(SectionKind::Learned)).map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! What users type: the contract of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, device, diff, eval, export, extract, import, inspect, push, quantize, run, train,
+    bench, demo, device, diff, eval, export, extract, generate, import, inspect, push, quantize,
+    run, train,
 };
 use crate::device::{Client, DeviceError, Port};
 
@@ -47,12 +49,17 @@ pub enum Command {
     Quantize(quantize::Arguments),
     /// Print the top labels of images, with one or more patches.
     Run(run::Arguments),
-    /// Measure accuracy on a labelled folder or tar archive.
+    /// Measure accuracy on a labelled folder, tar or zip archive.
     Eval(eval::Arguments),
     /// Measure latency, swap time, open time and memory.
     Bench(bench::Arguments),
-    /// Train a patch on a labelled folder or tar archive.
+    /// Train a patch on a labelled folder, tar or zip archive.
     Train(Box<train::Arguments>),
+    /// Train a HyperTransformer, which makes patches from a handful of images.
+    #[cfg(feature = "meta-train")]
+    MetaTrain(Box<crate::commands::meta_train::Arguments>),
+    /// Make a patch of a few labelled images, without training.
+    Generate(generate::Arguments),
     /// Show what is in a backbone or patch.
     Inspect(inspect::Arguments),
     /// Compare two patches, or a patch and its backbone.
@@ -87,15 +94,22 @@ pub struct Line {
     /// Bits a second of a serial port.
     #[arg(long, default_value_t = Port::BAUD)]
     baud: u32,
+    /// Wait for a device that is still starting, at most so long.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<u32>,
 }
 
 impl Line {
     /// Connects to the device.
     ///
     /// # Errors
-    /// [`DeviceError::Open`].
+    /// As [`Client::open`], or [`Client::wait`] with `--wait`.
     pub fn connect(&self) -> Result<Client, DeviceError> {
-        Client::open(&self.port.clone().with_baud(self.baud))
+        let port = self.port.clone().with_baud(self.baud);
+        match self.wait {
+            Some(seconds) => Client::wait(&port, Duration::from_secs(seconds.into())),
+            None => Client::open(&port),
+        }
     }
 }
 

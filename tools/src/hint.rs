@@ -12,7 +12,7 @@ use crate::data::labels::LabelsError;
 use crate::data::split::SplitError;
 use crate::device::DeviceError;
 use crate::export::ExportError;
-use crate::hyper::{ExamplesError, HyperError};
+use crate::hyper::{ExamplesError, GeneratedError, HyperError, SupportError};
 use crate::import::error::ImportError;
 use crate::output::OutputError;
 use crate::picture::PictureError;
@@ -58,6 +58,12 @@ pub fn hint(error: &Error) -> Option<String> {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<QuantizeError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<GeneratedError>() {
+            return Some(error.hint().into());
+        }
+        if let Some(error) = cause.downcast_ref::<SupportError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<ImportError>() {

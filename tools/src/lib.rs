@@ -15,6 +15,7 @@ pub mod memory;
 pub mod output;
 pub mod picture;
 pub mod quantize;
+pub mod replacements;
 pub mod report;
 pub mod task;
 #[cfg(test)]

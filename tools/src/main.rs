@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::Parser as _;
 use patchtool::cli::{Cli, Command, Common};
 use patchtool::commands::{
-    bench, demo, device, diff, eval, export, extract, import, inspect, push, quantize, run, train,
+    bench, demo, device, diff, eval, export, extract, generate, import, inspect, push, quantize,
+    run, train,
 };
 use patchtool::hint::hint;
 use patchtool::report::Report;
@@ -36,6 +37,11 @@ fn command(cli: &Cli) -> Result<Report> {
         Command::Eval(arguments) => eval::run(arguments, &cli.common),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Train(arguments) => train::run(arguments, &cli.common),
+        #[cfg(feature = "meta-train")]
+        Command::MetaTrain(arguments) => {
+            patchtool::commands::meta_train::run(arguments, &cli.common)
+        }
+        Command::Generate(arguments) => generate::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
         Command::Export(arguments) => export::run(arguments, &cli.common),

@@ -50,9 +50,8 @@ impl<F: NorFlash> Store<F> {
         Ok(())
     }
 
-    /// Writes a part of the upload: one that goes on where the last one ended, one that begins at the start of a page,
-    /// or one where the rest of the page is blank and something is before it. Every page that it begins is erased first.
-    /// The last part again is not written twice.
+    /// Writes a part of the upload: one that goes on where the last one ended, or one that begins at the start of a page.
+    /// Every page that it begins is erased first. The last part again is not written twice.
     ///
     /// # Errors
     /// If nothing is being uploaded, the part is elsewhere, or flash fails.
@@ -70,14 +69,20 @@ impl<F: NorFlash> Store<F> {
         {
             return Ok(());
         }
-        self.check_order(&progress, start, offset)?;
-        // If a commit has failed since the upload began, flash may hold a record by which the slot is not empty.
-        self.commit(self.status)?;
+        let page_start = offset - offset % Self::page_len();
+        let next = progress.last.map(|(_, end)| end);
+        if offset != page_start && next != Some(offset) {
+            return Err(Error::OutOfOrder {
+                expected: next.unwrap_or(page_start),
+            });
+        }
         // Until it is written, nothing is known of its page.
         self.progress = Some(Progress {
             last: None,
             ..progress
         });
+        // If a commit has failed since the upload began, flash may hold a record by which the slot is not empty.
+        self.commit(self.status)?;
         self.write_pages(start + offset, bytes)
             .map_err(Error::Flash)?;
         self.progress = Some(Progress {
@@ -119,31 +124,6 @@ impl<F: NorFlash> Store<F> {
         self.commit(next)?;
         self.progress = None;
         Ok(slot)
-    }
-
-    /// Whether a part may be written at an offset.
-    fn check_order(
-        &mut self,
-        progress: &Progress,
-        start: u32,
-        offset: u32,
-    ) -> Result<(), Error<F::Error>> {
-        let page_start = offset - offset % Self::page_len();
-        let next = progress.last.map(|(_, end)| end);
-        if offset == page_start || next == Some(offset) {
-            return Ok(());
-        }
-        // A page that is blank as a whole may be so because a power cut has nearly erased it.
-        let before = start + page_start..start + offset;
-        let rest = start + offset..start + page_start + Self::page_len();
-        if !flash::is_blank(&mut self.flash, before).map_err(Error::Flash)?
-            && flash::is_blank(&mut self.flash, rest).map_err(Error::Flash)?
-        {
-            return Ok(());
-        }
-        Err(Error::OutOfOrder {
-            expected: next.unwrap_or(page_start),
-        })
     }
 
     /// Writes bytes, and erases every page that they begin.

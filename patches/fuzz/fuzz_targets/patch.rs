@@ -18,7 +18,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for backbone in &*BACKBONES {
         let _ = Patch::from_bytes(bytes, backbone);
         if let Ok(patch) = Patch::from_bytes(&sealed, backbone) {
-            let _ = patch.image().map(|image| image.metadata());
+            let _ = patch.image().map(|image| (image.metadata(), image.learned()));
             run_if_small(backbone, &patch);
         }
     }

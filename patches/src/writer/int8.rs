@@ -8,6 +8,7 @@ use zerocopy::IntoBytes;
 use crate::backbone::BackboneImage;
 use crate::half_table::TableSite;
 use crate::layout::{PANEL, pack_int8_weights, unpack_int8_weights};
+use crate::learned::Learned;
 use crate::metadata::{BackboneMetadata, PatchMetadata};
 use crate::records::{Dtype, Input, Kinds, Op, Site, What};
 use crate::requantize::RequantizePanel;
@@ -167,6 +168,7 @@ pub struct Int8PatchWriter<'a> {
     dtype: Dtype,
     scales: Vec<TensorScale>,
     sites: BTreeMap<usize, Replaced>,
+    learned: Option<Learned>,
 }
 
 /// What a patch makes of a site.
@@ -193,6 +195,7 @@ impl<'a> Int8PatchWriter<'a> {
             dtype: Dtype::I8,
             scales: scales_of(&backbone),
             sites: BTreeMap::new(),
+            learned: None,
         }
     }
 
@@ -274,6 +277,13 @@ impl<'a> Int8PatchWriter<'a> {
         Ok(self)
     }
 
+    /// As [`super::PatchWriter::learned`]: it says which classes are of one task. What is learned next is better learned from
+    /// the values in f32.
+    pub fn learned(&mut self, learned: Learned) -> &mut Self {
+        self.learned = Some(learned);
+        self
+    }
+
     /// A site as the backbone has it.
     fn own(&self, site: usize) -> Replaced {
         Replaced {
@@ -353,6 +363,7 @@ impl<'a> Int8PatchWriter<'a> {
             input: self.input,
             dtype: self.dtype,
             scales: &scales,
+            learned: self.learned.as_ref(),
             values: contents,
         };
         contents.write(&self.backbone, metadata)

@@ -10,6 +10,7 @@ use zerocopy::IntoBytes;
 use crate::backbone::BackboneImage;
 use crate::container::{Kind, assemble};
 use crate::layout::{pack_epilogue, pack_weights};
+use crate::learned::Learned;
 use crate::metadata::PatchMetadata;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
@@ -25,6 +26,7 @@ pub struct PatchWriter<'a> {
     input: Input,
     dtype: Dtype,
     values: BTreeMap<(usize, What), (usize, Vec<f32>)>,
+    learned: Option<Learned>,
 }
 
 impl<'a> PatchWriter<'a> {
@@ -36,6 +38,7 @@ impl<'a> PatchWriter<'a> {
             input: backbone.input(),
             dtype: Dtype::F32,
             values: BTreeMap::new(),
+            learned: None,
         }
     }
 
@@ -122,6 +125,12 @@ impl<'a> PatchWriter<'a> {
         Ok(self)
     }
 
+    /// What the patch knows of its classes, for one that goes on learning.
+    pub fn learned(&mut self, learned: Learned) -> &mut Self {
+        self.learned = Some(learned);
+        self
+    }
+
     fn check_site(&self, site: usize) -> Result<(), WriteError> {
         if site < self.backbone.site_count() {
             return Ok(());
@@ -151,6 +160,7 @@ impl<'a> PatchWriter<'a> {
             input: self.input,
             dtype: self.dtype,
             scales: &[],
+            learned: self.learned.as_ref(),
             values: values.collect::<Result<_, WriteError>>()?,
         };
         contents.write(&self.backbone, metadata)
@@ -163,6 +173,7 @@ pub(super) struct Contents<'a> {
     pub(super) input: Input,
     pub(super) dtype: Dtype,
     pub(super) scales: &'a [ScaleRecord],
+    pub(super) learned: Option<&'a Learned>,
     /// By site: output channels and packed bytes.
     pub(super) values: BTreeMap<(usize, What), (usize, Vec<u8>)>,
 }
@@ -192,17 +203,22 @@ impl Contents<'_> {
             ..metadata.clone()
         };
         let metadata = postcard::to_allocvec(&metadata).map_err(|_| WriteError::Metadata)?;
+        let learned = self.learned.map(postcard::to_allocvec).transpose();
+        let learned = learned.map_err(|_| WriteError::Metadata)?;
+        let input = InputRecord::from(&self.input);
+        let mut sections = alloc::vec![
+            input.as_bytes(),
+            records.as_bytes(),
+            self.scales.as_bytes(),
+            &section,
+            &metadata,
+        ];
+        sections.extend(learned.as_deref());
         Ok(assemble(
             Kind::Patch,
             self.kinds,
             Some(backbone.id()),
-            &[
-                InputRecord::from(&self.input).as_bytes(),
-                records.as_bytes(),
-                self.scales.as_bytes(),
-                &section,
-                &metadata,
-            ],
+            &sections,
         ))
     }
 }

@@ -4,12 +4,13 @@ use std::io::{ErrorKind, Read, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use graft_link::{FRAME, FrameError, Receiver, Request, VERSION, checksum, encode};
 use graft_tests::Random;
-use patchtool::device::Task;
+use patchtool::device::{State, Task};
 
 use crate::device::Device;
+use crate::story::pushed_to;
 
 /// How long an answer or a frame may take: half a second of the device's time is many of a busy host's.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,6 +22,38 @@ fn lives(device: &mut Device) -> Result<()> {
     let start = Instant::now();
     while device.client()?.device()?.frames == before {
         ensure!(start.elapsed() < PATIENCE, "no frame is run any more");
+    }
+    Ok(())
+}
+
+/// What is served, and every slot that is not empty, still gives the scores of the patch that was pushed there.
+fn serves_good_slots(device: &mut Device) -> Result<()> {
+    let (serving, slots) = {
+        let mut client = device.client()?;
+        let info = client.device()?;
+        ensure!(
+            info.active == info.serving && info.trial.is_none(),
+            "serves {:?}, active {:?}, on trial {:?}",
+            info.serving,
+            info.active,
+            info.trial
+        );
+        let mut slots = vec![Task::Own];
+        for slot in 0..info.slots {
+            if client.slot(slot)?.state != State::Empty {
+                slots.push(Task::Slot(slot));
+            }
+        }
+        (info.serving, slots)
+    };
+    ensure!(slots.contains(&serving), "serves {serving:?}, of {slots:?}");
+    ensure!(slots.len() > 1, "no slot is left");
+    for slot in slots {
+        let task = pushed_to(slot).with_context(|| format!("nothing was pushed to {slot:?}"))?;
+        device.sees(task, Some(slot))?;
+        if slot == serving {
+            device.sees(task, None)?;
+        }
     }
     Ok(())
 }
@@ -113,7 +146,8 @@ pub(crate) fn requests(device: &mut Device) -> Result<()> {
     lives(device)?;
     device.pull_the_plug();
     device.switch_on()?;
-    lives(device)
+    lives(device)?;
+    serves_good_slots(device)
 }
 
 /// Reads what is there.
@@ -128,6 +162,9 @@ fn drain(wire: &mut TcpStream) -> Result<()> {
 
 /// A host that asks for more than the line holds, reads nothing, and goes.
 pub(crate) fn deaf(device: &mut Device) -> Result<()> {
+    let before = device.client()?.device()?;
+    // What was logged before is of no interest.
+    device.qemu()?.log();
     {
         let mut wire = device.qemu()?.wire()?;
         wire.set_write_timeout(Some(Duration::from_secs(2)))?;
@@ -143,5 +180,18 @@ pub(crate) fn deaf(device: &mut Device) -> Result<()> {
             }
         }
     }
-    lives(device)
+    lives(device)?;
+    let after = device.client()?.device()?;
+    ensure!(
+        (after.active, after.sequence, after.ended)
+            == (before.active, before.sequence, before.ended),
+        "what it serves has changed: {before:?}, then {after:?}"
+    );
+    // That is logged at every start, and after a panic or fault.
+    let log = device.qemu()?.log();
+    let started = |line: &&String| line.contains("serving") || line.starts_with("ERROR");
+    if let Some(line) = log.iter().find(started) {
+        bail!("the device has started anew: {line}");
+    }
+    serves_good_slots(device)
 }

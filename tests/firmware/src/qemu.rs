@@ -15,6 +15,9 @@ use crate::machine::Machine;
 /// How long QEMU may take until its serial port is there.
 const START: Duration = Duration::from_secs(20);
 
+/// How long it may take no bytes.
+const WRITE: Duration = Duration::from_secs(60);
+
 /// A running machine.
 pub(crate) struct Qemu {
     child: Child,
@@ -90,6 +93,7 @@ impl Qemu {
     pub(crate) fn wire(&self) -> Result<TcpStream> {
         let wire = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         wire.set_nodelay(true)?;
+        wire.set_write_timeout(Some(WRITE))?;
         Ok(wire)
     }
 

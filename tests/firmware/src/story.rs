@@ -14,6 +14,17 @@ const DIGITS: u8 = 0;
 const LETTERS: u8 = 1;
 const CLOTHES: u8 = 2;
 
+/// Whose patch was pushed to a slot.
+pub(crate) fn pushed_to(task: Task) -> Option<&'static str> {
+    match task {
+        Task::Own => Some("own"),
+        Task::Slot(DIGITS) => Some("sign-digits"),
+        Task::Slot(LETTERS) => Some("greek"),
+        Task::Slot(CLOTHES) => Some("fashion"),
+        Task::Slot(_) => None,
+    }
+}
+
 type Step = fn(&mut Device) -> Result<()>;
 
 const STEPS: &[(&str, Step)] = &[

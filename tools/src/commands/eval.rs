@@ -29,7 +29,7 @@ use crate::threads;
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
-    /// Folder or tar archive laid out class/image.(jpg|png).
+    /// Folder, tar or zip archive laid out class/image.(jpg|png).
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Images that are worked on at the same time; by default one a core.

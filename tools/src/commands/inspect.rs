@@ -9,7 +9,7 @@ use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
 use graft_patches::metadata::{Calibration, QuantizedFrom, Resize, Training};
 use graft_patches::records::{Dtype, Input, Layer, Op};
-use graft_patches::{BackboneImage, PatchImage};
+use graft_patches::{BackboneImage, Learned, PatchImage};
 use serde_json::{Value, json};
 
 use crate::report::{Report, Table, bytes};
@@ -169,6 +169,20 @@ fn trained(training: &Training) -> String {
     )
 }
 
+fn learned(learned: &Learned) -> String {
+    let examples: u64 = learned
+        .classes
+        .iter()
+        .map(|class| u64::from(class.examples))
+        .sum();
+    format!(
+        "learned: {} classes of {} tasks, {examples} examples, counter {}\n",
+        learned.classes.len(),
+        learned.tasks(),
+        learned.counter,
+    )
+}
+
 fn window(layer: &Layer) -> String {
     if layer.window == Window::POINT || layer.op == Op::GlobalAveragePool {
         return String::new();
@@ -204,18 +218,21 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     sites.dedup();
     let input = image.input();
     let dtype = image.dtype();
+    let state = image.learned()?;
     let text = format!(
-        "patch {} ({}, by {}), kind {}, format {FORMAT_VERSION}, {dtype}\n{}{}for backbone {}\n{}\n{table}\
+        "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}for backbone {}\n{}\n{table}\
          {} sites, first patched layer {}, {} labels, not signed, file {}\n",
         metadata.name,
         metadata.source,
         metadata.tool,
         image.kinds(),
+        image.format_version(),
         metadata.training.as_ref().map_or(String::new(), trained),
         metadata
             .calibration
             .as_ref()
             .map_or(String::new(), calibration),
+        state.as_ref().map_or(String::new(), learned),
         image.backbone_id(),
         input_line(&input, metadata.resize),
         sites.len(),
@@ -226,7 +243,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     let json = json!({
         "kind": "patch",
         "kinds": image.kinds().to_string(),
-        "format_version": FORMAT_VERSION,
+        "format_version": image.format_version(),
         "id": image.digest().to_string(),
         "backbone": image.backbone_id().to_string(),
         "name": metadata.name,
@@ -248,6 +265,14 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
             "test_accuracy": training.test_accuracy,
         })),
         "calibration": metadata.calibration.as_ref().map(calibration_json),
+        "learned": state.as_ref().map(|learned| json!({
+            "counter": learned.counter,
+            "tasks": learned.tasks(),
+            "classes": learned.classes.iter().map(|class| json!({
+                "task": class.task,
+                "examples": class.examples,
+            })).collect::<Vec<_>>(),
+        })),
         "layers": null,
         "sites": sites.len(),
         "labels": metadata.labels.len(),

@@ -7,9 +7,12 @@ pub mod diff;
 pub mod eval;
 pub mod export;
 pub mod extract;
+pub mod generate;
 pub mod import;
 mod inputs;
 pub mod inspect;
+#[cfg(feature = "meta-train")]
+pub mod meta_train;
 pub mod push;
 pub mod quantize;
 mod ranking;

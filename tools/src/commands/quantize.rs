@@ -38,7 +38,7 @@ pub struct Arguments {
 /// How the scales of activations are chosen.
 #[derive(Debug, Args)]
 pub(super) struct CalibrationArguments {
-    /// Folder or tar archive with images like those that the device will see, laid out class/image.(jpg|png).
+    /// Folder, tar or zip archive with images like those that the device will see, laid out class/image.(jpg|png).
     #[arg(long, value_name = "DIR")]
     pub(super) calibrate: PathBuf,
     #[command(flatten)]

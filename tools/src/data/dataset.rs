@@ -1,4 +1,4 @@
-//! A labelled set of images: a folder or a tar archive laid out `class/image.jpg`.
+//! A labelled set of images: a folder, or a tar or zip archive, laid out `class/image.jpg`.
 //!
 //! [`Dataset::open`] lists what is there and reads no pixels. An archive is indexed once; after that its images are
 //! read by their offset, from any thread, without unpacking it.
@@ -8,16 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use zip::result::ZipError;
 
+use super::archive::Archive;
 use super::image_file::{self, ImageFileError};
-use super::layout::{self, Place};
-use super::{folder, listed, tar_file};
+use super::layout::{self, Nesting, Place};
+use super::{folder, listed};
 
 /// Images and their classes, in a fixed order: by class, then by name.
 #[derive(Debug)]
 pub struct Dataset {
     path: PathBuf,
-    archive: Option<File>,
+    archive: Option<Archive>,
     classes: Vec<String>,
     items: Vec<Item>,
     skipped: usize,
@@ -51,8 +53,8 @@ pub enum DatasetError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file that is no tar archive.
-    #[error("{} is neither a folder nor a tar archive: found {found}", path.display())]
+    /// A file that is no archive.
+    #[error("{} is neither a folder nor a tar or zip archive: found {found}", path.display())]
     NotADataset {
         /// The file.
         path: PathBuf,
@@ -76,6 +78,14 @@ pub enum DatasetError {
         after: String,
         /// What the reader said.
         source: io::Error,
+    },
+    /// The zip archive's list of files, which is at its end, is missing or broken.
+    #[error("the zip archive {} is truncated or damaged", path.display())]
+    DamagedZip {
+        /// The archive.
+        path: PathBuf,
+        /// What the reader said.
+        source: ZipError,
     },
     /// Nothing inside.
     #[error("the data set {} is empty", path.display())]
@@ -102,12 +112,14 @@ pub enum DatasetError {
         example: String,
     },
     /// Images in folders of folders: probably several data sets (train, test) side by side.
-    #[error("the images of {} are nested too deep, such as {example}: expected class/image", path.display())]
+    #[error("the images of {} are nested too deep, such as {example}: expected {expected}", path.display())]
     TooDeep {
         /// The folder or archive.
         path: PathBuf,
         /// One of them.
         example: String,
+        /// How deep they may be nested.
+        expected: &'static str,
     },
     /// Class folders with nothing in them to learn from.
     #[error("class folders without images in {}: {}", path.display(), listed(classes))]
@@ -126,9 +138,9 @@ impl DatasetError {
             Self::NotFound { .. } => "check the path",
             Self::Unreadable { .. } => "check the permissions",
             Self::NotADataset { .. } => {
-                "unpack it first, or make a plain, uncompressed .tar of class/image.jpg"
+                "unpack it first, or make a .zip or a plain, uncompressed .tar of class/image.jpg"
             }
-            Self::TruncatedTar { .. } | Self::DamagedTar { .. } => {
+            Self::TruncatedTar { .. } | Self::DamagedTar { .. } | Self::DamagedZip { .. } => {
                 "copy, download or make the archive again"
             }
             Self::Empty { .. } | Self::NoImages { .. } => {
@@ -146,12 +158,21 @@ impl DatasetError {
 }
 
 impl Dataset {
-    /// Lists the images of the folder or tar archive at `path`.
+    /// Lists the images of the folder, tar or zip archive at `path`.
     ///
     /// Hidden files, `__MACOSX` and whatever is not named `.jpg`, `.jpeg` or `.png` are passed over. One folder wrapped
     /// around all class folders is looked through.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DatasetError> {
-        let path = path.as_ref();
+        Self::open_as(path.as_ref(), Nesting::Flat)
+    }
+
+    /// As [`Self::open`], but class folders may lie in other folders: a class is a folder that directly holds images,
+    /// and its name is the path to it, such as `Sanskrit/character01`. Other folders may be empty.
+    pub fn open_nested(path: impl AsRef<Path>) -> Result<Self, DatasetError> {
+        Self::open_as(path.as_ref(), Nesting::Deep)
+    }
+
+    fn open_as(path: &Path, nesting: Nesting) -> Result<Self, DatasetError> {
         let unreadable = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => DatasetError::NotFound {
                 path: path.to_owned(),
@@ -163,18 +184,18 @@ impl Dataset {
         };
         let kind = fs::metadata(path).map_err(unreadable)?.file_type();
         let (archive, entries) = if kind.is_dir() {
-            (None, folder::entries(path)?)
+            (None, folder::entries(path, nesting)?)
         } else if kind.is_file() {
             let file = File::open(path).map_err(unreadable)?;
-            let entries = tar_file::entries(path, &file)?;
-            (Some(file), entries)
+            let (archive, entries) = Archive::open(path, file)?;
+            (Some(archive), entries)
         } else {
             return Err(DatasetError::NotADataset {
                 path: path.to_owned(),
                 found: "a device or a pipe",
             });
         };
-        let layout = layout::arrange(path, entries)?;
+        let layout = layout::arrange(path, entries, nesting)?;
         Ok(Self {
             path: fs::canonicalize(path).map_err(unreadable)?,
             archive,
@@ -222,12 +243,8 @@ impl Dataset {
         let item = &self.items[index];
         let (file, place) = match (&item.place, &self.archive) {
             (Place::File(path), _) => (fs::metadata(path)?, None),
-            (Place::Archive { offset, length }, Some(archive)) => {
-                (archive.metadata()?, Some((offset, length)))
-            }
-            (Place::Archive { .. }, None) => {
-                unreachable!("only archives have places in an archive")
-            }
+            (place, Some(archive)) => (archive.metadata()?, Some(place)),
+            (_, None) => unreachable!("only archives have places in an archive"),
         };
         let (path, name) = (&self.path, &item.name);
         let (length, written) = (file.len(), file.modified()?);
@@ -251,23 +268,9 @@ impl Dataset {
     pub fn read(&self, index: usize) -> Result<Vec<u8>, ImageFileError> {
         let item = &self.items[index];
         match (&item.place, &self.archive) {
-            (Place::Archive { offset, length }, Some(archive)) => {
-                if *length > image_file::MAX_BYTES {
-                    return Err(ImageFileError::TooLarge {
-                        name: item.name.clone(),
-                    });
-                }
-                tar_file::read_at(archive, *offset, *length).map_err(|source| {
-                    ImageFileError::Unreadable {
-                        name: item.name.clone(),
-                        source,
-                    }
-                })
-            }
             (Place::File(path), _) => image_file::read(path),
-            (Place::Archive { .. }, None) => {
-                unreachable!("only archives have places in an archive")
-            }
+            (place, Some(archive)) => archive.read(place, &item.name),
+            (_, None) => unreachable!("only archives have places in an archive"),
         }
     }
 
@@ -284,7 +287,7 @@ impl Dataset {
 mod tests {
     use super::*;
     use image::{ImageFormat, Rgb};
-    use std::io::Cursor;
+    use std::io::{Cursor, Write as _};
     use std::os::unix::fs::FileExt;
 
     fn png(value: u8) -> Vec<u8> {
@@ -318,6 +321,16 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
+    fn zip_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, bytes) in files {
+            let options = zip::write::SimpleFileOptions::default();
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
     fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), bytes).unwrap();
@@ -342,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_and_a_tar_are_read_alike() {
+    fn a_folder_a_tar_and_a_zip_are_read_alike() {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in files() {
             let path = folder.path().join(name);
@@ -351,6 +364,18 @@ mod tests {
         }
         check(&Dataset::open(folder.path()).unwrap());
         check(&Dataset::open(written(&tar_of(&files()))).unwrap());
+        check(&Dataset::open(written(&zip_of(&files()))).unwrap());
+    }
+
+    #[test]
+    fn only_nested_sets_have_classes_in_folders() {
+        let bytes = zip_of(&[("set/A/a/1.png", png(1)), ("set/B/b/1.png", png(2))]);
+        let archive = written(&bytes);
+        let error = Dataset::open(&archive).unwrap_err();
+        assert!(matches!(error, DatasetError::TooDeep { .. }), "{error}");
+        let dataset = Dataset::open_nested(&archive).unwrap();
+        assert_eq!(dataset.classes(), ["A/a", "B/b"]);
+        assert_eq!(dataset.decode(1).unwrap()[(0, 0)], Rgb([2; 3]));
     }
 
     #[test]
@@ -379,7 +404,7 @@ mod tests {
         let cases: [(&[u8], &str); 5] = [
             (b"", "an empty file"),
             (&[0x1F, 0x8B, 8, 0], "a gzip file"),
-            (b"PK\x03\x04....", "a zip archive"),
+            (b"PK\x03\x04....", "is truncated or damaged"),
             (&png(1), "a single image"),
             (&[b'a'; 5000], "something else"),
         ];
@@ -402,17 +427,41 @@ mod tests {
     }
 
     #[test]
-    fn flipped_bytes_in_a_tar_never_panic() {
-        let bytes = tar_of(&files());
-        let archive = written(&bytes);
-        for (at, &byte) in bytes.iter().enumerate().step_by(7) {
-            let put = |value: u8| archive.as_file().write_all_at(&[value], at as u64).unwrap();
-            put(byte ^ 0x81);
-            if let Ok(dataset) = Dataset::open(archive.path()) {
-                (0..dataset.len()).for_each(|index| drop(dataset.decode(index)));
+    fn flipped_bytes_in_an_archive_never_panic() {
+        for bytes in [tar_of(&files()), zip_of(&files())] {
+            let archive = written(&bytes);
+            for (at, &byte) in bytes.iter().enumerate().step_by(7) {
+                let put = |value: u8| archive.as_file().write_all_at(&[value], at as u64).unwrap();
+                put(byte ^ 0x81);
+                if let Ok(dataset) = Dataset::open(archive.path()) {
+                    (0..dataset.len()).for_each(|index| drop(dataset.decode(index)));
+                }
+                put(byte);
             }
-            put(byte);
         }
+    }
+
+    #[test]
+    fn every_truncated_zip_is_refused() {
+        let bytes = zip_of(&files());
+        for length in (4..bytes.len()).rev().step_by(7) {
+            let error = Dataset::open(written(&bytes[..length])).unwrap_err();
+            let damaged = matches!(error, DatasetError::DamagedZip { .. });
+            assert!(damaged, "cut at {length}: {error}");
+        }
+        let error = Dataset::open(written(&zip_of(&[]))).unwrap_err();
+        assert!(matches!(error, DatasetError::Empty { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_changed_byte_of_a_zip_is_noticed() {
+        let mut bytes = zip_of(&files());
+        let name = bytes.windows(9).position(|name| name == b"./b/2.png");
+        // Inside the compressed pixels, which follow the local header's name.
+        bytes[name.unwrap() + 9 + 30] ^= 0x10;
+        let dataset = Dataset::open(written(&bytes)).unwrap();
+        let error = dataset.decode(1).unwrap_err();
+        assert!(error.to_string().contains("b/2.png"), "{error}");
     }
 
     #[test]

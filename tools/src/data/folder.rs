@@ -4,20 +4,22 @@ use std::fs;
 use std::path::Path;
 
 use super::dataset::DatasetError;
-use super::layout::{Entry, EntryKind, Place, is_hidden};
+use super::layout::{Entry, EntryKind, Nesting, Place, is_hidden};
 
-/// `wrapping/class/image`, and one level more to notice images that are nested too deep. The limit also ends walks
-/// through folders that link to themselves.
-const MAX_DEPTH: usize = 4;
-
-/// Everything below `root`. Links are followed; hidden folders are not entered.
-pub(super) fn entries(root: &Path) -> Result<Vec<Entry>, DatasetError> {
+/// Everything below `root`, one level deeper than images may lie, to notice those that are nested too deep. The limit
+/// also ends walks through folders that link to themselves. Links are followed; hidden folders are not entered.
+pub(super) fn entries(root: &Path, nesting: Nesting) -> Result<Vec<Entry>, DatasetError> {
     let mut found = Vec::new();
-    walk(root, &[], &mut found)?;
+    walk(root, &[], nesting.deepest() + 1, &mut found)?;
     Ok(found)
 }
 
-fn walk(folder: &Path, parents: &[String], found: &mut Vec<Entry>) -> Result<(), DatasetError> {
+fn walk(
+    folder: &Path,
+    parents: &[String],
+    deepest: usize,
+    found: &mut Vec<Entry>,
+) -> Result<(), DatasetError> {
     let unreadable = |source| DatasetError::Unreadable {
         path: folder.to_owned(),
         source,
@@ -32,10 +34,10 @@ fn walk(folder: &Path, parents: &[String], found: &mut Vec<Entry>) -> Result<(),
         parts.push(name);
         let kind = kind_of(&path);
         let enter = matches!(kind, EntryKind::Folder)
-            && parts.len() < MAX_DEPTH
+            && parts.len() < deepest
             && !parts.iter().any(|p| is_hidden(p));
         if enter {
-            walk(&path, &parts, found)?;
+            walk(&path, &parts, deepest, found)?;
         }
         found.push(Entry { parts, kind });
     }

@@ -1,7 +1,7 @@
 //! From a list of paths to classes and their images: the `class/image` rule, for folders and archives alike.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::dataset::{DatasetError, Item};
 
@@ -10,8 +10,29 @@ use super::dataset::{DatasetError, Item};
 pub(super) enum Place {
     /// A file of its own.
     File(PathBuf),
-    /// A piece of the archive.
-    Archive { offset: u64, length: u64 },
+    /// A piece of the tar archive.
+    Tar { offset: u64, length: u64 },
+    /// An entry of the zip archive.
+    Zip { index: usize },
+}
+
+/// How deep class folders may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nesting {
+    /// Side by side, in at most one wrapping folder.
+    Flat,
+    /// In folders of folders: a class is a folder that directly holds images.
+    Deep,
+}
+
+impl Nesting {
+    /// The longest path to an image, in parts.
+    pub(super) fn deepest(self) -> usize {
+        match self {
+            Self::Flat => 3,
+            Self::Deep => 8,
+        }
+    }
 }
 
 /// A file or folder below the root of the data set.
@@ -42,7 +63,11 @@ pub(super) struct Layout {
 type Images = BTreeMap<Vec<String>, Place>;
 
 /// Applies the `class/image` rule to everything that was found below `root`.
-pub(super) fn arrange(root: &Path, entries: Vec<Entry>) -> Result<Layout, DatasetError> {
+pub(super) fn arrange(
+    root: &Path,
+    entries: Vec<Entry>,
+    nesting: Nesting,
+) -> Result<Layout, DatasetError> {
     let path = root.to_owned();
     if entries.is_empty() {
         return Err(DatasetError::Empty { path });
@@ -64,10 +89,13 @@ pub(super) fn arrange(root: &Path, entries: Vec<Entry>) -> Result<Layout, Datase
             found: described(folders.len(), &others),
         });
     }
-    let depth = wrapping(&images);
-    check_depth(root, &images, depth)?;
+    let depth = wrapping(&images, nesting);
+    check_depth(root, &images, depth, nesting)?;
     let (classes, items, stray) = by_class(images, depth);
-    let empty = without_images(folders, depth, &classes);
+    let empty = match nesting {
+        Nesting::Flat => without_images(folders, depth, &classes),
+        Nesting::Deep => Vec::new(),
+    };
     if empty.is_empty() {
         Ok(Layout {
             classes,
@@ -80,6 +108,15 @@ pub(super) fn arrange(root: &Path, entries: Vec<Entry>) -> Result<Layout, Datase
             classes: empty,
         })
     }
+}
+
+/// The named parts of a path in an archive: without `./`, `/` and `..`, none of which may lead out of the data set.
+pub(super) fn parts(path: &Path) -> Vec<String> {
+    let named = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    });
+    named.collect()
 }
 
 /// Names that the user did not put there: hidden files and what macOS adds to archives.
@@ -106,20 +143,34 @@ fn described(folders: usize, others: &[String]) -> String {
 }
 
 /// How many folders are wrapped around the class folders: one if every image is `wrapping/class/image`, else none.
-fn wrapping(images: &Images) -> usize {
+fn wrapping(images: &Images, nesting: Nesting) -> usize {
     let first = images.keys().next().map(|parts| &parts[0]);
+    let in_class = |length| match nesting {
+        Nesting::Flat => length == 3,
+        Nesting::Deep => length >= 3,
+    };
     let wrapped = images
         .keys()
-        .all(|parts| parts.len() == 3 && Some(&parts[0]) == first);
+        .all(|parts| in_class(parts.len()) && Some(&parts[0]) == first);
     usize::from(wrapped)
 }
 
-fn check_depth(root: &Path, images: &Images, depth: usize) -> Result<(), DatasetError> {
+fn check_depth(
+    root: &Path,
+    images: &Images,
+    depth: usize,
+    nesting: Nesting,
+) -> Result<(), DatasetError> {
     let path = root.to_owned();
-    if let Some(deep) = images.keys().find(|parts| parts.len() > depth + 2) {
+    let (deepest, expected) = match nesting {
+        Nesting::Flat => (depth + 2, "class/image"),
+        Nesting::Deep => (nesting.deepest(), "at most 7 folders"),
+    };
+    if let Some(deep) = images.keys().find(|parts| parts.len() > deepest) {
         return Err(DatasetError::TooDeep {
             path,
             example: deep.join("/"),
+            expected,
         });
     }
     match images.keys().next() {
@@ -137,10 +188,13 @@ fn check_depth(root: &Path, images: &Images, depth: usize) -> Result<(), Dataset
 /// The classes, their images, and how many images lie outside any class.
 fn by_class(images: Images, depth: usize) -> (Vec<String>, Vec<Item>, usize) {
     let (mut classes, mut items, mut stray) = (Vec::<String>::new(), Vec::new(), 0);
-    // The map's order is by parts, so each class comes in one piece and classes come sorted.
+    // By folder first, so that each class comes in one piece even where other classes lie in its folder.
+    let mut images: Vec<_> = images.into_iter().collect();
+    // Stable: names stay sorted.
+    images.sort_by(|(a, _), (b, _)| a[..a.len() - 1].cmp(&b[..b.len() - 1]));
     for (mut parts, place) in images {
         let name = parts.split_off(depth).join("/");
-        let Some((class, _)) = name.split_once('/') else {
+        let Some((class, _)) = name.rsplit_once('/') else {
             stray += 1;
             continue;
         };
@@ -173,7 +227,7 @@ mod tests {
     use super::*;
 
     /// Paths as entries; a trailing slash means a folder.
-    fn arranged(paths: &[&str]) -> Result<Layout, DatasetError> {
+    fn arranged_as(paths: &[&str], nesting: Nesting) -> Result<Layout, DatasetError> {
         let entry = |path: &&str| {
             let parts = path
                 .split('/')
@@ -186,7 +240,15 @@ mod tests {
             };
             Entry { parts, kind }
         };
-        arrange(Path::new("data"), paths.iter().map(entry).collect())
+        arrange(
+            Path::new("data"),
+            paths.iter().map(entry).collect(),
+            nesting,
+        )
+    }
+
+    fn arranged(paths: &[&str]) -> Result<Layout, DatasetError> {
+        arranged_as(paths, Nesting::Flat)
     }
 
     fn names(layout: &Layout) -> Vec<(&str, usize)> {
@@ -250,16 +312,56 @@ mod tests {
     }
 
     #[test]
+    fn nested_classes_are_the_folders_that_hold_images() {
+        let nested = |paths: &[&str]| arranged_as(paths, Nesting::Deep);
+        let layout = nested(&[
+            "all/",
+            "all/Greek/",
+            "all/Greek/a/2.png",
+            "all/Greek/a/1.png",
+            "all/Greek/b.png",
+            "all/empty/",
+            "all/Latin/a/1.png",
+        ])
+        .unwrap();
+        assert_eq!(layout.classes, ["Greek", "Greek/a", "Latin/a"]);
+        assert_eq!(
+            names(&layout),
+            [
+                ("Greek/b.png", 0),
+                ("Greek/a/1.png", 1),
+                ("Greek/a/2.png", 1),
+                ("Latin/a/1.png", 2)
+            ]
+        );
+        let between = nested(&["a/1.png", "a/more/2.png", "a/z.png", "x/y/z/1.png"]).unwrap();
+        assert_eq!(between.classes, ["a", "a/more", "x/y/z"]);
+        assert_eq!(between.items[1].name, "a/z.png");
+        let deep = nested(&["1/2/3/4/5/6/7/8/x.png"]).unwrap_err().to_string();
+        assert!(deep.ends_with("expected at most 7 folders"), "{deep}");
+        let flat = nested(&["1.png"]).unwrap_err();
+        assert!(
+            matches!(flat, DatasetError::NoClassFolders { .. }),
+            "{flat}"
+        );
+    }
+
+    #[test]
     fn the_last_of_two_equal_paths_counts() {
         let entry = |offset| Entry {
             parts: vec!["a".to_owned(), "1.png".to_owned()],
-            kind: EntryKind::File(Place::Archive { offset, length: 1 }),
+            kind: EntryKind::File(Place::Tar { offset, length: 1 }),
         };
-        let layout = arrange(Path::new("x.tar"), vec![entry(512), entry(2048)]).unwrap();
+        let layout = arrange(
+            Path::new("x.tar"),
+            vec![entry(512), entry(2048)],
+            Nesting::Flat,
+        )
+        .unwrap();
         assert_eq!(layout.items.len(), 1);
         assert_eq!(
             layout.items[0].place,
-            Place::Archive {
+            Place::Tar {
                 offset: 2048,
                 length: 1
             }

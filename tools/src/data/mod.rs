@@ -1,6 +1,6 @@
 //! Images and labels: from files to what a network reads.
 //!
-//! [`dataset`] finds the images of a folder or a tar archive, [`image_file`] decodes one, [`preprocess`] makes it the
+//! [`dataset`] finds the images of a folder or an archive, [`image_file`] decodes one, [`preprocess`] makes it the
 //! network's input and [`parallel`] does all three for many images on every core. [`labels`] reads what the classes
 //! are called, [`classes`] finds the class folders of a data set among them.
 //!
@@ -8,6 +8,7 @@
 //! [`training_set`] and an [`evaluation_set`] keep them in memory ([`cache`]), [`augment`] changes the former at
 //! [`random`], and [`batches`] prepares the inputs ahead of the trainer.
 
+mod archive;
 pub mod augment;
 pub mod batches;
 pub mod cache;
@@ -29,15 +30,20 @@ mod resample;
 pub mod split;
 mod tar_file;
 pub mod training_set;
+mod zip_file;
 
 /// A decoded image whose pixels belong to a set of many.
 pub type ImageView<'a> = image::ImageBuffer<image::Rgb<u8>, &'a [u8]>;
 
 /// Names for an error message: the first few, then how many more there are.
 fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
-    match names.len().saturating_sub(SHOWN) {
+    first(names, 5)
+}
+
+/// The first `count` names for an error message, then how many more there are.
+pub(crate) fn first<S: AsRef<str>>(names: &[S], count: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(count).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(count) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }

@@ -22,6 +22,18 @@ pub enum Purpose {
         /// Index of the image in its set.
         image: usize,
     },
+    /// Which classes and images an episode of meta-learning has.
+    Episode {
+        /// Counted from 0.
+        number: u64,
+    },
+    /// Which label ids the classes of an episode have.
+    Labels {
+        /// Number of the episode.
+        number: u64,
+    },
+    /// What the parameters of a generator are before training.
+    Start,
 }
 
 /// The generator of a run with this seed, for this purpose: the same whenever it is asked for.
@@ -30,14 +42,22 @@ pub enum Purpose {
 pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     /// Words set aside for one image, far more than augmenting it draws.
     const WORDS: u128 = 1 << 10;
-    let (kind, epoch, image) = match purpose {
-        Purpose::Split => (0, 0, 0),
-        Purpose::Limit => (1, 0, 0),
-        Purpose::Order { epoch } => (2, epoch, 0),
-        Purpose::Augment { epoch, image } => (3, epoch, image),
+    /// The streams of meta-learning lie above those of the other purposes, which take 34 bits.
+    const EPISODES: u64 = 1 << 63;
+    const LABELS: u64 = 1 << 62;
+    const START: u64 = 1 << 61;
+    let of_epoch = |kind: u64, epoch: u32| u64::from(epoch) << 2 | kind;
+    let (stream, image) = match purpose {
+        Purpose::Split => (of_epoch(0, 0), 0),
+        Purpose::Limit => (of_epoch(1, 0), 0),
+        Purpose::Order { epoch } => (of_epoch(2, epoch), 0),
+        Purpose::Augment { epoch, image } => (of_epoch(3, epoch), image),
+        Purpose::Episode { number } => (EPISODES | number, 0),
+        Purpose::Labels { number } => (LABELS | number, 0),
+        Purpose::Start => (START, 0),
     };
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(u64::from(epoch) << 2 | kind);
+    generator.set_stream(stream);
     generator.set_word_pos(image as u128 * WORDS);
     generator
 }
@@ -50,10 +70,16 @@ mod tests {
 
     #[test]
     fn every_purpose_has_its_own_numbers_and_keeps_them() {
-        let mut purposes = vec![Purpose::Split, Purpose::Limit];
+        let mut purposes = vec![Purpose::Split, Purpose::Limit, Purpose::Start];
         for epoch in 0..5 {
             purposes.push(Purpose::Order { epoch });
             purposes.extend((0..5).map(|image| Purpose::Augment { epoch, image }));
+            purposes.push(Purpose::Episode {
+                number: epoch.into(),
+            });
+            purposes.push(Purpose::Labels {
+                number: epoch.into(),
+            });
         }
         let draw = |seed, &purpose: &Purpose| generator(seed, purpose).next_u64();
         let first: Vec<u64> = purposes.iter().map(|purpose| draw(1, purpose)).collect();

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use tar::{Archive, EntryType, Header};
 
 use super::dataset::DatasetError;
-use super::layout::{Entry, EntryKind, Place};
+use super::layout::{Entry, EntryKind, Place, parts};
 
 /// Tar archives are made of blocks of this size.
 const BLOCK: u64 = 512;
@@ -89,29 +89,19 @@ fn kind(entry_type: EntryType, offset: u64, length: u64) -> EntryKind {
     match entry_type {
         EntryType::Directory => EntryKind::Folder,
         EntryType::Regular | EntryType::Continuous => {
-            EntryKind::File(Place::Archive { offset, length })
+            EntryKind::File(Place::Tar { offset, length })
         }
         _ => EntryKind::Other,
     }
 }
 
-/// The named parts of a path: without `./`, `/` and `..`, none of which may lead out of the data set.
-fn parts(path: &Path) -> Vec<String> {
-    let named = path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
-        _ => None,
-    });
-    named.collect()
-}
-
-/// What a file that is no tar archive looks like.
+/// What a file that is no archive looks like.
 fn recognised(file: &File) -> &'static str {
     let mut start = [0; 8];
     let length = file.read_at(&mut start, 0).unwrap_or(0);
     match &start[..length] {
         [] => "an empty file",
         [0x1F, 0x8B, ..] => "a gzip file",
-        [b'P', b'K', ..] => "a zip archive",
         [b'B', b'Z', b'h', ..] => "a bzip2 file",
         [0xFD, b'7', b'z', b'X', b'Z', ..] => "an xz file",
         [0x28, 0xB5, 0x2F, 0xFD, ..] => "a zstd file",

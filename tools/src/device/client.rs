@@ -1,6 +1,7 @@
 //! One question at a time, asked again until it is answered.
 
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use graft_link::{
@@ -14,6 +15,12 @@ use super::port::{Line, Port};
 
 /// More than any metadata, scores or layers take: a device that claims to have more is not believed.
 const MOST_BYTES: u32 = 16 << 20;
+
+/// Until a line that cannot be opened is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The least time for an answer of a device that has just been found.
+const HELLO: Duration = Duration::from_secs(1);
 
 /// How long a device is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +139,42 @@ pub struct Profile {
     pub ticks: u32,
 }
 
+impl Patience {
+    /// All of this time, and about as often as by default.
+    pub fn within(time: Duration) -> Self {
+        let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let times = seconds.saturating_add(1).ilog2().clamp(1, 16);
+        Self {
+            first: time / ((1 << times) - 1),
+            times,
+        }
+    }
+}
+
 impl Client {
+    /// Opens a port and asks the device what it is, again and again, until it answers: it may still be starting.
+    ///
+    /// # Errors
+    /// When the time is up, the last one. At once what the device itself says, such as [`DeviceError::Version`].
+    pub fn wait(port: &Port, time: Duration) -> Result<Self, DeviceError> {
+        let start = Instant::now();
+        loop {
+            let left = time.saturating_sub(start.elapsed());
+            match Self::greet(port, left) {
+                Err(DeviceError::Open { .. } | DeviceError::Lost { .. }) if !left.is_zero() => {
+                    thread::sleep(PAUSE.min(left));
+                }
+                greeted => return greeted,
+            }
+        }
+    }
+
+    fn greet(port: &Port, time: Duration) -> Result<Self, DeviceError> {
+        let mut client = Self::open(port)?.with_patience(Patience::within(time.max(HELLO)));
+        client.device()?;
+        Ok(client.with_patience(Patience::default()))
+    }
+
     /// Opens a port. Nothing is asked yet.
     ///
     /// # Errors

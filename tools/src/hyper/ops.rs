@@ -45,8 +45,6 @@ pub trait Ops {
     fn inverse(&self, a: &Self::Matrix) -> Self::Matrix;
     /// `1 / sqrt(a + epsilon)`
     fn inverse_sqrt(&self, a: &Self::Matrix, epsilon: f32) -> Self::Matrix;
-    /// Some of the rows.
-    fn rows(&self, a: &Self::Matrix, range: Range<usize>) -> Self::Matrix;
     /// The first rows of `a`, as many as `like` has.
     fn rows_like(&self, a: &Self::Matrix, like: &Self::Matrix) -> Self::Matrix;
     /// Some of the columns.

@@ -1,4 +1,4 @@
-//! Int8 from f32, after training: a whole backbone ([`backbone`]), or a trained patch for one that is int8 already
+//! Int8 from f32, after training: a whole backbone ([`backbone`]), or a patch for one that is int8 already
 //! ([`patch`]).
 //!
 //! Weights are symmetric, with a scale for each output channel. Activations have a scale and a zero point for each tensor,
@@ -29,8 +29,6 @@ pub use statistics::Statistics;
 use graft_patches::geometry::Shape;
 use graft_patches::records::Dtype;
 use graft_patches::writer::WriteError;
-
-use crate::trained::TrainedError;
 
 /// Why something cannot be quantised.
 #[derive(Debug, thiserror::Error)]
@@ -63,10 +61,7 @@ pub enum QuantizeError {
         /// The input.
         expected: Shape,
     },
-    /// Trained values that do not fit the backbone.
-    #[error(transparent)]
-    Trained(#[from] TrainedError),
-    /// An image that cannot be read, or that the format has no room for.
+    /// Values that do not fit the backbone, or that the format has no room for.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// What the runtime says.
@@ -89,13 +84,12 @@ impl QuantizeError {
                 _ => "give an f32 backbone, as `patchtool import` makes it",
             },
             Self::NoImages => {
-                "give a folder or tar archive with images like those that the device will see"
+                "give a folder, tar or zip archive with images like those that the device will see"
             }
             Self::NotFinite { .. } => {
                 "check the backbone's normalisation (--mean, --std of import) and its weights"
             }
             Self::Input { .. } => "prepare the images for the patch's own input",
-            Self::Trained(error) => error.hint(),
             Self::Write(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
         }

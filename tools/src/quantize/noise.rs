@@ -40,6 +40,9 @@ pub fn signal_to_noise(
         .map(compare)
         .collect::<Result<_, QuantizeError>>()?;
     let sum = |layer: usize, of: usize| all.iter().map(|sums| sums[layer][of]).sum::<f64>();
-    let ratio = |layer| (10.0 * (sum(layer, 0) / sum(layer, 1)).log10()) as f32;
+    let ratio = |layer| match sum(layer, 1) {
+        0.0 => f32::INFINITY,
+        noise => (10.0 * (sum(layer, 0) / noise).log10()) as f32,
+    };
     Ok((0..layers).map(ratio).collect())
 }

@@ -1,4 +1,4 @@
-//! A trained patch for an int8 backbone.
+//! A patch for an int8 backbone.
 
 use graft_patches::BackboneImage;
 use graft_patches::metadata::{Calibration, PatchMetadata};
@@ -10,29 +10,28 @@ use indicatif::ProgressBar;
 
 use super::backbone::scales;
 use super::{Images, Method, QuantizeError, Statistics, signal_to_noise, weights};
-use crate::trained::Trained;
+use crate::replacements::Replacements;
 
 /// A quantised patch.
 #[derive(Debug)]
 pub struct QuantizedPatch {
     /// The image.
     pub bytes: Vec<u8>,
-    /// Signal-to-noise ratio of each layer's output against the trained values in f32, in decibels.
+    /// Signal-to-noise ratio of each layer's output against the values in f32, in decibels.
     pub signal_to_noise: Vec<f32>,
 }
 
-/// Compiles trained values for the int8 backbone that was made of the one that they were trained on. The images are
-/// prepared for the input of the trained values; by what the task's network computes from them, its activations get scales
-/// of their own from the first layer on that the task changes.
+/// Compiles values in f32 for the int8 backbone that was made of the one that they are for. The images are prepared for
+/// the input of the patch; by what the task's network computes from them, its activations get scales of their own from the
+/// first layer on that the task changes.
 ///
 /// # Errors
-/// A backbone that is not int8, or not made of the right one; whatever `Trained::check` refuses; in half precision what that
-/// cannot hold.
+/// A backbone that is not int8; values that do not fit its sites; in half precision what that cannot hold.
 ///
 /// # Panics
 /// If `dtype` is not one of patches for int8 backbones.
 pub fn patch(
-    trained: &Trained,
+    replacements: &Replacements,
     int8: &Backbone,
     images: &Images,
     method: Method,
@@ -45,26 +44,27 @@ pub fn patch(
         let expected = Dtype::I8;
         return Err(QuantizeError::Dtype { found, expected });
     }
-    trained.check(&base)?;
-    let epilogues = trained.epilogues(&base.metadata()?.sites);
     let twin = float_twin(&base)?;
-    let bytes = trained.write(&twin.image(), Dtype::F32, &epilogues)?;
+    let bytes = replacements.compile(&twin.image(), Dtype::F32)?;
     let float_patch = Patch::from_bytes(&bytes, &twin)?;
     let statistics = Statistics::of_layers(&twin, &float_patch, images, bar)?;
-    let own = scales(&base, &trained.input, &statistics, method);
-    let mut writer = Int8PatchWriter::new(base, trained.kind.kinds());
+    let own = scales(&base, &replacements.input, &statistics, method);
+    let mut writer = Int8PatchWriter::new(base, replacements.kinds);
     writer
         .dtype(dtype)
-        .input(trained.input)
-        .scales(from_first_change(&base, trained, own))?;
-    for (&index, values) in &trained.sites {
+        .input(replacements.input)
+        .scales(from_first_change(&base, replacements, own))?;
+    for (&index, values) in &replacements.sites {
         if let Some(rows) = &values.weights {
             let (bytes, scales) = weights::nearest(rows, base.site(index).depth);
             writer.weights(index, bytes, scales)?;
         }
-        if let Some((scale, bias)) = epilogues.get(&index) {
+        if let Some((scale, bias)) = &values.epilogue {
             writer.epilogue(index, scale, bias)?;
         }
+    }
+    if let Some(learned) = &replacements.learned {
+        writer.learned(learned.clone());
     }
     let calibration = Calibration {
         method: method.to_string(),
@@ -73,7 +73,7 @@ pub fn patch(
     };
     let bytes = writer.finish(&PatchMetadata {
         calibration: Some(calibration),
-        ..trained.metadata()
+        ..replacements.metadata.clone()
     })?;
     let bound = Patch::from_bytes(&bytes, int8)?;
     Ok(QuantizedPatch {
@@ -85,12 +85,13 @@ pub fn patch(
 /// The backbone's own scales up to what the task changes first: the same activations need no tables of their own.
 fn from_first_change(
     base: &BackboneImage<'_>,
-    trained: &Trained,
+    replacements: &Replacements,
     own: Vec<TensorScale>,
 ) -> Vec<TensorScale> {
     let input = base.input();
-    let is_same_input = (input.mean, input.std) == (trained.input.mean, trained.input.std);
-    let first = match trained.sites.keys().next() {
+    let is_same_input =
+        (input.mean, input.std) == (replacements.input.mean, replacements.input.std);
+    let first = match replacements.sites.keys().next() {
         Some(&site) if is_same_input => base.site(site).layer + 1,
         _ => 0,
     };

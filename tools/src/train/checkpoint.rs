@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::{Difference, Fingerprint};
@@ -175,20 +176,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Save`], and what was there is still there.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let failed = |source| OutputError::Failed {
-            path: path.to_owned(),
-            source,
-        };
-        let record = postcard::to_stdvec(self)
-            .map_err(|error| CheckpointError::Save(failed(io::Error::other(error))))?;
-        output::replace(path, |file| {
-            file.write_all(&MAGIC)?;
-            file.write_all(&VERSION.to_le_bytes())?;
-            file.write_all(&(record.len() as u64).to_le_bytes())?;
-            file.write_all(blake3::hash(&record).as_bytes())?;
-            file.write_all(&record)
-        })
-        .map_err(CheckpointError::Save)
+        save(path, MAGIC, self)
     }
 
     /// Reads the checkpoint at `path`.
@@ -196,11 +184,7 @@ impl Checkpoint {
     /// # Errors
     /// Whatever is wrong with the file.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        let bytes = read(path)?;
-        let record = record(path, &bytes)?;
-        postcard::from_bytes(record).map_err(|_| CheckpointError::Damaged {
-            path: path.to_owned(),
-        })
+        load(path, MAGIC)
     }
 
     /// Whether the checkpoint, which was at `path`, is of a run that was started with `expected`.
@@ -233,6 +217,37 @@ pub fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a record of the kind that `magic` names to `path` instead of what is there, all or nothing.
+pub(crate) fn save(
+    path: &Path,
+    magic: [u8; 8],
+    record: &impl Serialize,
+) -> Result<(), CheckpointError> {
+    let failed = |source| OutputError::Failed {
+        path: path.to_owned(),
+        source,
+    };
+    let record = postcard::to_stdvec(record)
+        .map_err(|error| CheckpointError::Save(failed(io::Error::other(error))))?;
+    output::replace(path, |file| {
+        file.write_all(&magic)?;
+        file.write_all(&VERSION.to_le_bytes())?;
+        file.write_all(&(record.len() as u64).to_le_bytes())?;
+        file.write_all(blake3::hash(&record).as_bytes())?;
+        file.write_all(&record)
+    })
+    .map_err(CheckpointError::Save)
+}
+
+/// Reads the record that [`save`] wrote to `path`.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path, magic: [u8; 8]) -> Result<T, CheckpointError> {
+    let bytes = read(path)?;
+    let record = record(path, magic, &bytes)?;
+    postcard::from_bytes(record).map_err(|_| CheckpointError::Damaged {
+        path: path.to_owned(),
+    })
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let owned = || path.to_owned();
     let failed = |source: io::Error| match source.kind() {
@@ -250,7 +265,11 @@ fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
 }
 
 /// The record of a file whose header is right.
-fn record<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], CheckpointError> {
+fn record<'a>(
+    path: &Path,
+    expected: [u8; 8],
+    bytes: &'a [u8],
+) -> Result<&'a [u8], CheckpointError> {
     let path = || path.to_owned();
     let Some((header, record)) = bytes.split_first_chunk::<HEADER>() else {
         return Err(CheckpointError::NotACheckpoint { path: path() });
@@ -258,7 +277,7 @@ fn record<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], CheckpointError>
     let (magic, rest) = header.split_at(MAGIC.len());
     let (version, rest) = rest.split_at(4);
     let (length, digest) = rest.split_at(8);
-    if magic != MAGIC {
+    if magic != expected {
         return Err(CheckpointError::NotACheckpoint { path: path() });
     }
     let number = |bytes: &[u8]| {

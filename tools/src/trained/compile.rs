@@ -1,22 +1,18 @@
 //! From trained values to a patch.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use graft_patches::BackboneImage;
 use graft_patches::metadata::{PatchMetadata, SiteMetadata, Training};
 use graft_patches::records::Dtype;
-use graft_patches::writer::PatchWriter;
-use graft_patches::{BackboneImage, ImageError};
 use graft_runtime::gradient::{Norm, SiteParameters};
 
 use super::{Trained, TrainedError};
-
-/// Scales and biases by site.
-pub(crate) type Epilogues = BTreeMap<usize, (Vec<f32>, Vec<f32>)>;
+use crate::replacements::{Replacements, SiteReplacement};
 
 impl Trained {
-    /// The `.patch` of these values: batch norms folded with each site's own bias, everything packed. A baseline
-    /// becomes a patch of kind `generated` that replaces every site: for evaluation, as large as a backbone.
+    /// The `.patch` of these values. A baseline becomes a patch of kind `generated` that replaces every site: for
+    /// evaluation, as large as a backbone.
     ///
     /// # Errors
     /// Whatever [`Trained::check`] refuses, and values that `dtype` cannot hold.
@@ -25,55 +21,31 @@ impl Trained {
         backbone: &BackboneImage<'_>,
         dtype: Dtype,
     ) -> Result<Vec<u8>, TrainedError> {
+        Ok(self.replacements(backbone)?.compile(backbone, dtype)?)
+    }
+
+    /// What the patch of these values replaces: batch norms folded with each site's own bias. The backbone is the one that
+    /// they were trained on, or its int8 twin.
+    ///
+    /// # Errors
+    /// Whatever [`Trained::check`] refuses.
+    pub fn replacements(&self, backbone: &BackboneImage<'_>) -> Result<Replacements, TrainedError> {
         self.check(backbone)?;
-        let epilogues = self.epilogues(&backbone.metadata()?.sites);
-        self.write(backbone, dtype, &epilogues)
-    }
-
-    /// The patch of checked values, for any f32 backbone with the same sites.
-    pub(crate) fn write(
-        &self,
-        backbone: &BackboneImage<'_>,
-        dtype: Dtype,
-        epilogues: &Epilogues,
-    ) -> Result<Vec<u8>, TrainedError> {
-        if backbone.dtype() != Dtype::F32 {
-            return Err(TrainedError::Backbone(ImageError::OtherDtype {
-                found: dtype,
-                expected: backbone.dtype(),
-            }));
-        }
-        let mut writer = PatchWriter::new(*backbone, self.kind.kinds());
-        writer.input(self.input).dtype(dtype);
-        for (&index, values) in &self.sites {
-            if let Some(weights) = &values.weights {
-                writer.weights(index, weights)?;
-            }
-            if let Some((scale, bias)) = epilogues.get(&index) {
-                writer.epilogue(index, scale, bias)?;
-            }
-        }
-        Ok(writer.finish(&self.metadata())?)
-    }
-
-    /// What follows the weights of the sites where that was trained; `sites` holds the backbone's own biases, which batch
-    /// norms are folded with.
-    pub(crate) fn epilogues(&self, sites: &[SiteMetadata]) -> Epilogues {
-        let fold = |(&index, values): (&usize, &SiteParameters)| {
-            let epilogue = match values.norm.as_ref()? {
-                Norm::Batch(norm) => {
-                    let own = sites.get(index).and_then(|site| site.bias.as_deref());
-                    norm.fold(own)
-                }
-                Norm::Affine { scale, bias } => (scale.clone(), bias.clone()),
-            };
-            Some((index, epilogue))
-        };
-        self.sites.iter().filter_map(fold).collect()
+        let own = backbone.metadata()?.sites;
+        let sites = self.sites.iter();
+        Ok(Replacements {
+            kinds: self.kind.kinds(),
+            input: self.input,
+            metadata: self.metadata(),
+            learned: None,
+            sites: sites
+                .map(|(&index, values)| (index, replacement(values, own.get(index))))
+                .collect(),
+        })
     }
 
     /// What the patch says of itself.
-    pub(crate) fn metadata(&self) -> PatchMetadata {
+    fn metadata(&self) -> PatchMetadata {
         let data = Path::new(&self.data.path).file_name().unwrap_or_default();
         PatchMetadata {
             name: self.name.clone(),
@@ -94,5 +66,17 @@ impl Trained {
             }),
             calibration: None,
         }
+    }
+}
+
+/// A site's trained values; `own` holds the backbone's own bias of it.
+fn replacement(values: &SiteParameters, own: Option<&SiteMetadata>) -> SiteReplacement {
+    let fold = |norm: &Norm| match norm {
+        Norm::Batch(norm) => norm.fold(own.and_then(|site| site.bias.as_deref())),
+        Norm::Affine { scale, bias } => (scale.clone(), bias.clone()),
+    };
+    SiteReplacement {
+        weights: values.weights.clone(),
+        epilogue: values.norm.as_ref().map(fold),
     }
 }

@@ -90,6 +90,7 @@ impl Fixture {
 #[test]
 fn a_patch_is_pushed_activated_and_runs_as_on_the_host() {
     let f = Fixture::new();
+    assert_eq!(f.json("device info PORT --wait 60")["serving"], "own");
     let pushed = f.json("push p.patch PORT --slot 1 --backbone b.backbone --activate");
     assert_eq!(
         (&pushed["slot"], &pushed["activated"]),
@@ -196,6 +197,10 @@ fn what_a_device_cannot_do_is_said_with_a_hint() {
     );
     f.refused(
         "device info --port tcp:127.0.0.1:1",
+        "cannot open tcp:127.0.0.1:1",
+    );
+    f.refused(
+        "device info --port tcp:127.0.0.1:1 --wait 1",
         "cannot open tcp:127.0.0.1:1",
     );
     assert_eq!(f.run("device info --port tcp:nowhere").status, 2);

@@ -9,28 +9,40 @@ use graft_link::{FRAME, Receiver, Reply, Request, VERSION, checksum, encode};
 use patchtool::device::{Client, DeviceError, Patience, Port};
 
 /// A peer that answers each request with the bytes that `reply` makes of its id and itself.
-fn peer(mut reply: impl FnMut(u16, Request<'_>) -> Vec<u8> + Send + 'static) -> Client {
+fn peer(reply: impl FnMut(u16, Request<'_>) -> Vec<u8> + Send + 'static) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("it has one");
-    thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a connection");
-        let mut receiver = Receiver::new();
-        let mut byte = [0];
-        while stream.read_exact(&mut byte).is_ok() {
-            if let Some(Ok(frame)) = receiver.push(byte[0]) {
-                let request = frame.message().expect("a request");
-                let bytes = reply(frame.id, request);
-                let _ = stream.write_all(&bytes);
-            }
-        }
-    });
-    let port: Port = format!("tcp:{address}").parse().expect("it is one");
+    let port = port_of(&listener);
+    thread::spawn(move || serve(&listener, reply));
     Client::open(&port)
         .expect("it listens")
         .with_patience(Patience {
             first: Duration::from_millis(20),
             times: 4,
         })
+}
+
+fn port_of(listener: &TcpListener) -> Port {
+    let address = listener.local_addr().expect("it has one");
+    format!("tcp:{address}").parse().expect("it is one")
+}
+
+/// A port that nothing listens on.
+fn closed_port() -> Port {
+    port_of(&TcpListener::bind("127.0.0.1:0").expect("a free port"))
+}
+
+/// Answers the next connection until it ends.
+fn serve(listener: &TcpListener, mut reply: impl FnMut(u16, Request<'_>) -> Vec<u8>) {
+    let (mut stream, _) = listener.accept().expect("a connection");
+    let mut receiver = Receiver::new();
+    let mut byte = [0];
+    while stream.read_exact(&mut byte).is_ok() {
+        if let Some(Ok(frame)) = receiver.push(byte[0]) {
+            let request = frame.message().expect("a request");
+            let bytes = reply(frame.id, request);
+            let _ = stream.write_all(&bytes);
+        }
+    }
 }
 
 fn frame(id: u16, reply: Reply<'_>) -> Vec<u8> {
@@ -146,21 +158,105 @@ fn endless_answers_are_refused() {
 
 #[test]
 fn a_port_without_a_device_and_a_lost_one_are_errors_with_hints() {
-    let address = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.local_addr().expect("it has one")
-    };
-    for port in [format!("tcp:{address}"), "/dev/no-such-port".into()] {
-        let error = Client::open(&port.parse().expect("it is one"))
-            .err()
-            .expect("nobody is there");
+    let serial = "/dev/no-such-port".parse().expect("it is one");
+    for port in [closed_port(), serial] {
+        let error = Client::open(&port).err().expect("nobody is there");
         assert!(matches!(error, DeviceError::Open { .. }), "{error:?}");
-        assert!(error.to_string().contains(&port) && !error.hint().is_empty());
+        assert!(error.to_string().contains(&port.to_string()) && !error.hint().is_empty());
     }
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = format!("tcp:{}", listener.local_addr().expect("it has one"));
-    let mut client = Client::open(&port.parse().expect("it is one")).expect("it listens");
+    let mut client = Client::open(&port_of(&listener)).expect("it listens");
     drop(listener.accept().expect("a connection"));
     let error = client.device().unwrap_err();
     assert!(matches!(error, DeviceError::Lost { .. }), "{error:?}");
+}
+
+/// A device with nothing in its slots.
+const DEVICE: graft_link::Device<'_> = graft_link::Device {
+    board: "test",
+    firmware: "0.0.0",
+    backbone: [0; 32],
+    input: [1; 3],
+    kernels: "reference",
+    slots: 0,
+    slot_len: 0,
+    page_len: 4096,
+    serving: graft_link::Task::Own,
+    active: graft_link::Task::Own,
+    trial: None,
+    previous: None,
+    ended: None,
+    sequence: 1,
+    frames: 0,
+    ticks_per_second: 1,
+};
+
+/// Far more than any of it takes.
+const AMPLE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_device_that_is_still_starting_is_waited_for() {
+    let port = closed_port();
+    let late = port.to_string();
+    let device = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(300));
+        let address = late.trim_start_matches("tcp:");
+        let listener = TcpListener::bind(address).expect("it is still free");
+        // A bridge is there before what is behind it, which then misses the first question.
+        drop(listener.accept().expect("a connection"));
+        let mut asked = 0;
+        serve(&listener, |id, request| {
+            asked += 1;
+            match request {
+                Request::Device if asked == 1 => Vec::new(),
+                Request::Device => frame(id, Reply::Device(DEVICE)),
+                _ => frame(id, Reply::Done),
+            }
+        });
+        asked
+    });
+    let mut client = Client::wait(&port, AMPLE).expect("the device comes");
+    client.confirm().unwrap();
+    drop(client);
+    assert_eq!(device.join().expect("no panic"), 3);
+}
+
+#[test]
+fn a_device_that_never_comes_is_waited_for_until_the_time_is_up() {
+    let (start, time) = (Instant::now(), Duration::from_millis(250));
+    let error = Client::wait(&closed_port(), time).err();
+    assert!(matches!(error, Some(DeviceError::Open { .. })), "{error:?}");
+    assert!(start.elapsed() >= time);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let error = Client::wait(&port_of(&silent), time).err();
+    assert!(
+        matches!(error, Some(DeviceError::NoAnswer { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn what_a_device_says_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = port_of(&listener);
+    // It accepts one connection: a second one would wait.
+    let device = thread::spawn(move || serve(&listener, |id, _| frame(id, Reply::Done)));
+    let error = Client::wait(&port, AMPLE).err();
+    assert!(matches!(error, Some(DeviceError::Answer)), "{error:?}");
+    device.join().expect("no panic");
+}
+
+#[test]
+fn patience_takes_the_time_that_there_is() {
+    for seconds in [0.2, 1.0, 2.9, 3.0, 120.0, 1e6, 4e9] {
+        let time = Duration::from_secs_f64(seconds);
+        let Patience { first, times } = Patience::within(time);
+        let all = first * ((1 << times) - 1);
+        assert!(
+            all <= time && time - all < Duration::from_millis(1),
+            "{seconds}"
+        );
+        assert!((1..=16).contains(&times));
+    }
+    assert_eq!(Patience::within(Duration::from_secs(120)).times, 6);
 }

@@ -62,8 +62,6 @@ pub(crate) struct Scenario<const READ: usize, const WRITE: usize, const ERASE: u
     flash: Flash<READ, WRITE, ERASE>,
     model: Model,
     steps: Vec<Step>,
-    /// The host goes on inside of pages, as far as the device lets it.
-    inside_pages: bool,
 }
 
 impl<const READ: usize, const WRITE: usize, const ERASE: usize> Scenario<READ, WRITE, ERASE> {
@@ -102,7 +100,6 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Scenario<READ, W
                 Step::Push(first, 1),
                 Step::Keep(first),
             ],
-            inside_pages: !seed.is_multiple_of(2),
         };
         (scenario.flash, scenario.model, _) = scenario.take_steps(0, &[]);
         // A torn record that reads well once and not again is survived where the one before it is left alone for one
@@ -309,23 +306,9 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Session<'_, READ
     }
 
     fn send_page(&mut self, offset: u32, page: &[u8]) -> Result<(), Off> {
-        let mut chunks = (offset..)
+        let chunks = (offset..)
             .step_by(Self::CHUNK)
-            .zip(page.chunks(Self::CHUNK))
-            .peekable();
-        if self.scenario.inside_pages {
-            let from_start = chunks.clone();
-            while let Some((offset, chunk)) = chunks.peek()
-                && unless_off(self.holds(*offset, chunk))?
-            {
-                chunks.next();
-            }
-            let (offset, chunk) = chunks.peek().expect("some chunk differs");
-            match self.device.write(*offset, chunk) {
-                Err(Error::OutOfOrder { .. }) => chunks = from_start,
-                written => unless_off(written)?,
-            }
-        }
+            .zip(page.chunks(Self::CHUNK));
         for (offset, chunk) in chunks {
             unless_off(self.device.write(offset, chunk))?;
             let operations = self.device.flash().operations;

@@ -75,14 +75,16 @@ fn quantized(
     };
     let unusable = || format!("cannot export {}", path.display());
     let trained = trained(path, arguments)?;
-    trained.check(&backbone.image()).with_context(unusable)?;
+    let values = trained
+        .replacements(&backbone.image())
+        .with_context(unusable)?;
     check_kind(&trained)?;
     threads::start(0)?;
     let settings = arguments.calibration;
     let count = settings.calibration_images as usize;
     let images = Images::read(images, count, &trained.input, trained.resize, common.quiet)?;
     let bar = bar::images(2 * images.pixels.len(), common.quiet);
-    let quantized = quantize::patch(&trained, backbone, &images, settings.method, dtype, &bar)
+    let quantized = quantize::patch(&values, backbone, &images, settings.method, dtype, &bar)
         .with_context(unusable)?;
     bar.finish_and_clear();
     Ok(quantized)

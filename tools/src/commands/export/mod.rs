@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Also write the task as an ONNX model, with the frozen weights in a file beside it that all tasks share.
     #[arg(long, value_name = "T.onnx")]
     onnx: Option<PathBuf>,
-    /// Folder or tar archive with images of the task, by which its activations get their scales: for an int8 backbone.
+    /// Folder, tar or zip archive with images of the task that give its activations their scales: for an int8 backbone.
     #[arg(long, value_name = "DIR")]
     calibrate: Option<PathBuf>,
     #[command(flatten)]

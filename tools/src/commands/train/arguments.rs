@@ -23,7 +23,7 @@ pub struct Arguments {
     /// Backbone file.
     #[arg(short, long, value_name = "B")]
     pub backbone: PathBuf,
-    /// Images to learn from: a folder or tar archive laid out class/image.(jpg|png).
+    /// Images to learn from: a folder, tar or zip archive laid out class/image.(jpg|png).
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Images to test on after every epoch, laid out the same. By default a part of --data.

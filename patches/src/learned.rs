@@ -1,0 +1,129 @@
+//! What a patch that goes on learning knows of its classes: which task each came with, and how many examples it has seen.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::container::SectionKind;
+use crate::error::ImageError;
+
+/// The state of continual learning (Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer", TMLR 2024). The
+/// prototypes themselves are the rows of the patch's head.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// Support sets that it was made of, one after another. What is rolled back to has a smaller one.
+    pub counter: u64,
+    /// Per class of the head, in the order of their tasks.
+    pub classes: Vec<LearnedClass>,
+}
+
+/// One class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearnedClass {
+    /// The task that it came with, counted from 0.
+    pub task: u16,
+    /// Labelled examples that its prototype is the mean of, at least one.
+    pub examples: u32,
+}
+
+impl Learned {
+    /// How many tasks the classes came with.
+    pub fn tasks(&self) -> usize {
+        self.classes
+            .last()
+            .map_or(0, |class| usize::from(class.task) + 1)
+    }
+
+    /// Checks that it speaks of as many classes as a head has, that no task is left out and that every class has an
+    /// example.
+    ///
+    /// # Errors
+    /// [`ImageError::LearnedClasses`], [`ImageError::Record`].
+    pub fn check(&self, classes: usize) -> Result<(), ImageError> {
+        let found = self.classes.len();
+        if found != classes {
+            let expected = classes;
+            return Err(ImageError::LearnedClasses { found, expected });
+        }
+        let mut tasks = 0;
+        for (index, class) in self.classes.iter().enumerate() {
+            let wrong = |problem| ImageError::Record {
+                section: SectionKind::Learned,
+                index,
+                problem,
+            };
+            let task = usize::from(class.task);
+            if task != tasks && task + 1 != tasks {
+                return Err(wrong("classes are not in the order of their tasks"));
+            }
+            if class.examples == 0 {
+                return Err(wrong("a class without an example"));
+            }
+            tasks = task + 1;
+        }
+        Ok(())
+    }
+
+    /// From its section: postcard, all of it.
+    pub(crate) fn decode(section: &[u8]) -> Result<Self, ImageError> {
+        match postcard::take_from_bytes(section) {
+            Ok((learned, [])) => Ok(learned),
+            _ => Err(ImageError::Section {
+                section: SectionKind::Learned,
+                problem: "cannot be decoded",
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn learned(classes: &[(u16, u32)]) -> Learned {
+        let classes = classes.iter();
+        Learned {
+            counter: 300,
+            classes: classes
+                .map(|&(task, examples)| LearnedClass { task, examples })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn classes_come_by_task_and_each_has_an_example() {
+        let good = learned(&[(0, 1), (0, 5), (1, 1), (2, 70_000)]);
+        assert_eq!(good.check(4), Ok(()));
+        assert_eq!(good.tasks(), 3);
+        assert_eq!(learned(&[]).tasks(), 0);
+        let count = good.check(5);
+        let (found, expected) = (4, 5);
+        assert_eq!(count, Err(ImageError::LearnedClasses { found, expected }));
+        for bad in [
+            &[(1, 1)][..],
+            &[(0, 1), (2, 1)],
+            &[(0, 1), (1, 1), (0, 1)],
+            &[(0, 1), (0, 0)],
+        ] {
+            let error = learned(bad).check(bad.len());
+            let index = bad.len() - 1;
+            let is_last = matches!(error, Err(ImageError::Record { index: at, .. }) if at == index);
+            assert!(is_last, "{bad:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_too_long_is_refused() {
+        let good = learned(&[(0, 1), (1, 300)]);
+        let bytes = postcard::to_allocvec(&good).expect("it can be encoded");
+        assert_eq!(Learned::decode(&bytes), Ok(good));
+        for length in 0..bytes.len() {
+            assert!(Learned::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        assert!(Learned::decode(&[&bytes[..], &[0]].concat()).is_err());
+        // As many classes as no memory holds.
+        assert!(Learned::decode(&[vec![1], vec![0xff; 9], vec![1]].concat()).is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! `patchtool meta-train`: a generator from many small tasks.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use burn_tensor::Device;
+use clap::{Args, ValueEnum as _};
+use serde_json::{Value, json};
+
+use crate::cli::{Common, Output};
+use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
+use crate::hyper::train::continual::Strategy;
+use crate::hyper::train::evaluate::Method;
+use crate::hyper::train::run::{Data, Point, Run, Settings};
+use crate::hyper::{Classes, Config, Generates, Setting, Target};
+use crate::report::{Report, Table};
+use crate::train::checkpoint;
+
+/// Arguments of `meta-train`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Images of many classes: folders, tar or zip archives, whose innermost folders are the classes. May be given several
+    /// times.
+    #[arg(long, value_name = "DIR", required = true)]
+    data: Vec<PathBuf>,
+    /// Folder (of classes, or a class) that is not trained on but measured on. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    holdout: Vec<String>,
+    /// What the generator makes: the head from class means, the head, or all weights.
+    #[arg(long, value_enum, default_value_t = Generates::All)]
+    generates: Generates,
+    /// Channels of the target CNN.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64))]
+    channels: u64,
+    /// Learns so many tasks after one another (Continual HyperTransformer).
+    #[arg(long, value_name = "TASKS", default_value_t = 1)]
+    continual: usize,
+    /// Ways x shots of episodes, which take turns. May be given several times.
+    #[arg(long, value_name = "WxS", default_values = ["5x1", "5x5", "20x1"])]
+    episodes: Vec<Setting>,
+    /// Images of each class to classify in an episode.
+    #[arg(long, default_value_t = 3)]
+    queries: usize,
+    /// Images of each class in the support set whose labels are hidden.
+    #[arg(long, default_value_t = 0)]
+    unlabelled: usize,
+    /// Steps of one episode each.
+    #[arg(long, default_value_t = 20_000)]
+    steps: usize,
+    /// Largest learning rate.
+    #[arg(long, default_value_t = 1e-3)]
+    lr: f32,
+    /// Of every random number.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Steps between points of the learning curve.
+    #[arg(long, default_value_t = 500)]
+    every: usize,
+    /// Episodes of the evaluation at the end, for each kind.
+    #[arg(long, default_value_t = 1024)]
+    test_episodes: usize,
+    /// Images of each class to classify in such an episode.
+    #[arg(long, default_value_t = 5)]
+    test_queries: usize,
+    /// How support sets are learned from at the end.
+    #[arg(long, value_enum, default_values = ["generated", "prototypes"])]
+    methods: Vec<Method>,
+    /// Also measure so many tasks, learned after one another, of the first kind of episodes.
+    #[arg(long, value_name = "TASKS", default_value_t = 0)]
+    test_tasks: usize,
+    /// Go on from the checkpoint of a run that was stopped.
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Trains a generator and measures it on the classes that were held out.
+///
+/// # Errors
+/// Whatever cannot be read, trained on or written.
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    let input = Config::input(28);
+    let preprocess = Preprocess {
+        height: 28,
+        width: 28,
+        channels: Channels::Grey,
+        resize: Resize::Stretch,
+        filter: Filter::Bilinear,
+        mean: [input.mean[0]; 3],
+        std: [input.std[0]; 3],
+    };
+    let classes = Classes::open(&arguments.data, &preprocess)?;
+    let (train, test) = classes.split(&arguments.holdout)?;
+    let data = Data {
+        train: &train,
+        test: (!test.is_empty()).then_some(&test),
+        embeddings: None,
+    };
+    let mut run = Run::new(arguments.settings(), data, Device::flex())?;
+    let path = checkpoint::path_for(&arguments.output.output);
+    if arguments.resume {
+        run.resume(&path)?;
+    }
+    run.train(&path, arguments.every, |point, seconds| {
+        if !common.quiet {
+            eprintln!("{}", line(point, seconds));
+        }
+    })?;
+    report(arguments, &run, &test)
+}
+
+impl Arguments {
+    fn settings(&self) -> Settings {
+        let target = Target::Cnn {
+            channels: self.channels as usize,
+            side: 28,
+        };
+        let episode = |setting: &Setting| Setting {
+            queries: self.queries,
+            unlabelled: self.unlabelled,
+            ..*setting
+        };
+        Settings {
+            config: Config::new(self.generates, target, self.continual > 1),
+            episodes: self.episodes.iter().map(episode).collect(),
+            tasks: self.continual,
+            rotations: true,
+            steps: self.steps,
+            rate: self.lr,
+            seed: self.seed,
+        }
+    }
+}
+
+fn line(point: &Point, seconds: f64) -> String {
+    let test = point.test.map_or_else(String::new, |test| {
+        format!(", held out {:.1} %", 100.0 * test)
+    });
+    format!(
+        "step {}: loss {:.3}, right {:.1} %{test}, {seconds:.0} s",
+        point.step,
+        point.loss,
+        100.0 * point.right
+    )
+}
+
+fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<Report> {
+    let mut text = String::new();
+    let mut json = json!({"steps": run.step(), "seconds": run.seconds(), "history": run.history()});
+    if !test.is_empty() && arguments.continual == 1 && arguments.test_episodes > 0 {
+        let (table, rows) = episodes(arguments, run, test)?;
+        text += &table.to_string();
+        json["test"] = rows;
+    }
+    if !test.is_empty() && arguments.test_tasks > 0 {
+        let (tables, rows) = continual(arguments, run, test)?;
+        text += &tables;
+        json["continual"] = rows;
+    }
+    text += &format!("{} steps in {:.0} s\n", run.step(), run.seconds());
+    Ok(Report::new(text, json))
+}
+
+/// Accuracy of every kind of episode by every method.
+fn episodes(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(Table, Value)> {
+    let mut table = Table::new(&["episodes", "method", "accuracy %"]);
+    let mut rows = Vec::new();
+    for setting in &arguments.episodes {
+        for &method in &arguments.methods {
+            let setting = Setting {
+                queries: arguments.test_queries,
+                ..*setting
+            };
+            let accuracy = run.evaluate(test, setting, arguments.test_episodes, method)?;
+            let name = method
+                .to_possible_value()
+                .map_or_else(String::new, |value| value.get_name().into());
+            table.row([setting.to_string(), name, accuracy.to_string()]);
+            let (ways, shots) = (setting.ways, setting.shots);
+            rows.push(
+                json!({"ways": ways, "shots": shots, "method": method, "accuracy": accuracy}),
+            );
+        }
+    }
+    Ok((table, rows.into()))
+}
+
+/// Matrices of task after task.
+fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(String, Value)> {
+    let strategies = match run.settings().config.continual {
+        true => [Strategy::Continual, Strategy::Naive],
+        false => [Strategy::Constant, Strategy::FineTuned],
+    };
+    let setting = Setting {
+        queries: arguments.test_queries,
+        ..arguments.episodes[0]
+    };
+    let (mut text, mut rows) = (String::new(), Vec::new());
+    for strategy in strategies {
+        let (tasks, count) = (arguments.test_tasks, arguments.test_episodes);
+        let matrices = run.evaluate_continual(test, setting, tasks, count, strategy)?;
+        for (scenario, matrix) in ["task", "class"].into_iter().zip(matrices) {
+            text += &format!(
+                "{strategy:?}, {scenario}-incremental, {tasks} tasks of {setting}, rows: after task\n"
+            );
+            for row in &matrix.accuracy {
+                let cells: Vec<String> = row
+                    .iter()
+                    .map(|share| format!("{:5.1}", 100.0 * share))
+                    .collect();
+                text += &format!("  {}\n", cells.join(" "));
+            }
+            text += &format!(
+                "  mean {}, backward transfer {}\n",
+                matrix.mean, matrix.backward_transfer
+            );
+            rows.push(json!({"strategy": strategy, "scenario": scenario, "matrix": matrix}));
+        }
+    }
+    Ok((text, rows.into()))
+}

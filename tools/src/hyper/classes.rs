@@ -1,0 +1,299 @@
+//! The images of many classes in memory: what episodes are drawn from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use crate::data::dataset::{Dataset, DatasetError};
+use crate::data::first;
+use crate::data::image_file::ImageFileError;
+use crate::data::preprocess::Preprocess;
+
+/// Many classes, sorted by name, with their images as a network's input before normalisation.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    preprocess: Preprocess,
+    classes: Vec<Class>,
+}
+
+/// One class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// The path to its folder, such as `Sanskrit/character01`.
+    pub name: String,
+    /// Its images, sorted by file name.
+    pub images: Vec<Image>,
+}
+
+/// One image of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Name of the file in the class folder.
+    pub file: String,
+    /// Bytes of the input, HWC; see [`Preprocess::pixels`].
+    pub pixels: Vec<u8>,
+}
+
+/// Why classes could not be read or split.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClassesError {
+    /// A folder or archive is not what it should be.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Images that cannot be read.
+    #[error("{count} images of {} cannot be read, the first because of", path.display())]
+    Images {
+        /// The folder or archive.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+        /// What is wrong with the first.
+        source: ImageFileError,
+    },
+    /// A name for the holdout that no class has in its path.
+    #[error(
+        "no class of the name {name} to hold out: there are {}",
+        first(known, 50)
+    )]
+    UnknownHoldout {
+        /// The name.
+        name: String,
+        /// The folders at the top.
+        known: Vec<String>,
+    },
+}
+
+impl ClassesError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Dataset(error) => error.hint(),
+            Self::Images { source, .. } => source.hint(),
+            Self::UnknownHoldout { .. } => {
+                "name a folder of the data as it is spelled there, in any part of a class's path"
+            }
+        }
+    }
+}
+
+/// Images by class and file name.
+type ByName = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+impl Classes {
+    /// Reads every image of these folders and archives, with class folders nested as [`Dataset::open_nested`] takes
+    /// them, and prepares it. A class that several of them have is one class with the images of all; of two files with
+    /// one name in it, the later counts.
+    ///
+    /// Must not be called from a thread of rayon's global pool.
+    pub fn open(paths: &[PathBuf], preprocess: &Preprocess) -> Result<Self, ClassesError> {
+        let mut found = ByName::new();
+        for path in paths {
+            read(path, preprocess, &mut found)?;
+        }
+        let image = |(file, pixels)| Image { file, pixels };
+        let classes = found.into_iter().map(|(name, images)| Class {
+            name,
+            images: images.into_iter().map(image).collect(),
+        });
+        Ok(Self {
+            preprocess: preprocess.clone(),
+            classes: classes.collect(),
+        })
+    }
+
+    /// Parts the classes for training from those that are held out, in this order: a class is held out if a part of its
+    /// path is one of these names.
+    pub fn split<S: AsRef<str>>(self, holdout: &[S]) -> Result<(Self, Self), ClassesError> {
+        let named = |class: &Class, name: &str| class.name.split('/').any(|part| part == name);
+        let unknown = |name: &&str| !self.classes.iter().any(|class| named(class, name));
+        if let Some(name) = holdout.iter().map(AsRef::as_ref).find(unknown) {
+            return Err(ClassesError::UnknownHoldout {
+                name: name.to_owned(),
+                known: self.top_folders(),
+            });
+        }
+        let held_out = |class: &Class| holdout.iter().any(|name| named(class, name.as_ref()));
+        let (test, train) = self.classes.into_iter().partition(held_out);
+        let with = |classes| Self {
+            preprocess: self.preprocess.clone(),
+            classes,
+        };
+        Ok((with(train), with(test)))
+    }
+
+    /// The classes, sorted by name.
+    pub fn all(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// How many classes there are.
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Whether there is no class.
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// How many images all classes have together.
+    pub fn images(&self) -> usize {
+        self.classes.iter().map(|class| class.images.len()).sum()
+    }
+
+    /// How the images were prepared, and how they will be normalised.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// First parts of the classes' paths, such as the alphabets of Omniglot.
+    pub fn top_folders(&self) -> Vec<String> {
+        let tops = self
+            .classes
+            .iter()
+            .filter_map(|class| class.name.split('/').next());
+        let tops: BTreeSet<&str> = tops.collect();
+        tops.into_iter().map(str::to_owned).collect()
+    }
+}
+
+fn read(path: &Path, preprocess: &Preprocess, found: &mut ByName) -> Result<(), ClassesError> {
+    let dataset = Dataset::open_nested(path)?;
+    let every: Vec<usize> = (0..dataset.len()).collect();
+    let Ok(unreadable) = dataset.for_each(
+        &every,
+        |_, image| preprocess.pixels(&image),
+        |index, pixels| {
+            let item = &dataset.items()[index];
+            let class = &dataset.classes()[item.class];
+            let file = &item.name[class.len() + 1..];
+            let images = found.entry(class.clone()).or_default();
+            images.insert(file.to_owned(), pixels);
+            Ok::<(), Infallible>(())
+        },
+    );
+    let count = unreadable.len();
+    match unreadable.into_iter().next() {
+        None => Ok(()),
+        Some(source) => Err(ClassesError::Images {
+            path: path.to_owned(),
+            count,
+            source,
+        }),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::data::preprocess::{Channels, Filter, Resize};
+    use image::{Rgb, RgbImage};
+    use std::error::Error as _;
+
+    /// Grey images of this side, not normalised.
+    pub(in crate::hyper) fn grey(side: u32) -> Preprocess {
+        Preprocess {
+            height: side,
+            width: side,
+            channels: Channels::Grey,
+            resize: Resize::Stretch,
+            filter: Filter::Bilinear,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+        }
+    }
+
+    /// Classes whose image `i` of class `c` has the pixels `[16 * c + i, 0, 0, 0]`.
+    pub(in crate::hyper) fn numbered(counts: &[u8]) -> Classes {
+        numbered_for(grey(2), counts)
+    }
+
+    /// The same, taken for what `preprocess` made.
+    pub(in crate::hyper) fn numbered_for(preprocess: Preprocess, counts: &[u8]) -> Classes {
+        let class = |(class, &count): (usize, &u8)| Class {
+            name: format!("set/{class:02}"),
+            images: (0..count)
+                .map(|image| Image {
+                    file: format!("{image:02}.png"),
+                    pixels: vec![16 * class as u8 + image, 0, 0, 0],
+                })
+                .collect(),
+        };
+        Classes {
+            preprocess,
+            classes: counts.iter().enumerate().map(class).collect(),
+        }
+    }
+
+    fn folder(files: &[(&str, u8)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for &(name, value) in files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let image = RgbImage::from_pixel(3, 3, Rgb([value; 3]));
+            image.save(path).unwrap();
+        }
+        folder
+    }
+
+    fn joined() -> Classes {
+        let first = folder(&[("all/Greek/a/1.png", 1), ("all/Latin/a/1.png", 2)]);
+        let second = folder(&[
+            ("more/Greek/a/1.png", 3),
+            ("more/Greek/a/2.png", 4),
+            ("more/Cyrillic/a/1.png", 5),
+        ]);
+        let paths = [first.path().to_owned(), second.path().to_owned()];
+        Classes::open(&paths, &grey(2)).unwrap()
+    }
+
+    fn names(classes: &Classes) -> Vec<&str> {
+        let names = classes.all().iter().map(|class| class.name.as_str());
+        names.collect()
+    }
+
+    #[test]
+    fn classes_of_several_sets_are_joined_and_the_later_file_counts() {
+        let classes = joined();
+        assert_eq!(names(&classes), ["Cyrillic/a", "Greek/a", "Latin/a"]);
+        assert_eq!((classes.len(), classes.images()), (3, 4));
+        let image = |file: &str, value| Image {
+            file: file.to_owned(),
+            pixels: vec![value; 4],
+        };
+        let greek = &classes.all()[1].images;
+        assert_eq!(*greek, [image("1.png", 3), image("2.png", 4)]);
+    }
+
+    #[test]
+    fn a_class_is_held_out_by_any_part_of_its_path() {
+        let (train, test) = joined().split(&["Greek", "Latin"]).unwrap();
+        assert_eq!(names(&train), ["Cyrillic/a"]);
+        assert_eq!(names(&test), ["Greek/a", "Latin/a"]);
+        let (train, test) = joined().split(&["a"]).unwrap();
+        assert_eq!((train.len(), test.len()), (0, 3));
+        let (train, test) = joined().split::<&str>(&[]).unwrap();
+        assert_eq!((train.len(), test.len()), (3, 0));
+    }
+
+    #[test]
+    fn an_unknown_name_to_hold_out_is_refused_with_those_there_are() {
+        for name in ["greek", "Gree", "Greek/a"] {
+            let error = joined().split(&["Latin", name]).unwrap_err().to_string();
+            let ends = format!("{name} to hold out: there are Cyrillic, Greek, Latin");
+            assert!(error.ends_with(&ends), "{error}");
+        }
+    }
+
+    #[test]
+    fn images_that_cannot_be_read_are_named() {
+        let folder = folder(&[("a/b/1.png", 1), ("c/b/1.png", 1)]);
+        std::fs::write(folder.path().join("c/b/2.png"), "broken").unwrap();
+        let error = Classes::open(&[folder.path().to_owned()], &grey(2)).unwrap_err();
+        let source = error.source().unwrap().to_string();
+        assert!(source.contains("c/b/2.png"), "{source}");
+        let missing = Classes::open(&["/no/such/set".into()], &grey(2)).unwrap_err();
+        assert!(matches!(missing, ClassesError::Dataset(_)), "{missing}");
+    }
+}

@@ -1,0 +1,466 @@
+//! Episodes: small classification tasks, each of a few classes drawn from many.
+//!
+//! Vinyals et al. 2016, "Matching Networks for One Shot Learning", section 3: meta-training sees in every episode what
+//! it will be used for, a support set of a few images per class and queries of the same classes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::RngExt as _;
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::classes::{Classes, Image};
+use super::turn::turned;
+use crate::data::preprocess::Preprocess;
+use crate::data::random::{Purpose, generator};
+
+/// What an episode has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Classes.
+    pub ways: usize,
+    /// Images of each class with their labels: the support set.
+    pub shots: usize,
+    /// Images of each class to classify.
+    pub queries: usize,
+    /// Images of each class whose labels the generator does not see.
+    pub unlabelled: usize,
+}
+
+impl Setting {
+    /// So many ways and shots, with 15 queries of each class, as is usual, and no unlabelled images.
+    pub fn new(ways: usize, shots: usize) -> Self {
+        Self {
+            ways,
+            shots,
+            queries: 15,
+            unlabelled: 0,
+        }
+    }
+
+    /// Images that an episode needs of each class.
+    pub fn images(&self) -> usize {
+        self.shots
+            .saturating_add(self.queries)
+            .saturating_add(self.unlabelled)
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-way {}-shot", self.ways, self.shots)
+    }
+}
+
+impl FromStr for Setting {
+    type Err = SettingError;
+
+    /// `5x1` is [`Setting::new`] with 5 ways and 1 shot.
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let parsed = text
+            .split_once('x')
+            .and_then(|(ways, shots)| Some(Self::new(ways.parse().ok()?, shots.parse().ok()?)));
+        parsed
+            .filter(|setting| setting.ways > 0 && setting.shots > 0)
+            .ok_or_else(|| SettingError {
+                found: text.to_owned(),
+            })
+    }
+}
+
+/// A text that is no setting.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is no setting: expected ways x shots, such as 5x1")]
+pub struct SettingError {
+    /// The text.
+    pub found: String,
+}
+
+/// Why no episodes can be drawn.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EpisodeError {
+    /// No class, or no image to learn a class from.
+    #[error("{setting} is no task: expected at least one way and one shot")]
+    NoTask {
+        /// What was asked for.
+        setting: Setting,
+    },
+    /// More ways than classes.
+    #[error("{setting} needs {} classes: found {found}", setting.ways)]
+    TooFewClasses {
+        /// What was asked for.
+        setting: Setting,
+        /// How many there are.
+        found: usize,
+    },
+    /// A class with fewer images than an episode takes.
+    #[error(
+        "{setting} with {} queries and {} unlabelled images of each class needs {} images: {class} has {found}",
+        setting.queries, setting.unlabelled, setting.images()
+    )]
+    TooFewImages {
+        /// What was asked for.
+        setting: Setting,
+        /// The class.
+        class: String,
+        /// How many it has.
+        found: usize,
+    },
+    /// Rotations need rows and columns alike.
+    #[error(
+        "only square images can be rotated: these are prepared as {height} rows and {width} columns"
+    )]
+    NotSquare {
+        /// Rows.
+        height: u32,
+        /// Columns.
+        width: u32,
+    },
+}
+
+impl EpisodeError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoTask { .. } => "ask for one way and one shot or more",
+            Self::TooFewClasses { .. } => "add classes, hold fewer out, or ask for fewer ways",
+            Self::TooFewImages { .. } => {
+                "add images, remove the class, or ask for fewer shots, queries or unlabelled images"
+            }
+            Self::NotSquare { .. } => "prepare square images, or leave rotations out",
+        }
+    }
+}
+
+/// One small task. A class's label is its place in `classes`, from 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Episode {
+    /// The classes, no two of them the same folder.
+    pub classes: Vec<Drawn>,
+    /// What the task is learned from.
+    pub support: Images,
+    /// What it is tested with.
+    pub queries: Images,
+    /// Images whose labels are not for the generator to see.
+    pub unlabelled: Images,
+}
+
+impl Episode {
+    /// Names of the classes by label, without their rotation.
+    pub fn names<'a>(&self, classes: &'a Classes) -> Vec<&'a str> {
+        let name = |drawn: &Drawn| classes.all()[drawn.class].name.as_str();
+        self.classes.iter().map(name).collect()
+    }
+}
+
+/// A class of an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drawn {
+    /// Index into [`Classes::all`].
+    pub class: usize,
+    /// Quarter turns, clockwise, by which all its images are rotated: 0 to 3.
+    pub turns: u8,
+}
+
+/// Images of an episode, class by class.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Images {
+    /// Normalised inputs `[N, H, W, C]`, which with one channel is also `[N, C, H, W]`.
+    pub values: Vec<f32>,
+    /// Label of each.
+    pub labels: Vec<usize>,
+    /// Index of each into the images of its class.
+    pub indices: Vec<usize>,
+}
+
+impl Images {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    fn push(&mut self, preprocess: &Preprocess, image: &Image, turns: u8) {
+        let side = preprocess.height as usize;
+        let pixels = turned(&image.pixels, side, preprocess.channels.count(), turns);
+        let start = self.values.len();
+        self.values.resize(start + preprocess.values(), 0.0);
+        preprocess.normalise(&pixels, &mut self.values[start..]);
+    }
+}
+
+/// Draws episodes. An episode depends on the seed and on its number, on nothing that was drawn before.
+#[derive(Clone, Debug)]
+pub struct Sampler<'a> {
+    classes: &'a Classes,
+    setting: Setting,
+    rotations: bool,
+    state: State,
+}
+
+/// Where a sampler is: one restored to it goes on with the same episodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Of all episodes.
+    pub seed: u64,
+    /// Number of the next episode, from 0.
+    pub next: u64,
+}
+
+impl<'a> Sampler<'a> {
+    /// Draws episodes of `classes`. With `rotations` a class turned by 90, 180 or 270 degrees is a class of its own
+    /// (Santoro et al. 2016, "Meta-Learning with Memory-Augmented Neural Networks"); an episode has at most one
+    /// rotation of each.
+    pub fn new(
+        classes: &'a Classes,
+        setting: Setting,
+        rotations: bool,
+        seed: u64,
+    ) -> Result<Self, EpisodeError> {
+        Self::check(classes, setting, rotations)?;
+        Ok(Self {
+            classes,
+            setting,
+            rotations,
+            state: State { seed, next: 0 },
+        })
+    }
+
+    /// Whether `classes` have what every episode needs.
+    pub fn check(classes: &Classes, setting: Setting, rotations: bool) -> Result<(), EpisodeError> {
+        if setting.ways == 0 || setting.shots == 0 {
+            return Err(EpisodeError::NoTask { setting });
+        }
+        let found = classes.len();
+        if found < setting.ways {
+            return Err(EpisodeError::TooFewClasses { setting, found });
+        }
+        let small = |images: usize| images < setting.images();
+        if let Some(class) = classes.all().iter().find(|class| small(class.images.len())) {
+            return Err(EpisodeError::TooFewImages {
+                setting,
+                class: class.name.clone(),
+                found: class.images.len(),
+            });
+        }
+        let &Preprocess { height, width, .. } = classes.preprocess();
+        if rotations && height != width {
+            return Err(EpisodeError::NotSquare { height, width });
+        }
+        Ok(())
+    }
+
+    /// What its episodes have.
+    pub fn setting(&self) -> Setting {
+        self.setting
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Goes on from `state`, which a sampler of the same classes, setting and rotations was in.
+    pub fn restore(&mut self, state: State) {
+        self.state = state;
+    }
+
+    /// The next episode.
+    pub fn draw(&mut self) -> Episode {
+        let episode = self.episode(self.state.next);
+        self.state.next += 1;
+        episode
+    }
+
+    /// Episode `number`, wherever the sampler is.
+    pub fn episode(&self, number: u64) -> Episode {
+        let mut random = generator(self.state.seed, Purpose::Episode { number });
+        let drawn = sample(&mut random, self.classes.len(), self.setting.ways);
+        let mut episode = Episode {
+            classes: Vec::with_capacity(self.setting.ways),
+            support: Images::default(),
+            queries: Images::default(),
+            unlabelled: Images::default(),
+        };
+        for class in drawn {
+            let turns = match self.rotations {
+                true => random.random_range(0..4),
+                false => 0,
+            };
+            self.add(&mut episode, Drawn { class, turns }, &mut random);
+        }
+        episode
+    }
+
+    /// Adds a class with images of which no two are the same.
+    fn add(&self, episode: &mut Episode, drawn: Drawn, random: &mut ChaCha8Rng) {
+        let label = episode.classes.len();
+        episode.classes.push(drawn);
+        let images = &self.classes.all()[drawn.class].images;
+        let mut indices = sample(random, images.len(), self.setting.images()).into_iter();
+        for (part, count) in [
+            (&mut episode.support, self.setting.shots),
+            (&mut episode.queries, self.setting.queries),
+            (&mut episode.unlabelled, self.setting.unlabelled),
+        ] {
+            for index in indices.by_ref().take(count) {
+                part.labels.push(label);
+                part.indices.push(index);
+                part.push(self.classes.preprocess(), &images[index], drawn.turns);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::classes::tests::{grey, numbered, numbered_for};
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn setting(ways: usize, shots: usize, queries: usize, unlabelled: usize) -> Setting {
+        Setting {
+            ways,
+            shots,
+            queries,
+            unlabelled,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_image_comes_twice_and_labels_name_their_class(
+            counts in prop::collection::vec(6u8..12, 1..15),
+            ways in 1usize..15,
+            (shots, queries, unlabelled) in (1usize..3, 0usize..3, 0usize..3),
+            rotations: bool,
+            seed: u64,
+        ) {
+            let classes = numbered(&counts);
+            let setting = setting(ways.min(classes.len()), shots, queries, unlabelled);
+            let mut sampler = Sampler::new(&classes, setting, rotations, seed).unwrap();
+            for _ in 0..10 {
+                let episode = sampler.draw();
+                let drawn: BTreeSet<usize> = episode.classes.iter().map(|d| d.class).collect();
+                prop_assert_eq!((drawn.len(), episode.classes.len()), (setting.ways, setting.ways));
+                let mut seen = BTreeSet::new();
+                for (images, each) in [
+                    (&episode.support, shots),
+                    (&episode.queries, queries),
+                    (&episode.unlabelled, unlabelled),
+                ] {
+                    let labels: Vec<usize> = (0..setting.ways).flat_map(|way| vec![way; each]).collect();
+                    prop_assert_eq!(&images.labels, &labels);
+                    prop_assert_eq!(images.values.len(), 4 * labels.len());
+                    for (at, pixels) in images.values.chunks(4).enumerate() {
+                        let Drawn { class, turns } = episode.classes[labels[at]];
+                        let index = images.indices[at];
+                        prop_assert!(index < usize::from(counts[class]));
+                        prop_assert!(rotations || turns == 0);
+                        // The marked corner goes round clockwise.
+                        let corner = [0, 1, 3, 2][usize::from(turns)];
+                        let mut expected = [0.0; 4];
+                        expected[corner] = (16 * class + index) as f32;
+                        prop_assert_eq!(pixels, expected);
+                        prop_assert!(seen.insert((class, index)));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_class_image_and_rotation_comes_up() {
+        let classes = numbered(&[3; 6]);
+        let mut sampler = Sampler::new(&classes, setting(2, 1, 1, 0), true, 1).unwrap();
+        let mut seen = BTreeSet::new();
+        for _ in 0..2000 {
+            let Episode {
+                classes, queries, ..
+            } = sampler.draw();
+            let pairs = classes.iter().zip(queries.indices);
+            seen.extend(pairs.map(|(drawn, index)| (drawn.class, drawn.turns, index)));
+        }
+        assert_eq!(seen.len(), 6 * 4 * 3);
+    }
+
+    #[test]
+    fn episodes_are_those_of_the_seed_also_after_a_restart() {
+        let classes = numbered(&[8; 10]);
+        let sampler = |seed| Sampler::new(&classes, setting(5, 1, 2, 1), true, seed).unwrap();
+        let mut whole = sampler(7);
+        let episodes: Vec<Episode> = (0..20).map(|_| whole.draw()).collect();
+        let mut interrupted = sampler(7);
+        (0..8).for_each(|_| drop(interrupted.draw()));
+        let saved = serde_json::to_string(&interrupted.state()).unwrap();
+        let mut resumed = sampler(99);
+        resumed.restore(serde_json::from_str(&saved).unwrap());
+        assert_eq!(resumed.draw(), episodes[8]);
+        assert_eq!(resumed.draw(), episodes[9]);
+        assert_eq!(sampler(7).episode(15), episodes[15]);
+        assert_ne!(sampler(8).draw(), episodes[0]);
+        assert_ne!(episodes[0], episodes[1]);
+    }
+
+    #[test]
+    fn names_are_those_of_the_classes() {
+        let classes = numbered(&[2; 3]);
+        let episode = Sampler::new(&classes, setting(3, 1, 1, 0), false, 4)
+            .unwrap()
+            .draw();
+        let names = episode.names(&classes);
+        for (label, pixels) in episode.support.values.chunks(4).enumerate() {
+            assert_eq!(names[label], format!("set/{:02}", pixels[0] as usize / 16));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_refused() {
+        let classes = numbered(&[9, 5, 9]);
+        let check = |setting| Sampler::new(&classes, setting, false, 0).map(drop);
+        assert_eq!(check(setting(3, 1, 2, 2)), Ok(()));
+        let message = |setting| check(setting).unwrap_err().to_string();
+        assert_eq!(
+            message(setting(4, 1, 1, 0)),
+            "4-way 1-shot needs 4 classes: found 3"
+        );
+        assert!(message(setting(2, 1, 3, 2)).ends_with("needs 6 images: set/01 has 5"));
+        assert!(message(setting(2, usize::MAX, 1, 1)).contains("set/00 has 9"));
+        for nothing in [setting(0, 1, 1, 0), setting(1, 0, 1, 0)] {
+            assert_eq!(
+                check(nothing),
+                Err(EpisodeError::NoTask { setting: nothing })
+            );
+        }
+        let wide = Preprocess {
+            width: 3,
+            ..grey(2)
+        };
+        let wide = numbered_for(wide, &[1]);
+        let rotated = |rotations| Sampler::new(&wide, setting(1, 1, 0, 0), rotations, 0).map(drop);
+        let (height, width) = (2, 3);
+        assert_eq!(
+            rotated(true),
+            Err(EpisodeError::NotSquare { height, width })
+        );
+        assert_eq!(rotated(false), Ok(()));
+    }
+
+    #[test]
+    fn settings_are_read_and_written() {
+        let setting: Setting = "5x1".parse().unwrap();
+        assert_eq!(setting, Setting::new(5, 1));
+        assert_eq!(setting.to_string(), "5-way 1-shot");
+        for wrong in ["", "5", "x", "5x", "0x1", "5x0", "5x1x1", "-5x1", "5 x 1"] {
+            assert!(wrong.parse::<Setting>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! From a few labelled images to the values of a patch: what a generator does on a device.
+
+use graft_patches::layout::unpack_weights;
+use graft_patches::records::What;
+use graft_patches::{BackboneImage, Learned, LearnedClass, PatchImage};
+use graft_runtime::Backbone;
+
+use super::generated::{columns, Convolution, Generated, Head};
+use super::{Config, Examples, Generates, Hyper, HyperError, Support, Target, prototype};
+
+impl Hyper {
+    /// The values of a patch for a support set of images as the backbone's input wants them. `name` is the task's, `by` that of
+    /// the generator's file. A continual generator starts from the backbone's own weights.
+    ///
+    /// # Errors
+    /// Another backbone than the generator's, more classes than it knows, a model that cannot run.
+    pub fn values(
+        &self,
+        name: &str,
+        by: &str,
+        backbone: &Backbone,
+        support: &Support,
+    ) -> Result<Generated, HyperError> {
+        self.check_backbone(&backbone.image())?;
+        let start = match self.config().continual {
+            true => own_weights(&backbone.image()),
+            false => Vec::new(),
+        };
+        self.from_weights(name, by, backbone, support, &start)
+    }
+
+    /// Goes on learning: the values of the patch after `previous`. Classes that are not in `previous` become a task of their
+    /// own, after those before; classes that all are in it are learned further, their prototypes are means over all examples.
+    ///
+    /// # Errors
+    /// A generator that is not continual, a patch that is not its own, classes some of which are known and some are not.
+    pub fn learn(
+        &self,
+        by: &str,
+        backbone: &Backbone,
+        previous: &PatchImage<'_>,
+        support: &Support,
+    ) -> Result<Generated, HyperError> {
+        let image = backbone.image();
+        self.check_backbone(&image)?;
+        if !self.config().continual {
+            return Err(HyperError::NotContinual);
+        }
+        previous.check_against(&image)?;
+        let metadata = previous.metadata()?;
+        let learned = previous.learned()?.ok_or(HyperError::NotLearned)?;
+        let known = Known::of(&image, previous, learned, metadata.labels)?;
+        let start = previous_weights(&image, previous).ok_or(HyperError::NotLearned)?;
+        let new = self.from_weights(&metadata.name, by, backbone, support, &start)?;
+        known.with(new)
+    }
+
+    fn check_backbone(&self, image: &BackboneImage<'_>) -> Result<(), HyperError> {
+        let quantized = image.metadata()?.quantized;
+        let found = quantized.map_or(image.id(), |quantized| quantized.from);
+        let expected = self.backbone();
+        match found == expected {
+            true => Ok(()),
+            false => Err(HyperError::Backbone { found, expected }),
+        }
+    }
+
+    fn from_weights(
+        &self,
+        name: &str,
+        by: &str,
+        backbone: &Backbone,
+        support: &Support,
+        start: &[Vec<f32>],
+    ) -> Result<Generated, HyperError> {
+        let images = match self.config().target {
+            Target::Cnn { .. } => normalised(backbone, support),
+            Target::Frozen { .. } => {
+                let images = &support.images.pixels;
+                prototype::features(backbone, &backbone.identity(), images)?.concat()
+            }
+        };
+        let count = support.labels.len();
+        let examples = Examples {
+            images,
+            labels: support.classes.iter().copied().map(Some).collect(),
+            classes: count,
+        };
+        let mut outputs = self.generate(&examples, start)?;
+        let mut take = |name: String| outputs.remove(&name).unwrap_or_default();
+        let layers = match self.config().target {
+            Target::Cnn { .. } => Config::CONVOLUTIONS,
+            Target::Frozen { .. } => 0,
+        };
+        let convolution = |layer| Convolution {
+            weights: (self.config().generates == Generates::All).then(|| take(format!("conv.{layer}"))),
+            scale: take(format!("scale.{layer}")),
+            bias: take(format!("bias.{layer}")),
+        };
+        let convolutions = (0..layers).map(convolution).collect();
+        let head = Head {
+            weights: take("head.weight".into()),
+            bias: take("head.bias".into()),
+        };
+        let learned = self.config().continual.then(|| first(support));
+        Ok(Generated {
+            name: name.into(),
+            source: Generated::source(support.classes.len(), count, by),
+            convolutions,
+            head,
+            labels: support.labels.clone(),
+            learned,
+        })
+    }
+}
+
+/// The state after one support set.
+fn first(support: &Support) -> Learned {
+    let examples = |class| support.classes.iter().filter(|&&of| of == class).count() as u32;
+    let class = |class| LearnedClass {
+        task: 0,
+        examples: examples(class),
+    };
+    Learned {
+        counter: 1,
+        classes: (0..support.labels.len()).map(class).collect(),
+    }
+}
+
+fn normalised(backbone: &Backbone, support: &Support) -> Vec<f32> {
+    let input = backbone.image().input();
+    let channels = input.shape.channels;
+    let value = |(index, &pixel): (usize, &u8)| {
+        let channel = index % channels;
+        (f32::from(pixel) - input.mean[channel]) / input.std[channel]
+    };
+    let images = support.images.pixels.iter();
+    images.flat_map(|pixels| pixels.iter().enumerate().map(value)).collect()
+}
+
+/// Weights of the convolutions of a backbone, rows in (input channel, kernel row, kernel column) order.
+fn own_weights(image: &BackboneImage<'_>) -> Vec<Vec<f32>> {
+    let sites = convolutions(image);
+    sites.map(|index| {
+        let packed = image.weights(&image.site(index));
+        generated_order(image, index, packed)
+    }).collect()
+}
+
+/// The same of a patch; `None` where it leaves one to the backbone.
+fn previous_weights(image: &BackboneImage<'_>, patch: &PatchImage<'_>) -> Option<Vec<Vec<f32>>> {
+    let sites = convolutions(image);
+    sites.map(|index| {
+        let packed = patch.find(index, What::Weights)?.values.to_vec();
+        Some(generated_order(image, index, &packed))
+    }).collect()
+}
+
+fn convolutions(image: &BackboneImage<'_>) -> impl Iterator<Item = usize> {
+    0..image.head().unwrap_or(0)
+}
+
+fn generated_order(image: &BackboneImage<'_>, index: usize, packed: &[f32]) -> Vec<f32> {
+    let site = image.site(index);
+    let kernel = image.layer(site.layer).window.kernel;
+    let rows = unpack_weights(packed, site.outputs, site.depth, site.is_depthwise);
+    columns(&rows, kernel, site.depth / (kernel[0] * kernel[1]))
+}
+
+/// What a patch has learned so far.
+struct Known {
+    learned: Learned,
+    labels: Vec<String>,
+    /// Prototype of each class: half of the head's row.
+    prototypes: Vec<Vec<f32>>,
+}
+
+impl Known {
+    fn of(
+        image: &BackboneImage<'_>,
+        patch: &PatchImage<'_>,
+        learned: Learned,
+        labels: Vec<String>,
+    ) -> Result<Self, HyperError> {
+        let head = image.head().ok_or(HyperError::NotLearned)?;
+        let packed = patch.find(head, What::Weights).ok_or(HyperError::NotLearned)?;
+        let depth = image.site(head).depth;
+        let rows = unpack_weights(&packed.values.to_vec(), labels.len(), depth, false);
+        let prototype = |row: &[f32]| row.iter().map(|weight| weight / 2.0).collect();
+        Ok(Self {
+            prototypes: rows.chunks_exact(depth).map(prototype).collect(),
+            learned,
+            labels,
+        })
+    }
+
+    /// The values after one more support set: the new convolutions, all prototypes.
+    fn with(mut self, new: Generated) -> Result<Generated, HyperError> {
+        let places: Vec<Option<usize>> = new
+            .labels
+            .iter()
+            .map(|label| self.labels.iter().position(|known| known == label))
+            .collect();
+        let known = places.iter().flatten().count();
+        if known != 0 && known != places.len() {
+            let new = new.labels.len() - known;
+            return Err(HyperError::MixedClasses { known, new });
+        }
+        let depth = self.prototypes.first().map_or(0, Vec::len);
+        let task = self.learned.tasks() as u16;
+        let examples = new.learned.iter().flat_map(|learned| &learned.classes);
+        let rows = new.head.weights.chunks_exact(depth.max(1));
+        for (((place, row), class), label) in places.iter().zip(rows).zip(examples).zip(&new.labels) {
+            let own: Vec<f32> = row.iter().map(|weight| weight / 2.0).collect();
+            match *place {
+                Some(place) => self.average(place, &own, class.examples),
+                None => {
+                    self.prototypes.push(own);
+                    self.labels.push(label.clone());
+                    let examples = class.examples;
+                    self.learned.classes.push(LearnedClass { task, examples });
+                }
+            }
+        }
+        self.learned.counter += 1;
+        Ok(Generated {
+            head: prototype::head(&self.prototypes, 1.0),
+            labels: self.labels,
+            learned: Some(self.learned),
+            ..new
+        })
+    }
+
+    /// The mean over the examples before and the new ones.
+    fn average(&mut self, place: usize, own: &[f32], examples: u32) {
+        let class = &mut self.learned.classes[place];
+        let all = class.examples.saturating_add(examples);
+        let share = examples as f32 / all as f32;
+        class.examples = all;
+        for (value, new) in self.prototypes[place].iter_mut().zip(own) {
+            *value += (new - *value) * share;
+        }
+    }
+}

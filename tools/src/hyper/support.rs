@@ -1,0 +1,122 @@
+//! A support set: the few labelled images that a patch is made of.
+
+use std::path::Path;
+
+use crate::data::dataset::{Dataset, DatasetError};
+use crate::data::image_file::ImageFileError;
+use crate::data::preprocess::Preprocess;
+use crate::quantize::{Images, QuantizeError};
+
+/// Images of one size, ready for the input, and the class of each.
+#[derive(Debug)]
+pub struct Support {
+    /// Class names by index.
+    pub labels: Vec<String>,
+    /// Class of each image.
+    pub classes: Vec<usize>,
+    /// 8-bit pixels of each image, NHWC.
+    pub images: Images,
+}
+
+/// Why a support set was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SupportError {
+    /// A folder or archive that cannot be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// An image that cannot be read: of so few, each counts.
+    #[error("{unreadable} of {total} support images cannot be read")]
+    Image {
+        /// How many.
+        unreadable: usize,
+        /// How many there are.
+        total: usize,
+        /// The first.
+        source: ImageFileError,
+    },
+    /// No images.
+    #[error(transparent)]
+    Images(#[from] QuantizeError),
+    /// Not as many classes as images, or a class that is not there or has no image.
+    #[error("{problem}")]
+    Classes {
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl SupportError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Dataset(error) => error.hint(),
+            Self::Image { source, .. } => source.hint(),
+            Self::Images(error) => error.hint(),
+            Self::Classes { .. } => "give each class at least one image, and each image its class",
+        }
+    }
+}
+
+impl Support {
+    /// All images of a folder or tar archive laid out `class/image.(jpg|png)`.
+    ///
+    /// # Errors
+    /// A data set that cannot be opened, has a class without images, or an image that cannot be read.
+    pub fn read(path: &Path, preprocess: &Preprocess) -> Result<Self, SupportError> {
+        let dataset = Dataset::open(path)?;
+        let all: Vec<usize> = (0..dataset.len()).collect();
+        let mut pixels = Vec::with_capacity(all.len());
+        let unreadable = dataset.for_each(
+            &all,
+            |_, image| preprocess.pixels(&image),
+            |_, image| {
+                pixels.push(image);
+                Ok::<_, SupportError>(())
+            },
+        )?;
+        let count = unreadable.len();
+        if let Some(source) = unreadable.into_iter().next() {
+            return Err(SupportError::Image {
+                unreadable: count,
+                total: all.len(),
+                source,
+            });
+        }
+        let classes = dataset.items().iter().map(|item| item.class).collect();
+        Self::new(dataset.classes().to_vec(), classes, pixels)
+    }
+
+    /// Images that are ready: `pixels` of each, the index of its label in `classes`.
+    ///
+    /// # Errors
+    /// [`SupportError::Classes`], [`SupportError::Images`].
+    pub fn new(
+        labels: Vec<String>,
+        classes: Vec<usize>,
+        pixels: Vec<Vec<u8>>,
+    ) -> Result<Self, SupportError> {
+        let wrong = |problem| Err(SupportError::Classes { problem });
+        if classes.len() != pixels.len() {
+            return wrong(format!(
+                "{} classes for {} images",
+                classes.len(),
+                pixels.len()
+            ));
+        }
+        if let Some(class) = classes.iter().find(|&&class| class >= labels.len()) {
+            return wrong(format!(
+                "an image of class {class}, there are {}",
+                labels.len()
+            ));
+        }
+        if let Some(missing) = (0..labels.len()).find(|class| !classes.contains(class)) {
+            return wrong(format!("class {:?} has no image", labels[missing]));
+        }
+        Ok(Self {
+            labels,
+            classes,
+            images: Images::new(pixels)?,
+        })
+    }
+}

@@ -1,0 +1,431 @@
+//! A run of meta-training: steps, checkpoints, evaluation on classes held out.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn_tensor::Device;
+use rand::seq::index;
+use serde::{Deserialize, Serialize};
+
+use super::continual::{self, Strategy};
+use super::evaluate::{Accuracy, Method, accuracy};
+use super::learner::State;
+use super::learner::{self, Labelled, Learner, Task};
+use crate::data::random::{Purpose, generator};
+use crate::hyper::classes::Classes;
+use crate::hyper::embeddings::Embeddings;
+use crate::hyper::episodes::{Episode, EpisodeError, Sampler, Setting};
+use crate::hyper::{Config, Generates};
+use crate::train::checkpoint::{self, CheckpointError};
+use crate::train::schedule::Schedule;
+
+const MAGIC: [u8; 8] = *b"GRAFTMTC";
+/// Steps over which the learning rate rises.
+const WARMUP: usize = 500;
+/// What is left of the learning rate at the end.
+const LAST: f32 = 0.02;
+/// Added to the seed for episodes that measure: their classes are others, but fine-tuned choices must not repeat, either.
+const TEST_SEED: u64 = 1 << 32;
+/// Seconds between checkpoints.
+const CHECKPOINT_SECONDS: f64 = 30.0;
+
+/// What a run is started with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// The generator.
+    pub config: Config,
+    /// Kinds of episodes, in turn.
+    pub episodes: Vec<Setting>,
+    /// Tasks after one another, for continual generators; 1 otherwise.
+    pub tasks: usize,
+    /// Whether a class may be turned, as a class of its own.
+    pub rotations: bool,
+    /// Steps of the whole run.
+    pub steps: usize,
+    /// Largest learning rate of Adam.
+    pub rate: f32,
+    /// Of every random number.
+    pub seed: u64,
+}
+
+/// A point of the learning curve: means since the point before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Steps behind it.
+    pub step: usize,
+    /// Cross-entropy of training episodes.
+    pub loss: f32,
+    /// Share of their queries that were right.
+    pub right: f32,
+    /// The same for episodes of held-out classes, where there are any.
+    pub test: Option<f32>,
+}
+
+/// A run between two steps.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// What it was started with.
+    pub settings: Settings,
+    /// Steps behind it.
+    pub step: usize,
+    /// Time since the start in seconds, without pauses.
+    pub seconds: f64,
+    /// What was learned.
+    pub learner: State,
+    /// The learning curve so far.
+    pub history: Vec<Point>,
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The data do not have what episodes need.
+    #[error(transparent)]
+    Episodes(#[from] EpisodeError),
+    /// A checkpoint was not read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint of another run.
+    #[error("the checkpoint is of a run with other settings: {found:?}, expected {expected:?}")]
+    OtherRun {
+        /// Of the checkpoint.
+        found: Box<Settings>,
+        /// Of this run.
+        expected: Box<Settings>,
+    },
+}
+
+/// Where episodes come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a> {
+    /// Trained on.
+    pub train: &'a Classes,
+    /// Measured on.
+    pub test: Option<&'a Classes>,
+    /// Of the images of both, for a frozen backbone.
+    pub embeddings: Option<[&'a Embeddings; 2]>,
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct Run<'a> {
+    settings: Settings,
+    data: Data<'a>,
+    learner: Learner,
+    step: usize,
+    seconds: f64,
+    history: Vec<Point>,
+}
+
+impl<'a> Run<'a> {
+    /// A run from its start.
+    ///
+    /// # Errors
+    /// Data that have too few classes or images.
+    pub fn new(settings: Settings, data: Data<'a>, device: Device) -> Result<Self, RunError> {
+        for &setting in &settings.episodes {
+            let ways = setting.ways * settings.tasks;
+            Sampler::check(data.train, Setting { ways, ..setting }, settings.rotations)?;
+        }
+        Ok(Self {
+            learner: Learner::new(&settings.config, device, settings.seed),
+            settings,
+            data,
+            step: 0,
+            seconds: 0.0,
+            history: Vec::new(),
+        })
+    }
+
+    /// Goes on from a checkpoint of the same run.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be read, or is of another run.
+    pub fn resume(&mut self, path: &Path) -> Result<(), RunError> {
+        let saved: Checkpoint = checkpoint::load(path, MAGIC)?;
+        let other = |saved: &Checkpoint| RunError::OtherRun {
+            found: Box::new(saved.settings.clone()),
+            expected: Box::new(self.settings.clone()),
+        };
+        if saved.settings != self.settings {
+            return Err(other(&saved));
+        }
+        let error = other(&saved);
+        self.learner.restore(saved.learner).map_err(|_| error)?;
+        (self.step, self.seconds, self.history) = (saved.step, saved.seconds, saved.history);
+        Ok(())
+    }
+
+    /// The generator as it is now.
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// What it was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Time since the start in seconds, without pauses.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// The learning curve.
+    pub fn history(&self) -> &[Point] {
+        &self.history
+    }
+
+    /// Steps behind it.
+    pub fn step(&self) -> usize {
+        self.step
+    }
+
+    /// Trains to the end, with a point of the learning curve every `every` steps, and a checkpoint at least that often.
+    ///
+    /// # Errors
+    /// A checkpoint that cannot be written; episodes that cannot be drawn.
+    pub fn train(
+        &mut self,
+        path: &Path,
+        every: usize,
+        mut report: impl FnMut(&Point, f64),
+    ) -> Result<(), RunError> {
+        let schedule = Schedule {
+            base: self.settings.rate,
+            steps: self.settings.steps,
+            warmup: WARMUP.min(self.settings.steps),
+            last: LAST,
+        };
+        let (mut since, mut saved) = (Point::default(), self.seconds);
+        let mut taken = 0;
+        while self.step < self.settings.steps {
+            let started = Instant::now();
+            let tasks = self.tasks(self.data.train, self.settings.seed, self.step, false)?;
+            let rate = schedule.rate(self.step);
+            let (loss, right) = self
+                .learner
+                .step(rate, |generator, tensors| match &tasks[..] {
+                    [task] => learner::episode(generator, tensors, task),
+                    tasks => continual::loss(generator, tensors, tasks),
+                });
+            self.step += 1;
+            (since.loss, since.right, taken) = (since.loss + loss, since.right + right, taken + 1);
+            self.seconds += started.elapsed().as_secs_f64();
+            if self.step.is_multiple_of(every) || self.step == self.settings.steps {
+                let count = taken as f32;
+                let point = Point {
+                    step: self.step,
+                    loss: since.loss / count,
+                    right: since.right / count,
+                    test: self.quick_test()?,
+                };
+                report(&point, self.seconds);
+                self.history.push(point);
+                (since, taken) = (Point::default(), 0);
+            }
+            if self.seconds - saved > CHECKPOINT_SECONDS || self.step == self.settings.steps {
+                self.save(path)?;
+                saved = self.seconds;
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let record = Checkpoint {
+            settings: self.settings.clone(),
+            step: self.step,
+            seconds: self.seconds,
+            learner: self.learner.state(),
+            history: self.history.clone(),
+        };
+        checkpoint::save(path, MAGIC, &record)
+    }
+
+    /// Tasks of step `number`: one, or as many as a continual generator learns after one another.
+    fn tasks(
+        &self,
+        classes: &Classes,
+        seed: u64,
+        number: usize,
+        is_test: bool,
+    ) -> Result<Vec<Task>, RunError> {
+        let setting = self.settings.episodes[number % self.settings.episodes.len()];
+        self.draw(
+            classes,
+            setting,
+            self.settings.tasks,
+            [seed, number as u64],
+            is_test,
+        )
+    }
+
+    /// Tasks of disjoint classes.
+    fn draw(
+        &self,
+        classes: &Classes,
+        setting: Setting,
+        tasks: usize,
+        [seed, number]: [u64; 2],
+        is_test: bool,
+    ) -> Result<Vec<Task>, RunError> {
+        let all = Setting {
+            ways: setting.ways * tasks,
+            ..setting
+        };
+        let rotations = self.settings.rotations && !is_test;
+        let mut episode = Sampler::new(classes, all, rotations, seed)?.episode(number);
+        if let Some(embeddings) = self.data.embeddings {
+            embeddings[usize::from(is_test)].replace(&mut episode);
+        }
+        let mut random = generator(seed, Purpose::Labels { number });
+        let max_ways = self.settings.config.max_ways;
+        Ok((0..tasks)
+            .map(|task| {
+                let ids = index::sample(&mut random, max_ways, setting.ways).into_vec();
+                part(&episode, task, ids)
+            })
+            .collect())
+    }
+
+    /// Some episodes of held-out classes, always the same ones.
+    fn quick_test(&self) -> Result<Option<f32>, RunError> {
+        const EPISODES: usize = 30;
+        let Some(test) = self.data.test else {
+            return Ok(None);
+        };
+        let tensors = self.learner.frozen();
+        let mut sum = 0.0;
+        for number in 0..EPISODES {
+            let tasks = self.tasks(test, self.settings.seed + TEST_SEED, number, true)?;
+            sum += match &tasks[..] {
+                [task] => accuracy(&self.learner, &tensors, task, Method::Generated) as f32,
+                tasks => continual::loss(self.learner.generator(), &tensors, tasks).right,
+            };
+        }
+        Ok(Some(sum / EPISODES as f32))
+    }
+
+    /// Accuracy over so many episodes of held-out classes.
+    ///
+    /// # Errors
+    /// Data that have too few classes or images.
+    pub fn evaluate(
+        &self,
+        test: &Classes,
+        setting: Setting,
+        episodes: usize,
+        method: Method,
+    ) -> Result<Accuracy, RunError> {
+        let tensors = self.learner.frozen();
+        let seed = self.settings.seed + TEST_SEED;
+        let shares: Result<Vec<f64>, RunError> = (0..episodes)
+            .map(|number| {
+                let tasks = self.draw(test, setting, 1, [seed, number as u64], true)?;
+                Ok(accuracy(&self.learner, &tensors, &tasks[0], method))
+            })
+            .collect();
+        Ok(Accuracy::of(&shares?))
+    }
+}
+
+impl Run<'_> {
+    /// The matrix of accuracies (see [`continual::accuracies`]) over `tasks` tasks of held-out classes, mean over so many
+    /// episodes; where the task is known, and where it is not.
+    ///
+    /// # Errors
+    /// Data that have too few classes or images.
+    pub fn evaluate_continual(
+        &self,
+        test: &Classes,
+        setting: Setting,
+        tasks: usize,
+        episodes: usize,
+        strategy: Strategy,
+    ) -> Result<[Matrix; 2], RunError> {
+        let tensors = self.learner.frozen();
+        let seed = self.settings.seed + TEST_SEED;
+        let mut all: [Vec<Vec<Vec<f64>>>; 2] = Default::default();
+        for number in 0..episodes {
+            let tasks = self.draw(test, setting, tasks, [seed, number as u64], true)?;
+            let found = continual::accuracies(&self.learner, &tensors, &tasks, strategy);
+            for (all, found) in all.iter_mut().zip(found) {
+                all.push(found);
+            }
+        }
+        Ok(all.map(|matrices| Matrix::of(&matrices)))
+    }
+}
+
+/// Accuracies after each task (rows) on each task so far (columns), 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Matrix {
+    /// Means over episodes.
+    pub accuracy: Vec<Vec<f64>>,
+    /// Of the last row.
+    pub mean: Accuracy,
+    /// Share of right answers that earlier tasks gained, negative where they were forgotten.
+    pub backward_transfer: Accuracy,
+}
+
+impl Matrix {
+    fn of(matrices: &[Vec<Vec<f64>>]) -> Self {
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let last = |matrix: &Vec<Vec<f64>>| matrix.last().map_or(0.0, |row| mean(row));
+        let cell = |row: usize, column: usize| {
+            let cells: Vec<f64> = matrices.iter().map(|matrix| matrix[row][column]).collect();
+            mean(&cells)
+        };
+        let rows = 0..matrices.first().map_or(0, Vec::len);
+        let of = |share: &dyn Fn(&Vec<Vec<f64>>) -> f64| {
+            let shares: Vec<f64> = matrices.iter().map(share).collect();
+            Accuracy::of(&shares)
+        };
+        Self {
+            accuracy: rows
+                .map(|row| (0..=row).map(|column| cell(row, column)).collect())
+                .collect(),
+            mean: of(&last),
+            backward_transfer: of(&|matrix| continual::backward_transfer(matrix)),
+        }
+    }
+}
+
+/// The task of the classes from `task * ids.len()` on.
+fn part(episode: &Episode, task: usize, ids: Vec<usize>) -> Task {
+    let ways = ids.len();
+    let own = task * ways..(task + 1) * ways;
+    let choose = |images: &crate::hyper::episodes::Images, is_known: bool, to: &mut Labelled| {
+        let length = images.values.len() / images.len().max(1);
+        for (index, &label) in images.labels.iter().enumerate() {
+            if own.contains(&label) {
+                to.values
+                    .extend(&images.values[index * length..(index + 1) * length]);
+                to.labels.push(is_known.then(|| label - own.start));
+            }
+        }
+    };
+    let empty = || Labelled {
+        values: Vec::new(),
+        labels: Vec::new(),
+    };
+    let (mut support, mut queries) = (empty(), empty());
+    choose(&episode.support, true, &mut support);
+    choose(&episode.unlabelled, false, &mut support);
+    choose(&episode.queries, true, &mut queries);
+    Task {
+        ids,
+        support,
+        queries,
+    }
+}
+
+/// Whether there is anything to learn: the closed-form head of a frozen backbone has no parameters.
+pub fn is_trainable(config: &Config) -> bool {
+    !matches!(
+        (config.generates, &config.target),
+        (Generates::Prototypes, crate::hyper::Target::Frozen { .. })
+    )
+}

@@ -1,0 +1,182 @@
+//! `patchtool generate`: patches of a few images on the demo's backbone, f32 and int8, and what is refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use patchtool::hyper::{Convolution, target};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with the demo's backbones, its test images, and five images of each class to learn from.
+struct Fixture(TempDir);
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+        for (asset, name) in [
+            ("demo.backbone", "demo.backbone"),
+            ("int8/demo.backbone", "int8.backbone"),
+            ("sign-digits-test.tar", "test.tar"),
+        ] {
+            fs::copy(assets.join(asset), folder.path().join(name)).expect("an asset");
+        }
+        let archive = fs::File::open(assets.join("sign-digits-train.tar")).expect("an asset");
+        let support = folder.path().join("support");
+        fs::create_dir(&support).expect("room on the disk");
+        let mut taken = BTreeMap::<_, usize>::new();
+        for entry in tar::Archive::new(archive).entries().expect("an archive") {
+            let mut entry = entry.expect("it is whole");
+            let path = entry.path().expect("it has a name").into_owned();
+            let count = taken.entry(path.parent().map(Path::to_owned)).or_default();
+            if path.extension().is_some() && *count < 5 {
+                *count += 1;
+                entry.unpack_in(&support).expect("room on the disk");
+            }
+        }
+        Self(folder)
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_patchtool"))
+            .current_dir(self.0.path())
+            .args(arguments.split_whitespace())
+            .output()
+            .expect("it starts")
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        let output = self.run(&format!("{arguments} --json"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments}: {errors}");
+        serde_json::from_slice(&output.stdout).expect("one JSON object")
+    }
+
+    /// A support set that must be refused with status 2, these words and a hint, and write nothing.
+    fn refused(&self, support: &str, words: &str) {
+        let arguments = format!(
+            "generate --method prototype --backbone demo.backbone --support {support} -o new"
+        );
+        let output = self.run(&arguments);
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{support}: {errors}");
+        assert!(
+            errors.contains(words),
+            "{support}: {words:?} is not in {errors}"
+        );
+        let last = errors.lines().last().unwrap_or_default();
+        assert!(last.starts_with("hint: "), "{support}: {errors}");
+        assert!(!self.0.path().join("new").exists(), "{support}");
+    }
+
+    fn accuracy(&self, task: &str) -> f64 {
+        let report = self.json(&format!("eval {task} --data test.tar"));
+        report["accuracy"].as_f64().expect("a share")
+    }
+}
+
+#[test]
+fn class_means_recognise_what_they_are_of() {
+    let fixture = Fixture::new();
+    let generate = "generate --method prototype --support support";
+    let made = fixture.json(&format!(
+        "{generate} --backbone demo.backbone -o signs.patch"
+    ));
+    assert_eq!(made["kinds"], "head");
+    assert_eq!(
+        (&made["images"], &made["classes"]),
+        (&50.into(), &10.into())
+    );
+    let shown = fixture.json("inspect signs.patch");
+    assert_eq!(shown["name"], "support");
+    assert_eq!(shown["labels"], 10);
+    assert_eq!(shown["learned"], Value::Null);
+    let text = fixture.run("inspect signs.patch").stdout;
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(
+        text.contains("generated from 50 images of 10 classes by class means"),
+        "{text}"
+    );
+    fixture.json(&format!(
+        "{generate} --backbone demo.backbone --f16 --name half -o half.patch"
+    ));
+    assert_eq!(fixture.json("inspect half.patch")["dtype"], "f16");
+    fixture.json(&format!(
+        "{generate} --backbone int8.backbone -o signs8.patch"
+    ));
+    assert_eq!(fixture.json("inspect signs8.patch")["dtype"], "int8");
+    let float = fixture.accuracy("--backbone demo.backbone --patch signs.patch");
+    let half = fixture.accuracy("--backbone demo.backbone --patch half.patch");
+    let int8 = fixture.accuracy("--backbone int8.backbone --patch signs8.patch");
+    println!("{float} in f32, {half} in half precision, {int8} in int8");
+    // One in ten is chance.
+    assert!(float > 0.25, "{float}");
+    assert!(
+        (float - half).abs() <= 0.02,
+        "{float} in f32, {half} in half precision"
+    );
+    assert!(
+        (float - int8).abs() <= 0.05,
+        "{float} in f32, {int8} in int8"
+    );
+}
+
+#[test]
+fn support_sets_that_are_not_whole_are_refused() {
+    let fixture = Fixture::new();
+    let support = fixture.0.path().join("support");
+    fixture.refused("nowhere", "does not exist");
+    fixture.refused("support/0", "no class folders");
+    fs::create_dir(support.join("eleven")).expect("room on the disk");
+    fixture.refused("support", "class folders without images");
+    fs::write(support.join("eleven/1.png"), "no image").expect("room on the disk");
+    fixture.refused("support", "1 of 51 support images cannot be read");
+    fs::remove_dir_all(support.join("eleven")).expect("it is there");
+    // An output that is there stays as it is.
+    fs::write(fixture.0.path().join("old"), "old").expect("room on the disk");
+    let output = fixture
+        .run("generate --method prototype --backbone demo.backbone --support support -o old");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        fs::read(fixture.0.path().join("old")).expect("it is there"),
+        b"old"
+    );
+}
+
+#[test]
+fn a_target_cnn_is_a_backbone_like_any_other() {
+    let fixture = Fixture::new();
+    let mut random = graft_tests::Random(3);
+    let convolutions: Vec<_> = [9, 72, 72, 72]
+        .map(|depth: usize| Convolution {
+            weights: Some(random.values(8 * depth, (6.0 / depth as f32).sqrt())),
+            scale: vec![1.0; 8],
+            bias: vec![0.1; 8],
+        })
+        .into();
+    let bytes = target::backbone("cnn", "a test", 28, &convolutions).expect("it fits");
+    fs::write(fixture.0.path().join("cnn.backbone"), bytes).expect("room on the disk");
+    let shown = fixture.json("inspect cnn.backbone");
+    println!("file {}, arena {}", shown["bytes"], shown["arena_bytes"]);
+    assert_eq!((&shown["layers"], &shown["sites"]), (&9.into(), &5.into()));
+    fixture.json("quantize cnn.backbone --calibrate support -o cnn8.backbone");
+    let image = fs::read_dir(fixture.0.path().join("support/3")).expect("it is there");
+    let image = image.flatten().next().expect("it has an image").path();
+    for (backbone, dtype) in [("cnn.backbone", "f32"), ("cnn8.backbone", "int8")] {
+        let run = format!("run --backbone {backbone} {}", image.display());
+        let own = fixture.json(&run);
+        assert_eq!(own["results"][0]["top"][0]["label"], "class 0");
+        fixture.json(&format!(
+            "generate --method prototype --backbone {backbone} --support support -o {dtype}.patch"
+        ));
+        assert_eq!(
+            fixture.json(&format!("inspect {dtype}.patch"))["dtype"],
+            dtype
+        );
+        let found = fixture.json(&format!("{run} --patch {dtype}.patch"));
+        let label = found["results"][0]["top"][0]["label"].as_str();
+        assert!(label.is_some_and(|label| label.len() == 1), "{label:?}");
+    }
+}
