@@ -88,11 +88,6 @@ impl<'a> Graph<'a> {
         self.node("Slice", &[a, start, end, &self.integers(&[axis])], vec![])
     }
 
-    fn range(&self, a: &str, range: Range<usize>, axis: i64) -> String {
-        let [start, end] = [range.start, range.end].map(|at| self.integers(&[at as i64]));
-        self.slice(a, [&start, &end], axis)
-    }
-
     fn concat(&self, parts: &[String], axis: usize) -> String {
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         self.node("Concat", &parts, vec![int("axis", axis)])
@@ -184,7 +179,8 @@ impl Ops for Graph<'_> {
     }
 
     fn columns(&self, a: &String, range: Range<usize>) -> String {
-        self.range(a, range, 1)
+        let [start, end] = [range.start, range.end].map(|at| self.integers(&[at as i64]));
+        self.slice(a, [&start, &end], 1)
     }
 
     fn concat_rows(&self, parts: &[String]) -> String {
