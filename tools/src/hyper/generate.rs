@@ -26,7 +26,7 @@ impl Hyper {
             true => own_weights(&backbone.image()),
             false => Vec::new(),
         };
-        self.from_weights(name, by, backbone, support, &start)
+        self.generated_from(name, by, backbone, support, &start)
     }
 
     /// Goes on learning: the values of the patch after `previous`. Classes that are not in `previous` become a task of their
@@ -51,7 +51,7 @@ impl Hyper {
         let learned = previous.learned()?.ok_or(HyperError::NotLearned)?;
         let known = Known::of(&image, previous, learned, metadata.labels)?;
         let start = previous_weights(&image, previous).ok_or(HyperError::NotLearned)?;
-        let new = self.from_weights(&metadata.name, by, backbone, support, &start)?;
+        let new = self.generated_from(&metadata.name, by, backbone, support, &start)?;
         known.with(new)
     }
 
@@ -65,7 +65,7 @@ impl Hyper {
         }
     }
 
-    fn from_weights(
+    fn generated_from(
         &self,
         name: &str,
         by: &str,
