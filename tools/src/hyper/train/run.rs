@@ -16,7 +16,7 @@ use crate::data::random::{Purpose, generator};
 use crate::hyper::classes::Classes;
 use crate::hyper::embeddings::Embeddings;
 use crate::hyper::episodes::{Episode, EpisodeError, Sampler, Setting};
-use crate::hyper::{Config, Generates};
+use crate::hyper::{Config, Generates, Precision};
 use crate::train::checkpoint::{self, CheckpointError};
 use crate::train::schedule::Schedule;
 
@@ -158,6 +158,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Rounds the trained parameters as a file of this precision stores them: after the last step, before measuring.
+    pub fn round(&mut self, precision: Precision) {
+        self.learner.round(precision);
+    }
+
     /// The generator as it is now.
     pub fn learner(&self) -> &Learner {
         &self.learner
@@ -183,10 +188,9 @@ impl<'a> Run<'a> {
         let mut hasher = blake3::Hasher::new();
         for class in self.data.train.all() {
             hasher.update(class.name.as_bytes());
-            class
-                .images
-                .iter()
-                .for_each(|image| drop(hasher.update(&image.pixels)));
+            for image in &class.images {
+                hasher.update(&image.pixels);
+            }
         }
         Digest(*hasher.finalize().as_bytes())
     }
