@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use graft_patches::Digest;
 use patchtool::hyper::network::Generator;
-use patchtool::hyper::{Config, Examples, Generates, Hyper, Provenance, Target};
+use patchtool::hyper::{Config, Examples, Generates, Hyper, Precision, Provenance, Target};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -24,20 +24,22 @@ fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("name a folder")?;
     let cnn = |channels| Target::Cnn { channels, side: 28 };
     let frozen = Target::Frozen { features: 1280 };
-    for (name, generates, target, continual) in [
-        ("prototypes", Generates::Prototypes, cnn(8), false),
-        ("head", Generates::Head, cnn(16), false),
-        ("all", Generates::All, cnn(8), false),
-        ("continual", Generates::All, cnn(4), true),
-        ("frozen", Generates::Head, frozen, false),
+    let (full, half) = (Precision::F32, Precision::F16);
+    for (name, generates, target, continual, precision) in [
+        ("prototypes", Generates::Prototypes, cnn(8), false, full),
+        ("head", Generates::Head, cnn(16), false, full),
+        ("all", Generates::All, cnn(8), false, full),
+        ("half", Generates::All, cnn(8), false, half),
+        ("continual", Generates::All, cnn(4), true, full),
+        ("frozen", Generates::Head, frozen, false, full),
     ] {
         let config = Config::new(generates, target, continual);
-        write(&Path::new(&folder).join(name), &config)?;
+        write(&Path::new(&folder).join(name), &config, precision)?;
     }
     Ok(())
 }
 
-fn write(path: &Path, config: &Config) -> Result<()> {
+fn write(path: &Path, config: &Config, precision: Precision) -> Result<()> {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let generator = Generator::new(config);
     let parameters = generator.parameters().into_iter();
@@ -45,7 +47,13 @@ fn write(path: &Path, config: &Config) -> Result<()> {
         .map(|own| (own.name.clone(), own.start(&mut random)))
         .collect();
     let id = Digest::of(b"no backbone");
-    let hyper = Hyper::new(&generator, &parameters, id, Provenance::default())?;
+    let hyper = Hyper::new(
+        &generator,
+        &parameters,
+        precision,
+        id,
+        Provenance::default(),
+    )?;
     hyper.write(&path.with_extension("hyper"), true)?;
     let mut runs = Vec::new();
     for (classes, labels) in SUPPORT_SETS {

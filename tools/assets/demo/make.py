@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Cut the demo's data sets out of real ones: six small tar archives, laid out class/image.
+"""Cut the demo's data sets out of real ones: nine small tar archives, laid out class/image.
 
     sign-digits     photographs of hand signs for 0 to 9, 48x48 JPEG
     fashion         Fashion-MNIST: clothes, 28x28 PNG in 16 greys
     greek           Omniglot: ten letters drawn by twenty people, 48x48 PNG in 16 greys
+    sanskrit        Omniglot: five characters drawn by twenty people, as they are: 105x105 PNG, black on white
 
-Each gives NAME-train.tar and NAME-test.tar. The same seed gives the same bytes (with the
+Each gives NAME-train.tar and NAME-test.tar, but sanskrit: a patch is generated from sanskrit-1.tar or sanskrit-5.tar,
+one or five drawings of each. The same seed gives the same bytes (with the
 same version of Pillow): names, order, times and owners in the archives are fixed.
 """
 
@@ -26,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 SIDE = 48  # the demo backbone's input
 PARTS = {"sign-digits": (25, 10), "fashion": (30, 10), "greek": (14, 6)}  # train and test images a class
 FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot"]
+SANSKRIT = {"1": range(1, 2), "5": range(1, 6), "test": range(6, 21)}  # people who draw; the first five characters
 GREEK = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 
 
@@ -102,6 +105,16 @@ def greek(rng, path, part, count):
                 yield f"{letter}/{drawer:02}.png", png(ImageOps.autocontrast(image))
 
 
+def sanskrit(path, drawers):
+    """Yield (path, bytes) of the first five characters by these people."""
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(name for name in archive.namelist() if "/Sanskrit/" in name and name.endswith(".png"))
+        for character in [f"character{index:02}" for index in range(1, 6)]:
+            drawings = [name for name in names if f"/{character}/" in name]
+            for drawer in drawers:
+                yield f"{character}/{drawer:02}.png", archive.read(drawings[drawer - 1])
+
+
 def write_tar(path, files):
     """An archive whose bytes depend on nothing but names and contents."""
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
@@ -121,13 +134,15 @@ def main():
                         help="folder with the gzipped IDX files [Debian's dataset-fashion-mnist]")
     parser.add_argument("--omniglot", type=Path, required=True, metavar="ZIP",
                         help="images_background_small1.zip of Omniglot")
+    parser.add_argument("--sanskrit", type=Path, required=True, metavar="ZIP",
+                        help="images_background_small2.zip of Omniglot")
     parser.add_argument("--output", type=Path, default=HERE, metavar="DIR", help="where to write [beside this script]")
     parser.add_argument("--seed", type=int, default=1, help="which images are chosen [1]")
     arguments = parser.parse_args()
 
     sources = {"sign-digits": (sign_digits, arguments.sign_digits), "fashion": (fashion, arguments.fashion),
                "greek": (greek, arguments.omniglot)}
-    total = 0
+    written = []
     for name, (read, source) in sources.items():
         if not source.exists():
             fail(f"no {name} at {source}")
@@ -135,9 +150,14 @@ def main():
             # Letters need one order of the drawers for both parts; elsewhere the parts are apart already.
             path = arguments.output / f"{name}-{part}.tar"
             write_tar(path, read(random.Random(arguments.seed), source, part, count))
-            total += path.stat().st_size
-            print(f"{path.name:24} {path.stat().st_size:9,} bytes")
-    print(f"{'total':24} {total:9,} bytes")
+            written.append(path)
+    for part, drawers in SANSKRIT.items():
+        path = arguments.output / f"sanskrit-{part}.tar"
+        write_tar(path, sanskrit(arguments.sanskrit, drawers))
+        written.append(path)
+    for path in written:
+        print(f"{path.name:24} {path.stat().st_size:9,} bytes")
+    print(f"{'total':24} {sum(path.stat().st_size for path in written):9,} bytes")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hyper::train::continual::Strategy;
 use crate::hyper::train::evaluate::Method;
 use crate::hyper::train::run::{Data, Point, Run, Settings};
-use crate::hyper::{Classes, Config, Generates, Provenance, Setting, Target};
+use crate::hyper::{Classes, Config, Generates, Precision, Provenance, Setting, Target};
 use crate::output;
 use crate::report::{Report, Table};
 use crate::train::checkpoint;
@@ -72,6 +72,9 @@ pub struct Arguments {
     /// Also measure so many tasks, learned after one another, of the first kind of episodes.
     #[arg(long, value_name = "TASKS", default_value_t = 0)]
     test_tasks: usize,
+    /// Store parameters in half precision: half of the file. They are rounded before anything is measured.
+    #[arg(long)]
+    f16: bool,
     /// Go on from the checkpoint of a run that was stopped.
     #[arg(long)]
     resume: bool,
@@ -118,6 +121,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
             eprintln!("{}", line(point, seconds));
         }
     })?;
+    run.round(arguments.precision());
     let report = report(arguments, &run, &test)?;
     arguments.write(&run, &report)?;
     checkpoint::remove(&path).context("cannot remove the checkpoint")?;
@@ -125,6 +129,13 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
 }
 
 impl Arguments {
+    fn precision(&self) -> Precision {
+        match self.f16 {
+            true => Precision::F16,
+            false => Precision::F32,
+        }
+    }
+
     fn settings(&self) -> Settings {
         let target = Target::Cnn {
             channels: self.channels as usize,
@@ -169,7 +180,7 @@ impl Arguments {
             accuracy: accuracy.collect(),
         };
         run.learner()
-            .hyper(&backbone, provenance)?
+            .hyper(&backbone, self.precision(), provenance)?
             .write(output, *force)?;
         let beside = output.with_extension("backbone");
         output::write_atomically(&beside, *force, |file| file.write_all(&bytes))?;

@@ -1,5 +1,6 @@
 //! ONNX messages, without their many empty fields.
 
+use half::f16;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
@@ -85,6 +86,14 @@ pub(super) fn inline(tensor: &Tensor) -> TensorProto {
 pub(crate) fn floats(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
     let bytes = values.iter().flat_map(|value| value.to_le_bytes());
     raw(name, dims, DataType::Float, bytes.collect())
+}
+
+/// An initialiser of values rounded to half precision.
+pub(crate) fn halves(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
+    let bytes = values
+        .iter()
+        .flat_map(|&value| f16::from_f32(value).to_le_bytes());
+    raw(name, dims, DataType::Float16, bytes.collect())
 }
 
 /// An initialiser with its values in a file.

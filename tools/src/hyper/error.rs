@@ -75,6 +75,16 @@ pub enum HyperError {
         /// Values of the configuration.
         expected: usize,
     },
+    /// A trained parameter that is no number, or too large for half precision.
+    #[error(
+        "parameter {name:?} has the value {value}, expected finite numbers, up to 65504 in half precision"
+    )]
+    NotFinite {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: f32,
+    },
     /// A support set that the generator cannot read.
     #[error(transparent)]
     Examples(#[from] ExamplesError),
@@ -141,6 +151,7 @@ impl HyperError {
                 "train the generator again with this patchtool"
             }
             Self::Parameter { .. } => "give the parameters of a generator of this configuration",
+            Self::NotFinite { .. } => "train with a smaller --lr, or without --f16",
             Self::Examples(error) => error.hint(),
             Self::Backbone { .. } => "give the backbone that was written with the generator",
             Self::NotContinual => "train a generator with meta-train --continual",

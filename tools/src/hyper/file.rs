@@ -28,6 +28,7 @@ use super::error::HyperError;
 use super::examples::Examples;
 use super::network::Generator;
 use super::onnx::{self, Parameters, Plan, Port};
+use super::parameter::Precision;
 use crate::export::proto::{self, entry};
 use crate::output;
 
@@ -77,13 +78,14 @@ pub struct Hyper {
 }
 
 impl Hyper {
-    /// A generator with trained parameters, for the backbone of this id.
+    /// A generator with trained parameters, stored in this precision, for the backbone of this id.
     ///
     /// # Errors
-    /// A parameter that is missing or has another length.
+    /// A parameter that is missing, has another length, or that half precision cannot hold.
     pub fn new(
         generator: &Generator,
         parameters: &Parameters,
+        precision: Precision,
         backbone: Digest,
         provenance: Provenance,
     ) -> Result<Self, HyperError> {
@@ -98,9 +100,14 @@ impl Hyper {
                     expected,
                 });
             }
+            let mut values = parameters.get(&own.name).into_iter().flatten();
+            if let Some(&value) = values.find(|&&value| !precision.round(value).is_finite()) {
+                let name = own.name;
+                return Err(HyperError::NotFinite { name, value });
+            }
         }
         let config = generator.config().clone();
-        let graph = onnx::graph(generator, parameters);
+        let graph = onnx::graph(generator, parameters, precision);
         let properties = vec![
             entry(VERSION_KEY, VERSION.to_string()),
             entry(CONFIG_KEY, json(&config)),

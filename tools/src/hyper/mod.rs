@@ -33,4 +33,5 @@ pub use error::HyperError;
 pub use examples::{Examples, ExamplesError};
 pub use file::{Hyper, Outputs, Provenance};
 pub use generated::{Convolution, Generated, GeneratedError, Head};
+pub use parameter::Precision;
 pub use support::{Support, SupportError};

@@ -1,7 +1,28 @@
 //! The trained parameters of a generator, by name.
 
+use half::f16;
 use rand::{Rng, RngExt as _};
 use rand_chacha::ChaCha8Rng;
+
+/// How a generator's file stores its parameters; it computes in f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    #[default]
+    F32,
+    /// Rounded to half precision: half of the bytes.
+    F16,
+}
+
+impl Precision {
+    /// A value as it is stored; infinite where half precision has no such number.
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            Self::F32 => value,
+            Self::F16 => f16::from_f32(value).to_f32(),
+        }
+    }
+}
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,8 +4,9 @@ use prost::Message as _;
 use tract_onnx::pb::ModelProto;
 
 use super::{CONFIG_KEY, Hyper, PLANS, VERSION_KEY};
+use crate::hyper::onnx::Parameters;
 use crate::hyper::onnx::tests::{generator, hyper, parameters};
-use crate::hyper::{Examples, ExamplesError, Generates, HyperError, Provenance, Target};
+use crate::hyper::{Examples, ExamplesError, Generates, HyperError, Precision, Provenance, Target};
 
 const TARGET: Target = Target::Frozen { features: 3 };
 
@@ -118,10 +119,52 @@ fn parameters_must_fit() {
     let mut parameters = parameters(&generator);
     parameters.remove("projection");
     let id = head().backbone();
-    let error = Hyper::new(&generator, &parameters, id, Provenance::default());
+    let error = Hyper::new(
+        &generator,
+        &parameters,
+        Precision::F32,
+        id,
+        Provenance::default(),
+    );
     assert!(matches!(
         error,
         Err(HyperError::Parameter { name, found: 0, .. }) if name == "projection"
+    ));
+}
+
+#[test]
+fn half_precision_generates_what_rounded_parameters_do_from_half_of_the_file() {
+    let generator = generator(Generates::Head, TARGET, false);
+    let exact = parameters(&generator);
+    let id = head().backbone();
+    let store = |parameters: &Parameters, precision| {
+        Hyper::new(&generator, parameters, precision, id, Provenance::default())
+    };
+    let mut rounded = exact.clone();
+    for value in rounded.values_mut().flatten() {
+        *value = Precision::F16.round(*value);
+    }
+    assert_ne!(rounded, exact);
+    let half = store(&exact, Precision::F16).unwrap().to_bytes();
+    let full = store(&rounded, Precision::F32).unwrap();
+    let count: usize = exact.values().map(Vec::len).sum();
+    let saved = full.to_bytes().len() as f64 - half.len() as f64;
+    assert!(saved > 1.5 * count as f64, "{saved} of {count} parameters");
+    let support = support(&[0, 1, 1]);
+    assert_eq!(
+        Hyper::from_bytes(&half)
+            .unwrap()
+            .generate(&support, &[])
+            .unwrap(),
+        full.generate(&support, &[]).unwrap()
+    );
+
+    let mut large = exact;
+    large.get_mut("projection").unwrap()[1] = 1e5;
+    assert!(store(&large, Precision::F32).is_ok());
+    assert!(matches!(
+        store(&large, Precision::F16),
+        Err(HyperError::NotFinite { name, value: 1e5 }) if name == "projection"
     ));
 }
 

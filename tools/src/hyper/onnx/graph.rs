@@ -6,18 +6,21 @@ use std::fmt::Display;
 use std::ops::Range;
 
 use prost::Message as _;
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 use super::Parameters;
-use crate::export::proto::{self, floats, int, integers, ints};
+use crate::export::proto::{self, floats, halves, int, integers, ints};
 use crate::hyper::network::Generator;
 use crate::hyper::ops::{Ops, Window};
+use crate::hyper::parameter::Precision;
 
 /// A graph under construction.
 #[derive(Debug)]
 pub(super) struct Graph<'a> {
     shapes: HashMap<String, [usize; 2]>,
     parameters: &'a Parameters,
+    precision: Precision,
     nodes: RefCell<Vec<NodeProto>>,
     /// Output of each node by its encoded rest: what is computed twice is one node.
     known: RefCell<HashMap<Vec<u8>, String>>,
@@ -25,11 +28,16 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(generator: &Generator, parameters: &'a Parameters) -> Self {
+    pub(super) fn new(
+        generator: &Generator,
+        parameters: &'a Parameters,
+        precision: Precision,
+    ) -> Self {
         let all = generator.parameters().into_iter();
         Self {
             shapes: all.map(|own| (own.name, own.shape)).collect(),
             parameters,
+            precision,
             nodes: RefCell::default(),
             known: RefCell::default(),
             initialisers: RefCell::default(),
@@ -122,9 +130,20 @@ impl Ops for Graph<'_> {
 
     fn parameter(&self, name: &str) -> String {
         // Inputs have names of their own, such as `labels`.
-        self.constant(format!("parameter.{name}"), |known| {
-            floats(known, &self.shapes[name], &self.parameters[name])
-        })
+        let make = match self.precision {
+            Precision::F32 => floats,
+            Precision::F16 => halves,
+        };
+        let stored = self.constant(format!("parameter.{name}"), |known| {
+            make(known, &self.shapes[name], &self.parameters[name])
+        });
+        match self.precision {
+            Precision::F32 => stored,
+            Precision::F16 => {
+                let to = int("to", DataType::Float as usize);
+                self.node("Cast", &[&stored], vec![to])
+            }
+        }
     }
 
     fn matmul(&self, a: &String, b: &String) -> String {

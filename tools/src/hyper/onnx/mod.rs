@@ -16,6 +16,7 @@ use tract_onnx::pb::{GraphProto, ValueInfoProto};
 
 use self::graph::Graph;
 use super::network::{Generator, Images, Support};
+use super::parameter::Precision;
 use crate::export::proto;
 
 pub(super) use self::interface::{Port, inputs, outputs};
@@ -25,10 +26,14 @@ pub(super) use self::plan::Plan;
 pub type Parameters = BTreeMap<String, Vec<f32>>;
 
 /// The graph of a generator; `parameters` must be all of its own, each of the right length.
-pub(super) fn graph(generator: &Generator, parameters: &Parameters) -> GraphProto {
+pub(super) fn graph(
+    generator: &Generator,
+    parameters: &Parameters,
+    precision: Precision,
+) -> GraphProto {
     let config = generator.config();
     let (inputs, outputs) = (inputs(config), outputs(config));
-    let graph = Graph::new(generator, parameters);
+    let graph = Graph::new(generator, parameters, precision);
     let [images, labels, classes, start @ ..] = &inputs[..] else {
         unreachable!("a generator has at least three inputs");
     };

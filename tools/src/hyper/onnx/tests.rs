@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::Parameters;
 use crate::hyper::config::{Config, Generates, Target};
 use crate::hyper::network::Generator;
-use crate::hyper::{Examples, Hyper, Outputs, Provenance};
+use crate::hyper::{Examples, Hyper, Outputs, Precision, Provenance};
 
 const CNN: Target = Target::Cnn {
     channels: 4,
@@ -43,6 +43,7 @@ pub(in crate::hyper) fn hyper(generates: Generates, target: Target, continual: b
     Hyper::new(
         &generator,
         &parameters(&generator),
+        Precision::F32,
         id,
         Provenance::default(),
     )

@@ -8,7 +8,7 @@ use graft_runtime::Backbone;
 
 use super::learner::Learner;
 use crate::hyper::generated::Convolution;
-use crate::hyper::{Config, Hyper, HyperError, Provenance, Target, target};
+use crate::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, target};
 
 impl Learner {
     /// The target CNN as a backbone: its trained weights, or those that generation starts from; as epilogues the trained
@@ -35,17 +35,24 @@ impl Learner {
         target::backbone(name, "meta-training", side, &convolutions).map(Some)
     }
 
-    /// The generator as a file, for this backbone.
+    /// The generator as a file of this precision, for this backbone. In half precision, [`Learner::round`] comes first:
+    /// backbone and generator share values.
     ///
     /// # Errors
     /// See [`Hyper::new`].
-    pub fn hyper(&self, backbone: &Backbone, provenance: Provenance) -> Result<Hyper, HyperError> {
+    pub fn hyper(
+        &self,
+        backbone: &Backbone,
+        precision: Precision,
+        provenance: Provenance,
+    ) -> Result<Hyper, HyperError> {
         let image: BackboneImage<'_> = backbone.image();
         let all = self.parameters();
         let parameters = all.map(|(parameter, values)| (parameter.name.clone(), values.to_vec()));
         Hyper::new(
             self.generator(),
             &parameters.collect(),
+            precision,
             image.id(),
             provenance,
         )

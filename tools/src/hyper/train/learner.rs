@@ -7,7 +7,7 @@ use super::tensors::{Tensors, values};
 use crate::hyper::Config;
 use crate::hyper::network::{Generator, Images, Support, Values};
 use crate::hyper::ops::Ops as _;
-use crate::hyper::parameter::Parameter;
+use crate::hyper::parameter::{Parameter, Precision};
 use crate::train::optimizer::{self, Algorithm, Optimizer, Update};
 
 /// Gradients of a larger norm are shortened to it: single episodes may be hopeless.
@@ -96,6 +96,13 @@ impl Learner {
         self.optimizer.restore(state.optimizer)?;
         self.values = state.parameters;
         Ok(())
+    }
+
+    /// Rounds all parameters as a file of this precision stores them, to measure what it will do.
+    pub fn round(&mut self, precision: Precision) {
+        for value in self.values.iter_mut().flatten() {
+            *value = precision.round(*value);
+        }
     }
 
     /// Where it computes, without gradients.

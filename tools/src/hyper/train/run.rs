@@ -16,7 +16,7 @@ use crate::data::random::{Purpose, generator};
 use crate::hyper::classes::Classes;
 use crate::hyper::embeddings::Embeddings;
 use crate::hyper::episodes::{Episode, EpisodeError, Sampler, Setting};
-use crate::hyper::{Config, Generates};
+use crate::hyper::{Config, Generates, Precision};
 use crate::train::checkpoint::{self, CheckpointError};
 use crate::train::schedule::Schedule;
 
@@ -159,6 +159,11 @@ impl<'a> Run<'a> {
         self.learner.restore(saved.learner).map_err(|_| error)?;
         (self.step, self.seconds, self.history) = (saved.step, saved.seconds, saved.history);
         Ok(())
+    }
+
+    /// Rounds the trained parameters as a file of this precision stores them: after the last step, before measuring.
+    pub fn round(&mut self, precision: Precision) {
+        self.learner.round(precision);
     }
 
     /// The generator as it is now.
