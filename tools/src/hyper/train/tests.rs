@@ -11,6 +11,7 @@ use super::{continual, continual::Strategy};
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hyper::classes::{Class, Classes, Image};
 use crate::hyper::episodes::{Sampler, Setting};
+use crate::hyper::parameter::Precision;
 use crate::hyper::{Config, Generates, Hyper, Provenance, Support, Target};
 
 const CHANNELS: usize = 4;
@@ -120,10 +121,12 @@ fn example(classes: &Classes) -> (Task, Support, Vec<Vec<u8>>) {
     (task, support.unwrap(), pixels(&episode.queries))
 }
 
-fn product(learner: &Learner) -> (Backbone, Hyper) {
+fn product(learner: &Learner, precision: Precision) -> (Backbone, Hyper) {
     let bytes = learner.backbone("test").unwrap().unwrap();
     let backbone = Backbone::from_bytes(&bytes).unwrap();
-    let hyper = learner.hyper(&backbone, Provenance::default()).unwrap();
+    let hyper = learner
+        .hyper(&backbone, precision, Provenance::default())
+        .unwrap();
     let hyper = Hyper::from_bytes(&hyper.to_bytes()).unwrap();
     (backbone, hyper)
 }
@@ -141,9 +144,15 @@ fn difference(found: &[f32], expected: &[f32]) -> f32 {
 #[test]
 fn tract_and_the_runtime_compute_what_burn_does() {
     let classes = classes(8);
-    for generates in [Generates::All, Generates::Head, Generates::Prototypes] {
-        let learner = trained(config(generates, false), 1, &classes);
-        let (backbone, hyper) = product(&learner);
+    for (generates, precision) in [
+        (Generates::All, Precision::F32),
+        (Generates::All, Precision::F16),
+        (Generates::Head, Precision::F32),
+        (Generates::Prototypes, Precision::F32),
+    ] {
+        let mut learner = trained(config(generates, false), 1, &classes);
+        learner.round(precision);
+        let (backbone, hyper) = product(&learner, precision);
         let (task, support, queries) = example(&classes);
         let tensors = learner.frozen();
         let own = learner::support(&tensors, learner.generator().config(), &task);
@@ -179,7 +188,7 @@ fn tract_and_the_runtime_compute_what_burn_does() {
 fn a_patch_goes_on_learning_as_in_training() {
     let classes = classes(9);
     let learner = trained(config(Generates::All, true), 3, &classes);
-    let (backbone, hyper) = product(&learner);
+    let (backbone, hyper) = product(&learner, Precision::F32);
     let (task, support, _) = example(&classes);
     let second = Support::new(
         ["d", "e", "f"].map(String::from).to_vec(),
