@@ -31,7 +31,7 @@ fn config(generates: Generates, is_continual: bool) -> Config {
 fn classes(count: usize) -> Classes {
     let pixel = |class: usize, image: usize, at: usize| {
         let (row, column) = (at / 28, at % 28);
-        let across = if class % 2 == 0 { row } else { column };
+        let across = if class.is_multiple_of(2) { row } else { column };
         let noise = (at * 31 + image * 17 + class * 7) % 61;
         let bar = across.abs_diff(3 + 2 * class) < 2;
         (if bar { 20 } else { 190 }) + noise as u8
