@@ -1,4 +1,4 @@
-//! What the demo carries with it: `tools/assets/demo`.
+//! What the demo carries with it: `tools/assets/demo`, and the generator of Omniglot's characters.
 
 use std::fs;
 use std::path::Path;
@@ -37,25 +37,61 @@ pub const LIVE: DemoTask = DemoTask {
     augment: "crop",
 };
 
+/// Characters that no backbone and no generator was trained on.
+#[derive(Clone, Copy, Debug)]
+pub struct Unseen {
+    /// Stem of the drawings to learn from, and of the patch.
+    pub name: &'static str,
+    /// For people.
+    pub title: &'static str,
+    /// Stem of the drawings to recognise.
+    pub test: &'static str,
+}
+
+/// The first five characters of an alphabet that was held out, from one drawing of each and from five.
+pub const UNSEEN: [Unseen; 2] = [
+    Unseen {
+        name: "sanskrit-1",
+        title: "Sanskrit, of 1 each",
+        test: "sanskrit-test",
+    },
+    Unseen {
+        name: "sanskrit-5",
+        title: "Sanskrit, of 5 each",
+        test: "sanskrit-test",
+    },
+];
+
+/// File name of the generator.
+pub const HYPER: &str = "omniglot.hyper";
+
+/// File name of the backbone that it generates for.
+pub const HYPER_BACKBONE: &str = "omniglot.backbone";
+
 /// File name of the backbone.
 pub const BACKBONE: &str = "demo.backbone";
 
 macro_rules! embedded {
-    ($($name:literal),*) => {
-        [$(($name, include_bytes!(concat!("../../assets/demo/", $name)) as &[u8])),*]
+    ($($folder:literal $name:literal),*) => {
+        [$(($name, include_bytes!(concat!("../../assets/", $folder, $name)) as &[u8])),*]
     };
 }
 
-static FILES: [(&str, &[u8]); 9] = embedded![
-    "demo.backbone",
-    "sign-digits.patch",
-    "sign-digits-train.tar",
-    "sign-digits-test.tar",
-    "fashion.patch",
-    "fashion-train.tar",
-    "fashion-test.tar",
-    "greek-train.tar",
-    "greek-test.tar"
+static FILES: [(&str, &[u8]); 14] = embedded![
+    "demo/" "demo.backbone",
+    "demo/" "sign-digits.patch",
+    "demo/" "sign-digits-train.tar",
+    "demo/" "sign-digits-test.tar",
+    "demo/" "fashion.patch",
+    "demo/" "fashion-train.tar",
+    "demo/" "fashion-test.tar",
+    "demo/" "greek-train.tar",
+    "demo/" "greek-test.tar",
+    "demo/" "sanskrit-1.tar",
+    "demo/" "sanskrit-5.tar",
+    "demo/" "sanskrit-test.tar",
+    "" "omniglot.hyper",
+    "" "omniglot.backbone"
 ];
 
 /// Writes all files to this folder.
@@ -74,6 +110,7 @@ pub fn unpack(folder: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::data::dataset::Dataset;
+    use crate::hyper::Hyper;
     use graft_runtime::{Backbone, Patch};
 
     #[test]
@@ -93,6 +130,21 @@ mod tests {
                     Dataset::open(folder.path().join(format!("{}-{part}.tar", task.name))).unwrap();
                 assert_eq!(data.classes(), labels, "{} {part}", task.name);
             }
+        }
+    }
+
+    #[test]
+    fn the_generator_fits_its_backbone_and_both_parts_of_its_data_have_the_same_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack(folder.path()).unwrap();
+        let backbone = Backbone::open(folder.path().join(HYPER_BACKBONE)).unwrap();
+        let hyper = Hyper::open(&folder.path().join(HYPER)).unwrap();
+        assert_eq!(hyper.backbone(), backbone.image().id());
+        let open = |name| Dataset::open(folder.path().join(format!("{name}.tar"))).unwrap();
+        for (task, shots) in UNSEEN.into_iter().zip([1, 5]) {
+            let (support, test) = (open(task.name), open(task.test));
+            assert_eq!(support.classes(), test.classes());
+            assert_eq!([support.len(), test.len()], [5 * shots, 75]);
         }
     }
 }
