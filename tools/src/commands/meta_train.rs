@@ -3,21 +3,27 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use burn_tensor::Device;
+use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum as _};
 use graft_runtime::Backbone;
 use serde_json::{Value, json};
 
 use crate::TOOL;
+use crate::bar;
 use crate::cli::{Common, Output};
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
+use crate::hint::Hint;
 use crate::hyper::train::continual::Strategy;
 use crate::hyper::train::evaluate::Method;
 use crate::hyper::train::run::{Data, Point, Run, Settings};
-use crate::hyper::{Classes, Config, Generates, Precision, Provenance, Setting, Target};
+use crate::hyper::{
+    Classes, Config, GeneratedError, Generates, Precision, Provenance, Setting, Target,
+};
 use crate::output;
 use crate::report::{Report, Table};
+use crate::task;
 use crate::train::checkpoint;
 
 /// Arguments of `meta-train`.
@@ -30,14 +36,26 @@ pub struct Arguments {
     /// Folder (of classes, or a class) that is not trained on but measured on. May be given several times.
     #[arg(long, value_name = "NAME")]
     holdout: Vec<String>,
-    /// What the generator makes: the head from class means, the head, or all weights.
-    #[arg(long, value_enum, default_value_t = Generates::All)]
+    /// Data set, laid out as --data, that is not trained on but measured on, together with what --holdout names. May be given
+    /// several times.
+    #[arg(long, value_name = "DIR")]
+    test: Vec<PathBuf>,
+    /// Frozen backbone: generates heads for its embedding, in place of a target CNN that is trained.
+    #[arg(short, long, value_name = "B")]
+    backbone: Option<PathBuf>,
+    /// What the generator makes: the head from class means, the head, or all weights. With --backbone, the head.
+    #[arg(long, value_enum, default_value_t = Generates::All, default_value_if("backbone", ArgPredicate::IsPresent, "head"))]
     generates: Generates,
     /// Channels of the target CNN.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64))]
+    #[arg(long, default_value_t = 8, conflicts_with = "backbone", value_parser = clap::value_parser!(u64).range(1..=64))]
     channels: u64,
     /// Learns so many tasks after one another (Continual HyperTransformer).
-    #[arg(long, value_name = "TASKS", default_value_t = 1)]
+    #[arg(
+        long,
+        value_name = "TASKS",
+        default_value_t = 1,
+        conflicts_with = "backbone"
+    )]
     continual: usize,
     /// Ways x shots of episodes, which take turns. May be given several times.
     #[arg(long, value_name = "WxS", default_values = ["5x1", "5x5", "20x1"])]
@@ -60,6 +78,9 @@ pub struct Arguments {
     /// Steps between points of the learning curve.
     #[arg(long, default_value_t = 500)]
     every: usize,
+    /// Ways x shots of episodes that are measured; by default those of --episodes. May be given several times.
+    #[arg(long, value_name = "WxS")]
+    test_settings: Vec<Setting>,
     /// Episodes of the evaluation at the end, for each kind.
     #[arg(long, default_value_t = 1024)]
     test_episodes: usize,
@@ -69,7 +90,7 @@ pub struct Arguments {
     /// How support sets are learned from at the end.
     #[arg(long, value_enum, default_values = ["generated", "prototypes"])]
     methods: Vec<Method>,
-    /// Also measure so many tasks, learned after one another, of the first kind of episodes.
+    /// Also measure so many tasks, learned after one another, of the first kind of those episodes.
     #[arg(long, value_name = "TASKS", default_value_t = 0)]
     test_tasks: usize,
     /// Store parameters in half precision: half of the file. They are rounded before anything is measured.
@@ -87,31 +108,24 @@ pub struct Arguments {
 /// # Errors
 /// Whatever cannot be read, trained on or written.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
-    let Output { output, force } = &arguments.output;
-    for path in [output.clone(), output.with_extension("backbone")] {
-        output::check(&path, *force)?;
-        for input in &arguments.data {
-            output::check_apart(&path, input)?;
-        }
+    arguments.check()?;
+    let frozen = arguments
+        .backbone
+        .as_ref()
+        .map(Backbone::open)
+        .transpose()?;
+    let read = |paths: &[PathBuf]| read(paths, frozen.as_ref(), common);
+    let (train, mut test) = read(&arguments.data)?.split(&arguments.holdout)?;
+    if !arguments.test.is_empty() {
+        test = test.with(read(&arguments.test)?);
     }
-    let input = Config::input(28);
-    let preprocess = Preprocess {
-        height: 28,
-        width: 28,
-        channels: Channels::Grey,
-        resize: Resize::Stretch,
-        filter: Filter::Bilinear,
-        mean: [input.mean[0]; 3],
-        std: [input.std[0]; 3],
-    };
-    let classes = Classes::open(&arguments.data, &preprocess)?;
-    let (train, test) = classes.split(&arguments.holdout)?;
+    let test_episodes: Vec<Setting> = arguments.test_settings().collect();
     let data = Data {
         train: &train,
         test: (!test.is_empty()).then_some(&test),
-        embeddings: None,
+        test_episodes: &test_episodes,
     };
-    let mut run = Run::new(arguments.settings(), data, Device::flex())?;
+    let mut run = Run::new(arguments.settings(frozen.as_ref())?, data, Device::flex())?;
     let path = checkpoint::path_for(&arguments.output.output);
     if arguments.resume {
         run.resume(&path)?;
@@ -123,9 +137,30 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     })?;
     run.round(arguments.precision());
     let report = report(arguments, &run, &test)?;
-    arguments.write(&run, &report)?;
+    arguments.write(&run, frozen, &report)?;
     checkpoint::remove(&path).context("cannot remove the checkpoint")?;
     Ok(report)
+}
+
+/// All images, as the target CNN reads them or as embeddings of a frozen backbone.
+fn read(paths: &[PathBuf], frozen: Option<&Backbone>, common: &Common) -> Result<Classes> {
+    let Some(backbone) = frozen else {
+        let input = Config::input(28);
+        let preprocess = Preprocess {
+            height: 28,
+            width: 28,
+            channels: Channels::Grey,
+            resize: Resize::Stretch,
+            filter: Filter::Bilinear,
+            mean: [input.mean[0]; 3],
+            std: [input.std[0]; 3],
+        };
+        return Ok(Classes::open(paths, &preprocess)?);
+    };
+    let resize = task::uncropped(backbone.image().metadata()?.resize);
+    let preprocess = task::preprocess(&backbone.image().input(), resize)?;
+    let bar = bar::images(0, common.quiet);
+    Ok(Classes::embed(paths, &preprocess, backbone, &bar)?)
 }
 
 impl Arguments {
@@ -136,35 +171,79 @@ impl Arguments {
         }
     }
 
-    fn settings(&self) -> Settings {
-        let target = Target::Cnn {
-            channels: self.channels as usize,
-            side: 28,
+    fn check(&self) -> Result<()> {
+        if self.backbone.is_some() && self.generates == Generates::All {
+            bail!(Hint::new(
+                "the convolutions of a frozen backbone stay as they are: all that is generated for it is a head".into(),
+                "give --generates head or prototypes, or leave --backbone out to train a target CNN",
+            ));
+        }
+        let Output { output, force } = &self.output;
+        let beside = match self.backbone {
+            Some(_) => None,
+            None => Some(output.with_extension("backbone")),
+        };
+        for path in std::iter::once(output).chain(&beside) {
+            output::check(path, *force)?;
+            for input in self.data.iter().chain(&self.test).chain(&self.backbone) {
+                output::check_apart(path, input)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn settings(&self, frozen: Option<&Backbone>) -> Result<Settings> {
+        let target = match frozen {
+            Some(backbone) => Target::Frozen {
+                features: features(backbone)?,
+            },
+            None => Target::Cnn {
+                channels: self.channels as usize,
+                side: 28,
+            },
         };
         let episode = |setting: &Setting| Setting {
             queries: self.queries,
             unlabelled: self.unlabelled,
             ..*setting
         };
-        Settings {
+        Ok(Settings {
             config: Config::new(self.generates, target, self.continual > 1),
             episodes: self.episodes.iter().map(episode).collect(),
             tasks: self.continual,
-            rotations: true,
+            rotations: frozen.is_none(),
             steps: self.steps,
             rate: self.lr,
             seed: self.seed,
-        }
+        })
+    }
+
+    /// Kinds of episodes that are measured.
+    fn test_settings(&self) -> impl Iterator<Item = Setting> {
+        let settings = match self.test_settings.is_empty() {
+            true => &self.episodes,
+            false => &self.test_settings,
+        };
+        settings.iter().map(|setting| Setting {
+            queries: self.test_queries,
+            ..*setting
+        })
     }
 }
 
+/// Values that the head of a backbone reads.
+fn features(backbone: &Backbone) -> Result<usize> {
+    let image = backbone.image();
+    let head = image.head().ok_or(GeneratedError::NoHead)?;
+    Ok(image.site(head).depth)
+}
+
 impl Arguments {
-    /// Writes the generator, and the target CNN beside it.
-    fn write(&self, run: &Run<'_>, report: &Report) -> Result<()> {
+    /// Writes the generator, and the target CNN beside it unless it is for a frozen backbone.
+    fn write(&self, run: &Run<'_>, frozen: Option<Backbone>, report: &Report) -> Result<()> {
         let Output { output, force } = &self.output;
         let name = output.file_stem().unwrap_or_default().to_string_lossy();
-        let bytes = run.learner().backbone(&name)?.unwrap_or_default();
-        let backbone = Backbone::from_bytes(&bytes)?;
+        let trained = run.learner().backbone(&name)?;
         let rows = report.json["test"].as_array().into_iter().flatten();
         let accuracy = rows
             .filter(|row| row["method"] == "generated")
@@ -179,11 +258,15 @@ impl Arguments {
             data: Some(run.data_digest()),
             accuracy: accuracy.collect(),
         };
+        let own = trained.as_ref().map(|bytes| Backbone::from_bytes(bytes));
+        let backbone = own.transpose()?.or(frozen).context("no backbone")?;
         run.learner()
             .hyper(&backbone, self.precision(), provenance)?
             .write(output, *force)?;
-        let beside = output.with_extension("backbone");
-        output::write_atomically(&beside, *force, |file| file.write_all(&bytes))?;
+        if let Some(bytes) = trained {
+            let beside = output.with_extension("backbone");
+            output::write_atomically(&beside, *force, |file| file.write_all(&bytes))?;
+        }
         Ok(())
     }
 }
@@ -221,12 +304,8 @@ fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<Report
 fn episodes(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(Table, Value)> {
     let mut table = Table::new(&["episodes", "method", "accuracy %"]);
     let mut rows = Vec::new();
-    for setting in &arguments.episodes {
+    for setting in arguments.test_settings() {
         for &method in &arguments.methods {
-            let setting = Setting {
-                queries: arguments.test_queries,
-                ..*setting
-            };
             let accuracy = run.evaluate(test, setting, arguments.test_episodes, method)?;
             let name = method
                 .to_possible_value()
@@ -247,10 +326,8 @@ fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(St
         true => [Strategy::Continual, Strategy::Naive],
         false => [Strategy::Constant, Strategy::FineTuned],
     };
-    let setting = Setting {
-        queries: arguments.test_queries,
-        ..arguments.episodes[0]
-    };
+    let setting = arguments.test_settings().next();
+    let setting = setting.context("no kind of episodes")?;
     let (mut text, mut rows) = (String::new(), Vec::new());
     for strategy in strategies {
         let (tasks, count) = (arguments.test_tasks, arguments.test_episodes);

@@ -1,9 +1,13 @@
 //! The images of many classes in memory: what episodes are drawn from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
+use graft_patches::Digest;
+use image::RgbImage;
+use indicatif::ProgressBar;
+
+use super::generated::GeneratedError;
 use crate::data::dataset::{Dataset, DatasetError};
 use crate::data::first;
 use crate::data::image_file::ImageFileError;
@@ -17,7 +21,7 @@ pub struct Classes {
 }
 
 /// One class.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Class {
     /// The path to its folder, such as `Sanskrit/character01`.
     pub name: String,
@@ -26,12 +30,26 @@ pub struct Class {
 }
 
 /// One image of a class.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Name of the file in the class folder.
     pub file: String,
+    /// What a network makes of it is learned from.
+    pub content: Content,
+}
+
+/// An image as episodes have it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
     /// Bytes of the input, HWC; see [`Preprocess::pixels`].
-    pub pixels: Vec<u8>,
+    Pixels(Vec<u8>),
+    /// What the head of a frozen backbone reads.
+    Embedding {
+        /// Digest of the pixels, which are not kept.
+        pixels: Digest,
+        /// The embedding.
+        values: Vec<f32>,
+    },
 }
 
 /// Why classes could not be read or split.
@@ -51,6 +69,9 @@ pub enum ClassesError {
         /// What is wrong with the first.
         source: ImageFileError,
     },
+    /// A frozen backbone that gives no embeddings.
+    #[error(transparent)]
+    Embedding(#[from] GeneratedError),
     /// A name for the holdout that no class has in its path.
     #[error(
         "no class of the name {name} to hold out: there are {}",
@@ -70,6 +91,7 @@ impl ClassesError {
         match self {
             Self::Dataset(error) => error.hint(),
             Self::Images { source, .. } => source.hint(),
+            Self::Embedding(error) => error.hint(),
             Self::UnknownHoldout { .. } => {
                 "name a folder of the data as it is spelled there, in any part of a class's path"
             }
@@ -78,7 +100,7 @@ impl ClassesError {
 }
 
 /// Images by class and file name.
-type ByName = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+type ByName = BTreeMap<String, BTreeMap<String, Content>>;
 
 impl Classes {
     /// Reads every image of these folders and archives, with class folders nested as [`Dataset::open_nested`] takes
@@ -87,11 +109,32 @@ impl Classes {
     ///
     /// Must not be called from a thread of rayon's global pool.
     pub fn open(paths: &[PathBuf], preprocess: &Preprocess) -> Result<Self, ClassesError> {
+        let pixels = |image: RgbImage| Ok(Content::Pixels(preprocess.pixels(&image)));
+        Self::read(paths, preprocess, &ProgressBar::hidden(), pixels)
+    }
+
+    /// As [`Self::open`]; `content` makes of an image what is kept, on all cores. The bar counts images.
+    pub(super) fn read(
+        paths: &[PathBuf],
+        preprocess: &Preprocess,
+        bar: &ProgressBar,
+        content: impl Fn(RgbImage) -> Result<Content, ClassesError> + Sync,
+    ) -> Result<Self, ClassesError> {
+        let datasets: Vec<Dataset> = paths
+            .iter()
+            .map(Dataset::open_nested)
+            .collect::<Result<_, _>>()?;
+        bar.set_length(datasets.iter().map(|dataset| dataset.len() as u64).sum());
+        let content = |image| {
+            bar.inc(1);
+            content(image)
+        };
         let mut found = ByName::new();
-        for path in paths {
-            read(path, preprocess, &mut found)?;
+        for (path, dataset) in paths.iter().zip(&datasets) {
+            read(path, dataset, content, &mut found)?;
         }
-        let image = |(file, pixels)| Image { file, pixels };
+        bar.finish_and_clear();
+        let image = |(file, content)| Image { file, content };
         let classes = found.into_iter().map(|(name, images)| Class {
             name,
             images: images.into_iter().map(image).collect(),
@@ -131,6 +174,13 @@ impl Classes {
         Ok((with(train), with(test)))
     }
 
+    /// These classes and those of another data set, prepared alike. Classes of one name stay apart.
+    pub fn with(mut self, other: Self) -> Self {
+        self.classes.extend(other.classes);
+        self.classes.sort_by(|a, b| a.name.cmp(&b.name));
+        self
+    }
+
     /// The classes, sorted by name.
     pub fn all(&self) -> &[Class] {
         &self.classes
@@ -151,6 +201,27 @@ impl Classes {
         self.classes.iter().map(|class| class.images.len()).sum()
     }
 
+    /// Whether images are embeddings of a frozen backbone.
+    pub fn are_embedded(&self) -> bool {
+        let mut images = self.classes.iter().flat_map(|class| &class.images);
+        images.any(|image| matches!(image.content, Content::Embedding { .. }))
+    }
+
+    /// Of the names of all classes and the pixels of all images.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        for class in &self.classes {
+            hasher.update(class.name.as_bytes());
+            for image in &class.images {
+                match &image.content {
+                    Content::Pixels(pixels) => hasher.update(pixels),
+                    Content::Embedding { pixels, .. } => hasher.update(&pixels.0),
+                };
+            }
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
     /// How the images were prepared, and how they will be normalised.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
@@ -167,21 +238,25 @@ impl Classes {
     }
 }
 
-fn read(path: &Path, preprocess: &Preprocess, found: &mut ByName) -> Result<(), ClassesError> {
-    let dataset = Dataset::open_nested(path)?;
+fn read(
+    path: &Path,
+    dataset: &Dataset,
+    content: impl Fn(RgbImage) -> Result<Content, ClassesError> + Sync,
+    found: &mut ByName,
+) -> Result<(), ClassesError> {
     let every: Vec<usize> = (0..dataset.len()).collect();
-    let Ok(unreadable) = dataset.for_each(
+    let unreadable = dataset.for_each(
         &every,
-        |_, image| preprocess.pixels(&image),
-        |index, pixels| {
+        |_, image| content(image),
+        |index, content| {
             let item = &dataset.items()[index];
             let class = &dataset.classes()[item.class];
             let file = &item.name[class.len() + 1..];
             let images = found.entry(class.clone()).or_default();
-            images.insert(file.to_owned(), pixels);
-            Ok::<(), Infallible>(())
+            images.insert(file.to_owned(), content?);
+            Ok::<(), ClassesError>(())
         },
-    );
+    )?;
     let count = unreadable.len();
     match unreadable.into_iter().next() {
         None => Ok(()),
@@ -225,7 +300,7 @@ pub(super) mod tests {
             images: (0..count)
                 .map(|image| Image {
                     file: format!("{image:02}.png"),
-                    pixels: vec![16 * class as u8 + image, 0, 0, 0],
+                    content: Content::Pixels(vec![16 * class as u8 + image, 0, 0, 0]),
                 })
                 .collect(),
         };
@@ -235,7 +310,7 @@ pub(super) mod tests {
         }
     }
 
-    fn folder(files: &[(&str, u8)]) -> tempfile::TempDir {
+    pub(in crate::hyper) fn folder(files: &[(&str, u8)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for &(name, value) in files {
             let path = folder.path().join(name);
@@ -269,7 +344,7 @@ pub(super) mod tests {
         assert_eq!((classes.len(), classes.images()), (3, 4));
         let image = |file: &str, value| Image {
             file: file.to_owned(),
-            pixels: vec![value; 4],
+            content: Content::Pixels(vec![value; 4]),
         };
         let greek = &classes.all()[1].images;
         assert_eq!(*greek, [image("1.png", 3), image("2.png", 4)]);

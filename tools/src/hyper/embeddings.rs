@@ -1,33 +1,107 @@
 //! What the head of a frozen backbone reads, for every image of a data set: computed once, since it never changes.
 
-use super::episodes::{Episode, Images};
+use std::path::PathBuf;
 
-/// Embeddings of all images of [`super::classes::Classes`].
-#[derive(Clone, Debug)]
-pub struct Embeddings {
-    /// By class, then by image.
-    pub(super) classes: Vec<Vec<Vec<f32>>>,
+use graft_patches::Digest;
+use graft_runtime::Backbone;
+use image::RgbImage;
+use indicatif::ProgressBar;
+
+use super::classes::{Classes, ClassesError, Content};
+use super::prototype;
+use crate::data::preprocess::Preprocess;
+
+impl Classes {
+    /// As [`Classes::open`], with embeddings of this backbone, f32 or int8, in place of the pixels, which are not kept.
+    /// Computed on all cores; the bar counts images.
+    ///
+    /// # Errors
+    /// As [`Classes::open`]; a backbone that has no head, or an input of another size than `preprocess` makes.
+    pub fn embed(
+        paths: &[PathBuf],
+        preprocess: &Preprocess,
+        backbone: &Backbone,
+        bar: &ProgressBar,
+    ) -> Result<Self, ClassesError> {
+        let identity = backbone.identity();
+        let embedding = |image: RgbImage| {
+            let images = [preprocess.pixels(&image)];
+            let features = prototype::features(backbone, &identity, &images)?;
+            Ok(Content::Embedding {
+                pixels: Digest::of(&images[0]),
+                values: features.concat(),
+            })
+        };
+        Self::read(paths, preprocess, bar, embedding)
+    }
 }
 
-impl Embeddings {
-    /// Puts embeddings in place of the pixels of an episode.
-    pub fn replace(&self, episode: &mut Episode) {
-        let classes: Vec<usize> = episode.classes.iter().map(|drawn| drawn.class).collect();
-        let parts = [
-            &mut episode.support,
-            &mut episode.queries,
-            &mut episode.unlabelled,
-        ];
-        for images in parts {
-            images.values = self.of(images, &classes);
-        }
+#[cfg(test)]
+mod tests {
+    use super::super::classes::tests::folder;
+    use super::super::{EpisodeError, Sampler, Setting};
+    use super::*;
+    use crate::task;
+    use crate::testing::{SIDE, backbone};
+
+    fn embedded(bar: &ProgressBar) -> (Classes, Classes) {
+        let backbone = backbone(1);
+        let resize = backbone.image().metadata().unwrap().resize;
+        let preprocess = task::preprocess(&backbone.image().input(), resize).unwrap();
+        let folder = folder(&[("x/a/1.png", 10), ("x/a/2.png", 90), ("x/b/1.png", 200)]);
+        let paths = [folder.path().to_owned()];
+        let pixels = Classes::open(&paths, &preprocess).unwrap();
+        (
+            Classes::embed(&paths, &preprocess, &backbone, bar).unwrap(),
+            pixels,
+        )
     }
 
-    fn of(&self, images: &Images, classes: &[usize]) -> Vec<f32> {
-        let places = images.labels.iter().zip(&images.indices);
-        places
-            .flat_map(|(&label, &index)| &self.classes[classes[label]][index])
-            .copied()
-            .collect()
+    #[test]
+    fn an_embedding_is_what_the_head_reads() {
+        let bar = ProgressBar::hidden();
+        let (embedded, pixels) = embedded(&bar);
+        assert_eq!(bar.position(), 3);
+        let backbone = backbone(1);
+        for (found, class) in embedded.all().iter().zip(pixels.all()) {
+            assert_eq!(found.name, class.name);
+            for (found, image) in found.images.iter().zip(&class.images) {
+                let Content::Pixels(bytes) = &image.content else {
+                    panic!("{image:?}");
+                };
+                assert_eq!(bytes.len(), 3 * SIDE * SIDE);
+                let images = [bytes.clone()];
+                let expected = prototype::features(&backbone, &backbone.identity(), &images);
+                let expected = Content::Embedding {
+                    pixels: Digest::of(bytes),
+                    values: expected.unwrap().concat(),
+                };
+                assert_eq!(found.content, expected);
+            }
+        }
+        assert_ne!(
+            embedded.all()[0].images[0].content,
+            embedded.all()[1].images[0].content
+        );
+    }
+
+    #[test]
+    fn episodes_of_embeddings_are_not_rotated() {
+        let (embedded, _) = embedded(&ProgressBar::hidden());
+        let setting = Setting {
+            queries: 0,
+            ..Setting::new(2, 1)
+        };
+        let episode = Sampler::new(&embedded, setting, false, 1).unwrap().draw();
+        for (index, values) in episode.support.values.chunks(24).enumerate() {
+            let class = &embedded.all()[episode.classes[index].class];
+            let content = &class.images[episode.support.indices[index]].content;
+            assert!(
+                matches!(content, Content::Embedding { values: own, .. } if own == values),
+                "{content:?}"
+            );
+        }
+        let refused = Sampler::new(&embedded, setting, true, 1).map(drop);
+        assert_eq!(refused, Err(EpisodeError::Embeddings));
     }
 }

@@ -11,7 +11,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::classes::{Classes, Image};
+use super::classes::{Classes, Content};
 use super::turn::turned;
 use crate::data::preprocess::Preprocess;
 use crate::data::random::{Purpose, generator};
@@ -109,6 +109,9 @@ pub enum EpisodeError {
         /// How many it has.
         found: usize,
     },
+    /// Rotations need pixels.
+    #[error("embeddings cannot be rotated")]
+    Embeddings,
     /// Rotations need rows and columns alike.
     #[error(
         "only square images can be rotated: these are prepared as {height} rows and {width} columns"
@@ -130,6 +133,7 @@ impl EpisodeError {
             Self::TooFewImages { .. } => {
                 "add images, remove the class, or ask for fewer shots, queries or unlabelled images"
             }
+            Self::Embeddings => "leave rotations out",
             Self::NotSquare { .. } => "prepare square images, or leave rotations out",
         }
     }
@@ -168,7 +172,7 @@ pub struct Drawn {
 /// Images of an episode, class by class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Images {
-    /// Normalised inputs `[N, H, W, C]`, which with one channel is also `[N, C, H, W]`.
+    /// Normalised inputs `[N, H, W, C]`, which with one channel is also `[N, C, H, W]`; or embeddings `[N, features]`.
     pub values: Vec<f32>,
     /// Label of each.
     pub labels: Vec<usize>,
@@ -187,9 +191,13 @@ impl Images {
         self.labels.is_empty()
     }
 
-    fn push(&mut self, preprocess: &Preprocess, image: &Image, turns: u8) {
+    fn push(&mut self, preprocess: &Preprocess, content: &Content, turns: u8) {
+        let pixels = match content {
+            Content::Pixels(pixels) => pixels,
+            Content::Embedding { values, .. } => return self.values.extend(values),
+        };
         let side = preprocess.height as usize;
-        let pixels = turned(&image.pixels, side, preprocess.channels.count(), turns);
+        let pixels = turned(pixels, side, preprocess.channels.count(), turns);
         let start = self.values.len();
         self.values.resize(start + preprocess.values(), 0.0);
         preprocess.normalise(&pixels, &mut self.values[start..]);
@@ -251,6 +259,9 @@ impl<'a> Sampler<'a> {
             });
         }
         let &Preprocess { height, width, .. } = classes.preprocess();
+        if rotations && classes.are_embedded() {
+            return Err(EpisodeError::Embeddings);
+        }
         if rotations && height != width {
             return Err(EpisodeError::NotSquare { height, width });
         }
@@ -313,7 +324,11 @@ impl<'a> Sampler<'a> {
             for index in indices.by_ref().take(count) {
                 part.labels.push(label);
                 part.indices.push(index);
-                part.push(self.classes.preprocess(), &images[index], drawn.turns);
+                part.push(
+                    self.classes.preprocess(),
+                    &images[index].content,
+                    drawn.turns,
+                );
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use graft_patches::layout::unpack_weights;
 use graft_patches::records::What;
-use graft_patches::{BackboneImage, Learned, LearnedClass, PatchImage, Verify};
+use graft_patches::{BackboneImage, Digest, Learned, LearnedClass, PatchImage, Verify};
 use graft_runtime::Backbone;
 
 use super::generated::{Convolution, Generated, Head, columns};
@@ -56,8 +56,7 @@ impl Hyper {
     }
 
     fn check_backbone(&self, image: &BackboneImage<'_>) -> Result<(), HyperError> {
-        let quantized = image.metadata()?.quantized;
-        let found = quantized.map_or(image.id(), |quantized| quantized.from);
+        let found = float_id(image)?;
         let expected = self.backbone();
         match found == expected {
             true => Ok(()),
@@ -115,6 +114,12 @@ impl Hyper {
             learned,
         })
     }
+}
+
+/// The id of a backbone; of one in int8, that of the f32 one that it was made of.
+pub(super) fn float_id(image: &BackboneImage<'_>) -> Result<Digest, HyperError> {
+    let quantized = image.metadata()?.quantized;
+    Ok(quantized.map_or(image.id(), |quantized| quantized.from))
 }
 
 /// The state after one support set.

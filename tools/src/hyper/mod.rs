@@ -18,6 +18,7 @@ pub mod onnx;
 pub mod ops;
 pub mod parameter;
 pub mod prototype;
+mod standard;
 pub mod support;
 pub mod target;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::config::{Config, Generates, Target};
 use super::layers::{Conv, Linear, Transformer};
 use super::ops::{Ops, Window};
 use super::parameter::Parameter;
+use super::standard::Standard;
 
 /// A convolution of the target network.
 pub const TARGET: Window = Window {
@@ -249,8 +250,8 @@ impl Generator {
         ops.matmul(labels, &ops.parameter("labels"))
     }
 
-    /// Head weights and bias from the features of the support set: those of the nearest class mean, then the transformer's
-    /// correction.
+    /// Head weights and bias from the features of the support set, by which scores are what the nearest class mean's are, with
+    /// the transformer's correction.
     fn head<O: Ops>(
         &self,
         ops: &O,
@@ -258,27 +259,62 @@ impl Generator {
         features: &O::Matrix,
         shared: Option<&O::Matrix>,
     ) -> (O::Matrix, O::Matrix) {
-        let projection = self.projection.map(|_| ops.parameter("projection"));
-        let features = match &projection {
-            Some(projection) => ops.matmul(features, projection),
-            None => features.clone(),
+        let (mut weights, mut bias) = match self.projection {
+            Some(columns) => self.frozen_head(ops, support, features, columns),
+            None => {
+                let start = prototypes(ops, support, features);
+                self.corrected(ops, support, features, shared, start)
+            }
         };
-        let (mut weights, mut bias) = prototypes(ops, support, &features);
-        if let Some(head) = &self.head {
-            let labels = self.label_embeddings(ops, &support.labels);
-            let classes = self.label_embeddings(ops, &support.classes);
-            let mut samples = vec![labels, head.local.apply(ops, &features), features.clone()];
-            samples.extend(shared.cloned());
-            (weights, bias) = head.weights(ops, &samples, [&classes, &weights, &bias]);
-        }
         if !self.config.continual {
             let factor = ops.parameter("factor");
             (weights, bias) = (ops.mul(&weights, &factor), ops.mul(&bias, &factor));
         }
-        if let Some(projection) = &projection {
-            weights = ops.matmul(&weights, &ops.transpose(projection));
-        }
         (weights, ops.transpose(&bias))
+    }
+
+    /// The head of a frozen backbone: the sum of the closed form and of a head of projected embeddings, which is generated.
+    /// Training starts from scores that both parts agree on. Embeddings are standardised; where each closed form has as many
+    /// terms as columns, the mean over columns keeps scores and tokens near 1.
+    fn frozen_head<O: Ops>(
+        &self,
+        ops: &O,
+        support: &Support<O>,
+        embeddings: &O::Matrix,
+        columns: usize,
+    ) -> (O::Matrix, O::Matrix) {
+        let standard = Standard::of(ops, support, embeddings, columns);
+        let share = 1.0 / columns as f32;
+        let (weights, bias) = prototypes(ops, support, &standard.values);
+        let own = [weights, bias].map(|values| ops.scale(&values, share));
+        let projection = ops.parameter("projection");
+        let projected = ops.matmul(&standard.values, &projection);
+        let share = 1.0 / Self::PROJECTION as f32;
+        let (weights, bias) = prototypes(ops, support, &projected);
+        let start = (weights, ops.scale(&bias, share));
+        let (weights, bias) = self.corrected(ops, support, &projected, None, start);
+        let back = ops.transpose(&ops.scale(&projection, share));
+        let weights = ops.add(&own[0], &ops.matmul(&weights, &back));
+        standard.head(ops, &weights, &ops.add(&own[1], &bias))
+    }
+
+    /// Head weights and bias (a column) after the transformer, where there is one for the head.
+    fn corrected<O: Ops>(
+        &self,
+        ops: &O,
+        support: &Support<O>,
+        features: &O::Matrix,
+        shared: Option<&O::Matrix>,
+        (weights, bias): (O::Matrix, O::Matrix),
+    ) -> (O::Matrix, O::Matrix) {
+        let Some(head) = &self.head else {
+            return (weights, bias);
+        };
+        let labels = self.label_embeddings(ops, &support.labels);
+        let classes = self.label_embeddings(ops, &support.classes);
+        let mut samples = vec![labels, head.local.apply(ops, features), features.clone()];
+        samples.extend(shared.cloned());
+        head.weights(ops, &samples, [&classes, &weights, &bias])
     }
 
     /// What the head of the target CNN reads for images, by generated values: `[images, channels]`.

@@ -151,7 +151,37 @@ fn unlabelled_images_matter_to_transformers_and_not_to_prototypes() {
     }
 }
 
-/// Weights `2 c P^T` and bias `-|c|^2` of class means c in the projected space.
+/// Scores of a frozen backbone's head for embeddings, row by row.
+fn scores(outputs: &Outputs, embeddings: &[f32]) -> Vec<f32> {
+    let dot = |row: &[f32], x: &[f32]| row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>();
+    let row = |x| {
+        let rows = outputs["head.weight"].chunks(24);
+        let scores = rows.zip(&outputs["head.bias"]);
+        scores.map(move |(row, bias)| dot(row, x) + bias)
+    };
+    embeddings.chunks(24).flat_map(row).collect()
+}
+
+#[test]
+fn the_scale_of_embeddings_does_not_matter() {
+    let hyper = hyper(Generates::Head, FROZEN, false);
+    let plain = support(&hyper, 3, &[0, 1, 2, 2, 9]);
+    let first = scores(&hyper.generate(&plain, &[]).unwrap(), &plain.images);
+    for (scale, shift) in [(8.0, 0.0), (0.5, 3.0)] {
+        let mut moved = plain.clone();
+        moved
+            .images
+            .iter_mut()
+            .for_each(|x| *x = scale * *x + shift);
+        let found = scores(&hyper.generate(&moved, &[]).unwrap(), &moved.images);
+        for (a, b) in found.iter().zip(&first) {
+            assert!((a - b).abs() <= 1e-3 * (1.0 + b.abs()), "{a} for {b}");
+        }
+    }
+}
+
+/// Scores tell by how much the squared distance to one class mean is less than that to another: the mean over standardised
+/// columns and the mean over projected columns together.
 #[test]
 fn prototypes_are_class_means() {
     let generator = generator(Generates::Prototypes, FROZEN, false);
@@ -159,25 +189,32 @@ fn prototypes_are_class_means() {
     let hyper = hyper(Generates::Prototypes, FROZEN, false);
     let support = support(&hyper, 2, &[0, 1, 1]);
     let width = Generator::PROJECTION;
-    let project = |x: &[f32]| -> Vec<f32> {
-        let column = |j| (0..24).map(|i| x[i] * projection[i * width + j]).sum();
-        (0..width).map(column).collect()
+    let mean = |images: &[&[f32]]| -> Vec<f32> {
+        let sum = |i| images.iter().map(|image| image[i]).sum::<f32>();
+        (0..24).map(|i| sum(i) / images.len() as f32).collect()
     };
-    let images: Vec<Vec<f32>> = support.images.chunks(24).map(project).collect();
-    let second = images[1].iter().zip(&images[2]).map(|(a, b)| (a + b) / 2.0);
-    let means = [images[0].clone(), second.collect()];
-    let mut expected = Outputs::new();
-    let weight = |mean: &Vec<f32>, i: usize| -> f32 {
-        let row = &projection[i * width..][..width];
-        row.iter().zip(mean).map(|(p, c)| 2.0 * c * p).sum()
+    let images: Vec<&[f32]> = support.images.chunks(24).collect();
+    let centre = mean(&images);
+    let off = |image: &[f32]| -> f32 {
+        let pairs = image.iter().zip(&centre);
+        pairs.map(|(x, m)| (x - m) * (x - m)).sum()
     };
-    let weights = means
-        .iter()
-        .flat_map(|mean| (0..24).map(move |i| weight(mean, i)));
-    expected.insert("head.weight".into(), weights.collect());
-    let bias = means
-        .iter()
-        .map(|mean| -mean.iter().map(|c| c * c).sum::<f32>());
-    expected.insert("head.bias".into(), bias.collect());
-    assert_close(&hyper.generate(&support, &[]).unwrap(), &expected, 1e-5);
+    let variance = images.iter().map(|image| off(image)).sum::<f32>() / (3.0 * 24.0);
+    let distance = |x: &[f32], mean: &[f32]| -> f32 {
+        let z = |i: usize| (x[i] - mean[i]) / variance.sqrt();
+        let column = |j| {
+            (0..24)
+                .map(|i| z(i) * projection[i * width + j])
+                .sum::<f32>()
+        };
+        let own = (0..24).map(|i| z(i) * z(i)).sum::<f32>() / 24.0;
+        own + (0..width).map(|j| column(j).powi(2)).sum::<f32>() / width as f32
+    };
+    let means = [images[0].to_vec(), mean(&images[1..])];
+    let found = scores(&hyper.generate(&support, &[]).unwrap(), &support.images);
+    for (image, found) in images.iter().zip(found.chunks(2)) {
+        let [near, far] = [0, 1].map(|class| distance(image, &means[class]));
+        let (found, expected) = (found[0] - found[1], far - near);
+        assert!((found - expected).abs() < 1e-3, "{found} for {expected}");
+    }
 }

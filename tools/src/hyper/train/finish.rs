@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use graft_patches::BackboneImage;
 use graft_patches::writer::WriteError;
 use graft_runtime::Backbone;
 
 use super::learner::Learner;
 use crate::hyper::generated::Convolution;
-use crate::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, target};
+use crate::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, generate, target};
 
 impl Learner {
     /// The target CNN as a backbone: its trained weights, or those that generation starts from; as epilogues the trained
@@ -35,8 +34,8 @@ impl Learner {
         target::backbone(name, "meta-training", side, &convolutions).map(Some)
     }
 
-    /// The generator as a file of this precision, for this backbone. In half precision, [`Learner::round`] comes first:
-    /// backbone and generator share values.
+    /// The generator as a file of this precision, for this backbone; for one in int8, that is the f32 one that it was made of.
+    /// In half precision, [`Learner::round`] comes first: backbone and generator share values.
     ///
     /// # Errors
     /// See [`Hyper::new`].
@@ -46,14 +45,13 @@ impl Learner {
         precision: Precision,
         provenance: Provenance,
     ) -> Result<Hyper, HyperError> {
-        let image: BackboneImage<'_> = backbone.image();
         let all = self.parameters();
         let parameters = all.map(|(parameter, values)| (parameter.name.clone(), values.to_vec()));
         Hyper::new(
             self.generator(),
             &parameters.collect(),
             precision,
-            image.id(),
+            generate::float_id(&backbone.image())?,
             provenance,
         )
     }

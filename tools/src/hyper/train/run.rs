@@ -13,10 +13,10 @@ use super::evaluate::{Accuracy, Method, accuracy};
 use super::learner::State;
 use super::learner::{self, Labelled, Learner, Task};
 use crate::data::random::{Purpose, generator};
+use crate::hyper::Config;
 use crate::hyper::classes::Classes;
-use crate::hyper::embeddings::Embeddings;
 use crate::hyper::episodes::{Episode, EpisodeError, Sampler, Setting};
-use crate::hyper::{Config, Generates, Precision};
+use crate::hyper::{Config, Precision};
 use crate::train::checkpoint::{self, CheckpointError};
 use crate::train::schedule::Schedule;
 
@@ -84,6 +84,14 @@ pub enum RunError {
     /// The data do not have what episodes need.
     #[error(transparent)]
     Episodes(#[from] EpisodeError),
+    /// More classes in an episode than the generator knows.
+    #[error("{setting}: the generator knows at most {most} classes")]
+    Ways {
+        /// Of the episodes.
+        setting: Setting,
+        /// What the generator is for.
+        most: usize,
+    },
     /// A checkpoint was not read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -97,6 +105,20 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Episodes(error) => error.hint(),
+            Self::Ways { .. } => "ask for fewer ways",
+            Self::Checkpoint(error) => error.hint(),
+            Self::OtherRun { .. } => {
+                "give the same arguments as before, or start anew without --resume"
+            }
+        }
+    }
+}
+
 /// Where episodes come from.
 #[derive(Clone, Copy, Debug)]
 pub struct Data<'a> {
@@ -104,8 +126,8 @@ pub struct Data<'a> {
     pub train: &'a Classes,
     /// Measured on.
     pub test: Option<&'a Classes>,
-    /// Of the images of both, for a frozen backbone.
-    pub embeddings: Option<[&'a Embeddings; 2]>,
+    /// Kinds of episodes that are measured, in turn.
+    pub test_episodes: &'a [Setting],
 }
 
 /// A run.
@@ -130,6 +152,14 @@ impl<'a> Run<'a> {
         for &setting in &settings.episodes {
             let ways = setting.ways * settings.tasks;
             Sampler::check(data.train, Setting { ways, ..setting }, settings.rotations)?;
+            check_ways(setting, &settings.config)?;
+        }
+        if let Some(test) = data.test {
+            for &setting in data.test_episodes {
+                let ways = setting.ways * settings.tasks;
+                Sampler::check(test, Setting { ways, ..setting }, false)?;
+                check_ways(setting, &settings.config)?;
+            }
         }
         Ok(Self {
             learner: Learner::new(&settings.config, device, settings.seed),
@@ -199,14 +229,7 @@ impl<'a> Run<'a> {
 
     /// Of the images that were trained on.
     pub fn data_digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new();
-        for class in self.data.train.all() {
-            hasher.update(class.name.as_bytes());
-            for image in &class.images {
-                hasher.update(&image.pixels);
-            }
-        }
-        Digest(*hasher.finalize().as_bytes())
+        self.data.train.digest()
     }
 
     /// Steps behind it.
@@ -234,7 +257,11 @@ impl<'a> Run<'a> {
         let mut taken = 0;
         while !self.is_over() {
             let started = Instant::now();
-            let tasks = self.tasks(self.data.train, self.settings.seed, self.step, false)?;
+            let all = &self.settings.episodes;
+            let setting = all[self.step % all.len()];
+            let numbers = [self.settings.seed, self.step as u64];
+            let count = self.settings.tasks;
+            let tasks = self.draw(self.data.train, setting, count, numbers, false)?;
             let rate = schedule.rate(self.step);
             let (loss, right) = self
                 .learner
@@ -280,25 +307,7 @@ impl<'a> Run<'a> {
         checkpoint::save(path, MAGIC, &record)
     }
 
-    /// Tasks of step `number`: one, or as many as a continual generator learns after one another.
-    fn tasks(
-        &self,
-        classes: &Classes,
-        seed: u64,
-        number: usize,
-        is_test: bool,
-    ) -> Result<Vec<Task>, RunError> {
-        let setting = self.settings.episodes[number % self.settings.episodes.len()];
-        self.draw(
-            classes,
-            setting,
-            self.settings.tasks,
-            [seed, number as u64],
-            is_test,
-        )
-    }
-
-    /// Tasks of disjoint classes.
+    /// Tasks of disjoint classes: one, or as many as a continual generator learns after one another.
     fn draw(
         &self,
         classes: &Classes,
@@ -312,10 +321,7 @@ impl<'a> Run<'a> {
             ..setting
         };
         let rotations = self.settings.rotations && !is_test;
-        let mut episode = Sampler::new(classes, all, rotations, seed)?.episode(number);
-        if let Some(embeddings) = self.data.embeddings {
-            embeddings[usize::from(is_test)].replace(&mut episode);
-        }
+        let episode = Sampler::new(classes, all, rotations, seed)?.episode(number);
         let mut random = generator(seed, Purpose::Labels { number });
         let max_ways = self.settings.config.max_ways;
         Ok((0..tasks)
@@ -329,13 +335,16 @@ impl<'a> Run<'a> {
     /// Some episodes of held-out classes, always the same ones.
     fn quick_test(&self) -> Result<Option<f32>, RunError> {
         const EPISODES: usize = 30;
-        let Some(test) = self.data.test else {
+        let all = self.data.test_episodes;
+        let Some(test) = self.data.test.filter(|_| !all.is_empty()) else {
             return Ok(None);
         };
         let tensors = self.learner.frozen();
         let mut sum = 0.0;
         for number in 0..EPISODES {
-            let tasks = self.tasks(test, self.settings.seed + TEST_SEED, number, true)?;
+            let setting = all[number % all.len()];
+            let numbers = [self.settings.seed + TEST_SEED, number as u64];
+            let tasks = self.draw(test, setting, self.settings.tasks, numbers, true)?;
             sum += match &tasks[..] {
                 [task] => accuracy(&self.learner, &tensors, task, Method::Generated) as f32,
                 tasks => continual::loss(self.learner.generator(), &tensors, tasks).right,
@@ -355,6 +364,7 @@ impl<'a> Run<'a> {
         episodes: usize,
         method: Method,
     ) -> Result<Accuracy, RunError> {
+        check_ways(setting, &self.settings.config)?;
         let tensors = self.learner.frozen();
         let seed = self.settings.seed + TEST_SEED;
         let shares: Result<Vec<f64>, RunError> = (0..episodes)
@@ -429,6 +439,14 @@ impl Matrix {
     }
 }
 
+fn check_ways(setting: Setting, config: &Config) -> Result<(), RunError> {
+    let most = config.max_ways;
+    match setting.ways <= most {
+        true => Ok(()),
+        false => Err(RunError::Ways { setting, most }),
+    }
+}
+
 /// The task of the classes from `task * ids.len()` on.
 fn part(episode: &Episode, task: usize, ids: Vec<usize>) -> Task {
     let ways = ids.len();
@@ -458,10 +476,51 @@ fn part(episode: &Episode, task: usize, ids: Vec<usize>) -> Task {
     }
 }
 
-/// Whether there is anything to learn: the closed-form head of a frozen backbone has no parameters.
-pub fn is_trainable(config: &Config) -> bool {
-    !matches!(
-        (config.generates, &config.target),
-        (Generates::Prototypes, crate::hyper::Target::Frozen { .. })
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hyper::classes::tests::numbered;
+    use crate::hyper::{Generates, Target};
+
+    #[test]
+    fn more_ways_than_the_generator_knows_are_refused() {
+        let classes = numbered(&[3; 30]);
+        let data = Data {
+            train: &classes,
+            test: Some(&classes),
+            test_episodes: &[],
+        };
+        let setting = |ways| Setting {
+            queries: 1,
+            ..Setting::new(ways, 1)
+        };
+        let run = |ways, test_ways| {
+            let target = Target::Frozen { features: 4 };
+            let settings = Settings {
+                config: Config::new(Generates::Head, target, false),
+                episodes: vec![setting(ways)],
+                tasks: 1,
+                rotations: false,
+                steps: 1,
+                rate: 1e-3,
+                seed: 1,
+            };
+            let test_episodes = &[setting(test_ways)];
+            let data = Data {
+                test_episodes,
+                ..data
+            };
+            Run::new(settings, data, Device::flex()).map(drop)
+        };
+        assert!(run(20, 20).is_ok());
+        let error = run(21, 20).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "21-way 1-shot: the generator knows at most 20 classes"
+        );
+        let refused = run(20, 25);
+        assert!(matches!(refused, Err(RunError::Ways { .. })), "{refused:?}");
+        let refused = run(20, 31);
+        assert!(matches!(refused, Err(RunError::Episodes(_))), "{refused:?}");
+    }
 }

@@ -9,7 +9,7 @@ use super::run::{Data, Run, Settings};
 use super::tensors::values;
 use super::{continual, continual::Strategy};
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
-use crate::hyper::classes::{Class, Classes, Image};
+use crate::hyper::classes::{Class, Classes, Content, Image};
 use crate::hyper::episodes::{Sampler, Setting};
 use crate::hyper::parameter::Precision;
 use crate::hyper::{Config, Generates, Hyper, Provenance, Support, Target};
@@ -38,7 +38,7 @@ fn classes(count: usize) -> Classes {
     };
     let image = |class, image| Image {
         file: format!("{image}.png"),
-        pixels: (0..28 * 28).map(|at| pixel(class, image, at)).collect(),
+        content: Content::Pixels((0..28 * 28).map(|at| pixel(class, image, at)).collect()),
     };
     let class = |index| Class {
         name: format!("class {index}"),
@@ -74,7 +74,7 @@ fn data(classes: &Classes) -> Data<'_> {
     Data {
         train: classes,
         test: None,
-        embeddings: None,
+        test_episodes: &[],
     }
 }
 
@@ -97,9 +97,10 @@ fn example(classes: &Classes) -> (Task, Support, Vec<Vec<u8>>) {
         let places = images.labels.iter().zip(&images.indices);
         places
             .map(|(&label, &index)| {
-                classes.all()[episode.classes[label].class].images[index]
-                    .pixels
-                    .clone()
+                match &classes.all()[episode.classes[label].class].images[index].content {
+                    Content::Pixels(pixels) => pixels.clone(),
+                    Content::Embedding { .. } => panic!("these classes have pixels"),
+                }
             })
             .collect()
     };
