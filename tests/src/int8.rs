@@ -4,7 +4,7 @@ use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, QuantizedFrom};
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::scale::{Scale, TensorScale, quantize_weights};
-use graft_patches::writer::{Int8PatchWriter, Int8Values, int8_backbone};
+use graft_patches::writer::{Int8PatchWriter, Int8Values, WriteError, int8_backbone};
 use graft_patches::{BackboneImage, PatchImage};
 use graft_runtime::{Backbone, Image, LayerOutput, Patch, Session};
 
@@ -101,16 +101,39 @@ pub fn random_patch_as(
     classes: usize,
     seed: u64,
 ) -> Vec<u8> {
+    try_random_patch_as(dtype, float, int8, classes, seed).expect("it fits the format")
+}
+
+/// [`random_patch_as`], where half precision may lack a number: a tensor that happens to be nearly 0 everywhere has a
+/// scale whose multiplier is beyond it.
+///
+/// # Errors
+/// [`WriteError::Half`].
+pub fn try_random_patch_as(
+    dtype: Dtype,
+    float: &Backbone,
+    int8: &Backbone,
+    classes: usize,
+    seed: u64,
+) -> Result<Vec<u8>, WriteError> {
     twin_as(dtype, float, int8, &crate::patch(float, classes, seed))
 }
 
 /// The values of an f32 patch as a patch of the int8 twin.
 pub fn twin(float: &Backbone, int8: &Backbone, patch: &Patch) -> Vec<u8> {
-    twin_as(Dtype::I8, float, int8, patch)
+    twin_as(Dtype::I8, float, int8, patch).expect("it fits the format")
 }
 
 /// [`twin`], stored in this way.
-pub fn twin_as(dtype: Dtype, float: &Backbone, int8: &Backbone, patch: &Patch) -> Vec<u8> {
+///
+/// # Errors
+/// [`WriteError::Half`].
+pub fn twin_as(
+    dtype: Dtype,
+    float: &Backbone,
+    int8: &Backbone,
+    patch: &Patch,
+) -> Result<Vec<u8>, WriteError> {
     let image = patch.image().expect("it has a file");
     let mut writer = Int8PatchWriter::new(int8.image(), image.kinds());
     writer.dtype(dtype).input(image.input());
@@ -121,9 +144,7 @@ pub fn twin_as(dtype: Dtype, float: &Backbone, int8: &Backbone, patch: &Patch) -
     for index in 0..base.site_count() {
         replace(&mut writer, &image, &base, index);
     }
-    writer
-        .finish(&PatchMetadata::default())
-        .expect("it fits the format")
+    writer.finish(&PatchMetadata::default())
 }
 
 fn replace(

@@ -13,7 +13,6 @@ use super::evaluate::{Accuracy, Method, accuracy};
 use super::learner::State;
 use super::learner::{self, Labelled, Learner, Task};
 use crate::data::random::{Purpose, generator};
-use crate::hyper::Config;
 use crate::hyper::classes::Classes;
 use crate::hyper::episodes::{Episode, EpisodeError, Sampler, Setting};
 use crate::hyper::{Config, Precision};
