@@ -159,7 +159,6 @@ fn a_target_cnn_is_a_backbone_like_any_other() {
     let bytes = target::backbone("cnn", "a test", 28, &convolutions).expect("it fits");
     fs::write(fixture.0.path().join("cnn.backbone"), bytes).expect("room on the disk");
     let shown = fixture.json("inspect cnn.backbone");
-    println!("file {}, arena {}", shown["bytes"], shown["arena_bytes"]);
     assert_eq!((&shown["layers"], &shown["sites"]), (&9.into(), &5.into()));
     fixture.json("quantize cnn.backbone --calibrate support -o cnn8.backbone");
     let image = fs::read_dir(fixture.0.path().join("support/3")).expect("it is there");
@@ -178,5 +177,61 @@ fn a_target_cnn_is_a_backbone_like_any_other() {
         let found = fixture.json(&format!("{run} --patch {dtype}.patch"));
         let label = found["results"][0]["top"][0]["label"].as_str();
         assert!(label.is_some_and(|label| label.len() == 1), "{label:?}");
+    }
+}
+
+#[test]
+fn a_generator_makes_a_network_of_five_drawings() {
+    let fixture = Fixture::new();
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    for name in [
+        "omniglot.hyper",
+        "omniglot.backbone",
+        "demo/sanskrit-1.tar",
+        "demo/sanskrit-test.tar",
+    ] {
+        let asset = assets.join(name);
+        let to = fixture.0.path().join(asset.file_name().expect("a file"));
+        fs::copy(asset, to).expect("room on the disk");
+    }
+    let made =
+        fixture.json("generate --hyper omniglot.hyper --support sanskrit-1.tar -o new.patch");
+    assert_eq!(
+        (&made["kinds"], &made["images"], &made["classes"]),
+        (&"generated".into(), &5.into(), &5.into())
+    );
+    let report = fixture
+        .json("eval --backbone omniglot.backbone --patch new.patch --data sanskrit-test.tar");
+    // Of five classes: guessing is right one time in five.
+    assert!(
+        report["accuracy"].as_f64().expect("a share") > 0.6,
+        "{report}"
+    );
+
+    let whole = fs::read(fixture.0.path().join("omniglot.hyper")).expect("it is there");
+    fs::write(
+        fixture.0.path().join("cut.hyper"),
+        &whole[..whole.len() / 2],
+    )
+    .expect("room");
+    for (arguments, words) in [
+        ("", "no generator"),
+        ("--hyper none.hyper", "cannot read none.hyper"),
+        ("--hyper new.patch", "not an ONNX model"),
+        ("--hyper cut.hyper", "truncated or damaged"),
+        (
+            "--hyper omniglot.hyper --backbone demo.backbone",
+            "is for backbone",
+        ),
+        ("--method prototype", "no backbone"),
+    ] {
+        let output = fixture.run(&format!(
+            "generate {arguments} --support sanskrit-1.tar -o no.patch"
+        ));
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {errors}");
+        assert!(errors.contains(words), "{arguments}: {errors}");
+        assert!(errors.contains("hint: "), "{arguments}: {errors}");
+        assert!(!fixture.0.path().join("no.patch").exists());
     }
 }

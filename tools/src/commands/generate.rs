@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -30,10 +30,10 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t = Method::Hyper)]
     method: Method,
     /// Generator file, for the method of that name.
-    #[arg(long, value_name = "H", required_if_eq("method", "hyper"))]
+    #[arg(long, value_name = "H")]
     hyper: Option<PathBuf>,
     /// Backbone file; by default the one beside the generator.
-    #[arg(short, long, value_name = "B", required_if_eq("method", "prototype"))]
+    #[arg(short, long, value_name = "B")]
     backbone: Option<PathBuf>,
     /// Folder or tar archive with a few images of each class, laid out class/image.(jpg|png).
     #[arg(long, value_name = "DIR")]
@@ -72,28 +72,50 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             "leave --unlabelled out, or give a generator with --hyper",
         ));
     }
-    let mut set = Set::open(arguments.backbone(), &arguments.support, &arguments.output)?;
+    let hyper = arguments.hyper()?;
+    let mut set = Set::open(arguments.backbone()?, &arguments.support, &arguments.output)?;
     set.support
         .add_unlabelled(&arguments.unlabelled, &set.preprocess)?;
     let name = arguments.name();
     let start = Instant::now();
-    let generated = match (arguments.method, &arguments.hyper) {
-        (Method::Hyper, Some(path)) => {
-            Hyper::open(path)?.values(&name, &file_name(path), &set.backbone, &set.support)?
+    let (generated, prepared) = match hyper {
+        Some((hyper, by)) => {
+            let prepared = set.prepare(&hyper)?;
+            let values = hyper.values(&name, &by, &set.backbone, &set.support)?;
+            (values, prepared)
         }
-        _ => prototype::generate(&name, &set.backbone, &set.support)?,
+        None => (
+            prototype::generate(&name, &set.backbone, &set.support)?,
+            Duration::ZERO,
+        ),
     };
-    set.finish(&generated, arguments.f16, start, &arguments.output)
+    let times = [prepared, start.elapsed() - prepared];
+    set.finish(&generated, arguments.f16, times, &arguments.output)
 }
 
 impl Arguments {
+    /// The generator and the name of its file, for the method that has one.
+    fn hyper(&self) -> Result<Option<(Hyper, String)>> {
+        if self.method == Method::Prototype {
+            return Ok(None);
+        }
+        let Some(path) = &self.hyper else {
+            bail!(Hint::new(
+                "no generator to make the patch".into(),
+                "give one with --hyper, or --method prototype and a backbone",
+            ));
+        };
+        Ok(Some((open(path)?, file_name(path))))
+    }
+
     /// The backbone: given, or beside the generator.
-    fn backbone(&self) -> PathBuf {
+    fn backbone(&self) -> Result<PathBuf> {
         let beside = |path: &PathBuf| path.with_extension("backbone");
         let given = self.backbone.clone();
-        given
-            .or(self.hyper.as_ref().map(beside))
-            .unwrap_or_default()
+        given.or(self.hyper.as_ref().map(beside)).ok_or_else(|| {
+            let hint = "give one with --backbone";
+            Hint::new("no backbone to make the patch for".into(), hint).into()
+        })
     }
 
     fn name(&self) -> String {
@@ -137,11 +159,17 @@ pub fn learn(arguments: &LearnArguments) -> Result<Report> {
     let bytes = ImageBytes::map(&arguments.patch)?;
     let previous = PatchImage::open(bytes.as_slice(), Verify::Full)
         .with_context(|| format!("cannot read {}", arguments.patch.display()))?;
-    let start = Instant::now();
-    let hyper = Hyper::open(&arguments.hyper)?;
+    let hyper = open(&arguments.hyper)?;
     let by = file_name(&arguments.hyper);
+    let start = Instant::now();
+    let prepared = set.prepare(&hyper)?;
     let generated = hyper.learn(&by, &set.backbone, &previous, &set.support)?;
-    set.finish(&generated, false, start, &arguments.output)
+    let times = [prepared, start.elapsed() - prepared];
+    set.finish(&generated, false, times, &arguments.output)
+}
+
+fn open(path: &Path) -> Result<Hyper> {
+    Hyper::open(path).with_context(|| format!("cannot use the generator {}", path.display()))
 }
 
 fn file_name(path: &Path) -> String {
@@ -179,14 +207,24 @@ impl Set {
         })
     }
 
-    /// Compiles the values for the backbone, in its own precision, and writes them.
+    /// Makes the generator ready for this support set; the time that it takes.
+    fn prepare(&self, hyper: &Hyper) -> Result<Duration> {
+        let start = Instant::now();
+        let images = self.support.classes.len() + self.support.unlabelled.len();
+        hyper.prepare(images, self.support.labels.len())?;
+        Ok(start.elapsed())
+    }
+
+    /// Compiles the values for the backbone, in its own precision, and writes them. Times are those of preparing and of
+    /// generating so far.
     fn finish(
         &self,
         generated: &Generated,
         is_half: bool,
-        start: Instant,
+        [prepared, generating]: [Duration; 2],
         to: &Output,
     ) -> Result<Report> {
+        let start = Instant::now();
         let (image, images) = (self.backbone.image(), &self.support.images);
         let int8 = |dtype| generated.quantize(&self.backbone, images, dtype);
         let patch = match (image.dtype(), is_half) {
@@ -197,15 +235,22 @@ impl Set {
         };
         // What a device would refuse is not written.
         let receipt = Patch::from_bytes(&patch, &self.backbone)?.receipt();
-        let milliseconds = 1e3 * start.elapsed().as_secs_f64();
+        let milliseconds = 1e3 * (generating + start.elapsed()).as_secs_f64();
+        let prepared = 1e3 * prepared.as_secs_f64();
         let Output { output, force } = to;
         output::write_atomically(output, *force, |file| file.write_all(&patch))?;
         let text = format!(
-            "{}: {} patch, {}, {}, in {milliseconds:.0} ms\n",
+            "{}: {} patch, {}, {}, in {milliseconds:.0} ms{}\n",
             output.display(),
             receipt.kinds,
             generated.source,
             bytes(patch.len()),
+            match prepared > 0.0 {
+                true => format!(
+                    " (and {prepared:.0} ms to prepare the generator for such support sets)"
+                ),
+                false => String::new(),
+            },
         );
         let learned = generated.learned.as_ref();
         let json = json!({
@@ -216,6 +261,7 @@ impl Set {
             "labels": generated.labels,
             "counter": learned.map(|learned| learned.counter),
             "bytes": patch.len(),
+            "prepare_ms": prepared,
             "generate_ms": milliseconds,
         });
         Ok(Report::new(text, json))

@@ -225,6 +225,15 @@ impl Hyper {
         Ok(outputs.into_iter().collect())
     }
 
+    /// Makes ready for support sets of so many images and classes, which [`Self::generate`] would do at the first one: it takes
+    /// longer than generating.
+    ///
+    /// # Errors
+    /// A model that cannot run.
+    pub fn prepare(&self, images: usize, classes: usize) -> Result<(), HyperError> {
+        self.plan([images, classes]).map(drop)
+    }
+
     /// The plan for so many images and classes.
     fn plan(&self, sizes: [usize; 2]) -> Result<Arc<Plan>, HyperError> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);

@@ -60,6 +60,16 @@ pub struct Values<O: Ops> {
     pub head_bias: O::Matrix,
 }
 
+/// What the head is generated from.
+struct Seen<O: Ops> {
+    /// What the head reads, `[images, features]`.
+    features: O::Matrix,
+    /// Shared features of the images, where the generator has them.
+    shared: Option<O::Matrix>,
+    /// The values of the convolutions.
+    convolutions: Vec<Convolution<O>>,
+}
+
 /// A generator, without the values of its parameters.
 #[derive(Clone, Debug)]
 pub struct Generator {
@@ -182,13 +192,6 @@ impl Generator {
         all
     }
 
-    /// Names of the parameters that are the frozen weights of the target CNN, in the order of its layers.
-    pub fn target_weights(&self) -> impl Iterator<Item = String> {
-        self.convolutions
-            .iter()
-            .map(|c| format!("{}.weight", c.name))
-    }
-
     /// Generates from a support set. `previous` are the convolution weights of an earlier patch, for continual generators;
     /// without them, the target CNN's own are where weights start.
     pub fn generate<O: Ops>(
@@ -197,27 +200,30 @@ impl Generator {
         support: &Support<O>,
         previous: Option<&[O::Matrix]>,
     ) -> Values<O> {
-        let (features, shared, convolutions) = match &support.images {
-            Images::Embeddings(embeddings) => (embeddings.clone(), None, Vec::new()),
+        let seen = match &support.images {
+            Images::Embeddings(embeddings) => Seen {
+                features: embeddings.clone(),
+                shared: None,
+                convolutions: Vec::new(),
+            },
             Images::Pixels(pixels) => self.network(ops, support, pixels, previous),
         };
-        let (weights, bias) = self.head(ops, support, &features, shared.as_ref());
+        let (weights, bias) = self.head(ops, support, &seen.features, seen.shared.as_ref());
         Values {
-            convolutions,
+            convolutions: seen.convolutions,
             head_weights: weights,
             head_bias: bias,
         }
     }
 
-    /// The target CNN over the support set: features, shared features and the values of its convolutions.
-    #[allow(clippy::type_complexity)]
+    /// The target CNN over the support set, layer by layer.
     fn network<O: Ops>(
         &self,
         ops: &O,
         support: &Support<O>,
         pixels: &O::Maps,
         previous: Option<&[O::Matrix]>,
-    ) -> (O::Matrix, Option<O::Matrix>, Vec<Convolution<O>>) {
+    ) -> Seen<O> {
         let shared = self.shared_features(ops, pixels);
         let mut x = pixels.clone();
         let mut values = Vec::new();
@@ -237,7 +243,11 @@ impl Generator {
             x = layer(ops, &x, &value);
             values.push(value);
         }
-        (ops.mean(&x), shared, values)
+        Seen {
+            features: ops.mean(&x),
+            shared,
+            convolutions: values,
+        }
     }
 
     fn shared_features<O: Ops>(&self, ops: &O, pixels: &O::Maps) -> Option<O::Matrix> {
