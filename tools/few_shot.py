@@ -1,117 +1,212 @@
-"""HyperTransformers on Omniglot: what results.py measures of them, and its section of RESULTS.md.
+"""HyperTransformers: what results.py measures of them, and their section of RESULTS.md.
 
-Six alphabets are trained on, two are held out. Every run is one `patchtool meta-train`, which goes on
+Six alphabets of Omniglot are trained on, two are held out. Every run is one `patchtool meta-train`, which goes on
 from its checkpoint where it was cut off.
 """
 
+import statistics
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import results_page
 
 ARCHIVES = ["omniglot-small1.zip", "omniglot-small2.zip"]
 HOLDOUT = ["Sanskrit", "Tagalog"]
+ASSETS = Path(__file__).resolve().parent / "assets"
 STEPS = 12_000
 CONTINUAL_STEPS = 6_000
-CONTINUAL_TASKS = 5  # in training
+FROZEN_STEPS = 4_000
+TASKS = 5  # learned after one another in training
 TEST_TASKS = 8
 CHANNELS = [4, 8, 16]
+SMALL = 8  # channels where only one size is measured
 EPISODES = 1024
 CONTINUAL_EPISODES = 256
-CONTINUAL_CHANNELS = 8
-# What is generated: methods that its support sets are learned by at the end.
-GENERATES = {"prototypes": ["generated", "fine-tuned"], "head": ["generated", "prototypes"], "all": ["generated"]}
-ROWS = {  # of the table: what was trained, how support sets are learned
+UNLABELLED = 5  # images of each class
+SETTINGS = [(5, 1), (5, 5), (20, 1)]
+FROZEN_SETTINGS = [(5, 1), (5, 5), (10, 1), (10, 5)]
+ROWS = {  # of the first table: what was trained, how support sets are learned
     "ProtoNet": ("prototypes", "generated"),
     "ProtoNet, fine-tuned on the support set": ("prototypes", "fine-tuned"),
     "prototypes on the features of HT head": ("head", "prototypes"),
     "HT head": ("head", "generated"),
     "HT all": ("all", "generated"),
 }
+COST_RUNS = 9
+
+
+@dataclass
+class Run:
+    """One training, and what is measured at its end."""
+    training: list
+    methods: list = field(default_factory=lambda: ["generated"])
+    episodes: int = EPISODES
+    flags: list = field(default_factory=list)
+
+
+def cnn(generates, channels, *more, steps=STEPS):
+    return ["--generates", generates, "--channels", channels, *more, "--steps", steps]
+
+
+def continual(*more):
+    return cnn("all", SMALL, "--continual", TASKS, "--episodes", "5x1", *more, steps=CONTINUAL_STEPS)
+
+
+def omniglot_runs():
+    """By name, the shortest first."""
+    methods = {"prototypes": ["generated", "fine-tuned"], "head": ["generated", "prototypes"], "all": ["generated"]}
+    tasks = {"episodes": CONTINUAL_EPISODES, "flags": ["--test-tasks", TEST_TASKS]}
+    runs = {f"{generates}-{channels}": Run(cnn(generates, channels), methods[generates])
+            for channels in CHANNELS for generates in methods}
+    runs["constant"] = Run(cnn("prototypes", SMALL), **tasks)
+    runs["tasks"] = Run(continual("--queries", 2), **tasks)
+    runs["mini-batches"] = Run(continual("--scenario", "mini-batch"), **tasks)
+    runs["unlabelled"] = Run(cnn("all", SMALL, "--unlabelled", UNLABELLED))
+    return runs
 
 
 def measure(bench):
-    """Runs of each size and kind, then the continual ones."""
-    found = {}
-    for channels in CHANNELS:
-        for generates, methods in GENERATES.items():
-            flags = ["--generates", generates, "--channels", channels, "--steps", STEPS]
-            found[f"{generates}-{channels}"] = run(
-                bench, f"{generates}-{channels}", flags, EPISODES, [f for name in methods for f in ("--methods", name)])
-    task = ["--test-tasks", TEST_TASKS]
-    continual = ["--generates", "all", "--channels", CONTINUAL_CHANNELS, "--continual", CONTINUAL_TASKS,
-                 "--episodes", "5x1", "--queries", 2, "--steps", CONTINUAL_STEPS]
-    found["continual"] = run(bench, "continual", continual, CONTINUAL_EPISODES, task)
-    constant = ["--generates", "prototypes", "--channels", CONTINUAL_CHANNELS, "--steps", STEPS]
-    found["constant"] = run(bench, "constant", constant, CONTINUAL_EPISODES, task + ["--methods", "generated"])
+    """Everything, by name."""
+    data = [f for archive in ARCHIVES for f in ("--data", bench.data / archive)]
+    found = {name: train(bench, name, run, data + [f for name in HOLDOUT for f in ("--holdout", name)])
+             for name, run in omniglot_runs().items()}
+    found["frozen"] = frozen(bench, data)
+    found["cost"] = cost(bench)
     return found
 
 
-def run(bench, name, training, episodes, flags):
+def frozen(bench, omniglot):
+    """Heads for the embedding of the backbone, for hand signs, which are not trained on."""
+    settings = [f"{ways}x{shots}" for ways, shots in FROZEN_SETTINGS]
+    run = Run(["--generates", "head", *(f for name in settings for f in ("--episodes", name)), "--steps", FROZEN_STEPS],
+              ["generated", "prototypes"])
+    data = [*omniglot, "--data", bench.archive("cifar10", "test"), "--data", bench.archive("fashion", "test"),
+            "--test", bench.archive("sign-digits", "test"), "--backbone", bench.backbone]
+    return train(bench, "frozen", run, data, backbone=bench.id)
+
+
+def train(bench, name, run, data, **more):
     """What `patchtool meta-train --json` says at the end, without the learning curve."""
-    return bench.results.get({"what": "meta-train", "training": training, "episodes": episodes, "flags": flags},
-                             lambda: run_now(bench, name, training, episodes, flags))
+    methods = [f for method in run.methods for f in ("--methods", method)]
+    key = {"what": "meta-train", "training": run.training, "episodes": run.episodes, "flags": methods + run.flags, **more}
+    return bench.results.get(key, lambda: train_now(bench, name, run, [*data, *run.training, *methods, *run.flags]))
 
 
-def run_now(bench, name, training, episodes, flags):
+def train_now(bench, name, run, flags):
     print(f"meta-train {name}", file=sys.stderr, flush=True)
     output = bench.work / f"{name}.hyper"
-    data = [f for archive in ARCHIVES for f in ("--data", bench.data / archive)]
-    holdout = [f for alphabet in HOLDOUT for f in ("--holdout", alphabet)]
     resume = ["--resume"] if Path(f"{output}.checkpoint").exists() else []
-    found = bench.patchtool("meta-train", *data, *holdout, *training, *flags, "--test-episodes", episodes,
-                            "-o", output, "--force", *resume)
+    found = bench.patchtool("meta-train", *flags, "--test-episodes", run.episodes, "--curves",
+                            output.with_suffix(".png"), "-o", output, "--force", *resume)
     found["bytes"] = output.stat().st_size
     found.pop("history")
     return found
+
+
+def cost(bench):
+    """What a patch of five and of 25 drawings costs, with the generator of the assets: medians."""
+    return [bench.results.get({"what": "generate", "shots": shots}, lambda: cost_now(bench, shots)) for shots in (1, 5)]
+
+
+def cost_now(bench, shots):
+    hyper, support = ASSETS / "omniglot.hyper", ASSETS / f"demo/sanskrit-{shots}.tar"
+    runs = [bench.patchtool("generate", "--hyper", hyper, "--support", support, "-o", bench.work / "cost.patch", "--force")
+            for _ in range(COST_RUNS)]
+    median = {name: statistics.median(run[name] for run in runs) for name in ("prepare_ms", "generate_ms")}
+    return {**median, "images": runs[0]["images"], "bytes": runs[0]["bytes"], "generator_bytes": hyper.stat().st_size,
+            "backbone_bytes": hyper.with_suffix(".backbone").stat().st_size}
 
 
 def interval(accuracy):
     return f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['interval']:.1f}"
 
 
+def cells(result, settings, method, unlabelled=0):
+    """The accuracies of one run, by setting. Rows without a number of unlabelled images had none."""
+    rows = {(row["ways"], row["shots"], row["method"], row.get("unlabelled", 0)): row["accuracy"] for row in result["test"]}
+    return [interval(rows[(*setting, method, unlabelled)]) for setting in settings]
+
+
+def headings(settings):
+    return [f"{ways}-way {shots}-shot" for ways, shots in settings]
+
+
 def render(found):
     """The section of RESULTS.md."""
     alphabets = " and ".join(HOLDOUT)
+    rows = [[f"{channels} channels, {name}", *cells(result, SETTINGS, method), f"{result['seconds'] / 60:.0f}",
+             results_page.kilobytes(result["bytes"])]
+            for channels in CHANNELS for name, (generates, method) in ROWS.items()
+            for result in [found[f"{generates}-{channels}"]]]
     parts = ["## Few-shot: HyperTransformer\n",
              f"Omniglot's two small sets: six alphabets (183 characters, each in four rotations) are trained on, {alphabets} (59 "
              f"characters) are never seen. {STEPS:,} steps of one episode, which is 5-way 1-shot, 5-way 5-shot and 20-way 1-shot in "
              f"turn; one generator serves all three. Accuracy in per cent over {EPISODES:,} episodes of disjoint support and "
              "query images, with its 95 % interval. Batch norm has the statistics of the support set, in training and on the "
-             "device. The paper trains 4,000,000 steps on 1,150 characters.\n"]
-    settings = [(5, 1), (5, 5), (20, 1)]
-    rows = []
-    for channels in CHANNELS:
-        for name, (generates, method) in ROWS.items():
-            result = found.get(f"{generates}-{channels}")
-            if result:
-                cells = [next((interval(row["accuracy"]) for row in result["test"]
-                               if (row["ways"], row["shots"], row["method"]) == (*setting, method)), "")
-                         for setting in settings]
-                rows.append([f"{channels} channels, {name}", *cells, f"{result['seconds'] / 60:.0f}",
-                             results_page.kilobytes(result["bytes"])])
-    header = ["network", *(f"{ways}-way {shots}-shot" for ways, shots in settings), "minutes", "generator kB"]
-    parts.append(results_page.table(header, rows))
-    return parts + continual(found)
+             "device. One thread, beside other work. The paper trains 4,000,000 steps on 1,150 characters.\n",
+             results_page.table(["network", *headings(SETTINGS), "minutes", "generator kB"], rows)]
+    return parts + unlabelled(found) + of_frozen(found) + after_one_another(found) + costs(found)
 
 
-def continual(found):
+def unlabelled(found):
+    rows = [["HT all", *cells(found[f"all-{SMALL}"], SETTINGS, "generated")],
+            ["trained with unlabelled images, none given", *cells(found["unlabelled"], SETTINGS, "generated")],
+            [f"trained with them, {UNLABELLED} of each class given",
+             *cells(found["unlabelled"], SETTINGS, "generated", UNLABELLED)]]
+    return ["### Unlabelled images\n",
+            f"HT all, {SMALL} channels, {UNLABELLED} images of each class in the support set without their labels "
+            "(`--unlabelled`).\n", results_page.table(["support set", *headings(SETTINGS)], rows)]
+
+
+def of_frozen(found):
+    result = found["frozen"]
+    rows = [[name, *cells(result, FROZEN_SETTINGS, method)]
+            for name, method in (("class means, in closed form", "prototypes"), ("HT head", "generated"))]
+    return ["### One-shot on a real backbone\n",
+            f"Heads for the embedding of the backbone, for hand signs (sign-digits), of which training has none: {FROZEN_STEPS:,} "
+            "steps on Omniglot, CIFAR-10 and Fashion-MNIST (their test images).\n",
+            results_page.table(["head", *headings(FROZEN_SETTINGS)], rows)]
+
+
+NAMES = {"continual": "Continual HyperTransformer", "naive": "generated anew from each task (naive)",
+         "merged": "generated anew from all images so far", "constant": "constant ProtoNet",
+         "fine-tuned": "fine-tuned on each task"}
+
+
+def after_one_another(found):
     rows, matrices = [], []
-    names = {"continual": "Continual HyperTransformer", "naive": "naive: generated anew", "constant": "constant ProtoNet",
-             "fine-tuned": "sequential fine-tuning"}
-    for result in (found.get("continual"), found.get("constant")):
-        for row in (result or {}).get("continual", []):
-            matrix, name = row["matrix"], names[row["strategy"]]
-            rows.append([f"{name}, {row['scenario']}-incremental", interval(matrix["mean"]),
-                         interval(matrix["backward_transfer"])])
-            if row["strategy"] in ("continual", "naive") and row["scenario"] == "task":
-                lines = ["  ".join(f"{100 * share:5.1f}" for share in shares) for shares in matrix["accuracy"]]
-                matrices.append(f"{name}, task-incremental: accuracy after each task (rows) on each task so far (columns):\n\n"
-                                + "\n".join(f"    {line}" for line in lines) + "\n")
-    if not rows:
-        return []
+    incremental = [row for name in ("tasks", "constant") for row in found[name]["continual"] if "matrix" in row]
+    for row in incremental:
+        matrix, name = row["matrix"], NAMES[row["strategy"]]
+        rows.append([f"{name}, {row['scenario']}-incremental", interval(matrix["mean"]), interval(matrix["backward_transfer"])])
+        if row["strategy"] in ("continual", "naive"):
+            lines = ["  ".join(f"{100 * share:5.1f}" for share in shares) for shares in matrix["accuracy"]]
+            matrices.append(f"{name}, {row['scenario']}-incremental: accuracy after each task (rows) on each task so far "
+                            "(columns):\n\n" + "\n".join(f"    {line}" for line in lines) + "\n")
+    slices = [[f"{NAMES[row['strategy']]}{trained}", *(f"{100 * after['mean']:.1f}" for after in row["accuracy"])]
+              for name, trained in (("mini-batches", ", trained on mini-batches"), ("tasks", ", trained on tasks"), ("constant", ""))
+              for row in found[name]["continual"] if row["scenario"] == "mini-batch"]
+    widest = max(row["accuracy"][-1]["interval"] for name in ("mini-batches", "tasks", "constant")
+                 for row in found[name]["continual"] if row["scenario"] == "mini-batch")
     return ["### Continual learning\n",
-            f"5-way 1-shot, {CONTINUAL_CHANNELS} channels, {CONTINUAL_TASKS} tasks in training ({CONTINUAL_STEPS:,} steps), "
-            f"{TEST_TASKS} in the test, mean over {CONTINUAL_EPISODES} sequences: accuracy after the last task over all tasks, and "
-            "what earlier tasks gained or lost since their own time. Prototypes keep the weights of their own time.\n",
-            results_page.table(["method", "accuracy %", "backward transfer, points"], rows), *matrices]
+            f"5-way 1-shot, {SMALL} channels, {TASKS} tasks in training ({CONTINUAL_STEPS:,} steps), {TEST_TASKS} in the test, mean "
+            f"over {CONTINUAL_EPISODES} sequences: accuracy after the last task over all tasks, and what earlier tasks gained or "
+            "lost since their own time. Prototypes keep the weights of their own time.\n",
+            results_page.table(["method", "accuracy %", "backward transfer, points"], rows), *matrices,
+            f"Mini-batches: {TEST_TASKS} times one image of each of the same five classes, accuracy after each (95 % intervals "
+            f"are at most {100 * widest:.1f} points). Prototypes are means over all images so far, each with the weights of its "
+            "own time.\n",
+            results_page.table(["method", *(f"{count}" for count in range(1, TEST_TASKS + 1))], slices)]
+
+
+def costs(found):
+    rows = [[cost["images"], f"{cost['generate_ms']:.1f}", f"{cost['prepare_ms']:.0f}", results_page.kilobytes(cost["bytes"])]
+            for cost in found["cost"]]
+    cost = found["cost"][0]
+    return ["### Cost\n",
+            f"`patchtool generate` with the generator of the assets (8 channels, half precision): the generator has "
+            f"{results_page.kilobytes(cost['generator_bytes'])} kB, its backbone {results_page.kilobytes(cost['backbone_bytes'])} "
+            f"kB. Medians of {COST_RUNS} runs; an application prepares once for each size of support sets. `tests/run aarch64` "
+            "generates the same patches under qemu-aarch64.\n",
+            results_page.table(["drawings of five characters", "ms to generate", "ms to prepare", "patch kB"], rows)]

@@ -15,9 +15,9 @@ use crate::bar;
 use crate::cli::{Common, Output};
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hint::Hint;
-use crate::hyper::train::continual::Strategy;
+use crate::hyper::train::continual::{Scenario, Strategy};
 use crate::hyper::train::evaluate::Method;
-use crate::hyper::train::run::{Data, Point, Run, Settings};
+use crate::hyper::train::run::{Data, Run, Settings};
 use crate::hyper::{
     Classes, Config, GeneratedError, Generates, Precision, Provenance, Setting, Target,
 };
@@ -25,6 +25,7 @@ use crate::output;
 use crate::report::{Report, Table};
 use crate::task;
 use crate::train::checkpoint;
+use crate::train::curves::{self, Point};
 
 /// Arguments of `meta-train`.
 #[derive(Debug, Args)]
@@ -57,6 +58,9 @@ pub struct Arguments {
         conflicts_with = "backbone"
     )]
     continual: usize,
+    /// What it learns after one another: tasks, each of new classes, or mini-batches of images of the same classes.
+    #[arg(long, value_enum, default_value_t = Scenario::Tasks)]
+    scenario: Scenario,
     /// Ways x shots of episodes, which take turns. May be given several times.
     #[arg(long, value_name = "WxS", default_values = ["5x1", "5x5", "20x1"])]
     episodes: Vec<Setting>,
@@ -90,9 +94,13 @@ pub struct Arguments {
     /// How support sets are learned from at the end.
     #[arg(long, value_enum, default_values = ["generated", "prototypes"])]
     methods: Vec<Method>,
-    /// Also measure so many tasks, learned after one another, of the first kind of those episodes.
+    /// Also measure so many tasks, and so many mini-batches of one task, learned after one another, of the first kind of those
+    /// episodes.
     #[arg(long, value_name = "TASKS", default_value_t = 0)]
     test_tasks: usize,
+    /// Draw loss and accuracy in the course of training as a picture.
+    #[arg(long, value_name = "F.png")]
+    curves: Option<PathBuf>,
     /// Store parameters in half precision: half of the file. They are rounded before anything is measured.
     #[arg(long)]
     f16: bool,
@@ -124,6 +132,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         train: &train,
         test: (!test.is_empty()).then_some(&test),
         test_episodes: &test_episodes,
+        test_tasks: arguments.test_tasks,
     };
     let mut run = Run::new(arguments.settings(frozen.as_ref())?, data, Device::flex())?;
     let path = checkpoint::path_for(&arguments.output.output);
@@ -183,7 +192,7 @@ impl Arguments {
             Some(_) => None,
             None => Some(output.with_extension("backbone")),
         };
-        for path in std::iter::once(output).chain(&beside) {
+        for path in std::iter::once(output).chain(&beside).chain(&self.curves) {
             output::check(path, *force)?;
             for input in self.data.iter().chain(&self.test).chain(&self.backbone) {
                 output::check_apart(path, input)?;
@@ -212,21 +221,26 @@ impl Arguments {
             episodes: self.episodes.iter().map(episode).collect(),
             tasks: self.continual,
             rotations: frozen.is_none(),
+            scenario: self.scenario,
             steps: self.steps,
             rate: self.lr,
             seed: self.seed,
         })
     }
 
-    /// Kinds of episodes that are measured.
+    /// Kinds of episodes that are measured: each without unlabelled images, then with as many as in training.
     fn test_settings(&self) -> impl Iterator<Item = Setting> {
         let settings = match self.test_settings.is_empty() {
             true => &self.episodes,
             false => &self.test_settings,
         };
-        settings.iter().map(|setting| Setting {
-            queries: self.test_queries,
-            ..*setting
+        let with = (self.unlabelled > 0).then_some(self.unlabelled);
+        settings.iter().flat_map(move |setting| {
+            [0].into_iter().chain(with).map(|unlabelled| Setting {
+                queries: self.test_queries,
+                unlabelled,
+                ..*setting
+            })
         })
     }
 }
@@ -246,7 +260,7 @@ impl Arguments {
         let trained = run.learner().backbone(&name)?;
         let rows = report.json["test"].as_array().into_iter().flatten();
         let accuracy = rows
-            .filter(|row| row["method"] == "generated")
+            .filter(|row| row["method"] == "generated" && row["unlabelled"] == 0)
             .filter_map(|row| {
                 let name = format!("{}-way {}-shot", row["ways"], row["shots"]);
                 Some((name, row["accuracy"]["mean"].as_f64()?))
@@ -267,19 +281,22 @@ impl Arguments {
             let beside = output.with_extension("backbone");
             output::write_atomically(&beside, *force, |file| file.write_all(&bytes))?;
         }
+        if let Some(path) = &self.curves {
+            curves::draw("step", run.history())?.write(path, *force)?;
+        }
         Ok(())
     }
 }
 
 fn line(point: &Point, seconds: f64) -> String {
     let test = point.test.map_or_else(String::new, |test| {
-        format!(", held out {:.1} %", 100.0 * test)
+        format!(", held out {:.1} %", 100.0 * test.accuracy)
     });
     format!(
         "step {}: loss {:.3}, right {:.1} %{test}, {seconds:.0} s",
-        point.step,
-        point.loss,
-        100.0 * point.right
+        point.at,
+        point.train.loss,
+        100.0 * point.train.accuracy
     )
 }
 
@@ -310,45 +327,68 @@ fn episodes(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(Tab
             let name = method
                 .to_possible_value()
                 .map_or_else(String::new, |value| value.get_name().into());
-            table.row([setting.to_string(), name, accuracy.to_string()]);
-            let (ways, shots) = (setting.ways, setting.shots);
-            rows.push(
-                json!({"ways": ways, "shots": shots, "method": method, "accuracy": accuracy}),
-            );
+            let Setting {
+                ways,
+                shots,
+                unlabelled,
+                ..
+            } = setting;
+            let mut kind = setting.to_string();
+            if unlabelled > 0 {
+                kind += &format!(" and {unlabelled} unlabelled");
+            }
+            table.row([kind, name, accuracy.to_string()]);
+            rows.push(json!({
+                "ways": ways,
+                "shots": shots,
+                "unlabelled": unlabelled,
+                "method": method,
+                "accuracy": accuracy,
+            }));
         }
     }
     Ok((table, rows.into()))
 }
 
-/// Matrices of task after task.
+/// Matrices of task after task, and accuracies after mini-batches of one.
 fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(String, Value)> {
-    let strategies = match run.settings().config.continual {
-        true => [Strategy::Continual, Strategy::Naive],
-        false => [Strategy::Constant, Strategy::FineTuned],
+    let [strategies, of_slices] = match run.settings().config.continual {
+        true => [
+            &[Strategy::Continual, Strategy::Naive][..],
+            &[Strategy::Continual, Strategy::Naive, Strategy::Merged],
+        ],
+        false => [&[Strategy::Constant, Strategy::FineTuned][..]; 2],
     };
     let setting = arguments.test_settings().next();
     let setting = setting.context("no kind of episodes")?;
+    let (tasks, count) = (arguments.test_tasks, arguments.test_episodes);
     let (mut text, mut rows) = (String::new(), Vec::new());
-    for strategy in strategies {
-        let (tasks, count) = (arguments.test_tasks, arguments.test_episodes);
+    let line = |cells: &[f64]| {
+        let cells: Vec<String> = cells
+            .iter()
+            .map(|share| format!("{:5.1}", 100.0 * share))
+            .collect();
+        format!("  {}\n", cells.join(" "))
+    };
+    for &strategy in strategies {
         let matrices = run.evaluate_continual(test, setting, tasks, count, strategy)?;
         for (scenario, matrix) in ["task", "class"].into_iter().zip(matrices) {
             text += &format!(
                 "{strategy:?}, {scenario}-incremental, {tasks} tasks of {setting}, rows: after task\n"
             );
-            for row in &matrix.accuracy {
-                let cells: Vec<String> = row
-                    .iter()
-                    .map(|share| format!("{:5.1}", 100.0 * share))
-                    .collect();
-                text += &format!("  {}\n", cells.join(" "));
-            }
+            matrix.accuracy.iter().for_each(|row| text += &line(row));
             text += &format!(
                 "  mean {}, backward transfer {}\n",
                 matrix.mean, matrix.backward_transfer
             );
             rows.push(json!({"strategy": strategy, "scenario": scenario, "matrix": matrix}));
         }
+    }
+    for &strategy in of_slices {
+        let slices = run.evaluate_slices(test, setting, tasks, count, strategy)?;
+        text += &format!("{strategy:?}, {tasks} mini-batches of {setting}, after each\n");
+        text += &line(&slices.iter().map(|share| share.mean).collect::<Vec<_>>());
+        rows.push(json!({"strategy": strategy, "scenario": "mini-batch", "accuracy": slices}));
     }
     Ok((text, rows.into()))
 }

@@ -1,4 +1,4 @@
-//! Learning curves as a picture: loss and accuracy of every epoch.
+//! Learning curves as a picture: loss and accuracy in the course of training.
 
 use plotters::chart::ChartBuilder;
 use plotters::element::{Circle, PathElement, Text};
@@ -6,7 +6,9 @@ use plotters::series::LineSeries;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
 
-use super::history::{Epoch, Score, best};
+use serde::{Deserialize, Serialize};
+
+use super::history::Score;
 use crate::picture::{Area, DrawError, FAINT, INK, Picture, PictureError, text, text_width};
 
 const WIDTH: u32 = 1000;
@@ -17,25 +19,39 @@ const MEDIUM: i32 = 16 * UNIT;
 /// Okabe and Ito's blue and vermilion: told apart by everyone.
 const TRAIN: RGBColor = RGBColor(0, 114, 178);
 const TEST: RGBColor = RGBColor(213, 94, 0);
-/// With more epochs than this, a mark on each would hide the line.
+/// With more points than this, a mark on each would hide the line.
 const MOST_MARKS: usize = 40;
 
-/// Draws loss and accuracy over the epochs; what is not finite is left out.
+/// Scores at some time of training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Epochs or steps behind it.
+    pub at: usize,
+    /// Of what was trained on since the point before.
+    pub train: Score,
+    /// Of what was not trained on, where there is anything.
+    pub test: Option<Score>,
+}
+
+/// Draws loss and accuracy over the points, which are sorted and of equal distance; `unit` is what they count. What is not
+/// finite is left out.
 ///
 /// # Errors
 /// A failure of the library that draws.
-pub fn draw(history: &[Epoch]) -> Result<Picture, PictureError> {
-    let subtitle = best(history).map(|epoch| {
-        let accuracy = 100.0 * history[epoch].test.accuracy;
-        format!("best test {accuracy:.1} %, epoch {}", epoch + 1)
+pub fn draw(unit: &str, points: &[Point]) -> Result<Picture, PictureError> {
+    let subtitle = best(points).map(|(accuracy, at)| {
+        let accuracy = 100.0 * accuracy;
+        format!("best test {accuracy:.1} %, {unit} {at}")
     });
     let loss = Panel {
+        unit,
         title: "Loss",
         subtitle: String::new(),
         value: |score| score.loss,
         range: loss_range,
     };
     let accuracy = Panel {
+        unit,
         title: "Accuracy, %",
         subtitle: subtitle.unwrap_or_default(),
         value: |score| 100.0 * score.accuracy,
@@ -43,30 +59,38 @@ pub fn draw(history: &[Epoch]) -> Result<Picture, PictureError> {
     };
     Picture::draw(WIDTH, HEIGHT, |area| {
         let (left, right) = area.split_horizontally(WIDTH as i32 * UNIT / 2);
-        loss.draw(&left, history)?;
-        accuracy.draw(&right, history)
+        loss.draw(&left, points)?;
+        accuracy.draw(&right, points)
     })
 }
 
-struct Panel {
+/// The highest test accuracy, and at which point it was first reached.
+fn best(points: &[Point]) -> Option<(f64, usize)> {
+    let tests = points
+        .iter()
+        .filter_map(|point| Some((point.test?.accuracy, point.at)));
+    tests.reduce(|best, next| if next.0 > best.0 { next } else { best })
+}
+
+struct Panel<'a> {
+    unit: &'a str,
     title: &'static str,
     subtitle: String,
     value: fn(&Score) -> f64,
     range: fn(f64, f64) -> (f64, f64),
 }
 
-impl Panel {
-    fn draw(&self, area: &Area<'_>, history: &[Epoch]) -> Result<(), DrawError> {
-        let points = |of: fn(&Epoch) -> &Score| -> Vec<(f64, f64)> {
-            let values = history.iter().map(|epoch| (self.value)(of(epoch)));
-            let numbered = values
-                .enumerate()
-                .map(|(index, value)| ((index + 1) as f64, value));
-            numbered.filter(|(_, value)| value.is_finite()).collect()
+impl Panel<'_> {
+    fn draw(&self, area: &Area<'_>, points: &[Point]) -> Result<(), DrawError> {
+        let line = |of: fn(&Point) -> Option<Score>| -> Vec<(f64, f64)> {
+            let values = points
+                .iter()
+                .filter_map(|point| Some((point.at as f64, (self.value)(&of(point)?))));
+            values.filter(|(_, value)| value.is_finite()).collect()
         };
         let lines = [
-            (points(|epoch| &epoch.train), TRAIN, "train"),
-            (points(|epoch| &epoch.test), TEST, "test"),
+            (line(|point| Some(point.train)), TRAIN, "train"),
+            (line(|point| point.test), TEST, "test"),
         ];
         let values = || {
             lines
@@ -81,7 +105,9 @@ impl Panel {
         } else {
             (0.0, 1.0)
         };
-        let last = history.len().max(2);
+        let first = points.first().map_or(1, |point| point.at);
+        let last = points.last().map_or(0, |point| point.at).max(2 * first);
+        let margin = 0.3 * first as f64;
         let decimals = decimals(high - low);
         let mut chart = ChartBuilder::on(area)
             .margin(12 * UNIT)
@@ -89,7 +115,7 @@ impl Panel {
             .margin_right(20 * UNIT)
             .x_label_area_size(38 * UNIT)
             .y_label_area_size(44 * UNIT)
-            .build_cartesian_2d(0.7..last as f64 + 0.3, low..high)?;
+            .build_cartesian_2d(first as f64 - margin..last as f64 + margin, low..high)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -97,8 +123,8 @@ impl Panel {
             .bold_line_style(FAINT.stroke_width(UNIT as u32))
             .axis_style(INK.stroke_width(UNIT as u32))
             .label_style(text(SMALL, &INK, Pos::default()))
-            .x_desc("epoch")
-            .x_labels(history.len().clamp(2, 8))
+            .x_desc(self.unit)
+            .x_labels(points.len().clamp(2, 8))
             .x_label_formatter(&whole)
             .y_labels(6)
             .y_label_formatter(&|value| format!("{value:.decimals$}"))
@@ -106,7 +132,7 @@ impl Panel {
         for (points, colour, _) in &lines {
             let style = colour.stroke_width(2 * UNIT as u32);
             chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
-            if history.len() <= MOST_MARKS {
+            if points.len() <= MOST_MARKS {
                 let mark = |&point| Circle::new(point, 3 * UNIT, colour.filled());
                 chart.draw_series(points.iter().map(mark))?;
             }
@@ -137,10 +163,10 @@ impl Panel {
     }
 }
 
-/// An epoch's number; nothing between two epochs.
-fn whole(epoch: &f64) -> String {
-    match (epoch - epoch.round()).abs() < 1e-6 {
-        true => format!("{epoch:.0}"),
+/// A whole number; nothing between two of them.
+fn whole(number: &f64) -> String {
+    match (number - number.round()).abs() < 1e-6 {
+        true => format!("{number:.0}"),
         false => String::new(),
     }
 }
@@ -167,15 +193,15 @@ fn accuracy_range(low: f64, high: f64) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    fn epoch(loss: f64, accuracy: f64) -> Epoch {
+    fn point(at: usize, loss: f64, accuracy: f64) -> Point {
         let score = |more: f64| Score {
             loss: loss + more,
             accuracy: accuracy - more,
         };
-        Epoch {
+        Point {
+            at,
             train: score(0.0),
-            test: score(0.1),
-            seconds: 1.0,
+            test: Some(score(0.1)),
         }
     }
 
@@ -194,27 +220,48 @@ mod tests {
 
     #[test]
     fn both_curves_are_drawn_beside_their_keys() {
-        let keys = draw(&[]).unwrap();
-        let history: Vec<Epoch> = (1..30)
-            .map(|index| epoch(2.0 / f64::from(index), 1.0 - 0.5 / f64::from(index)))
+        let keys = draw("epoch", &[]).unwrap();
+        let mut history: Vec<Point> = (1..30)
+            .map(|index| (500 * index, index as f64))
+            .map(|(at, index)| point(at, 2.0 / index, 1.0 - 0.5 / index))
             .collect();
-        let curves = draw(&history).unwrap();
+        let curves = draw("step", &history).unwrap();
         for colour in [TRAIN, TEST] {
             let [key, all] = [&keys, &curves].map(|picture| pixels_of(picture, colour));
             assert!(key > 20 && all > key + 500, "{key} {all}");
         }
+        history.iter_mut().for_each(|point| point.test = None);
+        let alone = draw("step", &history).unwrap();
+        assert_eq!(pixels_of(&alone, TEST), pixels_of(&keys, TEST));
     }
 
     #[test]
     fn a_diverged_run_and_a_single_epoch_are_drawn() {
-        draw(&[
-            epoch(1.0, 0.5),
-            epoch(f64::NAN, 0.2),
-            epoch(f64::INFINITY, 0.1),
-        ])
-        .unwrap();
-        draw(&[epoch(0.0, 0.0)]).unwrap();
-        draw(&[epoch(f64::NAN, f64::NAN)]).unwrap();
+        for history in [
+            &[
+                point(1, 1.0, 0.5),
+                point(2, f64::NAN, 0.2),
+                point(3, f64::INFINITY, 0.1),
+            ][..],
+            &[point(1, 0.0, 0.0)],
+            &[point(1, f64::NAN, f64::NAN)],
+        ] {
+            draw("epoch", history).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_first_of_equally_good_points_is_best() {
+        let tested = |at, accuracy| Point {
+            test: Some(Score {
+                loss: 0.0,
+                accuracy,
+            }),
+            ..point(at, 0.0, 0.0)
+        };
+        let points = [tested(1, 0.5), tested(2, 0.75), tested(3, 0.75)];
+        assert_eq!(best(&points), Some((0.75, 2)));
+        assert_eq!(best(&[]), None);
     }
 
     #[test]

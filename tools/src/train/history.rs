@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::curves::Point;
+
 /// Loss and accuracy on one set of images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
@@ -9,6 +11,16 @@ pub struct Score {
     pub loss: f64,
     /// Share of the images that are classified right, 0 to 1.
     pub accuracy: f64,
+}
+
+impl Score {
+    /// The mean of so many, whose sum this is.
+    pub fn over(&self, count: usize) -> Self {
+        Self {
+            loss: self.loss / count as f64,
+            accuracy: self.accuracy / count as f64,
+        }
+    }
 }
 
 /// One epoch.
@@ -20,6 +32,17 @@ pub struct Epoch {
     pub test: Score,
     /// Time of training, in seconds, without the test.
     pub seconds: f64,
+}
+
+impl Epoch {
+    /// Its point of the learning curves; epochs are counted from 0.
+    pub fn point(&self, index: usize) -> Point {
+        Point {
+            at: index + 1,
+            train: self.train,
+            test: Some(self.test),
+        }
+    }
 }
 
 /// The epoch, counted from 0, with the highest test accuracy: the earliest of equal ones.

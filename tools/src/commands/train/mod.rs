@@ -108,7 +108,9 @@ impl Arguments {
         let bytes = outcome.trained.to_bytes(&backbone.image())?;
         output::write_atomically(&self.output.output, force, |file| file.write_all(&bytes))?;
         if let Some(path) = &self.curves {
-            curves::draw(&outcome.history)?.write(path, force)?;
+            let epochs = outcome.history.iter().enumerate();
+            let points: Vec<_> = epochs.map(|(index, epoch)| epoch.point(index)).collect();
+            curves::draw("epoch", &points)?.write(path, force)?;
         }
         if let Some(path) = &self.confusion {
             let confusion = &outcome.evaluation.confusion;

@@ -7,10 +7,20 @@ use burn_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::fine_tuned;
-use super::learner::{self, Learner, Loss, Task};
+use super::learner::{self, Loss, Task};
 use super::tensors::Tensors;
 use crate::hyper::network::{self, Generator, Support, Values};
 use crate::hyper::ops::Ops as _;
+
+/// What comes after one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scenario {
+    /// Tasks with classes of their own.
+    Tasks,
+    /// Further images of the same classes.
+    MiniBatch,
+}
 
 /// How one task is learned after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +30,9 @@ pub enum Strategy {
     Continual,
     /// The generator starts anew with each task: what came before is forgotten.
     Naive,
+    /// The generator starts anew with all images so far, as if none had to be forgotten: only for further images of the same
+    /// classes.
+    Merged,
     /// One network for all tasks, with the statistics of the first one's support set ("constant ProtoNet").
     Constant,
     /// Gradient descent on the support set, from the weights of the step before.
@@ -31,56 +44,97 @@ pub enum Strategy {
 pub struct Step {
     /// The network of this time.
     pub values: Values<Tensors>,
-    /// Heads of the tasks so far, each with the weights of its own time.
+    /// Heads of the tasks so far, each with the weights of its own time; for further images of the same classes, the one head
+    /// of their mean prototypes.
     pub heads: Vec<(Tensor<2>, Tensor<2>)>,
 }
 
-/// Learns one task after the other by generating (or, where `strategy` keeps it, by the network of the first).
+/// Learns one task after the other.
 pub fn learn(
     generator: &Generator,
     tensors: &Tensors,
     tasks: &[Task],
+    scenario: Scenario,
     strategy: Strategy,
 ) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let support = learner::support(tensors, generator.config(), task);
-        let values = match (steps.last(), strategy) {
-            (Some(last), Strategy::Constant | Strategy::FineTuned) => {
-                with_prototypes(tensors, &support, last.values.clone())
-            }
-            (Some(last), Strategy::Continual) => {
-                let weights = last.values.convolutions.iter();
-                let previous: Vec<_> = weights.map(|conv| conv.weights.clone()).collect();
-                generator.generate(tensors, &support, Some(&previous))
-            }
-            _ => generator.generate(tensors, &support, None),
+    for (index, task) in tasks.iter().enumerate() {
+        let support = |task| learner::support(tensors, generator.config(), task);
+        let generate = |task, previous: Option<&[Tensor<2>]>| {
+            generator.generate(tensors, &support(task), previous)
         };
-        push(&mut steps, values);
+        let constant = || {
+            let values = steps.last().map(|last| last.values.clone());
+            let values = values.unwrap_or_else(|| generate(task, None));
+            with_prototypes(tensors, &support(task), values)
+        };
+        let values = match strategy {
+            Strategy::Continual => {
+                let previous = steps.last().map(|last| weights(&last.values));
+                generate(task, previous.as_deref())
+            }
+            Strategy::Naive => generate(task, None),
+            Strategy::Merged => generate(&merged(&tasks[..=index]), None),
+            Strategy::Constant => constant(),
+            Strategy::FineTuned => {
+                let start = match (scenario, steps.last()) {
+                    (Scenario::MiniBatch, Some(last)) => last.values.clone(),
+                    _ => constant(),
+                };
+                fine_tuned(generator.config(), tensors, task, &start)
+            }
+        };
+        let heads = heads(tensors, &steps, &values, scenario, strategy);
+        steps.push(Step { values, heads });
     }
     steps
 }
 
-/// The same by gradient descent.
-pub fn fine_tune(learner: &Learner, tensors: &Tensors, tasks: &[Task]) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let support = learner::support(tensors, learner.generator().config(), task);
-        let start = match steps.last() {
-            Some(last) => with_prototypes(tensors, &support, last.values.clone()),
-            None => learner.generator().generate(tensors, &support, None),
-        };
-        push(&mut steps, fine_tuned(learner, task, &start));
-    }
-    steps
+/// What the next step goes on from.
+fn weights(values: &Values<Tensors>) -> Vec<Tensor<2>> {
+    let all = values.convolutions.iter();
+    all.map(|convolution| convolution.weights.clone()).collect()
 }
 
-fn push(steps: &mut Vec<Step>, values: Values<Tensors>) {
+/// One task with the support images of all of them, whose classes are the same.
+fn merged(tasks: &[Task]) -> Task {
+    let mut all = tasks[0].clone();
+    for task in &tasks[1..] {
+        all.support.values.extend(&task.support.values);
+        all.support.labels.extend(&task.support.labels);
+    }
+    all
+}
+
+/// The heads after one more step.
+fn heads(
+    tensors: &Tensors,
+    steps: &[Step],
+    values: &Values<Tensors>,
+    scenario: Scenario,
+    strategy: Strategy,
+) -> Vec<(Tensor<2>, Tensor<2>)> {
+    let new = (values.head_weights.clone(), values.head_bias.clone());
     let mut heads = steps
         .last()
         .map_or_else(Vec::new, |step| step.heads.clone());
-    heads.push((values.head_weights.clone(), values.head_bias.clone()));
-    steps.push(Step { values, heads });
+    match (scenario, strategy) {
+        (Scenario::Tasks, _) => heads.push(new),
+        (_, Strategy::Merged | Strategy::FineTuned) => heads = vec![new],
+        (Scenario::MiniBatch, _) => match heads.pop() {
+            Some((weights, _)) => {
+                let change = tensors.add(&new.0, &tensors.scale(&weights, -1.0));
+                let share = 1.0 / (steps.len() + 1) as f32;
+                let weights = tensors.add(&weights, &tensors.scale(&change, share));
+                // Weights are twice the prototypes m, the bias is -|m|^2.
+                let squares = tensors.sum_columns(&tensors.mul(&weights, &weights));
+                let bias = tensors.transpose(&tensors.scale(&squares, -0.25));
+                heads = vec![(weights, bias)];
+            }
+            None => heads = vec![new],
+        },
+    }
+    heads
 }
 
 /// The same convolutions with the closed-form head of another support set.
@@ -96,19 +150,33 @@ fn with_prototypes(
     values
 }
 
+/// Share of right answers after each slice of the same classes' images.
+pub fn slice_accuracies(
+    generator: &Generator,
+    tensors: &Tensors,
+    slices: &[Task],
+    strategy: Strategy,
+) -> Vec<f64> {
+    let steps = learn(generator, tensors, slices, Scenario::MiniBatch, strategy);
+    let pairs = steps.iter().zip(slices);
+    pairs
+        .map(|(step, slice)| {
+            let [scores, _] = scores(generator, tensors, step, 0, &slice.queries);
+            let labels = learner::known(&slice.queries);
+            f64::from(learner::cross_entropy(tensors, scores, &labels).right)
+        })
+        .collect()
+}
+
 /// Share of right answers on the queries of each task so far (columns) after each task (rows), where the task is known and
 /// where it is not.
 pub fn accuracies(
-    learner: &Learner,
+    generator: &Generator,
     tensors: &Tensors,
     tasks: &[Task],
     strategy: Strategy,
 ) -> [Vec<Vec<f64>>; 2] {
-    let generator = learner.generator();
-    let steps = match strategy {
-        Strategy::FineTuned => fine_tune(learner, tensors, tasks),
-        _ => learn(generator, tensors, tasks, strategy),
-    };
+    let steps = learn(generator, tensors, tasks, Scenario::Tasks, strategy);
     let mut known = Vec::new();
     let mut unknown = Vec::new();
     for (time, step) in steps.iter().enumerate() {
@@ -162,21 +230,26 @@ pub fn scores(
     [all[task].clone(), tensors.concat_columns(&all)]
 }
 
-/// Mean over times and tasks so far of the losses of both scenarios: the task is known, and it is not.
-pub fn loss(generator: &Generator, tensors: &Tensors, tasks: &[Task]) -> Loss {
-    let steps = learn(generator, tensors, tasks, Strategy::Continual);
+/// Mean over times of the loss on the queries of all tasks so far: where the task is known and where it is not; for further
+/// images of the same classes there is one loss each time.
+pub fn loss(generator: &Generator, tensors: &Tensors, tasks: &[Task], scenario: Scenario) -> Loss {
+    let steps = learn(generator, tensors, tasks, scenario, Strategy::Continual);
     let mut losses = Vec::new();
-    let mut offset = vec![0; tasks.len() + 1];
-    for (index, task) in tasks.iter().enumerate() {
-        offset[index + 1] = offset[index] + task.ids.len();
-    }
     for (time, step) in steps.iter().enumerate() {
-        for (index, task) in tasks.iter().enumerate().take(time + 1) {
+        let asked = match scenario {
+            Scenario::Tasks => &tasks[..=time],
+            Scenario::MiniBatch => &tasks[..1],
+        };
+        let mut before = 0;
+        for (index, task) in asked.iter().enumerate() {
             let labels = learner::known(&task.queries);
             let [own, all] = scores(generator, tensors, step, index, &task.queries);
-            let among_all: Vec<usize> = labels.iter().map(|label| label + offset[index]).collect();
             losses.push(learner::cross_entropy(tensors, own, &labels));
-            losses.push(learner::cross_entropy(tensors, all, &among_all));
+            if scenario == Scenario::Tasks {
+                let among_all: Vec<usize> = labels.iter().map(|label| label + before).collect();
+                losses.push(learner::cross_entropy(tensors, all, &among_all));
+            }
+            before += task.ids.len();
         }
     }
     let count = losses.len() as f32;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::learner::{self, Learner, Task};
 use super::tensors::{Tensors, values};
+use crate::hyper::Config;
 use crate::hyper::network::{self, Values};
 use crate::hyper::ops::Ops as _;
 
@@ -67,7 +68,7 @@ pub fn accuracy(learner: &Learner, tensors: &Tensors, task: &Task, method: Metho
             generated.head_weights = weights;
             generated.head_bias = tensors.transpose(&bias);
         }
-        Method::FineTuned => generated = fine_tuned(learner, task, &generated),
+        Method::FineTuned => generated = fine_tuned(config, tensors, task, &generated),
     }
     let queries = learner::images(tensors, config, &task.queries);
     let features = learner::features(tensors, &queries, &generated);
@@ -82,11 +83,12 @@ const RATE: f32 = 0.01;
 
 /// The generated weights after gradient descent on the cross-entropy of the labelled support images; epilogues stay.
 pub(super) fn fine_tuned(
-    learner: &Learner,
+    config: &Config,
+    plain: &Tensors,
     task: &Task,
     start: &Values<Tensors>,
 ) -> Values<Tensors> {
-    let tensors = Tensors::new(learner.device().autodiff());
+    let tensors = plain.with_gradients();
     let fresh = |tensor: &Tensor<2>| tensors.matrix(tensor.dims(), &values(tensor.clone()));
     let mut all = start.clone();
     for convolution in &mut all.convolutions {
@@ -94,7 +96,6 @@ pub(super) fn fine_tuned(
         convolution.bias = fresh(&convolution.bias);
     }
     each_trained(&mut all, |tensor| fresh(&tensor).require_grad());
-    let config = learner.generator().config();
     let labelled = labelled(task);
     let images = learner::images(&tensors, config, &labelled);
     for _ in 0..STEPS {
@@ -118,7 +119,6 @@ pub(super) fn fine_tuned(
             }
         });
     }
-    let plain = learner.frozen();
     let fresh = |tensor: Tensor<2>| plain.matrix(tensor.dims(), &values(tensor.clone()));
     for convolution in &mut all.convolutions {
         convolution.scale = fresh(convolution.scale.clone());

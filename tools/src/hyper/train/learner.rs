@@ -105,11 +105,6 @@ impl Learner {
         }
     }
 
-    /// Where it computes, without gradients.
-    pub fn device(&self) -> Device {
-        self.device.clone()
-    }
-
     /// Tensors of its parameters, without gradients.
     pub fn frozen(&self) -> Tensors {
         self.tensors(self.device.clone())

@@ -4,7 +4,9 @@ pub mod continual;
 pub mod evaluate;
 mod finish;
 pub mod learner;
+pub mod matrix;
 pub mod run;
+mod sequence;
 pub mod tensors;
 #[cfg(test)]
 mod tests;

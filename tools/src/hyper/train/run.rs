@@ -5,21 +5,24 @@ use std::time::Instant;
 
 use burn_tensor::Device;
 use graft_patches::Digest;
-use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
-use super::continual::{self, Strategy};
+use super::continual::{self, Scenario, Strategy};
 use super::evaluate::{Accuracy, Method, accuracy};
-use super::learner::State;
-use super::learner::{self, Labelled, Learner, Task};
-use crate::data::random::{Purpose, generator};
+use super::learner::{self, Learner, Loss, State, Task};
+use super::matrix::Matrix;
+use super::sequence::Sequence;
+use super::tensors::{Tensors, values};
 use crate::hyper::classes::Classes;
-use crate::hyper::episodes::{Episode, EpisodeError, Sampler, Setting};
+use crate::hyper::episodes::{EpisodeError, Sampler, Setting};
+use crate::hyper::network::Generator;
 use crate::hyper::{Config, Precision};
 use crate::train::checkpoint::{self, CheckpointError};
+use crate::train::curves::Point;
+use crate::train::history::Score;
 use crate::train::schedule::Schedule;
 
-const MAGIC: [u8; 8] = *b"GRAFTMTC";
+const MAGIC: [u8; 8] = *b"GRAFTMT2";
 /// Steps over which the learning rate rises.
 const WARMUP: usize = 500;
 /// What is left of the learning rate at the end.
@@ -40,6 +43,8 @@ pub struct Settings {
     pub tasks: usize,
     /// Whether a class may be turned, as a class of its own.
     pub rotations: bool,
+    /// What the tasks are.
+    pub scenario: Scenario,
     /// Steps of the whole run.
     pub steps: usize,
     /// Largest learning rate of Adam.
@@ -48,17 +53,22 @@ pub struct Settings {
     pub seed: u64,
 }
 
-/// A point of the learning curve: means since the point before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// Steps behind it.
-    pub step: usize,
-    /// Cross-entropy of training episodes.
-    pub loss: f32,
-    /// Share of their queries that were right.
-    pub right: f32,
-    /// The same for episodes of held-out classes, where there are any.
-    pub test: Option<f32>,
+impl Settings {
+    /// What a step trains on, with tasks of this setting.
+    fn sequence(&self, setting: Setting) -> Sequence {
+        Sequence {
+            setting,
+            scenario: self.scenario,
+            tasks: self.tasks,
+        }
+    }
+
+    fn loss(&self, generator: &Generator, tensors: &Tensors, tasks: &[Task]) -> Loss {
+        match tasks {
+            [task] => learner::episode(generator, tensors, task),
+            tasks => continual::loss(generator, tensors, tasks, self.scenario),
+        }
+    }
 }
 
 /// A run between two steps.
@@ -72,7 +82,7 @@ pub struct Checkpoint {
     pub seconds: f64,
     /// What was learned.
     pub learner: State,
-    /// The learning curve so far.
+    /// The learning curve so far: training episodes since the point before, and some episodes of held-out classes.
     pub history: Vec<Point>,
 }
 
@@ -127,6 +137,22 @@ pub struct Data<'a> {
     pub test: Option<&'a Classes>,
     /// Kinds of episodes that are measured, in turn.
     pub test_episodes: &'a [Setting],
+    /// Tasks, or mini-batches of one task, that are learned after one another and measured; may be 0.
+    pub test_tasks: usize,
+}
+
+impl Data<'_> {
+    /// What is learned after one another and measured, in each scenario.
+    fn test_sequences(&self) -> impl Iterator<Item = Sequence> {
+        let first = self.test_episodes.first().filter(|_| self.test_tasks > 0);
+        first.into_iter().flat_map(|&setting| {
+            [Scenario::Tasks, Scenario::MiniBatch].map(|scenario| Sequence {
+                setting,
+                scenario,
+                tasks: self.test_tasks,
+            })
+        })
+    }
 }
 
 /// A run.
@@ -149,15 +175,17 @@ impl<'a> Run<'a> {
     /// Data that have too few classes or images.
     pub fn new(settings: Settings, data: Data<'a>, device: Device) -> Result<Self, RunError> {
         for &setting in &settings.episodes {
-            let ways = setting.ways * settings.tasks;
-            Sampler::check(data.train, Setting { ways, ..setting }, settings.rotations)?;
+            let whole = settings.sequence(setting).whole();
+            Sampler::check(data.train, whole, settings.rotations)?;
             check_ways(setting, &settings.config)?;
         }
         if let Some(test) = data.test {
             for &setting in data.test_episodes {
-                let ways = setting.ways * settings.tasks;
-                Sampler::check(test, Setting { ways, ..setting }, false)?;
+                Sampler::check(test, settings.sequence(setting).whole(), false)?;
                 check_ways(setting, &settings.config)?;
+            }
+            for sequence in data.test_sequences() {
+                Sampler::check(test, sequence.whole(), false)?;
             }
         }
         Ok(Self {
@@ -252,36 +280,38 @@ impl<'a> Run<'a> {
             warmup: WARMUP.min(self.settings.steps),
             last: LAST,
         };
-        let (mut since, mut saved) = (Point::default(), self.seconds);
+        let (mut since, mut saved) = (Score::default(), self.seconds);
         let mut taken = 0;
         while !self.is_over() {
             let started = Instant::now();
             let all = &self.settings.episodes;
             let setting = all[self.step % all.len()];
             let numbers = [self.settings.seed, self.step as u64];
-            let count = self.settings.tasks;
-            let tasks = self.draw(self.data.train, setting, count, numbers, false)?;
+            let tasks = self.settings.sequence(setting).draw(
+                self.data.train,
+                self.settings.rotations,
+                self.settings.config.max_ways,
+                numbers,
+            )?;
             let rate = schedule.rate(self.step);
-            let (loss, right) = self
-                .learner
-                .step(rate, |generator, tensors| match &tasks[..] {
-                    [task] => learner::episode(generator, tensors, task),
-                    tasks => continual::loss(generator, tensors, tasks),
-                });
+            let settings = &self.settings;
+            let (loss, right) = self.learner.step(rate, |generator, tensors| {
+                settings.loss(generator, tensors, &tasks)
+            });
             self.step += 1;
-            (since.loss, since.right, taken) = (since.loss + loss, since.right + right, taken + 1);
+            since.loss += f64::from(loss);
+            since.accuracy += f64::from(right);
+            taken += 1;
             self.seconds += started.elapsed().as_secs_f64();
             if self.step.is_multiple_of(every) || self.step == self.settings.steps {
-                let count = taken as f32;
                 let point = Point {
-                    step: self.step,
-                    loss: since.loss / count,
-                    right: since.right / count,
+                    at: self.step,
+                    train: since.over(taken),
                     test: self.quick_test()?,
                 };
                 report(&point, self.seconds);
                 self.history.push(point);
-                (since, taken) = (Point::default(), 0);
+                (since, taken) = (Score::default(), 0);
             }
             if self.seconds - saved > CHECKPOINT_SECONDS || self.is_over() {
                 self.save(path)?;
@@ -306,50 +336,36 @@ impl<'a> Run<'a> {
         checkpoint::save(path, MAGIC, &record)
     }
 
-    /// Tasks of disjoint classes: one, or as many as a continual generator learns after one another.
-    fn draw(
+    /// Tasks of a test: always the same ones for a number.
+    fn test(
         &self,
         classes: &Classes,
-        setting: Setting,
-        tasks: usize,
-        [seed, number]: [u64; 2],
-        is_test: bool,
-    ) -> Result<Vec<Task>, RunError> {
-        let all = Setting {
-            ways: setting.ways * tasks,
-            ..setting
-        };
-        let rotations = self.settings.rotations && !is_test;
-        let episode = Sampler::new(classes, all, rotations, seed)?.episode(number);
-        let mut random = generator(seed, Purpose::Labels { number });
-        let max_ways = self.settings.config.max_ways;
-        Ok((0..tasks)
-            .map(|task| {
-                let ids = index::sample(&mut random, max_ways, setting.ways).into_vec();
-                part(&episode, task, ids)
-            })
-            .collect())
+        sequence: Sequence,
+        number: usize,
+    ) -> Result<Vec<Task>, EpisodeError> {
+        let numbers = [self.settings.seed + TEST_SEED, number as u64];
+        sequence.draw(classes, false, self.settings.config.max_ways, numbers)
     }
 
     /// Some episodes of held-out classes, always the same ones.
-    fn quick_test(&self) -> Result<Option<f32>, RunError> {
+    fn quick_test(&self) -> Result<Option<Score>, RunError> {
         const EPISODES: usize = 30;
         let all = self.data.test_episodes;
         let Some(test) = self.data.test.filter(|_| !all.is_empty()) else {
             return Ok(None);
         };
         let tensors = self.learner.frozen();
-        let mut sum = 0.0;
+        let mut sum = Score::default();
         for number in 0..EPISODES {
-            let setting = all[number % all.len()];
-            let numbers = [self.settings.seed + TEST_SEED, number as u64];
-            let tasks = self.draw(test, setting, self.settings.tasks, numbers, true)?;
-            sum += match &tasks[..] {
-                [task] => accuracy(&self.learner, &tensors, task, Method::Generated) as f32,
-                tasks => continual::loss(self.learner.generator(), &tensors, tasks).right,
-            };
+            let sequence = self.settings.sequence(all[number % all.len()]);
+            let tasks = self.test(test, sequence, number)?;
+            let loss = self
+                .settings
+                .loss(self.learner.generator(), &tensors, &tasks);
+            sum.loss += f64::from(values(loss.value)[0]);
+            sum.accuracy += f64::from(loss.right);
         }
-        Ok(Some(sum / EPISODES as f32))
+        Ok(Some(sum.over(EPISODES)))
     }
 
     /// Accuracy over so many episodes of held-out classes.
@@ -365,10 +381,9 @@ impl<'a> Run<'a> {
     ) -> Result<Accuracy, RunError> {
         check_ways(setting, &self.settings.config)?;
         let tensors = self.learner.frozen();
-        let seed = self.settings.seed + TEST_SEED;
         let shares: Result<Vec<f64>, RunError> = (0..episodes)
             .map(|number| {
-                let tasks = self.draw(test, setting, 1, [seed, number as u64], true)?;
+                let tasks = self.test(test, Sequence::one(setting), number)?;
                 Ok(accuracy(&self.learner, &tensors, &tasks[0], method))
             })
             .collect();
@@ -390,51 +405,50 @@ impl Run<'_> {
         episodes: usize,
         strategy: Strategy,
     ) -> Result<[Matrix; 2], RunError> {
-        let tensors = self.learner.frozen();
-        let seed = self.settings.seed + TEST_SEED;
+        let (generator, tensors) = (self.learner.generator(), self.learner.frozen());
+        let sequence = Sequence {
+            setting,
+            scenario: Scenario::Tasks,
+            tasks,
+        };
         let mut all: [Vec<Vec<Vec<f64>>>; 2] = Default::default();
         for number in 0..episodes {
-            let tasks = self.draw(test, setting, tasks, [seed, number as u64], true)?;
-            let found = continual::accuracies(&self.learner, &tensors, &tasks, strategy);
+            let tasks = self.test(test, sequence, number)?;
+            let found = continual::accuracies(generator, &tensors, &tasks, strategy);
             for (all, found) in all.iter_mut().zip(found) {
                 all.push(found);
             }
         }
         Ok(all.map(|matrices| Matrix::of(&matrices)))
     }
-}
 
-/// Accuracies after each task (rows) on each task so far (columns), 0 to 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Matrix {
-    /// Means over episodes.
-    pub accuracy: Vec<Vec<f64>>,
-    /// Of the last row.
-    pub mean: Accuracy,
-    /// Share of right answers that earlier tasks gained, negative where they were forgotten.
-    pub backward_transfer: Accuracy,
-}
-
-impl Matrix {
-    fn of(matrices: &[Vec<Vec<f64>>]) -> Self {
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let last = |matrix: &Vec<Vec<f64>>| matrix.last().map_or(0.0, |row| mean(row));
-        let cell = |row: usize, column: usize| {
-            let cells: Vec<f64> = matrices.iter().map(|matrix| matrix[row][column]).collect();
-            mean(&cells)
+    /// Accuracies after each of `slices` mini-batches of the same held-out classes, mean over so many episodes.
+    ///
+    /// # Errors
+    /// Data that have too few classes or images.
+    pub fn evaluate_slices(
+        &self,
+        test: &Classes,
+        setting: Setting,
+        slices: usize,
+        episodes: usize,
+        strategy: Strategy,
+    ) -> Result<Vec<Accuracy>, RunError> {
+        let (generator, tensors) = (self.learner.generator(), self.learner.frozen());
+        let sequence = Sequence {
+            setting,
+            scenario: Scenario::MiniBatch,
+            tasks: slices,
         };
-        let rows = 0..matrices.first().map_or(0, Vec::len);
-        let of = |share: &dyn Fn(&Vec<Vec<f64>>) -> f64| {
-            let shares: Vec<f64> = matrices.iter().map(share).collect();
-            Accuracy::of(&shares)
-        };
-        Self {
-            accuracy: rows
-                .map(|row| (0..=row).map(|column| cell(row, column)).collect())
-                .collect(),
-            mean: of(&last),
-            backward_transfer: of(&|matrix| continual::backward_transfer(matrix)),
+        let mut all = vec![Vec::with_capacity(episodes); slices];
+        for number in 0..episodes {
+            let tasks = self.test(test, sequence, number)?;
+            let found = continual::slice_accuracies(generator, &tensors, &tasks, strategy);
+            for (all, found) in all.iter_mut().zip(found) {
+                all.push(found);
+            }
         }
+        Ok(all.iter().map(|shares| Accuracy::of(shares)).collect())
     }
 }
 
@@ -443,35 +457,6 @@ fn check_ways(setting: Setting, config: &Config) -> Result<(), RunError> {
     match setting.ways <= most {
         true => Ok(()),
         false => Err(RunError::Ways { setting, most }),
-    }
-}
-
-/// The task of the classes from `task * ids.len()` on.
-fn part(episode: &Episode, task: usize, ids: Vec<usize>) -> Task {
-    let ways = ids.len();
-    let own = task * ways..(task + 1) * ways;
-    let choose = |images: &crate::hyper::episodes::Images, is_known: bool, to: &mut Labelled| {
-        let length = images.values.len() / images.len().max(1);
-        for (index, &label) in images.labels.iter().enumerate() {
-            if own.contains(&label) {
-                to.values
-                    .extend(&images.values[index * length..(index + 1) * length]);
-                to.labels.push(is_known.then(|| label - own.start));
-            }
-        }
-    };
-    let empty = || Labelled {
-        values: Vec::new(),
-        labels: Vec::new(),
-    };
-    let (mut support, mut queries) = (empty(), empty());
-    choose(&episode.support, true, &mut support);
-    choose(&episode.unlabelled, false, &mut support);
-    choose(&episode.queries, true, &mut queries);
-    Task {
-        ids,
-        support,
-        queries,
     }
 }
 
@@ -488,6 +473,7 @@ mod tests {
             train: &classes,
             test: Some(&classes),
             test_episodes: &[],
+            test_tasks: 0,
         };
         let setting = |ways| Setting {
             queries: 1,
@@ -500,6 +486,7 @@ mod tests {
                 episodes: vec![setting(ways)],
                 tasks: 1,
                 rotations: false,
+                scenario: Scenario::Tasks,
                 steps: 1,
                 rate: 1e-3,
                 seed: 1,

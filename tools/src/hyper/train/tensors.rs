@@ -27,6 +27,11 @@ impl Tensors {
         }
     }
 
+    /// No parameters, on the same device with gradients.
+    pub fn with_gradients(&self) -> Self {
+        Self::new(self.device.clone().autodiff())
+    }
+
     /// Gives a parameter a value; with gradients where the device has them.
     pub fn set(&self, name: &str, shape: [usize; 2], values: &[f32]) {
         let mut tensor = self.matrix(shape, values);

@@ -3,11 +3,11 @@
 use burn_tensor::Device;
 use graft_runtime::{Backbone, Session};
 
+use super::continual::{self, Scenario, Strategy};
 use super::evaluate::{Accuracy, Method, accuracy};
 use super::learner::{self, Learner, Task};
 use super::run::{Data, Run, Settings};
 use super::tensors::values;
-use super::{continual, continual::Strategy};
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hyper::classes::{Class, Classes, Content, Image};
 use crate::hyper::episodes::{Sampler, Setting};
@@ -64,6 +64,7 @@ fn settings(config: Config, tasks: usize, steps: usize) -> Settings {
         episodes: vec![setting],
         tasks,
         rotations: false,
+        scenario: Scenario::Tasks,
         steps,
         rate: 3e-3,
         seed: 7,
@@ -75,6 +76,7 @@ fn data(classes: &Classes) -> Data<'_> {
         train: classes,
         test: None,
         test_episodes: &[],
+        test_tasks: 0,
     }
 }
 
@@ -203,7 +205,16 @@ fn a_patch_goes_on_learning_as_in_training() {
     other.support.values = images.flatten().copied().collect();
     let tensors = learner.frozen();
     let tasks = [task, other];
-    let steps = continual::learn(learner.generator(), &tensors, &tasks, Strategy::Continual);
+    let learn = |tasks: &[Task], scenario| {
+        continual::learn(
+            learner.generator(),
+            &tensors,
+            tasks,
+            scenario,
+            Strategy::Continual,
+        )
+    };
+    let steps = learn(&tasks, Scenario::Tasks);
 
     let first = hyper
         .values("test", "test.hyper", &backbone, &support)
@@ -240,6 +251,12 @@ fn a_patch_goes_on_learning_as_in_training() {
     assert_eq!(again.labels, ["a", "b", "c"]);
     let learned = again.learned.clone().unwrap();
     assert_eq!((learned.counter, learned.classes[0].examples), (2, 4));
+    let slices = learn(&[tasks[0].clone(), tasks[0].clone()], Scenario::MiniBatch);
+    let [(weights, bias)] = &slices[1].heads[..] else {
+        panic!("{} heads", slices[1].heads.len());
+    };
+    assert!(difference(&again.head.weights, &values(weights.clone())) < 1e-4);
+    assert!(difference(&again.head.bias, &values(bias.clone())) < 1e-4);
     let mixed = Support::new(
         ["a", "x", "y"].map(String::from).to_vec(),
         support.classes.clone(),
@@ -269,7 +286,10 @@ fn training_learns_and_a_resumed_run_is_the_same_run() {
     let mut run = whole(60);
     run.train(&path, 20, |_, _| {}).unwrap();
     let history = run.history();
-    assert!(history[2].loss < 0.6 * history[0].loss, "{history:?}");
+    assert!(
+        history[2].train.loss < 0.6 * history[0].train.loss,
+        "{history:?}"
+    );
     let learner = run.into_learner();
     every_method_gives_a_share(&learner, &classes);
 
