@@ -1,7 +1,9 @@
 //! `patchtool meta-train` for the embedding of a frozen backbone, the demo's, and what its generator makes.
 #![cfg(feature = "meta-train")]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -107,4 +109,134 @@ fn what_a_frozen_backbone_cannot_have_is_refused_before_training() {
         "11-way 1-shot needs 11 classes: found 10",
     );
     fixture.refused(&format!("{train} --test nowhere"), "nowhere");
+}
+
+impl Fixture {
+    /// Copies some classes of the letters into a folder: the images of these places of each.
+    fn support(&self, name: &str, classes: &[&str], places: Range<usize>) {
+        let archive = fs::File::open(self.0.path().join("letters.tar")).expect("it is there");
+        let mut seen = BTreeMap::<String, usize>::new();
+        for entry in tar::Archive::new(archive).entries().expect("an archive") {
+            let mut entry = entry.expect("it is whole");
+            let path = entry.path().expect("it has a name").into_owned();
+            let class = path.parent().map(|class| class.display().to_string());
+            let class = class.unwrap_or_default();
+            if path.extension().is_none() || !classes.contains(&&*class) {
+                continue;
+            }
+            let place = seen.entry(class).or_default();
+            if places.contains(place) {
+                let folder = self.0.path().join(name);
+                fs::create_dir_all(&folder).expect("room on the disk");
+                entry.unpack_in(folder).expect("room on the disk");
+            }
+            *place += 1;
+        }
+    }
+}
+
+#[test]
+fn a_continual_generator_learns_on_from_its_patches() {
+    let fixture = Fixture::new();
+    let made = fixture.json(
+        "generate --method prototype --backbone demo.backbone --support letters.tar -o own.patch",
+    );
+    let letters = made["labels"].as_array().expect("labels");
+    let all: Vec<&str> = letters.iter().filter_map(Value::as_str).collect();
+    let (first, second) = (&all[..2], &all[2..4]);
+    fixture.support("first", first, 0..2);
+    fixture.support("more", first, 2..5);
+    fixture.support("second", second, 0..2);
+    fixture.support("mixed", &all[1..3], 0..2);
+    for scenario in ["tasks", "mini-batch"] {
+        let trained = fixture.json(&format!(
+            "meta-train --data letters.tar --test more-letters.tar --channels 4 --continual 2 --scenario {scenario} \
+             --episodes 2x1 --queries 1 --steps 4 --every 2 --test-tasks 2 --test-episodes 2 --test-queries 1 \
+             --curves {scenario}.png -o {scenario}.hyper"
+        ));
+        let found: Vec<_> = trained["continual"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| {
+                (
+                    row["strategy"].as_str().unwrap_or(""),
+                    row["scenario"].as_str().unwrap_or(""),
+                )
+            })
+            .collect();
+        let expected = [
+            ("continual", "task"),
+            ("continual", "class"),
+            ("naive", "task"),
+            ("naive", "class"),
+            ("continual", "mini-batch"),
+            ("naive", "mini-batch"),
+            ("merged", "mini-batch"),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(trained["history"].as_array().map(Vec::len), Some(2));
+        let picture =
+            fs::read(fixture.0.path().join(format!("{scenario}.png"))).expect("a picture");
+        assert!(picture.starts_with(b"\x89PNG"));
+
+        let patch = |name: &str| format!("{scenario}-{name}.patch");
+        fixture.json(&format!(
+            "generate --hyper {scenario}.hyper --support first -o {}",
+            patch("first")
+        ));
+        let learn = |from: &str, support: &str, to: &str| {
+            format!(
+                "learn --hyper {scenario}.hyper --patch {} --support {support} -o {}",
+                patch(from),
+                patch(to)
+            )
+        };
+        let next = fixture.json(&learn("first", "second", "second"));
+        assert_eq!(
+            (&next["counter"], &next["labels"]),
+            (&2.into(), &Value::from(&all[..4]))
+        );
+        let more = fixture.json(&learn("second", "more", "more"));
+        assert_eq!(
+            (&more["counter"], &more["labels"]),
+            (&3.into(), &Value::from(&all[..4]))
+        );
+        let shown = fixture.json(&format!("inspect {}", patch("more")));
+        assert_eq!(shown["learned"]["counter"], 3, "{shown}");
+        // Rolling back is to use the patch before, which is as it was.
+        let before = fixture.json(&format!("inspect {}", patch("first")));
+        assert_eq!(before["learned"]["counter"], 1, "{before}");
+
+        let refused = fixture.run(&learn("first", "mixed", "mixed"));
+        let errors = String::from_utf8(refused.stderr).expect("UTF-8");
+        assert_eq!(refused.status.code(), Some(2), "{errors}");
+        assert!(
+            errors.contains("are in the patch already") && errors.contains("hint: "),
+            "{errors}"
+        );
+        assert!(!fixture.0.path().join(patch("mixed")).exists());
+    }
+}
+
+#[test]
+fn unlabelled_images_are_measured_beside_none() {
+    let fixture = Fixture::new();
+    let trained = fixture.json(
+        "meta-train --data letters.tar --test more-letters.tar --channels 4 --episodes 2x1 --queries 1 --unlabelled 2 \
+         --steps 2 --test-episodes 2 --test-queries 1 --methods generated -o semi.hyper",
+    );
+    let rows = trained["test"].as_array().expect("rows");
+    let unlabelled: Vec<_> = rows.iter().map(|row| &row["unlabelled"]).collect();
+    assert_eq!(unlabelled, [&Value::from(0), &Value::from(2)]);
+}
+
+#[test]
+fn what_continual_tests_need_is_checked_before_training() {
+    let fixture = Fixture::new();
+    let train = "meta-train --data letters.tar --test more-letters.tar --episodes 5x1 --queries 1 --steps 2";
+    fixture.refused(
+        &format!("{train} --test-tasks 3"),
+        "needs 15 classes: found 10",
+    );
 }

@@ -1,6 +1,7 @@
 //! A device with its flash memory, and what every check does with it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +19,7 @@ const START: Duration = Duration::from_secs(20);
 /// A machine with a flash memory that outlives its power.
 pub(crate) struct Device {
     machine: Machine,
+    backbone: PathBuf,
     verbose: bool,
     folder: TempDir,
     /// `None` while it is switched off.
@@ -26,13 +28,26 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Switches it on for the first time: its flash is blank.
+    /// Switches it on for the first time, with the demo's backbone: its flash is blank.
     ///
     /// # Errors
     /// As [`Qemu::start`].
     pub(crate) fn new(machine: Machine, verbose: bool) -> Result<Self> {
+        Self::with_backbone(machine, cases::demo("demo.backbone"), verbose)
+    }
+
+    /// The same with another backbone.
+    ///
+    /// # Errors
+    /// As [`Qemu::start`].
+    pub(crate) fn with_backbone(
+        machine: Machine,
+        backbone: PathBuf,
+        verbose: bool,
+    ) -> Result<Self> {
         let mut device = Self {
             machine,
+            backbone,
             verbose,
             folder: TempDir::new()?,
             qemu: None,
@@ -45,7 +60,7 @@ impl Device {
     /// Switches it on with what is in its flash.
     pub(crate) fn switch_on(&mut self) -> Result<()> {
         let folder = self.folder.path();
-        let mut qemu = Qemu::start(&self.machine, folder, self.verbose)?;
+        let mut qemu = Qemu::start(&self.machine, &self.backbone, folder, self.verbose)?;
         qemu.wait_for("serving", START)?;
         self.qemu = Some(qemu);
         Ok(())

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use graft_tests::cases;
-
 /// Where most of them have the backbone.
 const LOW: u32 = 0x20_0000;
 
@@ -62,9 +60,8 @@ impl Machine {
             .join("release/graft-mps2")
     }
 
-    /// Arguments of QEMU, but for serial port and clock.
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        let backbone = cases::demo("demo.backbone");
+    /// Arguments of QEMU, but for serial port and clock, with this backbone in flash.
+    pub(crate) fn arguments(&self, backbone: &Path) -> Vec<String> {
         [
             "-machine",
             self.name,

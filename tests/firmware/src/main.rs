@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p graft-firmware-tests -- cases         every machine, all images, a swap before every frame
 //! cargo run --release -p graft-firmware-tests -- story         the M4 through uploads, power cuts and hostile hosts
+//! cargo run --release -p graft-firmware-tests -- generated     the M4 with a patch generated from a few drawings
 //! cargo run --release -p graft-firmware-tests -- instructions  the M4's instructions by layer
 //! cargo run --release -p graft-firmware-tests -- log ELF       the log on standard input in words
 //! ```
@@ -12,6 +13,7 @@
 
 mod cases;
 mod device;
+mod generated;
 mod hostile;
 mod instructions;
 mod log;
@@ -49,6 +51,8 @@ enum Command {
     },
     /// The M4 through uploads, power cuts and hostile hosts
     Story,
+    /// The M4 with a patch that was generated from a few drawings
+    Generated,
     /// The M4's instructions by layer
     Instructions,
     /// Reads a device's log on standard input
@@ -70,6 +74,7 @@ fn main() -> Result<ExitCode> {
             cases::run(&machines, verbose, &mut report);
         }
         Command::Story => story::run(verbose, &mut report)?,
+        Command::Generated => generated::run(verbose, &mut report)?,
         Command::Instructions => instructions::run(verbose, &mut report)?,
         Command::Log { elf } => {
             log::Log::of(&elf)?.follow(stdin().lock(), |line| {

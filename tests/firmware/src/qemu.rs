@@ -32,14 +32,19 @@ impl Qemu {
     ///
     /// # Errors
     /// QEMU is not there or ends at once, or the ELF has no log formats.
-    pub(crate) fn start(machine: &Machine, folder: &Path, verbose: bool) -> Result<Self> {
+    pub(crate) fn start(
+        machine: &Machine,
+        backbone: &Path,
+        folder: &Path,
+        verbose: bool,
+    ) -> Result<Self> {
         let elf = machine.elf();
         let log = Log::of(&elf)?;
         let port = free_port()?;
         let mut command = Command::new("qemu-system-arm");
         command
             .current_dir(folder)
-            .args(machine.arguments())
+            .args(machine.arguments(backbone))
             // An instruction takes a nanosecond of the device's time, however slow the host is.
             .args(["-icount", "shift=0"])
             .arg("-serial")

@@ -1,0 +1,106 @@
+//! A patch that was generated from a few drawings, all of an int8 network, on the M4.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use graft_runtime::{Backbone, Patch, Session};
+use graft_tests::cases::digest;
+use patchtool::device::{Task, Upload, answer};
+use patchtool::hyper::Support;
+use patchtool::task;
+
+use crate::device::Device;
+use crate::machine::M4;
+use crate::report::Report;
+
+/// Of five classes, of which guessing finds one in five.
+const LEAST: f64 = 0.6;
+
+/// Generates with the generator of the assets, pushes, and runs test drawings.
+pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [backbone, patch] =
+        ["omniglot8.backbone", "characters.patch"].map(|name| folder.path().join(name));
+    make(&backbone, &patch)?;
+    let backbone_bytes = Backbone::open(&backbone)?;
+    let bytes = std::fs::read(&patch)?;
+    let bound = Patch::from_bytes(&bytes, &backbone_bytes)?;
+    let preprocess = task::open(&backbone, &[patch])?.1[0].preprocess.clone();
+    let test = Support::read(&asset("demo/sanskrit-test.tar"), &preprocess)?;
+
+    let mut device = Device::with_backbone(M4, backbone, verbose)?;
+    device.upload(Upload {
+        slot: 0,
+        bytes: &bytes,
+        answer: answer(&backbone_bytes, &bound)?,
+        all: false,
+    })?;
+    let mut client = device.client()?;
+    client.activate(0)?;
+    client.confirm()?;
+    let mut session = Session::new(&backbone_bytes)?;
+    let (mut same, mut right) = (0, 0);
+    for (pixels, &class) in test.images.pixels.iter().zip(&test.classes) {
+        let found = client.run(pixels, Some(Task::Slot(0)))?.scores;
+        let expected = session.run(&bound, &pixels[..])?;
+        same += usize::from(digest(&found) == digest(expected));
+        let best = (0..found.len()).max_by(|&a, &b| found[a].total_cmp(&found[b]));
+        right += usize::from(best == Some(class));
+    }
+    let count = test.classes.len();
+    report.check(
+        same == count && count > 0,
+        format_args!(
+            "a patch generated from 25 drawings ({} bytes): {same} of {count} drawings as on the host",
+            bytes.len()
+        ),
+    );
+    report.check(
+        right as f64 >= LEAST * count as f64,
+        format_args!("{right} of {count} drawings of others are recognised"),
+    );
+    Ok(())
+}
+
+/// The generator's backbone in int8, and a patch for it.
+fn make(backbone: &Path, patch: &Path) -> Result<()> {
+    let support = asset("demo/sanskrit-5.tar");
+    patchtool(&[
+        "quantize".as_ref(),
+        asset("omniglot.backbone").as_path(),
+        "--calibrate".as_ref(),
+        &support,
+        "-o".as_ref(),
+        backbone,
+    ])?;
+    patchtool(&[
+        "generate".as_ref(),
+        "--hyper".as_ref(),
+        &asset("omniglot.hyper"),
+        "--backbone".as_ref(),
+        backbone,
+        "--support".as_ref(),
+        &support,
+        "-o".as_ref(),
+        patch,
+    ])
+}
+
+/// Runs the command that was built together with this program.
+fn patchtool(arguments: &[&Path]) -> Result<()> {
+    let program = std::env::current_exe()?.with_file_name("patchtool");
+    let done = Command::new(program).args(arguments).output()?;
+    ensure!(
+        done.status.success(),
+        "patchtool: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    Ok(())
+}
+
+fn asset(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tools/assets")
+        .join(name)
+}
