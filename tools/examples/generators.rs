@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use graft_patches::Digest;
-use patchtool::hyper::network::Generator;
+use patchtool::hyper::network::{EARLIER, Generator};
 use patchtool::hyper::{Config, Examples, Generates, Hyper, Precision, Provenance, Target};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -86,14 +86,14 @@ fn support(config: &Config, classes: usize, labels: &[usize], random: &mut ChaCh
     }
 }
 
-/// Weights of the convolutions before, of a continual generator.
+/// The convolutions before, of a continual generator.
 fn start(config: &Config, random: &mut ChaCha8Rng) -> Vec<Vec<f32>> {
     let Target::Cnn { channels, .. } = config.target else {
         return Vec::new();
     };
     let mut weights = |index| -> Vec<f32> {
         let inputs = if index == 0 { 1 } else { channels };
-        (0..channels * inputs * 9)
+        (0..channels * (inputs * 9 + EARLIER))
             .map(|_| random.random_range(-0.5..0.5))
             .collect()
     };

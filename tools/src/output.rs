@@ -26,6 +26,12 @@ pub enum OutputError {
         /// The output.
         path: PathBuf,
     },
+    /// Two outputs have one name.
+    #[error("{} is named for two outputs", path.display())]
+    Twice {
+        /// The outputs.
+        path: PathBuf,
+    },
     /// A folder has the name.
     #[error("cannot write {}: it is a folder", path.display())]
     IsFolder {
@@ -56,6 +62,7 @@ impl OutputError {
         match self {
             Self::Exists { .. } => "choose another name, or overwrite it with --force",
             Self::IsInput { .. } => "choose another name for the output",
+            Self::Twice { .. } => "give each a name of its own",
             Self::IsFolder { .. } => "name a file, for example one inside that folder",
             Self::NoFolder { .. } => "create the folder first",
             Self::Failed { source, .. } => match source.kind() {
@@ -97,6 +104,21 @@ pub fn check_apart(path: &Path, input: &Path) -> Result<(), OutputError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Before work whose results go to several files: whether each can be written, is no input, and is no other output.
+pub fn check_all(outputs: &[&Path], inputs: &[&Path], force: bool) -> Result<(), OutputError> {
+    for (index, path) in outputs.iter().enumerate() {
+        check(path, force)?;
+        inputs
+            .iter()
+            .try_for_each(|input| check_apart(path, input))?;
+        if outputs[..index].contains(path) {
+            let path = path.to_path_buf();
+            return Err(OutputError::Twice { path });
+        }
+    }
+    Ok(())
 }
 
 /// Writes the file `path` with `content`, all or nothing; an existing file is replaced only if `force` is set.

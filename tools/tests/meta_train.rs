@@ -216,6 +216,24 @@ fn a_continual_generator_learns_on_from_its_patches() {
             "{errors}"
         );
         assert!(!fixture.0.path().join(patch("mixed")).exists());
+
+        fixture.json(&format!(
+            "quantize {scenario}.backbone --calibrate first -o {scenario}8.backbone"
+        ));
+        for command in [
+            format!(
+                "generate --hyper {scenario}.hyper --backbone {scenario}8.backbone --support first -o no.patch"
+            ),
+            format!(
+                "{} --backbone {scenario}8.backbone",
+                learn("first", "second", "no")
+            ),
+        ] {
+            let output = fixture.run(&command);
+            let errors = String::from_utf8(output.stderr).expect("UTF-8");
+            assert_eq!(output.status.code(), Some(2), "{command}: {errors}");
+            assert!(errors.contains("in f32"), "{command}: {errors}");
+        }
     }
 }
 
@@ -229,6 +247,43 @@ fn unlabelled_images_are_measured_beside_none() {
     let rows = trained["test"].as_array().expect("rows");
     let unlabelled: Vec<_> = rows.iter().map(|row| &row["unlabelled"]).collect();
     assert_eq!(unlabelled, [&Value::from(0), &Value::from(2)]);
+    let classes = ["alpha", "beta"];
+    fixture.support("few", &classes, 0..1);
+    fixture.support("more", &["beta"], 1..4);
+    let mut digests = Vec::new();
+    for unlabelled in ["", "--unlabelled more/beta"] {
+        fixture.json(&format!(
+            "generate --hyper semi.hyper --support few {unlabelled} -o new.patch --force"
+        ));
+        digests.push(fixture.json("inspect new.patch")["id"].clone());
+    }
+    assert_ne!(digests[0], digests[1]);
+    fixture.json(
+        "meta-train --data letters.tar --channels 4 --episodes 2x1 --queries 1 --steps 2 -o plain.hyper",
+    );
+    fs::create_dir(fixture.0.path().join("empty")).expect("room on the disk");
+    for (arguments, words) in [
+        (
+            "--hyper plain.hyper --unlabelled more/beta",
+            "not trained with unlabelled images",
+        ),
+        (
+            "--hyper semi.hyper --unlabelled empty",
+            "no .jpg, .jpeg or .png file",
+        ),
+        ("--hyper new.hyper --force", "is what would be read"),
+    ] {
+        fs::copy(
+            fixture.0.path().join("semi.hyper"),
+            fixture.0.path().join("new.hyper"),
+        )
+        .expect("it is there");
+        let output = fixture.run(&format!("generate --support few {arguments} -o new.hyper"));
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {errors}");
+        let exists = errors.contains("already exists");
+        assert!(exists || errors.contains(words), "{arguments}: {errors}");
+    }
 }
 
 #[test]
@@ -239,4 +294,17 @@ fn what_continual_tests_need_is_checked_before_training() {
         &format!("{train} --test-tasks 3"),
         "needs 15 classes: found 10",
     );
+    let alone = "meta-train --data letters.tar --episodes 5x1 --queries 1 --steps 2";
+    for (flags, words) in [
+        ("--test-tasks 2", "no classes to measure on"),
+        ("--continual 2 --generates head", "not generated here"),
+        ("--scenario mini-batch", "an ordinary task"),
+        ("--continual 0", "0 is not in"),
+        ("--lr nan", "a number above zero"),
+        ("--curves new.backbone", "named for two outputs"),
+    ] {
+        fixture.refused(&format!("{alone} {flags}"), words);
+    }
+    fs::write(fixture.0.path().join("new.hyper.checkpoint"), "of a run").expect("room on the disk");
+    fixture.refused(alone, "the checkpoint of a run that was stopped");
 }

@@ -73,9 +73,15 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         ));
     }
     let hyper = arguments.hyper()?;
+    for input in arguments.hyper.iter().chain(&arguments.unlabelled) {
+        output::check_apart(&arguments.output.output, input)?;
+    }
     let mut set = Set::open(arguments.backbone()?, &arguments.support, &arguments.output)?;
     set.support
         .add_unlabelled(&arguments.unlabelled, &set.preprocess)?;
+    if let Some((hyper, _)) = &hyper {
+        arguments.check_unlabelled(hyper)?;
+    }
     let name = arguments.name();
     let start = Instant::now();
     let (generated, prepared) = match hyper {
@@ -106,6 +112,17 @@ impl Arguments {
             ));
         };
         Ok(Some((open(path)?, file_name(path))))
+    }
+
+    /// To a generator that was trained without, unlabelled images are noise.
+    fn check_unlabelled(&self, hyper: &Hyper) -> Result<()> {
+        if !self.unlabelled.is_empty() && hyper.provenance().unlabelled == 0 {
+            bail!(Hint::new(
+                "the generator was not trained with unlabelled images".into(),
+                "leave --unlabelled out, or train a generator with meta-train --unlabelled",
+            ));
+        }
+        Ok(())
     }
 
     /// The backbone: given, or beside the generator.
@@ -154,7 +171,9 @@ pub struct LearnArguments {
 pub fn learn(arguments: &LearnArguments) -> Result<Report> {
     let beside = || arguments.hyper.with_extension("backbone");
     let backbone = arguments.backbone.clone().unwrap_or_else(beside);
-    output::check_apart(&arguments.output.output, &arguments.patch)?;
+    for input in [&arguments.patch, &arguments.hyper] {
+        output::check_apart(&arguments.output.output, input)?;
+    }
     let set = Set::open(backbone, &arguments.support, &arguments.output)?;
     let bytes = ImageBytes::map(&arguments.patch)?;
     let previous = PatchImage::open(bytes.as_slice(), Verify::Full)

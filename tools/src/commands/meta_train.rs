@@ -1,7 +1,7 @@
 //! `patchtool meta-train`: a generator from many small tasks.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burn_tensor::Device;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::TOOL;
 use crate::bar;
 use crate::cli::{Common, Output};
+use crate::commands::train::arguments::above_zero;
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hint::Hint;
 use crate::hyper::train::continual::{Scenario, Strategy};
@@ -55,9 +56,10 @@ pub struct Arguments {
         long,
         value_name = "TASKS",
         default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..),
         conflicts_with = "backbone"
     )]
-    continual: usize,
+    continual: u16,
     /// What it learns after one another: tasks, each of new classes, or mini-batches of images of the same classes.
     #[arg(long, value_enum, default_value_t = Scenario::Tasks)]
     scenario: Scenario,
@@ -74,7 +76,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 20_000)]
     steps: usize,
     /// Largest learning rate.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, value_parser = above_zero)]
     lr: f32,
     /// Of every random number.
     #[arg(long, default_value_t = 1)]
@@ -95,7 +97,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_values = ["generated", "prototypes"])]
     methods: Vec<Method>,
     /// Also measure so many tasks, and so many mini-batches of one task, learned after one another, of the first kind of those
-    /// episodes.
+    /// episodes; by default as many as --continual.
     #[arg(long, value_name = "TASKS", default_value_t = 0)]
     test_tasks: usize,
     /// Draw loss and accuracy in the course of training as a picture.
@@ -132,7 +134,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         train: &train,
         test: (!test.is_empty()).then_some(&test),
         test_episodes: &test_episodes,
-        test_tasks: arguments.test_tasks,
+        test_tasks: arguments.test_tasks(),
     };
     let mut run = Run::new(arguments.settings(frozen.as_ref())?, data, Device::flex())?;
     let path = checkpoint::path_for(&arguments.output.output);
@@ -187,18 +189,45 @@ impl Arguments {
                 "give --generates head or prototypes, or leave --backbone out to train a target CNN",
             ));
         }
+        if self.continual > 1 && self.generates != Generates::All {
+            bail!(Hint::new(
+                "what goes on from one task to the next are the convolutions, which are not generated here".into(),
+                "leave --generates or --continual out",
+            ));
+        }
+        if self.continual == 1 && self.scenario == Scenario::MiniBatch {
+            bail!(Hint::new(
+                "a mini-batch alone is an ordinary task".into(),
+                "say with --continual how many come after one another",
+            ));
+        }
+        let is_measured = self.test_tasks > 0 || !self.test_settings.is_empty();
+        if is_measured && self.holdout.is_empty() && self.test.is_empty() {
+            bail!(Hint::new(
+                "there are no classes to measure on".into(),
+                "name some with --holdout or --test",
+            ));
+        }
         let Output { output, force } = &self.output;
         let beside = match self.backbone {
             Some(_) => None,
             None => Some(output.with_extension("backbone")),
         };
-        for path in std::iter::once(output).chain(&beside).chain(&self.curves) {
-            output::check(path, *force)?;
-            for input in self.data.iter().chain(&self.test).chain(&self.backbone) {
-                output::check_apart(path, input)?;
-            }
-        }
+        let outputs = std::iter::once(output).chain(&beside).chain(&self.curves);
+        let inputs = self.data.iter().chain(&self.test).chain(&self.backbone);
+        let outputs: Vec<&Path> = outputs.map(PathBuf::as_path).collect();
+        let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
+        output::check_all(&outputs, &inputs, *force)?;
+        checkpoint::check_free(output, self.resume, *force)?;
         Ok(())
+    }
+
+    /// Tasks that are measured after one another: by default as many as are learned in training.
+    fn test_tasks(&self) -> usize {
+        match self.continual {
+            2.. if self.test_tasks == 0 => self.continual.into(),
+            _ => self.test_tasks,
+        }
     }
 
     fn settings(&self, frozen: Option<&Backbone>) -> Result<Settings> {
@@ -218,8 +247,9 @@ impl Arguments {
         };
         Ok(Settings {
             config: Config::new(self.generates, target, self.continual > 1),
+            backbone: frozen.map(|backbone| backbone.image().id()),
             episodes: self.episodes.iter().map(episode).collect(),
-            tasks: self.continual,
+            tasks: self.continual.into(),
             rotations: frozen.is_none(),
             scenario: self.scenario,
             steps: self.steps,
@@ -269,6 +299,7 @@ impl Arguments {
             tool: TOOL.into(),
             steps: run.step() as u64,
             seed: self.seed,
+            unlabelled: self.unlabelled as u64,
             data: Some(run.data_digest()),
             accuracy: accuracy.collect(),
         };
@@ -303,12 +334,13 @@ fn line(point: &Point, seconds: f64) -> String {
 fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<Report> {
     let mut text = String::new();
     let mut json = json!({"steps": run.step(), "seconds": run.seconds(), "history": run.history()});
-    if !test.is_empty() && arguments.continual == 1 && arguments.test_episodes > 0 {
+    let is_measured = !test.is_empty() && arguments.test_episodes > 0;
+    if is_measured && arguments.continual == 1 {
         let (table, rows) = episodes(arguments, run, test)?;
         text += &table.to_string();
         json["test"] = rows;
     }
-    if !test.is_empty() && arguments.test_tasks > 0 {
+    if is_measured && arguments.test_tasks() > 0 {
         let (tables, rows) = continual(arguments, run, test)?;
         text += &tables;
         json["continual"] = rows;
@@ -352,16 +384,19 @@ fn episodes(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(Tab
 
 /// Matrices of task after task, and accuracies after mini-batches of one.
 fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(String, Value)> {
-    let [strategies, of_slices] = match run.settings().config.continual {
-        true => [
+    let config = &run.settings().config;
+    let [strategies, of_slices] = match (config.continual, config.generates) {
+        (true, _) => [
             &[Strategy::Continual, Strategy::Naive][..],
             &[Strategy::Continual, Strategy::Naive, Strategy::Merged],
         ],
-        false => [&[Strategy::Constant, Strategy::FineTuned][..]; 2],
+        (false, Generates::Prototypes) => [&[Strategy::Constant, Strategy::FineTuned][..]; 2],
+        // Heads that are not prototypes have no mean.
+        (false, _) => [&[Strategy::Naive][..], &[Strategy::Merged]],
     };
     let setting = arguments.test_settings().next();
     let setting = setting.context("no kind of episodes")?;
-    let (tasks, count) = (arguments.test_tasks, arguments.test_episodes);
+    let (tasks, count) = (arguments.test_tasks(), arguments.test_episodes);
     let (mut text, mut rows) = (String::new(), Vec::new());
     let line = |cells: &[f64]| {
         let cells: Vec<String> = cells

@@ -53,6 +53,8 @@ pub struct Provenance {
     pub steps: u64,
     /// Of the training.
     pub seed: u64,
+    /// Images of each class without a label in its support sets; 0 where it knows none.
+    pub unlabelled: u64,
     /// Digest of the training data.
     pub data: Option<Digest>,
     /// Measured figures by name, such as `omniglot 5-way 1-shot`: fractions from 0 to 1.
@@ -201,8 +203,8 @@ impl Hyper {
         &self.provenance
     }
 
-    /// Generates from a support set. `start` are the weights of each convolution to go on from, row by row, of a continual
-    /// generator; else nothing. The first call for a number of images and classes prepares the model for it.
+    /// Generates from a support set. `start` are the convolutions to go on from, of a continual generator, as
+    /// [`Generator::generate`] wants them, row by row; else nothing. The first call for a number of images and classes prepares the model for it.
     ///
     /// # Errors
     /// Values that do not fit the generator, or a model that cannot run.

@@ -1,11 +1,12 @@
 //! From a few labelled images to the values of a patch: what a generator does on a device.
 
-use graft_patches::layout::unpack_weights;
-use graft_patches::records::What;
+use graft_patches::layout::{unpack_epilogue, unpack_weights};
+use graft_patches::records::{Dtype, What};
 use graft_patches::{BackboneImage, Digest, Learned, LearnedClass, PatchImage, Verify};
 use graft_runtime::Backbone;
 
 use super::generated::{Convolution, Generated, Head, columns};
+use super::network::EARLIER;
 use super::{Config, Examples, Generates, Hyper, HyperError, Support, Target, prototype};
 
 impl Hyper {
@@ -21,9 +22,11 @@ impl Hyper {
         backbone: &Backbone,
         support: &Support,
     ) -> Result<Generated, HyperError> {
-        self.check_backbone(&backbone.image())?;
+        let image = backbone.image();
+        self.check_backbone(&image)?;
         let start = match self.config().continual {
-            true => own_weights(&backbone.image()),
+            true if image.dtype() != Dtype::F32 => return Err(HyperError::ContinualInt8),
+            true => own_weights(&image),
             false => Vec::new(),
         };
         self.generated_from(name, by, backbone, support, &start)
@@ -45,6 +48,9 @@ impl Hyper {
         self.check_backbone(&image)?;
         if !self.config().continual {
             return Err(HyperError::NotContinual);
+        }
+        if image.dtype() != Dtype::F32 {
+            return Err(HyperError::ContinualInt8);
         }
         previous.check_against(&image, Verify::Full)?;
         let metadata = previous.metadata()?;
@@ -153,13 +159,13 @@ fn normalised(backbone: &Backbone, support: &Support) -> Vec<f32> {
         .collect()
 }
 
-/// Weights of the convolutions of a backbone, rows in (input channel, kernel row, kernel column) order.
+/// The convolutions of a backbone as [`super::network::Generator::generate`] goes on from them: there is no patch yet.
 fn own_weights(image: &BackboneImage<'_>) -> Vec<Vec<f32>> {
     let sites = convolutions(image);
     sites
         .map(|index| {
             let packed = image.weights(&image.site(index));
-            generated_order(image, index, packed)
+            earlier(image, index, packed, |_| [0.0; EARLIER])
         })
         .collect()
 }
@@ -170,8 +176,24 @@ fn previous_weights(image: &BackboneImage<'_>, patch: &PatchImage<'_>) -> Option
     sites
         .map(|index| {
             let packed = patch.find(index, What::Weights)?.values.to_vec();
-            Some(generated_order(image, index, &packed))
+            let epilogue = patch.find(index, What::Epilogue)?.values.to_vec();
+            let (scale, bias) = unpack_epilogue(&epilogue, image.site(index).outputs);
+            let known = |output: usize| [1.0, scale[output], bias[output]];
+            Some(earlier(image, index, &packed, known))
         })
+        .collect()
+}
+
+/// A convolution row by row: its weights in the generator's order, then what goes with them.
+fn earlier(
+    image: &BackboneImage<'_>,
+    index: usize,
+    packed: &[f32],
+    epilogue: impl Fn(usize) -> [f32; EARLIER],
+) -> Vec<f32> {
+    let weights = generated_order(image, index, packed);
+    let rows = weights.chunks_exact(image.site(index).depth).enumerate();
+    rows.flat_map(|(output, row)| row.iter().copied().chain(epilogue(output)))
         .collect()
 }
 
@@ -205,6 +227,9 @@ impl Known {
         let packed = patch
             .find(head, What::Weights)
             .ok_or(HyperError::NotLearned)?;
+        if packed.outputs != labels.len() || learned.classes.len() != labels.len() {
+            return Err(HyperError::NotLearned);
+        }
         let depth = image.site(head).depth;
         let rows = unpack_weights(&packed.values.to_vec(), labels.len(), depth, false);
         let prototype = |row: &[f32]| row.iter().map(|weight| weight / 2.0).collect();

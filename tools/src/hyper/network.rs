@@ -2,7 +2,9 @@
 //!
 //! Where this differs from the released code of the paper: batch norm comes before ReLU and pool, so that it is the epilogue
 //! of the convolution; its statistics are the support set's, in training and on the device; the transformers normalise before
-//! each branch, not after; weight tokens start from trained values (the frozen weights of the target network) and head tokens
+//! each branch, not after; a continual generator goes on from the epilogues of the
+//! patch before, too, so that the statistics of a later support set do not move the features that earlier prototypes were made
+//! of; weight tokens start from trained values (the frozen weights of the target network) and head tokens
 //! from class means, where the paper has zeros.
 
 use super::config::{Config, Generates, Target};
@@ -17,6 +19,13 @@ pub const TARGET: Window = Window {
     stride: 1,
     padding: 1,
 };
+
+/// What an earlier convolution has beside its weights: a column each for whether there is an epilogue, scale, bias.
+pub const EARLIER: usize = 3;
+
+/// Share of an earlier epilogue that is kept, before training: weights that are not trained yet differ too much from step to
+/// step for an epilogue to fit the next ones, and a larger share makes features explode.
+const KEEP: f32 = 0.0;
 
 /// A support set as a generator reads it.
 #[derive(Clone, Debug)]
@@ -87,6 +96,8 @@ struct ConvolutionGenerator {
     shape: [usize; 2],
     /// Only where the weights are generated.
     transformer: Option<TokenMixer>,
+    /// Whether it goes on from an earlier one.
+    is_continual: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -192,8 +203,9 @@ impl Generator {
         all
     }
 
-    /// Generates from a support set. `previous` are the convolution weights of an earlier patch, for continual generators;
-    /// without them, the target CNN's own are where weights start.
+    /// Generates from a support set. `previous`, for continual generators, are the convolutions of an earlier patch, each
+    /// `[outputs, inputs * 9 + EARLIER]`: weights, then a 1 (0 where there is no patch yet), scale and bias of each output.
+    /// Without them, the target CNN's own weights are where weights start.
     pub fn generate<O: Ops>(
         &self,
         ops: &O,
@@ -228,8 +240,9 @@ impl Generator {
         let mut x = pixels.clone();
         let mut values = Vec::new();
         for (index, convolution) in self.convolutions.iter().enumerate() {
-            let start = match previous {
-                Some(previous) => previous[index].clone(),
+            let before = previous.map(|all| Earlier::of(ops, &all[index], convolution.shape[1]));
+            let start = match &before {
+                Some(before) => before.weights.clone(),
                 None => ops.parameter(&format!("{}.weight", convolution.name)),
             };
             let weights = match (&convolution.transformer, &shared) {
@@ -239,7 +252,10 @@ impl Generator {
                 }
                 _ => start,
             };
-            let value = convolution.statistics(ops, &x, weights);
+            let mut value = convolution.statistics(ops, &x, weights);
+            if let Some(before) = &before {
+                value = convolution.kept(ops, value, before);
+            }
             x = layer(ops, &x, &value);
             values.push(value);
         }
@@ -386,6 +402,7 @@ impl ConvolutionGenerator {
                 name,
                 shape,
                 transformer,
+                is_continual: config.continual,
             }
         };
         (0..Config::CONVOLUTIONS).map(layer).collect()
@@ -409,6 +426,10 @@ impl ConvolutionGenerator {
             [1, outputs],
             0.0,
         ));
+        if self.is_continual {
+            let name = format!("{name}.keep");
+            all.push(Parameter::constant(name, [1, outputs], KEEP));
+        }
         if let Some(mixer) = &self.transformer {
             let slices = [outputs, embedding];
             all.push(Parameter::normal(format!("{name}.slices"), slices, 1.0));
@@ -447,6 +468,46 @@ impl ConvolutionGenerator {
             weights,
             scale,
             bias,
+        }
+    }
+
+    /// The epilogue, of which a trained share stays as it was in the patch before.
+    fn kept<O: Ops>(
+        &self,
+        ops: &O,
+        mut value: Convolution<O>,
+        before: &Earlier<O>,
+    ) -> Convolution<O> {
+        let keep = ops.parameter(&format!("{}.keep", self.name));
+        let share = ops.mul(&keep, &before.known);
+        let blend = |own: &O::Matrix, before: &O::Matrix| {
+            let way = ops.add(before, &ops.scale(own, -1.0));
+            ops.add(own, &ops.mul(&way, &share))
+        };
+        value.scale = blend(&value.scale, &before.scale);
+        value.bias = blend(&value.bias, &before.bias);
+        value
+    }
+}
+
+/// A convolution that a continual generator goes on from.
+struct Earlier<O: Ops> {
+    weights: O::Matrix,
+    /// 1 where the epilogue is that of a patch, 0 where there is none yet, `[1, outputs]`.
+    known: O::Matrix,
+    scale: O::Matrix,
+    bias: O::Matrix,
+}
+
+impl<O: Ops> Earlier<O> {
+    /// From the columns of one matrix: weights, known, scale, bias.
+    fn of(ops: &O, matrix: &O::Matrix, weights: usize) -> Self {
+        let row = |column| ops.transpose(&ops.columns(matrix, column..column + 1));
+        Self {
+            weights: ops.columns(matrix, 0..weights),
+            known: row(weights),
+            scale: row(weights + 1),
+            bias: row(weights + 2),
         }
     }
 }

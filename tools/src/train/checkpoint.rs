@@ -118,6 +118,12 @@ pub enum CheckpointError {
         /// The checkpoint.
         path: PathBuf,
     },
+    /// Of a run that could go on.
+    #[error("{} is the checkpoint of a run that was stopped", path.display())]
+    Left {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// Of a run with other settings.
     #[error("the checkpoint {} is of another run: {}", path.display(), listed(differences))]
     OtherRun {
@@ -126,6 +132,18 @@ pub enum CheckpointError {
         /// What differs.
         differences: Vec<Difference>,
     },
+}
+
+/// Whether a run with this output may start: without --resume or --force it would replace a checkpoint.
+///
+/// # Errors
+/// [`CheckpointError::Left`].
+pub fn check_free(output: &Path, resume: bool, force: bool) -> Result<(), CheckpointError> {
+    let path = path_for(output);
+    match path.exists() && !resume && !force {
+        true => Err(CheckpointError::Left { path }),
+        false => Ok(()),
+    }
 }
 
 fn listed(differences: &[Difference]) -> String {
@@ -149,6 +167,7 @@ impl CheckpointError {
             Self::Version { .. } => {
                 "go on with the version of patchtool that wrote it, or leave out --resume to start from the beginning"
             }
+            Self::Left { .. } => "go on with --resume, or start again with --force",
             Self::OtherRun { .. } => {
                 "resume with the settings and data of that run, or leave out --resume to start from the beginning"
             }

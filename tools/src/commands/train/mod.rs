@@ -1,8 +1,9 @@
 //! `patchtool train`: a patch from a folder of labelled images.
 
-mod arguments;
+pub(in crate::commands) mod arguments;
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -66,33 +67,16 @@ impl Arguments {
     /// Before hours of work: whether the results can be written.
     fn check_outputs(&self) -> Result<()> {
         let Output { output, force } = &self.output;
-        let others = [&self.curves, &self.confusion];
-        let outputs: Vec<_> = [output]
+        let others = [&self.curves, &self.confusion].into_iter().flatten();
+        let outputs: Vec<&Path> = [output]
             .into_iter()
-            .chain(others.into_iter().flatten())
+            .chain(others)
+            .map(PathBuf::as_path)
             .collect();
-        for (index, path) in outputs.iter().enumerate() {
-            output::check(path, *force)?;
-            for input in [&self.backbone, &self.data].into_iter().chain(&self.test) {
-                output::check_apart(path, input)?;
-            }
-            if outputs[..index].contains(path) {
-                bail!(Hint::new(
-                    format!("{} is named for two outputs", path.display()),
-                    "give each a name of its own",
-                ));
-            }
-        }
-        let checkpoint = checkpoint::path_for(output);
-        if checkpoint.exists() && !self.resume && !force {
-            bail!(Hint::new(
-                format!(
-                    "{} is the checkpoint of a run that was stopped",
-                    checkpoint.display()
-                ),
-                "go on with --resume, or start again with --force",
-            ));
-        }
+        let inputs = [&self.backbone, &self.data].into_iter().chain(&self.test);
+        let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
+        output::check_all(&outputs, &inputs, *force)?;
+        checkpoint::check_free(output, self.resume, *force)?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use crate::export::proto::Dim;
 use crate::hyper::config::{Config, Generates, Target};
+use crate::hyper::network::EARLIER;
 
 /// Images of the support set.
 const IMAGES: &str = "images";
@@ -81,9 +82,10 @@ pub(in crate::hyper) fn inputs(config: &Config) -> Vec<Port> {
         "One-hot: the classes in use.",
         [Dim::Any(CLASSES), columns],
     );
-    let start = |(index, shape): (usize, [usize; 2])| {
-        let doc =
-            "Weights of the convolution before this support set; columns are (input, row, column).";
+    let start = |(index, [outputs, weights]): (usize, [usize; 2])| {
+        let doc = "The convolution before this support set: weights in columns (input, row, column), then 1 if there was a \
+                   patch before and 0 if not, then scale and bias.";
+        let shape = [outputs, weights + EARLIER];
         Port::new(format!("start.{index}"), doc, shape.map(Dim::Of))
     };
     let continual = config.continual.then(|| shapes(config));

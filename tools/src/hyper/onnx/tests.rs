@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Parameters;
 use crate::hyper::config::{Config, Generates, Target};
-use crate::hyper::network::Generator;
+use crate::hyper::network::{EARLIER, Generator};
 use crate::hyper::{Examples, Hyper, Outputs, Precision, Provenance};
 
 const CNN: Target = Target::Cnn {
@@ -73,7 +73,7 @@ fn start(hyper: &Hyper) -> Vec<Vec<f32>> {
     if !hyper.config().continual {
         return Vec::new();
     }
-    let length = |index| if index == 0 { 4 * 9 } else { 4 * 4 * 9 };
+    let length = |index| 4 * (EARLIER + if index == 0 { 9 } else { 4 * 9 });
     let value = |at| (at % 7) as f32 / 7.0 - 0.4;
     (0..Config::CONVOLUTIONS)
         .map(|index| (0..length(index)).map(value).collect())

@@ -6,10 +6,10 @@
 use burn_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::fine_tuned;
+use super::evaluate::{fine_tuned, with_prototypes};
 use super::learner::{self, Loss, Task};
 use super::tensors::Tensors;
-use crate::hyper::network::{self, Generator, Support, Values};
+use crate::hyper::network::{Generator, Values};
 use crate::hyper::ops::Ops as _;
 
 /// What comes after one another.
@@ -70,7 +70,7 @@ pub fn learn(
         };
         let values = match strategy {
             Strategy::Continual => {
-                let previous = steps.last().map(|last| weights(&last.values));
+                let previous = steps.last().map(|last| earlier(tensors, &last.values));
                 generate(task, previous.as_deref())
             }
             Strategy::Naive => generate(task, None),
@@ -91,9 +91,16 @@ pub fn learn(
 }
 
 /// What the next step goes on from.
-fn weights(values: &Values<Tensors>) -> Vec<Tensor<2>> {
+fn earlier(tensors: &Tensors, values: &Values<Tensors>) -> Vec<Tensor<2>> {
     let all = values.convolutions.iter();
-    all.map(|convolution| convolution.weights.clone()).collect()
+    all.map(|convolution| {
+        let [scale, bias] =
+            [&convolution.scale, &convolution.bias].map(|row| tensors.transpose(row));
+        let [outputs, _] = scale.dims();
+        let known = tensors.matrix([outputs, 1], &vec![1.0; outputs]);
+        tensors.concat_columns(&[convolution.weights.clone(), known, scale, bias])
+    })
+    .collect()
 }
 
 /// One task with the support images of all of them, whose classes are the same.
@@ -135,19 +142,6 @@ fn heads(
         },
     }
     heads
-}
-
-/// The same convolutions with the closed-form head of another support set.
-fn with_prototypes(
-    tensors: &Tensors,
-    support: &Support<Tensors>,
-    mut values: Values<Tensors>,
-) -> Values<Tensors> {
-    let features = learner::features(tensors, &support.images, &values);
-    let (weights, bias) = network::prototypes(tensors, support, &features);
-    values.head_weights = weights;
-    values.head_bias = tensors.transpose(&bias);
-    values
 }
 
 /// Share of right answers after each slice of the same classes' images.

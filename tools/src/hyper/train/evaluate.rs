@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::learner::{self, Learner, Task};
 use super::tensors::{Tensors, values};
 use crate::hyper::Config;
-use crate::hyper::network::{self, Values};
+use crate::hyper::network::{self, Support, Values};
 use crate::hyper::ops::Ops as _;
 
 /// How a task is learned from its support set.
@@ -63,10 +63,7 @@ pub fn accuracy(learner: &Learner, tensors: &Tensors, task: &Task, method: Metho
     match method {
         Method::Generated => {}
         Method::Prototypes => {
-            let features = learner::features(tensors, &support.images, &generated);
-            let (weights, bias) = network::prototypes(tensors, &support, &features);
-            generated.head_weights = weights;
-            generated.head_bias = tensors.transpose(&bias);
+            generated = with_prototypes(tensors, &support, generated);
         }
         Method::FineTuned => generated = fine_tuned(config, tensors, task, &generated),
     }
@@ -75,6 +72,19 @@ pub fn accuracy(learner: &Learner, tensors: &Tensors, task: &Task, method: Metho
     let scores = learner::scores(tensors, &features, &generated);
     let loss = learner::cross_entropy(tensors, scores, &learner::known(&task.queries));
     f64::from(loss.right)
+}
+
+/// The same convolutions with the closed-form head of a support set.
+pub(super) fn with_prototypes(
+    tensors: &Tensors,
+    support: &Support<Tensors>,
+    mut values: Values<Tensors>,
+) -> Values<Tensors> {
+    let features = learner::features(tensors, &support.images, &values);
+    let (weights, bias) = network::prototypes(tensors, support, &features);
+    values.head_weights = weights;
+    values.head_bias = tensors.transpose(&bias);
+    values
 }
 
 /// Steps and rate of fine-tuning by gradient descent on the support set.

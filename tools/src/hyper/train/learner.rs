@@ -10,7 +10,7 @@ use crate::hyper::ops::Ops as _;
 use crate::hyper::parameter::{Parameter, Precision};
 use crate::train::optimizer::{self, Algorithm, Optimizer, Update};
 
-/// Gradients of a larger norm are shortened to it: single episodes may be hopeless.
+/// Steps at gradients of a larger norm are shortened in proportion: single episodes may be hopeless.
 const MAX_NORM: f32 = 10.0;
 
 /// Images with labels, as tensors are made of them.

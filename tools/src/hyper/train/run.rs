@@ -51,6 +51,19 @@ pub struct Settings {
     pub rate: f32,
     /// Of every random number.
     pub seed: u64,
+    /// The frozen backbone whose embeddings are learned from.
+    pub backbone: Option<Digest>,
+}
+
+/// Settings of a checkpoint that are others now, in words.
+fn differences(saved: &Settings, now: &Settings) -> Vec<String> {
+    let [saved, now] = [saved, now]
+        .map(|settings| serde_json::to_value(settings).expect("plain structs have a JSON form"));
+    let pairs = saved.as_object().into_iter().flatten();
+    let others = pairs.filter(|(name, was)| now[name.as_str()] != **was);
+    others
+        .map(|(name, was)| format!("{name} was {was}, now {}", now[name.as_str()]))
+        .collect()
 }
 
 impl Settings {
@@ -82,6 +95,10 @@ pub struct Checkpoint {
     pub seconds: f64,
     /// What was learned.
     pub learner: State,
+    /// Of the images that are trained on.
+    pub data: Digest,
+    /// Scores since the last point of the learning curve, and of how many steps.
+    pub since: (Score, usize),
     /// The learning curve so far: training episodes since the point before, and some episodes of held-out classes.
     pub history: Vec<Point>,
 }
@@ -105,12 +122,10 @@ pub enum RunError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A checkpoint of another run.
-    #[error("the checkpoint is of a run with other settings: {found:?}, expected {expected:?}")]
+    #[error("the checkpoint is of another run: {differences}")]
     OtherRun {
-        /// Of the checkpoint.
-        found: Box<Settings>,
-        /// Of this run.
-        expected: Box<Settings>,
+        /// What differs.
+        differences: String,
     },
 }
 
@@ -122,7 +137,7 @@ impl RunError {
             Self::Ways { .. } => "ask for fewer ways",
             Self::Checkpoint(error) => error.hint(),
             Self::OtherRun { .. } => {
-                "give the same arguments as before, or start anew without --resume"
+                "give the same arguments and data as before, or start anew without --resume"
             }
         }
     }
@@ -163,6 +178,7 @@ pub struct Run<'a> {
     learner: Learner,
     step: usize,
     seconds: f64,
+    since: (Score, usize),
     history: Vec<Point>,
     /// Steps after which a test stops.
     stop: Option<usize>,
@@ -194,6 +210,7 @@ impl<'a> Run<'a> {
             data,
             step: 0,
             seconds: 0.0,
+            since: (Score::default(), 0),
             history: Vec::new(),
             stop: None,
         })
@@ -205,16 +222,20 @@ impl<'a> Run<'a> {
     /// A checkpoint that cannot be read, or is of another run.
     pub fn resume(&mut self, path: &Path) -> Result<(), RunError> {
         let saved: Checkpoint = checkpoint::load(path, MAGIC)?;
-        let other = |saved: &Checkpoint| RunError::OtherRun {
-            found: Box::new(saved.settings.clone()),
-            expected: Box::new(self.settings.clone()),
-        };
-        if saved.settings != self.settings {
-            return Err(other(&saved));
+        let mut differences = differences(&saved.settings, &self.settings);
+        if saved.data != self.data_digest() {
+            differences.push("its images are others".into());
         }
-        let error = other(&saved);
-        self.learner.restore(saved.learner).map_err(|_| error)?;
-        (self.step, self.seconds, self.history) = (saved.step, saved.seconds, saved.history);
+        if !differences.is_empty() {
+            let differences = differences.join(", ");
+            return Err(RunError::OtherRun { differences });
+        }
+        let restored = self.learner.restore(saved.learner);
+        restored.map_err(|error| RunError::OtherRun {
+            differences: error.to_string(),
+        })?;
+        (self.step, self.seconds) = (saved.step, saved.seconds);
+        (self.since, self.history) = (saved.since, saved.history);
         Ok(())
     }
 
@@ -264,7 +285,7 @@ impl<'a> Run<'a> {
         self.step
     }
 
-    /// Trains to the end, with a point of the learning curve every `every` steps, and a checkpoint at least that often.
+    /// Trains to the end, with a point of the learning curve every `every` steps, and a checkpoint every half a minute.
     ///
     /// # Errors
     /// A checkpoint that cannot be written; episodes that cannot be drawn.
@@ -280,8 +301,7 @@ impl<'a> Run<'a> {
             warmup: WARMUP.min(self.settings.steps),
             last: LAST,
         };
-        let (mut since, mut saved) = (Score::default(), self.seconds);
-        let mut taken = 0;
+        let mut saved = self.seconds;
         while !self.is_over() {
             let started = Instant::now();
             let all = &self.settings.episodes;
@@ -299,19 +319,20 @@ impl<'a> Run<'a> {
                 settings.loss(generator, tensors, &tasks)
             });
             self.step += 1;
+            let (since, taken) = &mut self.since;
             since.loss += f64::from(loss);
             since.accuracy += f64::from(right);
-            taken += 1;
+            *taken += 1;
             self.seconds += started.elapsed().as_secs_f64();
             if self.step.is_multiple_of(every) || self.step == self.settings.steps {
                 let point = Point {
                     at: self.step,
-                    train: since.over(taken),
+                    train: self.since.0.over(self.since.1),
                     test: self.quick_test()?,
                 };
                 report(&point, self.seconds);
                 self.history.push(point);
-                (since, taken) = (Score::default(), 0);
+                self.since = (Score::default(), 0);
             }
             if self.seconds - saved > CHECKPOINT_SECONDS || self.is_over() {
                 self.save(path)?;
@@ -330,6 +351,8 @@ impl<'a> Run<'a> {
             settings: self.settings.clone(),
             step: self.step,
             seconds: self.seconds,
+            data: self.data_digest(),
+            since: self.since,
             learner: self.learner.state(),
             history: self.history.clone(),
         };
@@ -490,6 +513,7 @@ mod tests {
                 steps: 1,
                 rate: 1e-3,
                 seed: 1,
+                backbone: None,
             };
             let test_episodes = &[setting(test_ways)];
             let data = Data {

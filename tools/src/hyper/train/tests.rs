@@ -6,7 +6,9 @@ use graft_runtime::{Backbone, Session};
 use super::continual::{self, Scenario, Strategy};
 use super::evaluate::{Accuracy, Method, accuracy};
 use super::learner::{self, Learner, Task};
+use super::matrix::Matrix;
 use super::run::{Data, Run, Settings};
+use super::sequence::Sequence;
 use super::tensors::values;
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hyper::classes::{Class, Classes, Content, Image};
@@ -68,6 +70,7 @@ fn settings(config: Config, tasks: usize, steps: usize) -> Settings {
         steps,
         rate: 3e-3,
         seed: 7,
+        backbone: None,
     }
 }
 
@@ -290,6 +293,7 @@ fn training_learns_and_a_resumed_run_is_the_same_run() {
         history[2].train.loss < 0.6 * history[0].train.loss,
         "{history:?}"
     );
+    let history = history.to_vec();
     let learner = run.into_learner();
     every_method_gives_a_share(&learner, &classes);
 
@@ -300,14 +304,14 @@ fn training_learns_and_a_resumed_run_is_the_same_run() {
     resumed.resume(&path).unwrap();
     assert_eq!(resumed.step(), 25);
     resumed.train(&path, 20, |_, _| {}).unwrap();
+    assert_eq!(resumed.history(), history);
     assert_eq!(resumed.into_learner().state(), learner.state());
-    assert!(
-        whole(61)
-            .resume(&path)
-            .unwrap_err()
-            .to_string()
-            .contains("other settings")
-    );
+    let error = whole(61).resume(&path).unwrap_err().to_string();
+    assert!(error.contains("steps was 60, now 61"), "{error}");
+    let others = self::classes(9);
+    let mut run = Run::new(whole(60).settings().clone(), data(&others), Device::flex()).unwrap();
+    let error = run.resume(&path).unwrap_err().to_string();
+    assert!(error.contains("its images are others"), "{error}");
 }
 
 fn every_method_gives_a_share(learner: &Learner, classes: &Classes) {
@@ -316,6 +320,91 @@ fn every_method_gives_a_share(learner: &Learner, classes: &Classes) {
         let share = accuracy(learner, &learner.frozen(), &task, method);
         assert!(share > 1.0 / 3.0 && share <= 1.0, "{method:?}: {share}");
     }
+}
+
+/// Tasks of three classes each; as slices, they would be of the same classes.
+fn tasks(classes: &Classes, scenario: Scenario) -> Vec<Task> {
+    let mut setting = Setting::new(3, 2);
+    setting.queries = 2;
+    let sequence = Sequence {
+        setting,
+        scenario,
+        tasks: 3,
+    };
+    sequence.draw(classes, false, 20, [3, 1]).unwrap()
+}
+
+#[test]
+fn strategies_are_what_they_are_called() {
+    let classes = classes(9);
+    let first = |step: &continual::Step| values(step.values.convolutions[0].weights.clone());
+    let constant = trained(config(Generates::Prototypes, false), 1, &classes);
+    let tensors = constant.frozen();
+    let own = tasks(&classes, Scenario::Tasks);
+    let steps = |scenario, tasks: &[Task], strategy| {
+        continual::learn(constant.generator(), &tensors, tasks, scenario, strategy)
+    };
+    let fixed = steps(Scenario::Tasks, &own, Strategy::Constant);
+    let scale = |step: &continual::Step| values(step.values.convolutions[3].scale.clone());
+    assert!(fixed.iter().all(|step| scale(step) == scale(&fixed[0])));
+    assert!(
+        fixed
+            .iter()
+            .zip(1..)
+            .all(|(step, count)| step.heads.len() == count)
+    );
+    let generator = constant.generator();
+    let [known, _] = continual::accuracies(generator, &tensors, &own, Strategy::Constant);
+    assert_eq!(continual::backward_transfer(&known), 0.0);
+    let tuned = steps(Scenario::Tasks, &own, Strategy::FineTuned);
+    assert_ne!(first(&tuned[0]), first(&fixed[0]));
+    assert_ne!(first(&tuned[1]), first(&tuned[0]));
+
+    let learner = trained(config(Generates::All, true), 3, &classes);
+    let (generator, tensors) = (learner.generator(), learner.frozen());
+    let learn = |scenario, tasks: &[Task], strategy| {
+        continual::learn(generator, &tensors, tasks, scenario, strategy)
+    };
+    let naive = learn(Scenario::Tasks, &own, Strategy::Naive);
+    let alone = learn(Scenario::Tasks, &own[2..], Strategy::Naive);
+    assert_eq!(first(&naive[2]), first(&alone[0]));
+    let onwards = learn(Scenario::Tasks, &own, Strategy::Continual);
+    assert_eq!(first(&onwards[0]), first(&naive[0]));
+    assert_ne!(first(&onwards[2]), first(&naive[2]));
+
+    let slices = tasks(&classes, Scenario::MiniBatch);
+    let merged = learn(Scenario::MiniBatch, &slices, Strategy::Merged);
+    let naive = learn(Scenario::MiniBatch, &slices, Strategy::Naive);
+    assert_eq!(first(&merged[0]), first(&naive[0]));
+    assert_ne!(first(&merged[2]), first(&naive[2]));
+    assert!(
+        merged
+            .iter()
+            .chain(&naive)
+            .all(|step| step.heads.len() == 1)
+    );
+    let shares = continual::slice_accuracies(generator, &tensors, &slices, Strategy::Merged);
+    assert!(shares.len() == 3 && shares.iter().all(|share| (0.0..=1.0).contains(share)));
+}
+
+#[test]
+fn matrices_are_means_cell_by_cell() {
+    let matrix = Matrix::of(&[
+        vec![vec![0.8], vec![0.6, 1.0]],
+        vec![vec![0.4], vec![0.6, 0.0]],
+    ]);
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+    assert_eq!(
+        matrix.accuracy.iter().map(Vec::len).collect::<Vec<_>>(),
+        [1, 2]
+    );
+    let cells = matrix.accuracy.concat();
+    assert!(
+        cells.iter().zip([0.6, 0.6, 0.5]).all(|(&a, b)| close(a, b)),
+        "{cells:?}"
+    );
+    // Of the last rows 0.8 and 0.3; the first task lost 0.2 and gained 0.2.
+    assert!(close(matrix.mean.mean, 0.55) && close(matrix.backward_transfer.mean, 0.0));
 }
 
 #[test]
