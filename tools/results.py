@@ -34,6 +34,7 @@ for folder in ("tests/parity", "tests/peers", "tools/assets/demo"):
 import few_shot
 import make
 import results_page
+from results_page import Unmeasured
 from common import Patchtool, PatchtoolError, fail
 from PIL import Image
 
@@ -76,10 +77,6 @@ QUANTIZE = [(), ("--method", "mse"), ("--method", "minmax"), ("--plain-rounding"
             ("--method", "minmax", "--plain-rounding")]
 CALIBRATION_IMAGES = [50, 200]
 TABLES = ["accuracy", "resolution", "sizes", "int8", "few-shot", "peers"]
-
-
-class Unmeasured(Exception):
-    """A result that is not there and was not asked for."""
 
 
 class Results:

@@ -6,6 +6,11 @@ import statistics
 import few_shot
 from latency import describe_cpu
 
+
+class Unmeasured(Exception):
+    """A result that is not there and was not asked for."""
+
+
 PARITY_COMMANDS = {
     "parity": "tests/parity/compare.py --json parity.json",
     "export": "tests/parity/export.py --json export.json",
