@@ -55,7 +55,7 @@ def continual(*more):
 
 
 def omniglot_runs():
-    """By name, the shortest first."""
+    """By name."""
     methods = {"prototypes": ["generated", "fine-tuned"], "head": ["generated", "prototypes"], "all": ["generated"]}
     tasks = {"episodes": CONTINUAL_EPISODES, "flags": ["--test-tasks", TEST_TASKS]}
     runs = {f"{generates}-{channels}": Run(cnn(generates, channels), methods[generates])

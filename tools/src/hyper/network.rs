@@ -2,9 +2,9 @@
 //!
 //! Where this differs from the released code of the paper: batch norm comes before ReLU and pool, so that it is the epilogue
 //! of the convolution; its statistics are the support set's, in training and on the device; the transformers normalise before
-//! each branch, not after; a continual generator goes on from the epilogues of the
-//! patch before, too, so that the statistics of a later support set do not move the features that earlier prototypes were made
-//! of; weight tokens start from trained values (the frozen weights of the target network) and head tokens
+//! each branch, not after; a continual generator may keep a
+//! trained share of the epilogues of the patch before, since the statistics of a later support set move the features that
+//! earlier prototypes were made of; weight tokens start from trained values (the frozen weights of the target network) and head tokens
 //! from class means, where the paper has zeros.
 
 use super::config::{Config, Generates, Target};
