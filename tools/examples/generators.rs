@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use graft_patches::Digest;
-use patchtool::hyper::network::{EARLIER, Generator};
+use patchtool::hyper::convolution::EARLIER;
+use patchtool::hyper::network::Generator;
 use patchtool::hyper::{Config, Examples, Generates, Hyper, Precision, Provenance, Target};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

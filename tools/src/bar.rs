@@ -16,6 +16,12 @@ pub fn bytes(count: usize, is_quiet: bool) -> ProgressBar {
     bar(count as u64, template, is_quiet)
 }
 
+/// As [`images`], for so many episodes.
+pub fn episodes(count: usize, is_quiet: bool) -> ProgressBar {
+    let template = "{bar:40} {pos}/{len} test episodes, {per_sec}, {eta} left";
+    bar(count as u64, template, is_quiet)
+}
+
 fn bar(count: u64, template: &str, is_quiet: bool) -> ProgressBar {
     if is_quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());

@@ -18,6 +18,7 @@ use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hint::Hint;
 use crate::hyper::train::continual::{Scenario, Strategy};
 use crate::hyper::train::evaluate::Method;
+use crate::hyper::train::measure::Test;
 use crate::hyper::train::run::{Data, Run, Settings};
 use crate::hyper::{
     Classes, Config, GeneratedError, Generates, Precision, Provenance, Setting, Target,
@@ -147,7 +148,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         }
     })?;
     run.round(arguments.precision());
-    let report = report(arguments, &run, &test)?;
+    let report = report(arguments, &run, &test, common.quiet)?;
     arguments.write(&run, frozen, &report)?;
     checkpoint::remove(&path).context("cannot remove the checkpoint")?;
     Ok(report)
@@ -331,17 +332,17 @@ fn line(point: &Point, seconds: f64) -> String {
     )
 }
 
-fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<Report> {
+fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes, is_quiet: bool) -> Result<Report> {
     let mut text = String::new();
     let mut json = json!({"steps": run.step(), "seconds": run.seconds(), "history": run.history()});
     let is_measured = !test.is_empty() && arguments.test_episodes > 0;
     if is_measured && arguments.continual == 1 {
-        let (table, rows) = episodes(arguments, run, test)?;
+        let (table, rows) = episodes(arguments, run, test, is_quiet)?;
         text += &table.to_string();
         json["test"] = rows;
     }
     if is_measured && arguments.test_tasks() > 0 {
-        let (tables, rows) = continual(arguments, run, test)?;
+        let (tables, rows) = continual(arguments, run, test, is_quiet)?;
         text += &tables;
         json["continual"] = rows;
     }
@@ -350,12 +351,26 @@ fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<Report
 }
 
 /// Accuracy of every kind of episode by every method.
-fn episodes(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(Table, Value)> {
+fn episodes(
+    arguments: &Arguments,
+    run: &Run<'_>,
+    classes: &Classes,
+    is_quiet: bool,
+) -> Result<(Table, Value)> {
+    let episodes = arguments.test_episodes;
+    let rows = arguments.test_settings().count() * arguments.methods.len();
+    let bar = bar::episodes(rows * episodes, is_quiet);
     let mut table = Table::new(&["episodes", "method", "accuracy %"]);
     let mut rows = Vec::new();
     for setting in arguments.test_settings() {
+        let test = Test {
+            classes,
+            setting,
+            episodes,
+            bar: &bar,
+        };
         for &method in &arguments.methods {
-            let accuracy = run.evaluate(test, setting, arguments.test_episodes, method)?;
+            let accuracy = run.evaluate(&test, method)?;
             let name = method
                 .to_possible_value()
                 .map_or_else(String::new, |value| value.get_name().into());
@@ -379,11 +394,17 @@ fn episodes(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(Tab
             }));
         }
     }
+    bar.finish_and_clear();
     Ok((table, rows.into()))
 }
 
 /// Matrices of task after task, and accuracies after mini-batches of one.
-fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(String, Value)> {
+fn continual(
+    arguments: &Arguments,
+    run: &Run<'_>,
+    classes: &Classes,
+    is_quiet: bool,
+) -> Result<(String, Value)> {
     let config = &run.settings().config;
     let [strategies, of_slices] = match (config.continual, config.generates) {
         (true, _) => [
@@ -396,7 +417,14 @@ fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(St
     };
     let setting = arguments.test_settings().next();
     let setting = setting.context("no kind of episodes")?;
-    let (tasks, count) = (arguments.test_tasks(), arguments.test_episodes);
+    let (tasks, episodes) = (arguments.test_tasks(), arguments.test_episodes);
+    let bar = bar::episodes((strategies.len() + of_slices.len()) * episodes, is_quiet);
+    let test = Test {
+        classes,
+        setting,
+        episodes,
+        bar: &bar,
+    };
     let (mut text, mut rows) = (String::new(), Vec::new());
     let line = |cells: &[f64]| {
         let cells: Vec<String> = cells
@@ -406,7 +434,7 @@ fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(St
         format!("  {}\n", cells.join(" "))
     };
     for &strategy in strategies {
-        let matrices = run.evaluate_continual(test, setting, tasks, count, strategy)?;
+        let matrices = run.evaluate_continual(&test, tasks, strategy)?;
         for (scenario, matrix) in ["task", "class"].into_iter().zip(matrices) {
             text += &format!(
                 "{strategy:?}, {scenario}-incremental, {tasks} tasks of {setting}, rows: after task\n"
@@ -420,10 +448,11 @@ fn continual(arguments: &Arguments, run: &Run<'_>, test: &Classes) -> Result<(St
         }
     }
     for &strategy in of_slices {
-        let slices = run.evaluate_slices(test, setting, tasks, count, strategy)?;
+        let slices = run.evaluate_slices(&test, tasks, strategy)?;
         text += &format!("{strategy:?}, {tasks} mini-batches of {setting}, after each\n");
         text += &line(&slices.iter().map(|share| share.mean).collect::<Vec<_>>());
         rows.push(json!({"strategy": strategy, "scenario": "mini-batch", "accuracy": slices}));
     }
+    bar.finish_and_clear();
     Ok((text, rows.into()))
 }

@@ -92,7 +92,9 @@ mod tests {
             queries: 0,
             ..Setting::new(2, 1)
         };
-        let episode = Sampler::new(&embedded, setting, false, 1).unwrap().draw();
+        let episode = Sampler::new(&embedded, setting, false, 1)
+            .unwrap()
+            .episode(0);
         for (index, values) in episode.support.values.chunks(24).enumerate() {
             let class = &embedded.all()[episode.classes[index].class];
             let content = &class.images[episode.support.indices[index]].content;

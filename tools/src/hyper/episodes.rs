@@ -152,14 +152,6 @@ pub struct Episode {
     pub unlabelled: Images,
 }
 
-impl Episode {
-    /// Names of the classes by label, without their rotation.
-    pub fn names<'a>(&self, classes: &'a Classes) -> Vec<&'a str> {
-        let name = |drawn: &Drawn| classes.all()[drawn.class].name.as_str();
-        self.classes.iter().map(name).collect()
-    }
-}
-
 /// A class of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drawn {
@@ -210,16 +202,7 @@ pub struct Sampler<'a> {
     classes: &'a Classes,
     setting: Setting,
     rotations: bool,
-    state: State,
-}
-
-/// Where a sampler is: one restored to it goes on with the same episodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
-    /// Of all episodes.
-    pub seed: u64,
-    /// Number of the next episode, from 0.
-    pub next: u64,
+    seed: u64,
 }
 
 impl<'a> Sampler<'a> {
@@ -237,7 +220,7 @@ impl<'a> Sampler<'a> {
             classes,
             setting,
             rotations,
-            state: State { seed, next: 0 },
+            seed,
         })
     }
 
@@ -268,31 +251,9 @@ impl<'a> Sampler<'a> {
         Ok(())
     }
 
-    /// What its episodes have.
-    pub fn setting(&self) -> Setting {
-        self.setting
-    }
-
-    /// Where it is.
-    pub fn state(&self) -> State {
-        self.state
-    }
-
-    /// Goes on from `state`, which a sampler of the same classes, setting and rotations was in.
-    pub fn restore(&mut self, state: State) {
-        self.state = state;
-    }
-
-    /// The next episode.
-    pub fn draw(&mut self) -> Episode {
-        let episode = self.episode(self.state.next);
-        self.state.next += 1;
-        episode
-    }
-
-    /// Episode `number`, wherever the sampler is.
+    /// The episode of this number.
     pub fn episode(&self, number: u64) -> Episode {
-        let mut random = generator(self.state.seed, Purpose::Episode { number });
+        let mut random = generator(self.seed, Purpose::Episode { number });
         let drawn = sample(&mut random, self.classes.len(), self.setting.ways);
         let mut episode = Episode {
             classes: Vec::with_capacity(self.setting.ways),
@@ -361,9 +322,9 @@ mod tests {
         ) {
             let classes = numbered(&counts);
             let setting = setting(ways.min(classes.len()), shots, queries, unlabelled);
-            let mut sampler = Sampler::new(&classes, setting, rotations, seed).unwrap();
-            for _ in 0..10 {
-                let episode = sampler.draw();
+            let sampler = Sampler::new(&classes, setting, rotations, seed).unwrap();
+            for number in 0..10 {
+                let episode = sampler.episode(number);
                 let drawn: BTreeSet<usize> = episode.classes.iter().map(|d| d.class).collect();
                 prop_assert_eq!((drawn.len(), episode.classes.len()), (setting.ways, setting.ways));
                 let mut seen = BTreeSet::new();
@@ -395,12 +356,12 @@ mod tests {
     #[test]
     fn every_class_image_and_rotation_comes_up() {
         let classes = numbered(&[3; 6]);
-        let mut sampler = Sampler::new(&classes, setting(2, 1, 1, 0), true, 1).unwrap();
+        let sampler = Sampler::new(&classes, setting(2, 1, 1, 0), true, 1).unwrap();
         let mut seen = BTreeSet::new();
-        for _ in 0..2000 {
+        for number in 0..2000 {
             let Episode {
                 classes, queries, ..
-            } = sampler.draw();
+            } = sampler.episode(number);
             let pairs = classes.iter().zip(queries.indices);
             seen.extend(pairs.map(|(drawn, index)| (drawn.class, drawn.turns, index)));
         }
@@ -408,33 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn episodes_are_those_of_the_seed_also_after_a_restart() {
+    fn episodes_are_those_of_the_seed_and_number() {
         let classes = numbered(&[8; 10]);
         let sampler = |seed| Sampler::new(&classes, setting(5, 1, 2, 1), true, seed).unwrap();
-        let mut whole = sampler(7);
-        let episodes: Vec<Episode> = (0..20).map(|_| whole.draw()).collect();
-        let mut interrupted = sampler(7);
-        (0..8).for_each(|_| drop(interrupted.draw()));
-        let saved = serde_json::to_string(&interrupted.state()).unwrap();
-        let mut resumed = sampler(99);
-        resumed.restore(serde_json::from_str(&saved).unwrap());
-        assert_eq!(resumed.draw(), episodes[8]);
-        assert_eq!(resumed.draw(), episodes[9]);
+        let whole = sampler(7);
+        let episodes: Vec<Episode> = (0..20).map(|number| whole.episode(number)).collect();
         assert_eq!(sampler(7).episode(15), episodes[15]);
-        assert_ne!(sampler(8).draw(), episodes[0]);
+        assert_ne!(sampler(8).episode(0), episodes[0]);
         assert_ne!(episodes[0], episodes[1]);
-    }
-
-    #[test]
-    fn names_are_those_of_the_classes() {
-        let classes = numbered(&[2; 3]);
-        let episode = Sampler::new(&classes, setting(3, 1, 1, 0), false, 4)
-            .unwrap()
-            .draw();
-        let names = episode.names(&classes);
-        for (label, pixels) in episode.support.values.chunks(4).enumerate() {
-            assert_eq!(names[label], format!("set/{:02}", pixels[0] as usize / 16));
-        }
     }
 
     #[test]

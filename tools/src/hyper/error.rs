@@ -158,7 +158,7 @@ impl HyperError {
             Self::Examples(error) => error.hint(),
             Self::Backbone { .. } => "give the backbone that was written with the generator",
             Self::NotContinual => "train a generator with meta-train --continual",
-            Self::ContinualInt8 => "give the f32 backbone, and patches that were made for it",
+            Self::ContinualInt8 => "give the f32 backbone, and export the patch for the int8 one",
             Self::NotLearned => "start with a patch that generate made with this generator",
             Self::MixedClasses { .. } => {
                 "give only new classes, which become a task, or only known ones, which are learned further"

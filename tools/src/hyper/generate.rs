@@ -2,12 +2,13 @@
 
 use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::records::{Dtype, What};
-use graft_patches::{BackboneImage, Digest, Learned, LearnedClass, PatchImage, Verify};
+use graft_patches::{BackboneImage, Learned, LearnedClass, PatchImage, Verify};
 use graft_runtime::Backbone;
 
+use super::convolution::EARLIER;
 use super::generated::{Convolution, Generated, Head, columns};
-use super::network::EARLIER;
 use super::{Config, Examples, Generates, Hyper, HyperError, Support, Target, prototype};
+use crate::quantize::float_id;
 
 impl Hyper {
     /// The values of a patch for a support set of images as the backbone's input wants them. `name` is the task's, `by` that of
@@ -120,12 +121,6 @@ impl Hyper {
             learned,
         })
     }
-}
-
-/// The id of a backbone; of one in int8, that of the f32 one that it was made of.
-pub(super) fn float_id(image: &BackboneImage<'_>) -> Result<Digest, HyperError> {
-    let quantized = image.metadata()?.quantized;
-    Ok(quantized.map_or(image.id(), |quantized| quantized.from))
 }
 
 /// The state after one support set.

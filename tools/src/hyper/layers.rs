@@ -1,5 +1,6 @@
-//! The parts of a generator: linear layer, convolution, transformer.
+//! The parts of a generator: linear layer, convolution, transformer over tokens.
 
+use super::config::Config;
 use super::ops::{Ops, Window};
 use super::parameter::Parameter;
 
@@ -114,10 +115,51 @@ impl Norm {
     }
 }
 
-/// An encoder of tokens, without positions. Layers normalise what they read, not what they add to (Xiong et al. 2020,
+/// A transformer over weight tokens and sample tokens, each an embedding and then values, padded with zeros.
+#[derive(Clone, Debug)]
+pub(super) struct Encoder {
+    /// Columns of the embedding, of a weight token's values and of a sample token's values.
+    embedding: usize,
+    values: [usize; 2],
+    transformer: Transformer,
+}
+
+impl Encoder {
+    pub(super) fn new(config: &Config, name: &str, values: [usize; 2]) -> Self {
+        let width = config.embedding + values[0].max(values[1]);
+        let name = format!("{name}.transformer");
+        Self {
+            embedding: config.embedding,
+            values,
+            transformer: Transformer::new(&name, config.transformer_layers, config.heads, width),
+        }
+    }
+
+    pub(super) fn parameters(&self, all: &mut Vec<Parameter>) {
+        self.transformer.parameters(all);
+    }
+
+    /// The values of the weight tokens after the last layer.
+    pub(super) fn apply<O: Ops>(
+        &self,
+        ops: &O,
+        weights: &[O::Matrix],
+        samples: &[O::Matrix],
+    ) -> O::Matrix {
+        let widest = self.values[0].max(self.values[1]);
+        let [weights, samples] = [(weights, self.values[0]), (samples, self.values[1])]
+            .map(|(parts, own)| ops.pad_columns(&ops.concat_columns(parts), widest - own));
+        let tokens = ops.concat_rows(&[weights.clone(), samples]);
+        let tokens = self.transformer.apply(ops, &tokens);
+        let slices = self.embedding..self.embedding + self.values[0];
+        ops.columns(&ops.rows_like(&tokens, &weights), slices)
+    }
+}
+
+/// Attention over tokens, without positions. Layers normalise what they read, not what they add to (Xiong et al. 2020,
 /// "On Layer Normalization in the Transformer Architecture"), so that start values pass through unchanged.
 #[derive(Clone, Debug)]
-pub(super) struct Transformer {
+struct Transformer {
     layers: Vec<TransformerLayer>,
 }
 
@@ -135,20 +177,20 @@ struct TransformerLayer {
 }
 
 impl Transformer {
-    pub(super) fn new(name: &str, layers: usize, heads: usize, width: usize) -> Self {
+    fn new(name: &str, layers: usize, heads: usize, width: usize) -> Self {
         let layers = (0..layers)
             .map(|index| TransformerLayer::new(&format!("{name}.{index}"), heads, width))
             .collect();
         Self { layers }
     }
 
-    pub(super) fn parameters(&self, all: &mut Vec<Parameter>) {
+    fn parameters(&self, all: &mut Vec<Parameter>) {
         for layer in &self.layers {
             layer.parameters(all);
         }
     }
 
-    pub(super) fn apply<O: Ops>(&self, ops: &O, tokens: &O::Matrix) -> O::Matrix {
+    fn apply<O: Ops>(&self, ops: &O, tokens: &O::Matrix) -> O::Matrix {
         self.layers
             .iter()
             .fold(tokens.clone(), |tokens, layer| layer.apply(ops, &tokens))

@@ -5,6 +5,7 @@
 
 pub mod classes;
 pub mod config;
+pub mod convolution;
 pub mod embeddings;
 pub mod episodes;
 pub mod error;

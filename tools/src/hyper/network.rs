@@ -2,30 +2,15 @@
 //!
 //! Where this differs from the released code of the paper: batch norm comes before ReLU and pool, so that it is the epilogue
 //! of the convolution; its statistics are the support set's, in training and on the device; the transformers normalise before
-//! each branch, not after; a continual generator may keep a
-//! trained share of the epilogues of the patch before, since the statistics of a later support set move the features that
-//! earlier prototypes were made of; weight tokens start from trained values (the frozen weights of the target network) and head tokens
-//! from class means, where the paper has zeros.
+//! each branch, not after; weight tokens start from trained values (the frozen weights of the target network) and head tokens
+//! from class means, where the paper has zeros. Of continual generators see [`super::convolution`].
 
 use super::config::{Config, Generates, Target};
-use super::layers::{Conv, Linear, Transformer};
+use super::convolution::{Convolution, ConvolutionGenerator};
+use super::layers::{Conv, Encoder, Linear};
 use super::ops::{Ops, Window};
 use super::parameter::Parameter;
 use super::standard::Standard;
-
-/// A convolution of the target network.
-pub const TARGET: Window = Window {
-    kernel: 3,
-    stride: 1,
-    padding: 1,
-};
-
-/// What an earlier convolution has beside its weights: a column each for whether there is an epilogue, scale, bias.
-pub const EARLIER: usize = 3;
-
-/// Share of an earlier epilogue that is kept, before training: weights that are not trained yet differ too much from step to
-/// step for an epilogue to fit the next ones, and a larger share makes features explode.
-const KEEP: f32 = 0.0;
 
 /// A support set as a generator reads it.
 #[derive(Clone, Debug)]
@@ -45,17 +30,6 @@ pub struct Support<O: Ops> {
     pub labels: O::Matrix,
     /// One-hot, `[classes, max_ways + 1]`: the classes in use.
     pub classes: O::Matrix,
-}
-
-/// Generated values of one convolution of the target CNN.
-#[derive(Clone, Debug)]
-pub struct Convolution<O: Ops> {
-    /// `[outputs, inputs * 9]`
-    pub weights: O::Matrix,
-    /// Epilogue: batch norm with the statistics of the support set, `[1, outputs]`.
-    pub scale: O::Matrix,
-    /// `[1, outputs]`
-    pub bias: O::Matrix,
 }
 
 /// Everything that is generated.
@@ -90,58 +64,10 @@ pub struct Generator {
 }
 
 #[derive(Clone, Debug)]
-struct ConvolutionGenerator {
-    name: String,
-    /// Output channels and weights of each.
-    shape: [usize; 2],
-    /// Only where the weights are generated.
-    transformer: Option<TokenMixer>,
-    /// Whether it goes on from an earlier one.
-    is_continual: bool,
-}
-
-#[derive(Clone, Debug)]
-struct TokenMixer {
-    local: [Conv; 2],
-    transformer: Encoder,
-}
-
-#[derive(Clone, Debug)]
 struct HeadGenerator {
+    features: usize,
     local: Linear,
-    transformer: Encoder,
-}
-
-/// A transformer over weight tokens and sample tokens, each an embedding and then values, padded with zeros.
-#[derive(Clone, Debug)]
-struct Encoder {
-    /// Columns of the embedding, of a weight token's values and of a sample token's values.
-    embedding: usize,
-    values: [usize; 2],
-    transformer: Transformer,
-}
-
-impl Encoder {
-    fn new(config: &Config, name: &str, values: [usize; 2]) -> Self {
-        let width = config.embedding + values[0].max(values[1]);
-        let name = format!("{name}.transformer");
-        Self {
-            embedding: config.embedding,
-            values,
-            transformer: Transformer::new(&name, config.transformer_layers, config.heads, width),
-        }
-    }
-
-    /// The values of the weight tokens after the last layer.
-    fn apply<O: Ops>(&self, ops: &O, weights: &[O::Matrix], samples: &[O::Matrix]) -> O::Matrix {
-        let widest = self.values[0].max(self.values[1]);
-        let [weights, samples] = [(weights, self.values[0]), (samples, self.values[1])]
-            .map(|(parts, own)| ops.pad_columns(&ops.concat_columns(parts), widest - own));
-        let tokens = ops.concat_rows(&[weights.clone(), samples]);
-        let tokens = self.transformer.apply(ops, &tokens);
-        let slices = self.embedding..self.embedding + self.values[0];
-        ops.columns(&ops.rows_like(&tokens, &weights), slices)
-    }
+    encoder: Encoder,
 }
 
 impl Generator {
@@ -191,9 +117,9 @@ impl Generator {
         }
         if let Some(head) = &self.head {
             head.local.parameters(&mut all);
-            head.transformer.transformer.parameters(&mut all);
+            head.encoder.parameters(&mut all);
         }
-        if self.convolutions.iter().any(|c| c.transformer.is_some()) || self.head.is_some() {
+        if self.convolutions.iter().any(|c| c.generates_weights()) || self.head.is_some() {
             let shape = [self.config.max_ways + 1, self.config.embedding];
             all.push(Parameter::normal("labels".into(), shape, 1.0));
         }
@@ -204,8 +130,8 @@ impl Generator {
     }
 
     /// Generates from a support set. `previous`, for continual generators, are the convolutions of an earlier patch, each
-    /// `[outputs, inputs * 9 + EARLIER]`: weights, then a 1 (0 where there is no patch yet), scale and bias of each output.
-    /// Without them, the target CNN's own weights are where weights start.
+    /// `[outputs, inputs * 9 + EARLIER]` (see [`super::convolution::EARLIER`]). Without them, the target CNN's own weights are
+    /// where weights start.
     pub fn generate<O: Ops>(
         &self,
         ops: &O,
@@ -237,26 +163,15 @@ impl Generator {
         previous: Option<&[O::Matrix]>,
     ) -> Seen<O> {
         let shared = self.shared_features(ops, pixels);
+        let samples = shared
+            .as_ref()
+            .map(|shared| [self.label_embeddings(ops, &support.labels), shared.clone()]);
         let mut x = pixels.clone();
         let mut values = Vec::new();
         for (index, convolution) in self.convolutions.iter().enumerate() {
-            let before = previous.map(|all| Earlier::of(ops, &all[index], convolution.shape[1]));
-            let start = match &before {
-                Some(before) => before.weights.clone(),
-                None => ops.parameter(&format!("{}.weight", convolution.name)),
-            };
-            let weights = match (&convolution.transformer, &shared) {
-                (Some(mixer), Some(shared)) => {
-                    let known = self.label_embeddings(ops, &support.labels);
-                    convolution.weights(ops, mixer, [&known, shared], &x, &start)
-                }
-                _ => start,
-            };
-            let mut value = convolution.statistics(ops, &x, weights);
-            if let Some(before) = &before {
-                value = convolution.kept(ops, value, before);
-            }
-            x = layer(ops, &x, &value);
+            let before = previous.map(|all| &all[index]);
+            let value = convolution.generate(ops, samples.as_ref(), &x, before);
+            x = value.apply(ops, &x);
             values.push(value);
         }
         Seen {
@@ -347,7 +262,7 @@ impl Generator {
     pub fn embed<O: Ops>(ops: &O, images: &O::Maps, convolutions: &[Convolution<O>]) -> O::Matrix {
         let last = convolutions
             .iter()
-            .fold(images.clone(), |x, values| layer(ops, &x, values));
+            .fold(images.clone(), |x, values| values.apply(ops, &x));
         ops.mean(&last)
     }
 }
@@ -366,13 +281,6 @@ pub fn prototypes<O: Ops>(
     (ops.scale(&means, 2.0), ops.scale(&squares, -1.0))
 }
 
-/// Convolution, epilogue, ReLU, pool.
-fn layer<O: Ops>(ops: &O, x: &O::Maps, values: &Convolution<O>) -> O::Maps {
-    let sums = ops.conv(x, &values.weights, TARGET);
-    let normal = ops.affine(&sums, Some(&values.scale), &values.bias);
-    ops.max_pool(&ops.relu_maps(&normal))
-}
-
 /// Four convolutions, strides 2, 2, 2, 1.
 fn shared(config: &Config) -> Vec<Conv> {
     let layer = |(index, stride)| {
@@ -387,159 +295,6 @@ fn shared(config: &Config) -> Vec<Conv> {
     [2, 2, 2, 1].into_iter().enumerate().map(layer).collect()
 }
 
-impl ConvolutionGenerator {
-    fn all(config: &Config) -> Vec<Self> {
-        let Target::Cnn { channels, side } = config.target else {
-            return Vec::new();
-        };
-        let layer = |index| {
-            let name = format!("conv.{index}");
-            let inputs = if index == 0 { 1 } else { channels };
-            let shape = [channels, inputs * 9];
-            let transformer = (config.generates == Generates::All)
-                .then(|| TokenMixer::new(config, &name, inputs, channels, side >> index));
-            Self {
-                name,
-                shape,
-                transformer,
-                is_continual: config.continual,
-            }
-        };
-        (0..Config::CONVOLUTIONS).map(layer).collect()
-    }
-
-    fn parameters(&self, embedding: usize, all: &mut Vec<Parameter>) {
-        let (name, [outputs, depth]) = (&self.name, self.shape);
-        let deviation = (2.0 / depth as f32).sqrt();
-        all.push(Parameter::normal(
-            format!("{name}.weight"),
-            self.shape,
-            deviation,
-        ));
-        all.push(Parameter::constant(
-            format!("{name}.gamma"),
-            [1, outputs],
-            1.0,
-        ));
-        all.push(Parameter::constant(
-            format!("{name}.beta"),
-            [1, outputs],
-            0.0,
-        ));
-        if self.is_continual {
-            let name = format!("{name}.keep");
-            all.push(Parameter::constant(name, [1, outputs], KEEP));
-        }
-        if let Some(mixer) = &self.transformer {
-            let slices = [outputs, embedding];
-            all.push(Parameter::normal(format!("{name}.slices"), slices, 1.0));
-            mixer.local.iter().for_each(|conv| conv.parameters(all));
-            mixer.transformer.transformer.parameters(all);
-        }
-    }
-
-    /// Weights by the transformer: a token for each output channel, then one for each image.
-    fn weights<O: Ops>(
-        &self,
-        ops: &O,
-        mixer: &TokenMixer,
-        [labels, shared]: [&O::Matrix; 2],
-        x: &O::Maps,
-        start: &O::Matrix,
-    ) -> O::Matrix {
-        let slices = ops.parameter(&format!("{}.slices", self.name));
-        let first = mixer.local[0].apply(ops, x);
-        let second = mixer.local[1].apply(ops, &ops.relu_maps(&first));
-        let (first, second) = (ops.mean(&first), ops.mean(&second));
-        let samples = [labels.clone(), first, second, shared.clone()];
-        mixer
-            .transformer
-            .apply(ops, &[slices, start.clone()], &samples)
-    }
-
-    /// Batch norm with the statistics of this convolution over the support set, as an epilogue.
-    fn statistics<O: Ops>(&self, ops: &O, x: &O::Maps, weights: O::Matrix) -> Convolution<O> {
-        let (mean, variance) = ops.statistics(&ops.conv(x, &weights, TARGET));
-        let gamma = ops.parameter(&format!("{}.gamma", self.name));
-        let beta = ops.parameter(&format!("{}.beta", self.name));
-        let scale = ops.mul(&ops.inverse_sqrt(&variance, Config::EPSILON), &gamma);
-        let bias = ops.add(&beta, &ops.scale(&ops.mul(&mean, &scale), -1.0));
-        Convolution {
-            weights,
-            scale,
-            bias,
-        }
-    }
-
-    /// The epilogue, of which a trained share stays as it was in the patch before.
-    fn kept<O: Ops>(
-        &self,
-        ops: &O,
-        mut value: Convolution<O>,
-        before: &Earlier<O>,
-    ) -> Convolution<O> {
-        let keep = ops.parameter(&format!("{}.keep", self.name));
-        let share = ops.mul(&keep, &before.known);
-        let blend = |own: &O::Matrix, before: &O::Matrix| {
-            let way = ops.add(before, &ops.scale(own, -1.0));
-            ops.add(own, &ops.mul(&way, &share))
-        };
-        value.scale = blend(&value.scale, &before.scale);
-        value.bias = blend(&value.bias, &before.bias);
-        value
-    }
-}
-
-/// A convolution that a continual generator goes on from.
-struct Earlier<O: Ops> {
-    weights: O::Matrix,
-    /// 1 where the epilogue is that of a patch, 0 where there is none yet, `[1, outputs]`.
-    known: O::Matrix,
-    scale: O::Matrix,
-    bias: O::Matrix,
-}
-
-impl<O: Ops> Earlier<O> {
-    /// From the columns of one matrix: weights, known, scale, bias.
-    fn of(ops: &O, matrix: &O::Matrix, weights: usize) -> Self {
-        let row = |column| ops.transpose(&ops.columns(matrix, column..column + 1));
-        Self {
-            weights: ops.columns(matrix, 0..weights),
-            known: row(weights),
-            scale: row(weights + 1),
-            bias: row(weights + 2),
-        }
-    }
-}
-
-impl TokenMixer {
-    fn new(config: &Config, name: &str, inputs: usize, channels: usize, side: usize) -> Self {
-        let (first, next) = local(side, 2);
-        let (second, _) = local(next, 1);
-        let conv = |part, inputs, window| {
-            Conv::new(format!("{name}.local.{part}"), inputs, channels, window)
-        };
-        let features = 2 * channels + config.shared;
-        Self {
-            local: [conv(0, inputs, first), conv(1, channels, second)],
-            transformer: Encoder::new(config, name, [inputs * 9, features]),
-        }
-    }
-}
-
-/// An unpadded window of 3 x 3 where that fits, else of the whole map; and the side of what it gives.
-fn local(side: usize, stride: usize) -> (Window, usize) {
-    let kernel = side.min(3);
-    let stride = if side < 3 { 1 } else { stride };
-    let padding = 0;
-    let window = Window {
-        kernel,
-        stride,
-        padding,
-    };
-    (window, (side - kernel) / stride + 1)
-}
-
 impl HeadGenerator {
     fn new(config: &Config) -> Self {
         let (features, shared) = match config.target {
@@ -547,8 +302,9 @@ impl HeadGenerator {
             Target::Frozen { .. } => (Generator::PROJECTION, 0),
         };
         Self {
+            features,
             local: Linear::new("head.local".into(), features, features),
-            transformer: Encoder::new(config, "head", [features + 1, 2 * features + shared]),
+            encoder: Encoder::new(config, "head", [features + 1, 2 * features + shared]),
         }
     }
 
@@ -560,8 +316,8 @@ impl HeadGenerator {
         [classes, weights, bias]: [&O::Matrix; 3],
     ) -> (O::Matrix, O::Matrix) {
         let tokens = [classes.clone(), weights.clone(), bias.clone()];
-        let values = self.transformer.apply(ops, &tokens, samples);
-        let features = self.transformer.values[0] - 1;
+        let values = self.encoder.apply(ops, &tokens, samples);
+        let features = self.features;
         (
             ops.columns(&values, 0..features),
             ops.columns(&values, features..features + 1),

@@ -29,6 +29,16 @@ pub use statistics::Statistics;
 use graft_patches::geometry::Shape;
 use graft_patches::records::Dtype;
 use graft_patches::writer::WriteError;
+use graft_patches::{BackboneImage, Digest, ImageError};
+
+/// The id of a backbone; of one in int8, that of the f32 one that it was made of.
+///
+/// # Errors
+/// Metadata that cannot be read.
+pub fn float_id(backbone: &BackboneImage<'_>) -> Result<Digest, ImageError> {
+    let quantized = backbone.metadata()?.quantized;
+    Ok(quantized.map_or(backbone.id(), |quantized| quantized.from))
+}
 
 /// Why something cannot be quantised.
 #[derive(Debug, thiserror::Error)]

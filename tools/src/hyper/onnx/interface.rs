@@ -2,7 +2,7 @@
 
 use crate::export::proto::Dim;
 use crate::hyper::config::{Config, Generates, Target};
-use crate::hyper::network::EARLIER;
+use crate::hyper::convolution::EARLIER;
 
 /// Images of the support set.
 const IMAGES: &str = "images";

@@ -6,7 +6,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::Parameters;
 use crate::hyper::config::{Config, Generates, Target};
-use crate::hyper::network::{EARLIER, Generator};
+use crate::hyper::convolution::EARLIER;
+use crate::hyper::network::Generator;
 use crate::hyper::{Examples, Hyper, Outputs, Precision, Provenance};
 
 const CNN: Target = Target::Cnn {

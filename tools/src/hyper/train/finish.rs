@@ -7,7 +7,8 @@ use graft_runtime::Backbone;
 
 use super::learner::Learner;
 use crate::hyper::generated::Convolution;
-use crate::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, generate, target};
+use crate::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, target};
+use crate::quantize::float_id;
 
 impl Learner {
     /// The target CNN as a backbone: its trained weights, or those that generation starts from; as epilogues the trained
@@ -51,7 +52,7 @@ impl Learner {
             self.generator(),
             &parameters.collect(),
             precision,
-            generate::float_id(&backbone.image())?,
+            float_id(&backbone.image())?,
             provenance,
         )
     }

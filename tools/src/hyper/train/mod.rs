@@ -5,6 +5,7 @@ pub mod evaluate;
 mod finish;
 pub mod learner;
 pub mod matrix;
+pub mod measure;
 pub mod run;
 mod sequence;
 pub mod tensors;

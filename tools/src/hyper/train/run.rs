@@ -1,4 +1,4 @@
-//! A run of meta-training: steps, checkpoints, evaluation on classes held out.
+//! A run of meta-training: steps and checkpoints.
 
 use std::path::Path;
 use std::time::Instant;
@@ -7,12 +7,10 @@ use burn_tensor::Device;
 use graft_patches::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::continual::{self, Scenario, Strategy};
-use super::evaluate::{Accuracy, Method, accuracy};
+use super::continual::{self, Scenario};
 use super::learner::{self, Learner, Loss, State, Task};
-use super::matrix::Matrix;
 use super::sequence::Sequence;
-use super::tensors::{Tensors, values};
+use super::tensors::Tensors;
 use crate::hyper::classes::Classes;
 use crate::hyper::episodes::{EpisodeError, Sampler, Setting};
 use crate::hyper::network::Generator;
@@ -27,8 +25,6 @@ const MAGIC: [u8; 8] = *b"GRAFTMT2";
 const WARMUP: usize = 500;
 /// What is left of the learning rate at the end.
 const LAST: f32 = 0.02;
-/// Added to the seed for episodes that measure: their classes are others, but fine-tuned choices must not repeat, either.
-const TEST_SEED: u64 = 1 << 32;
 /// Seconds between checkpoints.
 const CHECKPOINT_SECONDS: f64 = 30.0;
 
@@ -68,7 +64,7 @@ fn differences(saved: &Settings, now: &Settings) -> Vec<String> {
 
 impl Settings {
     /// What a step trains on, with tasks of this setting.
-    fn sequence(&self, setting: Setting) -> Sequence {
+    pub(super) fn sequence(&self, setting: Setting) -> Sequence {
         Sequence {
             setting,
             scenario: self.scenario,
@@ -76,7 +72,7 @@ impl Settings {
         }
     }
 
-    fn loss(&self, generator: &Generator, tensors: &Tensors, tasks: &[Task]) -> Loss {
+    pub(super) fn loss(&self, generator: &Generator, tensors: &Tensors, tasks: &[Task]) -> Loss {
         match tasks {
             [task] => learner::episode(generator, tensors, task),
             tasks => continual::loss(generator, tensors, tasks, self.scenario),
@@ -173,9 +169,9 @@ impl Data<'_> {
 /// A run.
 #[derive(Debug)]
 pub struct Run<'a> {
-    settings: Settings,
-    data: Data<'a>,
-    learner: Learner,
+    pub(super) settings: Settings,
+    pub(super) data: Data<'a>,
+    pub(super) learner: Learner,
     step: usize,
     seconds: f64,
     since: (Score, usize),
@@ -358,124 +354,9 @@ impl<'a> Run<'a> {
         };
         checkpoint::save(path, MAGIC, &record)
     }
-
-    /// Tasks of a test: always the same ones for a number.
-    fn test(
-        &self,
-        classes: &Classes,
-        sequence: Sequence,
-        number: usize,
-    ) -> Result<Vec<Task>, EpisodeError> {
-        let numbers = [self.settings.seed + TEST_SEED, number as u64];
-        sequence.draw(classes, false, self.settings.config.max_ways, numbers)
-    }
-
-    /// Some episodes of held-out classes, always the same ones.
-    fn quick_test(&self) -> Result<Option<Score>, RunError> {
-        const EPISODES: usize = 30;
-        let all = self.data.test_episodes;
-        let Some(test) = self.data.test.filter(|_| !all.is_empty()) else {
-            return Ok(None);
-        };
-        let tensors = self.learner.frozen();
-        let mut sum = Score::default();
-        for number in 0..EPISODES {
-            let sequence = self.settings.sequence(all[number % all.len()]);
-            let tasks = self.test(test, sequence, number)?;
-            let loss = self
-                .settings
-                .loss(self.learner.generator(), &tensors, &tasks);
-            sum.loss += f64::from(values(loss.value)[0]);
-            sum.accuracy += f64::from(loss.right);
-        }
-        Ok(Some(sum.over(EPISODES)))
-    }
-
-    /// Accuracy over so many episodes of held-out classes.
-    ///
-    /// # Errors
-    /// Data that have too few classes or images.
-    pub fn evaluate(
-        &self,
-        test: &Classes,
-        setting: Setting,
-        episodes: usize,
-        method: Method,
-    ) -> Result<Accuracy, RunError> {
-        check_ways(setting, &self.settings.config)?;
-        let tensors = self.learner.frozen();
-        let shares: Result<Vec<f64>, RunError> = (0..episodes)
-            .map(|number| {
-                let tasks = self.test(test, Sequence::one(setting), number)?;
-                Ok(accuracy(&self.learner, &tensors, &tasks[0], method))
-            })
-            .collect();
-        Ok(Accuracy::of(&shares?))
-    }
 }
 
-impl Run<'_> {
-    /// The matrix of accuracies (see [`continual::accuracies`]) over `tasks` tasks of held-out classes, mean over so many
-    /// episodes; where the task is known, and where it is not.
-    ///
-    /// # Errors
-    /// Data that have too few classes or images.
-    pub fn evaluate_continual(
-        &self,
-        test: &Classes,
-        setting: Setting,
-        tasks: usize,
-        episodes: usize,
-        strategy: Strategy,
-    ) -> Result<[Matrix; 2], RunError> {
-        let (generator, tensors) = (self.learner.generator(), self.learner.frozen());
-        let sequence = Sequence {
-            setting,
-            scenario: Scenario::Tasks,
-            tasks,
-        };
-        let mut all: [Vec<Vec<Vec<f64>>>; 2] = Default::default();
-        for number in 0..episodes {
-            let tasks = self.test(test, sequence, number)?;
-            let found = continual::accuracies(generator, &tensors, &tasks, strategy);
-            for (all, found) in all.iter_mut().zip(found) {
-                all.push(found);
-            }
-        }
-        Ok(all.map(|matrices| Matrix::of(&matrices)))
-    }
-
-    /// Accuracies after each of `slices` mini-batches of the same held-out classes, mean over so many episodes.
-    ///
-    /// # Errors
-    /// Data that have too few classes or images.
-    pub fn evaluate_slices(
-        &self,
-        test: &Classes,
-        setting: Setting,
-        slices: usize,
-        episodes: usize,
-        strategy: Strategy,
-    ) -> Result<Vec<Accuracy>, RunError> {
-        let (generator, tensors) = (self.learner.generator(), self.learner.frozen());
-        let sequence = Sequence {
-            setting,
-            scenario: Scenario::MiniBatch,
-            tasks: slices,
-        };
-        let mut all = vec![Vec::with_capacity(episodes); slices];
-        for number in 0..episodes {
-            let tasks = self.test(test, sequence, number)?;
-            let found = continual::slice_accuracies(generator, &tensors, &tasks, strategy);
-            for (all, found) in all.iter_mut().zip(found) {
-                all.push(found);
-            }
-        }
-        Ok(all.iter().map(|shares| Accuracy::of(shares)).collect())
-    }
-}
-
-fn check_ways(setting: Setting, config: &Config) -> Result<(), RunError> {
+pub(super) fn check_ways(setting: Setting, config: &Config) -> Result<(), RunError> {
     let most = config.max_ways;
     match setting.ways <= most {
         true => Ok(()),

@@ -1,6 +1,6 @@
 //! What burn trains, tract generates and the runtime runs is the same network; training learns, and resumes bit for bit.
 
-use burn_tensor::Device;
+use burn_tensor::{Device, Tensor};
 use graft_runtime::{Backbone, Session};
 
 use super::continual::{self, Scenario, Strategy};
@@ -12,7 +12,9 @@ use super::sequence::Sequence;
 use super::tensors::values;
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hyper::classes::{Class, Classes, Content, Image};
+use crate::hyper::convolution::EARLIER;
 use crate::hyper::episodes::{Sampler, Setting};
+use crate::hyper::ops::Ops as _;
 use crate::hyper::parameter::Precision;
 use crate::hyper::{Config, Generates, Hyper, Provenance, Support, Target};
 
@@ -237,8 +239,11 @@ fn a_patch_goes_on_learning_as_in_training() {
     let learned = next.learned.clone().unwrap();
     assert_eq!((learned.counter, learned.tasks()), (2, 2));
     for (found, expected) in next.convolutions.iter().zip(&steps[1].values.convolutions) {
-        let found = found.weights.as_ref().unwrap();
-        assert!(difference(found, &values(expected.weights.clone())) < 1e-4);
+        let found = [found.weights.as_ref().unwrap(), &found.scale, &found.bias];
+        let expected = [&expected.weights, &expected.scale, &expected.bias];
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!(difference(found, &values(expected.clone())) < 1e-4);
+        }
     }
     let rows: Vec<f32> = steps[1]
         .heads
@@ -274,6 +279,77 @@ fn a_patch_goes_on_learning_as_in_training() {
             .contains("1 classes are in the patch already, 2 are not"),
         "{error}"
     );
+}
+
+#[test]
+fn a_continual_generator_keeps_its_share_of_the_patch_before() {
+    let classes = classes(9);
+    let learner = trained(config(Generates::All, true), 3, &classes);
+    let tensors = learner.frozen();
+    let (task, _, _) = example(&classes);
+    let support = learner::support(&tensors, learner.generator().config(), &task);
+    let generate = |before: Option<&[Tensor<2>]>, keep: f32| -> Vec<[Vec<f32>; 3]> {
+        for layer in 0..Config::CONVOLUTIONS {
+            let name = format!("conv.{layer}.keep");
+            tensors.set(&name, [1, CHANNELS], &[keep; CHANNELS]);
+        }
+        let all = learner.generator().generate(&tensors, &support, before);
+        let layers = all.convolutions.into_iter();
+        layers
+            .map(|layer| [layer.weights, layer.scale, layer.bias].map(values))
+            .collect()
+    };
+    let before: Vec<Tensor<2>> = (0..Config::CONVOLUTIONS)
+        .map(|layer| {
+            let columns = 9 * if layer == 0 { 1 } else { CHANNELS } + EARLIER;
+            let value = |at: usize| match at % columns + EARLIER == columns {
+                true => 1.0,
+                false => ((at * 29 + layer) % 17) as f32 / 17.0 - 0.4,
+            };
+            let all: Vec<f32> = (0..CHANNELS * columns).map(value).collect();
+            tensors.matrix([CHANNELS, columns], &all)
+        })
+        .collect();
+    let parts = |matrix: &Tensor<2>| {
+        let rows = values(matrix.clone());
+        let columns = rows.len() / CHANNELS;
+        let rows: Vec<&[f32]> = rows.chunks_exact(columns).collect();
+        let column = |at: usize| rows.iter().map(|row| row[at]).collect::<Vec<f32>>();
+        let weights = rows.iter().flat_map(|row| &row[..columns - EARLIER]);
+        [
+            weights.copied().collect(),
+            column(columns - 2),
+            column(columns - 1),
+        ]
+    };
+
+    let all = generate(Some(&before), 1.0);
+    let own = generate(Some(&before), 0.0);
+    let half = generate(Some(&before), 0.5);
+    for (layer, before) in before.iter().enumerate() {
+        for (found, expected) in all[layer].iter().zip(parts(before)) {
+            assert!(difference(found, &expected) < 1e-5, "layer {layer}");
+        }
+    }
+    assert!(difference(&own[0][0], &all[0][0]) > 1e-2);
+    let middle: Vec<f32> = own[0][0]
+        .iter()
+        .zip(&all[0][0])
+        .map(|(a, b)| (a + b) / 2.0)
+        .collect();
+    assert!(difference(&half[0][0], &middle) < 1e-5);
+
+    // Where there is no patch yet, there is nothing to keep.
+    let unknown: Vec<Tensor<2>> = before
+        .iter()
+        .map(|matrix| {
+            let [_, columns] = matrix.dims();
+            let weights = columns - EARLIER;
+            let zeros = tensors.matrix([CHANNELS, EARLIER], &[0.0; EARLIER * CHANNELS]);
+            tensors.concat_columns(&[tensors.columns(matrix, 0..weights), zeros])
+        })
+        .collect();
+    assert_eq!(generate(Some(&unknown), 1.0), generate(Some(&unknown), 0.0));
 }
 
 #[test]
