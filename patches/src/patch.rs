@@ -160,8 +160,7 @@ impl<'a> PatchImage<'a> {
                 expected: backbone.dtype(),
             });
         }
-        self.replacements()
-            .try_for_each(|replacement| self.check_replacement(backbone, &replacement))?;
+        self.check_sites(backbone)?;
         self.check_complete(backbone)?;
         self.check_scales(backbone)?;
         #[cfg(feature = "alloc")]
@@ -170,6 +169,15 @@ impl<'a> PatchImage<'a> {
             self.check_values(backbone)?;
         }
         crate::plan::check_fits(backbone, self.input().shape)
+    }
+
+    /// The part of [`Self::check_against`] that also holds for a backbone's int8 twin: values of known sites and of their size.
+    ///
+    /// # Errors
+    /// The first value that does not fit.
+    pub fn check_sites(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        self.replacements()
+            .try_for_each(|replacement| self.check_replacement(backbone, &replacement))
     }
 
     fn check_replacement(

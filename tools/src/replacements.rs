@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::metadata::PatchMetadata;
-use graft_patches::records::{Dtype, Input, Kinds};
+use graft_patches::records::{Dtype, Input, Kinds, What};
 use graft_patches::writer::{PatchWriter, WriteError};
-use graft_patches::{BackboneImage, ImageError, Learned};
+use graft_patches::{BackboneImage, ImageError, Learned, PatchImage, Replacement};
 
 /// The contents of a patch.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,45 @@ pub struct SiteReplacement {
 }
 
 impl Replacements {
+    /// What a patch in f32 or f16 replaces of the backbone that it is for, or of the int8 twin of that.
+    ///
+    /// # Errors
+    /// A patch in int8, values that do not fit the sites, metadata that cannot be read.
+    pub fn of(patch: &PatchImage<'_>, backbone: &BackboneImage<'_>) -> Result<Self, ImageError> {
+        if patch.dtype().of_backbone() != Dtype::F32 {
+            return Err(ImageError::OtherDtype {
+                found: patch.dtype(),
+                expected: Dtype::F32,
+            });
+        }
+        patch.check_sites(backbone)?;
+        let mut sites: BTreeMap<usize, SiteReplacement> = BTreeMap::new();
+        for Replacement {
+            site: index,
+            what,
+            outputs,
+            values,
+        } in patch.replacements()
+        {
+            let (site, own) = (backbone.site(index), sites.entry(index).or_default());
+            let values = values.to_vec();
+            match what {
+                What::Epilogue => own.epilogue = Some(unpack_epilogue(&values, outputs)),
+                What::Weights => {
+                    let rows = unpack_weights(&values, outputs, site.depth, site.is_depthwise);
+                    own.weights = Some(rows);
+                }
+            }
+        }
+        Ok(Self {
+            kinds: patch.kinds(),
+            input: patch.input(),
+            metadata: patch.metadata()?,
+            learned: patch.learned()?,
+            sites,
+        })
+    }
+
     /// The patch of these values for an f32 backbone.
     ///
     /// # Errors

@@ -192,7 +192,7 @@ fn a_continual_generator_learns_on_from_its_patches() {
                 patch(to)
             )
         };
-        let next = fixture.json(&learn("first", "second", "second"));
+        let next = fixture.json(&format!("{} --f16", learn("first", "second", "second")));
         assert_eq!(
             (&next["counter"], &next["labels"]),
             (&2.into(), &Value::from(&all[..4]))
@@ -202,6 +202,8 @@ fn a_continual_generator_learns_on_from_its_patches() {
             (&more["counter"], &more["labels"]),
             (&3.into(), &Value::from(&all[..4]))
         );
+        let second = fixture.json(&format!("inspect {}", patch("second")));
+        assert_eq!(second["dtype"], "f16");
         let shown = fixture.json(&format!("inspect {}", patch("more")));
         assert_eq!(shown["learned"]["counter"], 3, "{shown}");
         // Rolling back is to use the patch before, which is as it was.
@@ -234,6 +236,19 @@ fn a_continual_generator_learns_on_from_its_patches() {
             assert_eq!(output.status.code(), Some(2), "{command}: {errors}");
             assert!(errors.contains("in f32"), "{command}: {errors}");
         }
+        // What was learned in f32 is exported for the int8 backbone, and only for that of the same one.
+        let export = |backbone: &str| {
+            format!(
+                "export {} --backbone {backbone} --calibrate first -o {scenario}8.patch",
+                patch("more")
+            )
+        };
+        let output = fixture.run(&export("int8.backbone"));
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains("the patch is for backbone"), "{errors}");
+        let exported = fixture.json(&export(&format!("{scenario}8.backbone")));
+        assert_eq!(exported["dtype"], "int8");
     }
 }
 

@@ -88,6 +88,13 @@ fn a_trained_patch_keeps_its_accuracy_in_int8() {
         "{noise:?}"
     );
 
+    // A patch in f32 has all that the trained file has.
+    fixture.json(
+        "export signs.patch --backbone int8.backbone --calibrate sign-digits-train.tar -o again8.patch",
+    );
+    let read = |name: &str| std::fs::read(fixture.0.path().join(name)).expect("it is written");
+    assert!(read("signs8.patch") == read("again8.patch"));
+
     let inspected = fixture.json("inspect signs8.patch");
     assert_eq!(inspected["dtype"], "int8");
     assert_eq!(inspected["calibration"]["images"], 200);

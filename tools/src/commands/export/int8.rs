@@ -1,10 +1,12 @@
-//! A task for an int8 backbone: trained in f32 and quantised, or the backbone's own.
+//! A task for an int8 backbone: trained in f32 or a patch in f32, quantised; or the backbone's own.
 
 use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use graft_patches::container::MAGIC;
 use graft_patches::records::Dtype;
+use graft_patches::{BackboneImage, PatchImage, Verify};
 use graft_runtime::{Backbone, Patch};
 use serde_json::json;
 
@@ -14,11 +16,13 @@ use crate::cli::Common;
 use crate::export::qdq;
 use crate::hint::Hint;
 use crate::output;
-use crate::quantize::{self, Images, QuantizedPatch};
+use crate::quantize::{self, Images, QuantizedPatch, float_id};
+use crate::replacements::Replacements;
 use crate::report::{Report, bytes};
+use crate::task::ImageFile;
 use crate::threads;
 
-/// Exports a task that was trained on the f32 backbone; or without one the int8 backbone's own, as an ONNX model.
+/// Exports a task of the f32 backbone; or without one the int8 backbone's own, as an ONNX model.
 pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -> Result<Report> {
     let mut parts = Vec::new();
     let bound = match (&arguments.trained, &arguments.calibrate, &arguments.onnx) {
@@ -48,7 +52,7 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
         }
         (None, None, _) if arguments.from_onnx.is_none() => bail!(Hint::new(
             "the backbone's own task is no patch".into(),
-            "give the file that `train` wrote and images with --calibrate, or leave -o out",
+            "give the file that `train` wrote, or a patch in f32, and images with --calibrate, or leave -o out",
         )),
         _ => bail!(Hint::new(
             "the backbone is int8".into(),
@@ -61,7 +65,7 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
     Ok(report(parts))
 }
 
-/// The trained values as an int8 patch.
+/// The task as an int8 patch.
 fn quantized(
     [path, images]: [&Path; 2],
     arguments: &Arguments,
@@ -73,21 +77,46 @@ fn quantized(
     } else {
         Dtype::I8
     };
-    let unusable = || format!("cannot export {}", path.display());
-    let trained = trained(path, arguments)?;
-    let values = trained
-        .replacements(&backbone.image())
-        .with_context(unusable)?;
-    check_kind(&trained)?;
+    let values = values(path, arguments, &backbone.image())?;
     threads::start(0)?;
     let settings = arguments.calibration;
     let count = settings.calibration_images as usize;
-    let images = Images::read(images, count, &trained.input, trained.resize, common.quiet)?;
+    let resize = values.metadata.resize;
+    let images = Images::read(images, count, &values.input, resize, common.quiet)?;
     let bar = bar::images(2 * images.pixels.len(), common.quiet);
     let quantized = quantize::patch(&values, backbone, &images, settings.method, dtype, &bar)
-        .with_context(unusable)?;
+        .with_context(|| format!("cannot export {}", path.display()))?;
     bar.finish_and_clear();
     Ok(quantized)
+}
+
+/// The values of a file that `train` wrote, or of a patch in f32.
+fn values(path: &Path, arguments: &Arguments, int8: &BackboneImage<'_>) -> Result<Replacements> {
+    let unusable = || format!("cannot export {}", path.display());
+    let file = ImageFile::read(path)?;
+    if !file.bytes().starts_with(&MAGIC) {
+        let trained = trained(path, arguments)?;
+        let values = trained.replacements(int8).with_context(unusable)?;
+        check_kind(&trained)?;
+        return Ok(values);
+    }
+    let patch = PatchImage::open(file.bytes(), Verify::Full).with_context(unusable)?;
+    let (found, expected) = (patch.backbone_id(), float_id(int8)?);
+    if found != expected {
+        bail!(Hint::new(
+            format!("the patch is for backbone {found}, the int8 backbone was made of {expected}"),
+            "give the int8 backbone that `patchtool quantize` made of the patch's own",
+        ));
+    }
+    let mut values = Replacements::of(&patch, int8).with_context(unusable)?;
+    if let Some(name) = &arguments.name {
+        values.metadata.name.clone_from(name);
+    }
+    if let Some(size) = arguments.resolution {
+        let shape = &mut values.input.shape;
+        [shape.height, shape.width] = size;
+    }
+    Ok(values)
 }
 
 /// Writes the ONNX model of a patch, or of the backbone's own task.

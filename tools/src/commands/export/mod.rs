@@ -27,11 +27,13 @@ use crate::trained::Trained;
   patchtool export flowers.safetensors --backbone lite0.backbone --onnx flowers.onnx
   patchtool export --from-onnx flowers.onnx --backbone lite0.backbone -o flowers.patch
   patchtool export flowers.safetensors --backbone lite0-int8.backbone --calibrate flowers.tar -o flowers-int8.patch
+  patchtool export learned.patch --backbone small-int8.backbone --calibrate drawings -o learned-int8.patch
   patchtool export --backbone lite0-int8.backbone --onnx lite0-int8.onnx")]
 pub struct Arguments {
-    /// File that `train` wrote. With --onnx alone, an int8 backbone's own task is exported.
+    /// File that `train` wrote; for an int8 backbone also a patch in f32. With --onnx alone, an int8 backbone's own task is
+    /// exported.
     #[arg(
-        value_name = "T.safetensors",
+        value_name = "T",
         required_unless_present_any = ["from_onnx", "onnx"],
         conflicts_with = "from_onnx"
     )]
