@@ -6,7 +6,8 @@ from its checkpoint where it was cut off.
 
 import statistics
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import results_page
@@ -15,7 +16,7 @@ ARCHIVES = ["omniglot-small1.zip", "omniglot-small2.zip"]
 HOLDOUT = ["Sanskrit", "Tagalog"]
 ASSETS = Path(__file__).resolve().parent / "assets"
 STEPS = 12_000
-CONTINUAL_STEPS = 3_000
+CONTINUAL_STEPS = 12_000
 FROZEN_STEPS = 2_000
 UNLABELLED_STEPS = 6_000
 TASKS = 5  # learned after one another in training
@@ -35,6 +36,7 @@ ROWS = {  # of the first table: what was trained, how support sets are learned
     "HT all": ("all", "generated"),
 }
 COST_RUNS = 9
+TRIAL_STEPS, TRIAL_EPISODES = 20, 8
 
 
 @dataclass
@@ -44,6 +46,10 @@ class Run:
     methods: list = field(default_factory=lambda: ["generated"])
     episodes: int = EPISODES
     flags: list = field(default_factory=list)
+
+    def trial(self):
+        """The same, too short to learn anything."""
+        return replace(self, training=[*self.training[:-1], TRIAL_STEPS], episodes=TRIAL_EPISODES)
 
 
 def cnn(generates, channels, *more, steps=STEPS):
@@ -68,18 +74,22 @@ def omniglot_runs():
     return runs
 
 
-def measures(bench):
+def measures(bench, is_trial):
     """What measures each part, by name."""
     data = [f for archive in ARCHIVES for f in ("--data", bench.data / archive)]
     split = data + [f for name in HOLDOUT for f in ("--holdout", name)]
-    runs = {name: lambda name=name, run=run: train(bench, name, run, split) for name, run in omniglot_runs().items()}
-    return {**runs, "frozen": lambda: frozen(bench, data), "cost": lambda: cost(bench)}
+
+    def train_on_omniglot(name, run):
+        return train(bench, name, run.trial() if is_trial else run, split, data=ARCHIVES, holdout=HOLDOUT)
+
+    runs = {name: partial(train_on_omniglot, name, run) for name, run in omniglot_runs().items()}
+    return {**runs, "frozen": lambda: frozen(bench, data, is_trial), "cost": lambda: cost(bench)}
 
 
-def measure(bench):
+def measure(bench, is_trial=False):
     """Every part by name; where measuring is not asked for, those that were measured before."""
     found = {}
-    for name, part in measures(bench).items():
+    for name, part in measures(bench, is_trial).items():
         try:
             found[name] = part()
         except results_page.Unmeasured:
@@ -87,21 +97,23 @@ def measure(bench):
     return found
 
 
-def frozen(bench, omniglot):
+def frozen(bench, omniglot, is_trial):
     """Heads for the embedding of the backbone, for hand signs, which are not trained on."""
     settings = [f"{ways}x{shots}" for ways, shots in FROZEN_SETTINGS]
     run = Run(["--generates", "head", *(f for name in settings for f in ("--episodes", name)), "--steps", FROZEN_STEPS],
               ["generated", "prototypes"])
-    data = [*omniglot, "--data", bench.archive("cifar10", "test"), "--data", bench.archive("fashion", "test"),
-            "--test", bench.archive("sign-digits", "test"), "--backbone", bench.backbone]
-    return train(bench, "frozen", run, data, backbone=bench.id)
+    others, test = [("cifar10", "test"), ("fashion", "test")], ("sign-digits", "test")
+    flags = [*omniglot, *(f for archive in others for f in ("--data", bench.archive(*archive))),
+             "--test", bench.archive(*test), "--backbone", bench.backbone]
+    return train(bench, "frozen", run.trial() if is_trial else run, flags, data=ARCHIVES + ["-".join(o) for o in others],
+                 test="-".join(test), backbone=bench.id)
 
 
-def train(bench, name, run, data, **more):
+def train(bench, name, run, flags, **more):
     """What `patchtool meta-train --json` says at the end, without the learning curve."""
     methods = [f for method in run.methods for f in ("--methods", method)]
     key = {"what": "meta-train", "training": run.training, "episodes": run.episodes, "flags": methods + run.flags, **more}
-    return bench.results.get(key, lambda: train_now(bench, name, run, [*data, *run.training, *methods, *run.flags]))
+    return bench.results.get(key, lambda: train_now(bench, name, run, [*flags, *run.training, *methods, *run.flags]))
 
 
 def train_now(bench, name, run, flags):

@@ -306,7 +306,7 @@ def parse_arguments():
                         help=f"which tasks, of {', '.join(TASKS)} [all]")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds [3]")
     parser.add_argument("--note", metavar="TEXT", help="what else a reader of the page should know")
-    parser.add_argument("--quick", action="store_true", help="a trial: 500 images, 2 epochs, one seed, two resolutions")
+    parser.add_argument("--quick", action="store_true", help="a trial: 500 images, 2 epochs, one seed, two resolutions, few-shot runs of 20 steps")
     parser.add_argument("--output", type=Path, metavar="FILE", default=TOOLS / "RESULTS.md",
                         help="page to write [tools/RESULTS.md]")
     return parser.parse_args()
@@ -328,7 +328,7 @@ def main():
         "resolution": lambda bench: resolution(bench, tasks, resolutions) if RESOLUTION_TASK in tasks else [],
         "sizes": lambda bench: sizes(bench, tasks),
         "int8": lambda bench: int8(bench, tasks),
-        "few-shot": few_shot.measure,
+        "few-shot": lambda bench: few_shot.measure(bench, arguments.quick),
         "peers": lambda bench: peers(arguments.peers or arguments.work),
     }
     try:

@@ -191,6 +191,11 @@ impl ImageFile {
         })
     }
 
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
     /// The patch, or `None` where the file is a backbone.
     ///
     /// # Errors

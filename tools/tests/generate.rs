@@ -194,6 +194,13 @@ fn a_generator_makes_a_network_of_five_drawings() {
         let to = fixture.0.path().join(asset.file_name().expect("a file"));
         fs::copy(asset, to).expect("room on the disk");
     }
+    let inspected = fixture.json("inspect omniglot.hyper");
+    assert_eq!(
+        (&inspected["kind"], &inspected["dtype"]),
+        (&"generator".into(), &"f16".into())
+    );
+    let backbone = &fixture.json("inspect omniglot.backbone")["id"];
+    assert_eq!(&inspected["backbone"], backbone);
     let made =
         fixture.json("generate --hyper omniglot.hyper --support sanskrit-1.tar -o new.patch");
     assert_eq!(

@@ -160,6 +160,9 @@ pub struct LearnArguments {
     /// Folder or archive with a few images of each class: new classes are a new task, known ones are learned further.
     #[arg(long, value_name = "DIR")]
     support: PathBuf,
+    /// Store values in half precision. The next step goes on from what is stored.
+    #[arg(long)]
+    f16: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -184,7 +187,7 @@ pub fn learn(arguments: &LearnArguments) -> Result<Report> {
     let prepared = set.prepare(&hyper)?;
     let generated = hyper.learn(&by, &set.backbone, &previous, &set.support)?;
     let times = [prepared, start.elapsed() - prepared];
-    set.finish(&generated, false, times, &arguments.output)
+    set.finish(&generated, arguments.f16, times, &arguments.output)
 }
 
 fn open(path: &Path) -> Result<Hyper> {

@@ -1,5 +1,7 @@
 //! `patchtool inspect`: what is in a file.
 
+mod generator;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -20,16 +22,19 @@ use crate::task::ImageFile;
 #[command(after_help = "Example:
   patchtool inspect lite0.backbone")]
 pub struct Arguments {
-    /// Backbone or patch file.
+    /// Backbone, patch or generator file.
     file: PathBuf,
 }
 
-/// Shows what is in a backbone or patch, after checking all of it.
+/// Shows what is in a backbone, patch or generator, after checking all of it.
 ///
 /// # Errors
 /// Whatever is wrong with the file.
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let file = ImageFile::read(&arguments.file)?;
+    if let Some(hyper) = generator::open(file.bytes())? {
+        return Ok(generator::report(&hyper, file.bytes()));
+    }
     match file.patch()? {
         Some(patch) => patch_report(&patch),
         None => backbone_report(&file.backbone()?),

@@ -21,6 +21,7 @@ use graft_patches::Digest;
 use prost::Message as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 
 use super::config::Config;
@@ -32,7 +33,8 @@ use super::parameter::Precision;
 use crate::export::proto::{self, entry};
 use crate::output;
 
-const VERSION: u32 = 1;
+/// Version of a generator's file.
+pub const VERSION: u32 = 1;
 const VERSION_KEY: &str = "graft.hyper.version";
 const CONFIG_KEY: &str = "graft.hyper";
 const BACKBONE_KEY: &str = "graft.backbone.id";
@@ -196,6 +198,16 @@ impl Hyper {
     /// Id of the backbone that it generates for.
     pub fn backbone(&self) -> Digest {
         self.backbone
+    }
+
+    /// How its file stores the parameters.
+    pub fn precision(&self) -> Precision {
+        let half = DataType::Float16 as i32;
+        let stored = self.model.graph.iter().flat_map(|graph| &graph.initializer);
+        match stored.into_iter().any(|tensor| tensor.data_type == half) {
+            true => Precision::F16,
+            false => Precision::F32,
+        }
     }
 
     /// Where it comes from.

@@ -1,0 +1,90 @@
+//! What is in a generator's file.
+
+use anyhow::Result;
+use graft_patches::Digest;
+use serde_json::json;
+
+use crate::hyper::{Config, Generates, Hyper, HyperError, Precision, Target, file};
+use crate::report::{Report, bytes};
+
+/// The generator; `None` where the file is no ONNX model.
+///
+/// # Errors
+/// What is wrong with the model.
+pub(super) fn open(file: &[u8]) -> Result<Option<Hyper>> {
+    match Hyper::from_bytes(file) {
+        Ok(hyper) => Ok(Some(hyper)),
+        Err(HyperError::NotOnnx) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn report(hyper: &Hyper, file: &[u8]) -> Report {
+    let (config, provenance) = (hyper.config(), hyper.provenance());
+    let dtype = match hyper.precision() {
+        Precision::F32 => "f32",
+        Precision::F16 => "f16",
+    };
+    let unlabelled = match provenance.unlabelled {
+        0 => String::new(),
+        count => format!(", with {count} unlabelled images of each class"),
+    };
+    let mut text = format!(
+        "generator of {}, format {}, {dtype}\nfor backbone {}\ntrained by {} for {} steps, seed {}{unlabelled}",
+        made(config),
+        file::VERSION,
+        hyper.backbone(),
+        provenance.tool,
+        provenance.steps,
+        provenance.seed,
+    );
+    if let Some(data) = provenance.data {
+        text += &format!(", on data set {data:.12}");
+    }
+    text += "\n";
+    for (kind, share) in &provenance.accuracy {
+        text += &format!("{kind}: {:.1} % right\n", 100.0 * share);
+    }
+    text += &format!(
+        "at most {} classes, file {}\n",
+        config.max_ways,
+        bytes(file.len())
+    );
+    let json = json!({
+        "kind": "generator",
+        "format_version": file::VERSION,
+        "id": Digest::of(file).to_string(),
+        "backbone": hyper.backbone().to_string(),
+        "dtype": dtype,
+        "generator": config,
+        "training": provenance,
+        "layers": null,
+        "sites": null,
+        "labels": null,
+        "bytes": file.len(),
+        "arena_bytes": null,
+        "first_patched_layer": null,
+        "signed_by": null,
+    });
+    Report::new(text, json)
+}
+
+/// What it makes.
+fn made(config: &Config) -> String {
+    let values = match config.generates {
+        Generates::Prototypes => "class means",
+        Generates::Head => "heads",
+        Generates::All => "convolutions and heads",
+    };
+    let target = match config.target {
+        Target::Cnn { channels, side } => {
+            format!("a CNN of {channels} channels on {side} x {side} pixels")
+        }
+        Target::Frozen { features } => format!("a frozen backbone of {features} features"),
+    };
+    let on = match config.continual {
+        true => ", going on from the patch before",
+        false => "",
+    };
+    format!("{values} for {target}{on}")
+}
