@@ -249,6 +249,14 @@ fn a_continual_generator_learns_on_from_its_patches() {
         assert!(errors.contains("the patch is for backbone"), "{errors}");
         let exported = fixture.json(&export(&format!("{scenario}8.backbone")));
         assert_eq!(exported["dtype"], "int8");
+        let shown = fixture.json(&format!("inspect {scenario}.hyper"));
+        let measured = &shown["training"]["accuracy"];
+        for kind in [
+            "2 tasks of 2-way 1-shot, task-incremental",
+            "2 mini-batches of 2-way 1-shot",
+        ] {
+            assert!(measured[kind].is_f64(), "{measured}");
+        }
     }
 }
 
@@ -286,19 +294,13 @@ fn unlabelled_images_are_measured_beside_none() {
             "--hyper semi.hyper --unlabelled empty",
             "no .jpg, .jpeg or .png file",
         ),
-        ("--hyper new.hyper --force", "is what would be read"),
     ] {
-        fs::copy(
-            fixture.0.path().join("semi.hyper"),
-            fixture.0.path().join("new.hyper"),
-        )
-        .expect("it is there");
-        let output = fixture.run(&format!("generate --support few {arguments} -o new.hyper"));
-        let errors = String::from_utf8(output.stderr).expect("UTF-8");
-        assert_eq!(output.status.code(), Some(2), "{arguments}: {errors}");
-        let exists = errors.contains("already exists");
-        assert!(exists || errors.contains(words), "{arguments}: {errors}");
+        fixture.refused(&format!("generate --support few {arguments}"), words);
     }
+    let output = fixture.run("generate --support few --hyper semi.hyper -o semi.hyper --force");
+    let errors = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("is what would be read"), "{errors}");
 }
 
 #[test]
@@ -307,19 +309,30 @@ fn what_continual_tests_need_is_checked_before_training() {
     let train = "meta-train --data letters.tar --test more-letters.tar --episodes 5x1 --queries 1 --steps 2";
     fixture.refused(
         &format!("{train} --test-tasks 3"),
-        "needs 15 classes: found 10",
+        "3 tasks of 5-way 1-shot are drawn as one: 15-way 1-shot needs 15 classes: found 10",
     );
+    // Ten classes are too few for three tasks, not for three mini-batches of one.
+    let slices = fixture.json(&format!(
+        "{train} --channels 4 --continual 3 --scenario mini-batch --episodes 4x1 --test-settings 4x1 --test-episodes 2 \
+         --test-queries 1 -o slices.hyper"
+    ));
+    let rows = slices["continual"].as_array().expect("rows");
+    assert!(rows.len() == 3 && rows.iter().all(|row| row["scenario"] == "mini-batch"));
     let alone = "meta-train --data letters.tar --episodes 5x1 --queries 1 --steps 2";
     for (flags, words) in [
         ("--test-tasks 2", "no classes to measure on"),
         ("--continual 2 --generates head", "not generated here"),
         ("--scenario mini-batch", "an ordinary task"),
         ("--continual 0", "0 is not in"),
+        ("--continual 2 --unlabelled 1", "learn from labelled images"),
+        ("--continual 2 --methods generated", "task after task"),
+        ("--test-queries 0", "0 is not in"),
         ("--lr nan", "a number above zero"),
         ("--curves new.backbone", "named for two outputs"),
     ] {
         fixture.refused(&format!("{alone} {flags}"), words);
     }
+    fixture.refused("meta-train --data letters.tar --queries 0", "0 is not in");
     fs::write(fixture.0.path().join("new.hyper.checkpoint"), "of a run").expect("room on the disk");
     fixture.refused(alone, "the checkpoint of a run that was stopped");
 }

@@ -279,6 +279,7 @@ impl Set {
             "patch": output.display().to_string(),
             "kinds": receipt.kinds.to_string(),
             "images": self.support.classes.len(),
+            "unlabelled": self.support.unlabelled.len(),
             "classes": self.support.labels.len(),
             "labels": generated.labels,
             "counter": learned.map(|learned| learned.counter),

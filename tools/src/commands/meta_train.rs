@@ -1,14 +1,15 @@
 //! `patchtool meta-train`: a generator from many small tasks.
 
+mod report;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burn_tensor::Device;
-use clap::builder::ArgPredicate;
-use clap::{Args, ValueEnum as _};
+use clap::Args;
+use clap::builder::{ArgPredicate, RangedU64ValueParser};
 use graft_runtime::Backbone;
-use serde_json::{Value, json};
 
 use crate::TOOL;
 use crate::bar;
@@ -16,15 +17,14 @@ use crate::cli::{Common, Output};
 use crate::commands::train::arguments::above_zero;
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use crate::hint::Hint;
-use crate::hyper::train::continual::{Scenario, Strategy};
+use crate::hyper::train::continual::Scenario;
 use crate::hyper::train::evaluate::Method;
-use crate::hyper::train::measure::Test;
 use crate::hyper::train::run::{Data, Run, Settings};
 use crate::hyper::{
     Classes, Config, GeneratedError, Generates, Precision, Provenance, Setting, Target,
 };
 use crate::output;
-use crate::report::{Report, Table};
+use crate::report::Report;
 use crate::task;
 use crate::train::checkpoint;
 use crate::train::curves::{self, Point};
@@ -68,7 +68,7 @@ pub struct Arguments {
     #[arg(long, value_name = "WxS", default_values = ["5x1", "5x5", "20x1"])]
     episodes: Vec<Setting>,
     /// Images of each class to classify in an episode.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = one_or_more())]
     queries: usize,
     /// Images of each class in the support set whose labels are hidden.
     #[arg(long, default_value_t = 0)]
@@ -92,10 +92,11 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1024)]
     test_episodes: usize,
     /// Images of each class to classify in such an episode.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = one_or_more())]
     test_queries: usize,
-    /// How support sets are learned from at the end.
-    #[arg(long, value_enum, default_values = ["generated", "prototypes"])]
+    /// How support sets are learned from at the end: by default generated and prototypes. Continual generators are measured task
+    /// after task.
+    #[arg(long, value_enum)]
     methods: Vec<Method>,
     /// Also measure so many tasks, and so many mini-batches of one task, learned after one another, of the first kind of those
     /// episodes; by default as many as --continual.
@@ -112,6 +113,10 @@ pub struct Arguments {
     resume: bool,
     #[command(flatten)]
     output: Output,
+}
+
+fn one_or_more() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 /// Trains a generator and measures it on the classes that were held out.
@@ -148,7 +153,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         }
     })?;
     run.round(arguments.precision());
-    let report = report(arguments, &run, &test, common.quiet)?;
+    let report = report::of(arguments, &run, &test, common.quiet)?;
     arguments.write(&run, frozen, &report)?;
     checkpoint::remove(&path).context("cannot remove the checkpoint")?;
     Ok(report)
@@ -196,6 +201,18 @@ impl Arguments {
                 "leave --generates or --continual out",
             ));
         }
+        if self.continual > 1 && self.unlabelled > 0 {
+            bail!(Hint::new(
+                "continual generators learn from labelled images".into(),
+                "leave --unlabelled or --continual out",
+            ));
+        }
+        if self.continual > 1 && !self.methods.is_empty() {
+            bail!(Hint::new(
+                "continual generators are measured task after task".into(),
+                "leave --methods out",
+            ));
+        }
         if self.continual == 1 && self.scenario == Scenario::MiniBatch {
             bail!(Hint::new(
                 "a mini-batch alone is an ordinary task".into(),
@@ -226,8 +243,16 @@ impl Arguments {
     /// Tasks that are measured after one another: by default as many as are learned in training.
     fn test_tasks(&self) -> usize {
         match self.continual {
+            _ if self.test_episodes == 0 => 0,
             2.. if self.test_tasks == 0 => self.continual.into(),
             _ => self.test_tasks,
+        }
+    }
+
+    fn methods(&self) -> &[Method] {
+        match self.methods.is_empty() {
+            true => &[Method::Generated, Method::Prototypes],
+            false => &self.methods,
         }
     }
 
@@ -289,20 +314,13 @@ impl Arguments {
         let Output { output, force } = &self.output;
         let name = output.file_stem().unwrap_or_default().to_string_lossy();
         let trained = run.learner().backbone(&name)?;
-        let rows = report.json["test"].as_array().into_iter().flatten();
-        let accuracy = rows
-            .filter(|row| row["method"] == "generated" && row["unlabelled"] == 0)
-            .filter_map(|row| {
-                let name = format!("{}-way {}-shot", row["ways"], row["shots"]);
-                Some((name, row["accuracy"]["mean"].as_f64()?))
-            });
         let provenance = Provenance {
             tool: TOOL.into(),
             steps: run.step() as u64,
             seed: self.seed,
             unlabelled: self.unlabelled as u64,
             data: Some(run.data_digest()),
-            accuracy: accuracy.collect(),
+            accuracy: report::accuracy(self, &report.json),
         };
         let own = trained.as_ref().map(|bytes| Backbone::from_bytes(bytes));
         let backbone = own.transpose()?.or(frozen).context("no backbone")?;
@@ -330,129 +348,4 @@ fn line(point: &Point, seconds: f64) -> String {
         point.train.loss,
         100.0 * point.train.accuracy
     )
-}
-
-fn report(arguments: &Arguments, run: &Run<'_>, test: &Classes, is_quiet: bool) -> Result<Report> {
-    let mut text = String::new();
-    let mut json = json!({"steps": run.step(), "seconds": run.seconds(), "history": run.history()});
-    let is_measured = !test.is_empty() && arguments.test_episodes > 0;
-    if is_measured && arguments.continual == 1 {
-        let (table, rows) = episodes(arguments, run, test, is_quiet)?;
-        text += &table.to_string();
-        json["test"] = rows;
-    }
-    if is_measured && arguments.test_tasks() > 0 {
-        let (tables, rows) = continual(arguments, run, test, is_quiet)?;
-        text += &tables;
-        json["continual"] = rows;
-    }
-    text += &format!("{} steps in {:.0} s\n", run.step(), run.seconds());
-    Ok(Report::new(text, json))
-}
-
-/// Accuracy of every kind of episode by every method.
-fn episodes(
-    arguments: &Arguments,
-    run: &Run<'_>,
-    classes: &Classes,
-    is_quiet: bool,
-) -> Result<(Table, Value)> {
-    let episodes = arguments.test_episodes;
-    let rows = arguments.test_settings().count() * arguments.methods.len();
-    let bar = bar::episodes(rows * episodes, is_quiet);
-    let mut table = Table::new(&["episodes", "method", "accuracy %"]);
-    let mut rows = Vec::new();
-    for setting in arguments.test_settings() {
-        let test = Test {
-            classes,
-            setting,
-            episodes,
-            bar: &bar,
-        };
-        for &method in &arguments.methods {
-            let accuracy = run.evaluate(&test, method)?;
-            let name = method
-                .to_possible_value()
-                .map_or_else(String::new, |value| value.get_name().into());
-            let Setting {
-                ways,
-                shots,
-                unlabelled,
-                ..
-            } = setting;
-            let mut kind = setting.to_string();
-            if unlabelled > 0 {
-                kind += &format!(" and {unlabelled} unlabelled");
-            }
-            table.row([kind, name, accuracy.to_string()]);
-            rows.push(json!({
-                "ways": ways,
-                "shots": shots,
-                "unlabelled": unlabelled,
-                "method": method,
-                "accuracy": accuracy,
-            }));
-        }
-    }
-    bar.finish_and_clear();
-    Ok((table, rows.into()))
-}
-
-/// Matrices of task after task, and accuracies after mini-batches of one.
-fn continual(
-    arguments: &Arguments,
-    run: &Run<'_>,
-    classes: &Classes,
-    is_quiet: bool,
-) -> Result<(String, Value)> {
-    let config = &run.settings().config;
-    let [strategies, of_slices] = match (config.continual, config.generates) {
-        (true, _) => [
-            &[Strategy::Continual, Strategy::Naive][..],
-            &[Strategy::Continual, Strategy::Naive, Strategy::Merged],
-        ],
-        (false, Generates::Prototypes) => [&[Strategy::Constant, Strategy::FineTuned][..]; 2],
-        // Heads that are not prototypes have no mean.
-        (false, _) => [&[Strategy::Naive][..], &[Strategy::Merged]],
-    };
-    let setting = arguments.test_settings().next();
-    let setting = setting.context("no kind of episodes")?;
-    let (tasks, episodes) = (arguments.test_tasks(), arguments.test_episodes);
-    let bar = bar::episodes((strategies.len() + of_slices.len()) * episodes, is_quiet);
-    let test = Test {
-        classes,
-        setting,
-        episodes,
-        bar: &bar,
-    };
-    let (mut text, mut rows) = (String::new(), Vec::new());
-    let line = |cells: &[f64]| {
-        let cells: Vec<String> = cells
-            .iter()
-            .map(|share| format!("{:5.1}", 100.0 * share))
-            .collect();
-        format!("  {}\n", cells.join(" "))
-    };
-    for &strategy in strategies {
-        let matrices = run.evaluate_continual(&test, tasks, strategy)?;
-        for (scenario, matrix) in ["task", "class"].into_iter().zip(matrices) {
-            text += &format!(
-                "{strategy:?}, {scenario}-incremental, {tasks} tasks of {setting}, rows: after task\n"
-            );
-            matrix.accuracy.iter().for_each(|row| text += &line(row));
-            text += &format!(
-                "  mean {}, backward transfer {}\n",
-                matrix.mean, matrix.backward_transfer
-            );
-            rows.push(json!({"strategy": strategy, "scenario": scenario, "matrix": matrix}));
-        }
-    }
-    for &strategy in of_slices {
-        let slices = run.evaluate_slices(&test, tasks, strategy)?;
-        text += &format!("{strategy:?}, {tasks} mini-batches of {setting}, after each\n");
-        text += &line(&slices.iter().map(|share| share.mean).collect::<Vec<_>>());
-        rows.push(json!({"strategy": strategy, "scenario": "mini-batch", "accuracy": slices}));
-    }
-    bar.finish_and_clear();
-    Ok((text, rows.into()))
 }

@@ -79,7 +79,7 @@ impl Config {
     /// Values that the head reads.
     pub fn features(&self) -> usize {
         match self.target {
-            Target::Cnn { channels, side } => channels * (side >> Self::CONVOLUTIONS).pow(2),
+            Target::Cnn { channels, .. } => channels,
             Target::Frozen { features } => features,
         }
     }

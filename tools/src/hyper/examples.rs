@@ -67,7 +67,7 @@ impl ExamplesError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Empty => "give a folder with one folder of images a class",
-            Self::Classes { .. } => "give fewer classes, or train a generator with more ways",
+            Self::Classes { .. } => "give fewer classes",
             Self::Label { .. } => "number the classes from 0",
             Self::NoExample { .. } => "give at least one image of each class",
             Self::Size { .. } | Self::NotFinite { .. } => {

@@ -51,7 +51,7 @@ const PLANS: usize = 4;
 pub struct Provenance {
     /// What trained it.
     pub tool: String,
-    /// Training steps, each an episode or a batch of them.
+    /// Training steps, each an episode.
     pub steps: u64,
     /// Of the training.
     pub seed: u64,
@@ -59,7 +59,7 @@ pub struct Provenance {
     pub unlabelled: u64,
     /// Digest of the training data.
     pub data: Option<Digest>,
-    /// Measured figures by name, such as `omniglot 5-way 1-shot`: fractions from 0 to 1.
+    /// Shares of right answers by what was measured, such as `5-way 1-shot`, or `8 tasks of 5-way 1-shot`: 0 to 1.
     pub accuracy: BTreeMap<String, f64>,
 }
 

@@ -114,7 +114,7 @@ impl Hyper {
         let learned = self.config().continual.then(|| first(support));
         Ok(Generated {
             name: name.into(),
-            source: Generated::source(support.classes.len(), count, by),
+            source: Generated::source(support.classes.len(), count, support.unlabelled.len(), by),
             convolutions,
             head,
             labels: support.labels.clone(),

@@ -112,13 +112,17 @@ impl GeneratedError {
 
 impl Generated {
     /// What a patch says of where its values come from.
-    pub fn source(images: usize, classes: usize, by: &str) -> String {
+    pub fn source(images: usize, classes: usize, unlabelled: usize, by: &str) -> String {
         let plural = |count: usize, one: &str, more: &str| match count {
             1 => format!("1 {one}"),
             _ => format!("{count} {more}"),
         };
+        let others = match unlabelled {
+            0 => String::new(),
+            count => format!(" and {count} without a class"),
+        };
         format!(
-            "generated from {} of {} by {by}",
+            "generated from {} of {}{others} by {by}",
             plural(images, "image", "images"),
             plural(classes, "class", "classes"),
         )

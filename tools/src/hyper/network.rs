@@ -200,18 +200,29 @@ impl Generator {
         features: &O::Matrix,
         shared: Option<&O::Matrix>,
     ) -> (O::Matrix, O::Matrix) {
-        let (mut weights, mut bias) = match self.projection {
+        let (weights, bias) = match self.projection {
             Some(columns) => self.frozen_head(ops, support, features, columns),
             None => {
                 let start = prototypes(ops, support, features);
                 self.corrected(ops, support, features, shared, start)
             }
         };
-        if !self.config.continual {
-            let factor = ops.parameter("factor");
-            (weights, bias) = (ops.mul(&weights, &factor), ops.mul(&bias, &factor));
-        }
+        let (weights, bias) = self.sharpened(ops, weights, bias);
         (weights, ops.transpose(&bias))
+    }
+
+    /// A head with scores as far apart as training wants them; those of continual generators stay class means.
+    pub fn sharpened<O: Ops>(
+        &self,
+        ops: &O,
+        weights: O::Matrix,
+        bias: O::Matrix,
+    ) -> (O::Matrix, O::Matrix) {
+        if self.config.continual {
+            return (weights, bias);
+        }
+        let factor = ops.parameter("factor");
+        (ops.mul(&weights, &factor), ops.mul(&bias, &factor))
     }
 
     /// The head of a frozen backbone: the sum of the closed form and of a head of projected embeddings, which is generated.

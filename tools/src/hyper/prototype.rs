@@ -116,7 +116,7 @@ pub fn generate(
     let means = means(&features, &support.classes, support.labels.len());
     Ok(Generated {
         name: name.into(),
-        source: Generated::source(images.len(), support.labels.len(), "class means"),
+        source: Generated::source(images.len(), support.labels.len(), 0, "class means"),
         head: head(&means, factor(&means)),
         labels: support.labels.clone(),
         ..Generated::default()

@@ -35,7 +35,7 @@ fn generated(channels: usize, classes: usize, seed: u64) -> Generated {
     let mut random = Random(seed + 100);
     Generated {
         name: "letters".into(),
-        source: Generated::source(5, classes, "test.hyper"),
+        source: Generated::source(5, classes, 0, "test.hyper"),
         convolutions: convolutions(channels, seed),
         head: Head {
             weights: random.values(classes * channels, 1.0),

@@ -101,6 +101,12 @@ fn values(path: &Path, arguments: &Arguments, int8: &BackboneImage<'_>) -> Resul
         return Ok(values);
     }
     let patch = PatchImage::open(file.bytes(), Verify::Full).with_context(unusable)?;
+    if patch.dtype().of_backbone() != Dtype::F32 {
+        bail!(Hint::new(
+            format!("{} is an int8 patch already", path.display()),
+            "give the patch in f32 that it was made of",
+        ));
+    }
     let (found, expected) = (patch.backbone_id(), float_id(int8)?);
     if found != expected {
         bail!(Hint::new(
@@ -112,9 +118,11 @@ fn values(path: &Path, arguments: &Arguments, int8: &BackboneImage<'_>) -> Resul
     if let Some(name) = &arguments.name {
         values.metadata.name.clone_from(name);
     }
-    if let Some(size) = arguments.resolution {
-        let shape = &mut values.input.shape;
-        [shape.height, shape.width] = size;
+    if arguments.resize(&mut values.input.shape)
+        && let Some(training) = &mut values.metadata.training
+    {
+        training.test_images = 0;
+        training.test_accuracy = 0.0;
     }
     Ok(values)
 }

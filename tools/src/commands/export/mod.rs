@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use graft_patches::geometry::Shape;
 use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
@@ -174,16 +175,23 @@ fn trained(path: &Path, arguments: &Arguments) -> Result<Trained> {
     if let Some(name) = &arguments.name {
         trained.name.clone_from(name);
     }
-    let shape = &mut trained.input.shape;
-    if let Some(size) = arguments.resolution
-        && size != [shape.height, shape.width]
-    {
-        [shape.height, shape.width] = size;
-        // The accuracy was that of another resolution.
+    if arguments.resize(&mut trained.input.shape) {
         trained.data.test_images = 0;
         trained.metrics.test_accuracy = 0.0;
     }
     Ok(trained)
+}
+
+impl Arguments {
+    /// Gives the input the size that was asked for; says whether it had another, which is that of its measured accuracy.
+    fn resize(&self, shape: &mut Shape) -> bool {
+        let Some(size) = self.resolution else {
+            return false;
+        };
+        let is_other = size != [shape.height, shape.width];
+        [shape.height, shape.width] = size;
+        is_other
+    }
 }
 
 /// Writes the patch, if one was asked for.

@@ -22,6 +22,15 @@ pub enum Scenario {
     MiniBatch,
 }
 
+impl Scenario {
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks",
+            Self::MiniBatch => "mini-batches",
+        }
+    }
+}
+
 /// How one task is learned after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,7 +88,7 @@ pub fn learn(
             Strategy::FineTuned => {
                 let start = match (scenario, steps.last()) {
                     (Scenario::MiniBatch, Some(last)) => last.values.clone(),
-                    _ => constant(),
+                    _ => sharpened(generator, tensors, constant()),
                 };
                 fine_tuned(generator.config(), tensors, task, &start)
             }
@@ -88,6 +97,17 @@ pub fn learn(
         steps.push(Step { values, heads });
     }
     steps
+}
+
+/// The same network with a head that gradient descent can start from.
+fn sharpened(
+    generator: &Generator,
+    tensors: &Tensors,
+    mut values: Values<Tensors>,
+) -> Values<Tensors> {
+    (values.head_weights, values.head_bias) =
+        generator.sharpened(tensors, values.head_weights, values.head_bias);
+    values
 }
 
 /// What the next step goes on from.

@@ -118,7 +118,8 @@ impl Learner {
         tensors
     }
 
-    /// One step against the gradient of a loss; gives the loss and the share of right answers that `loss` counted.
+    /// One step against the gradient of a loss; gives the loss and the share of right answers that `loss` counted. Where loss
+    /// or gradient are not finite there is no step, and the loss is NaN.
     pub fn step(
         &mut self,
         rate: f32,
@@ -143,19 +144,20 @@ impl Learner {
             .map(|g| g * g)
             .sum::<f32>()
             .sqrt();
-        if norm.is_finite() && value.is_finite() {
-            let rate = rate * (MAX_NORM / norm).min(1.0);
-            let updates = self.values.iter_mut().zip(&gradients);
-            self.optimizer.step(
-                rate,
-                updates.map(|(values, gradient)| Update {
-                    values,
-                    gradient,
-                    decays: false,
-                    pace: 1.0,
-                }),
-            );
+        if !norm.is_finite() || !value.is_finite() {
+            return (f32::NAN, loss.right);
         }
+        let rate = rate * (MAX_NORM / norm).min(1.0);
+        let updates = self.values.iter_mut().zip(&gradients);
+        self.optimizer.step(
+            rate,
+            updates.map(|(values, gradient)| Update {
+                values,
+                gradient,
+                decays: false,
+                pace: 1.0,
+            }),
+        );
         (value, loss.right)
     }
 }

@@ -10,7 +10,7 @@ use super::run::{Run, RunError, check_ways};
 use super::sequence::Sequence;
 use super::tensors::values;
 use crate::hyper::classes::Classes;
-use crate::hyper::episodes::{EpisodeError, Setting};
+use crate::hyper::episodes::{EpisodeError, Sampler, Setting};
 use crate::train::history::Score;
 
 /// Added to the seed for episodes that measure: their classes are others, but fine-tuned choices must not repeat, either.
@@ -62,12 +62,19 @@ impl Run<'_> {
         Ok(Some(sum.over(EPISODES)))
     }
 
+    /// Whether what is learned after one another in this scenario can be measured: a run can be trained on test classes that
+    /// are too few for the one, or have too few images for the other.
+    pub fn can_measure(&self, scenario: Scenario) -> bool {
+        let sequence = self.data.test_sequence(scenario);
+        let pair = sequence.zip(self.data.test);
+        pair.is_some_and(|(sequence, test)| Sampler::check(test, sequence.whole(), false).is_ok())
+    }
+
     /// Accuracy over all episodes, each a task of its own.
     ///
     /// # Errors
     /// Data that have too few classes or images.
     pub fn evaluate(&self, test: &Test<'_>, method: Method) -> Result<Accuracy, RunError> {
-        check_ways(test.setting, &self.settings.config)?;
         let tensors = self.learner.frozen();
         let sequence = Sequence::one(test.setting);
         let shares = self.each(test, sequence, |tasks| {
@@ -132,6 +139,7 @@ impl Run<'_> {
         sequence: Sequence,
         find: impl Fn(&[Task]) -> T,
     ) -> Result<Vec<T>, RunError> {
+        check_ways(test.setting, &self.settings.config)?;
         (0..test.episodes)
             .map(|number| {
                 let found = find(&self.test(test.classes, sequence, number)?);

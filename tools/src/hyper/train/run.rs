@@ -25,6 +25,8 @@ const MAGIC: [u8; 8] = *b"GRAFTMT2";
 const WARMUP: usize = 500;
 /// What is left of the learning rate at the end.
 const LAST: f32 = 0.02;
+/// Steps in a row without a finite loss after which training has failed.
+const LOST: usize = 100;
 /// Seconds between checkpoints.
 const CHECKPOINT_SECONDS: f64 = 30.0;
 
@@ -106,6 +108,18 @@ pub enum RunError {
     /// The data do not have what episodes need.
     #[error(transparent)]
     Episodes(#[from] EpisodeError),
+    /// The data do not have what tasks after one another need.
+    #[error("{tasks} {} of {setting} are drawn as one: {lack}", scenario.plural())]
+    Sequence {
+        /// How many.
+        tasks: usize,
+        /// Of each.
+        setting: Setting,
+        /// What they are.
+        scenario: Scenario,
+        /// What the one episode lacks.
+        lack: EpisodeError,
+    },
     /// More classes in an episode than the generator knows.
     #[error("{setting}: the generator knows at most {most} classes")]
     Ways {
@@ -117,6 +131,12 @@ pub enum RunError {
     /// A checkpoint was not read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Parameters of which nothing finite can be computed any more.
+    #[error("training diverged: no finite loss in the {LOST} steps up to step {step}")]
+    Diverged {
+        /// The last of them.
+        step: usize,
+    },
     /// A checkpoint of another run.
     #[error("the checkpoint is of another run: {differences}")]
     OtherRun {
@@ -130,8 +150,12 @@ impl RunError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Episodes(error) => error.hint(),
+            Self::Sequence { .. } => {
+                "add classes and images, hold fewer out, or ask for fewer tasks, ways, shots or queries"
+            }
             Self::Ways { .. } => "ask for fewer ways",
             Self::Checkpoint(error) => error.hint(),
+            Self::Diverged { .. } => "train with a smaller --lr",
             Self::OtherRun { .. } => {
                 "give the same arguments and data as before, or start anew without --resume"
             }
@@ -153,15 +177,13 @@ pub struct Data<'a> {
 }
 
 impl Data<'_> {
-    /// What is learned after one another and measured, in each scenario.
-    fn test_sequences(&self) -> impl Iterator<Item = Sequence> {
+    /// What is learned after one another and measured, if anything is.
+    pub(super) fn test_sequence(&self, scenario: Scenario) -> Option<Sequence> {
         let first = self.test_episodes.first().filter(|_| self.test_tasks > 0);
-        first.into_iter().flat_map(|&setting| {
-            [Scenario::Tasks, Scenario::MiniBatch].map(|scenario| Sequence {
-                setting,
-                scenario,
-                tasks: self.test_tasks,
-            })
+        first.map(|&setting| Sequence {
+            setting,
+            scenario,
+            tasks: self.test_tasks,
         })
     }
 }
@@ -176,6 +198,8 @@ pub struct Run<'a> {
     seconds: f64,
     since: (Score, usize),
     history: Vec<Point>,
+    /// Steps without a finite loss since the last that had one.
+    lost: usize,
     /// Steps after which a test stops.
     stop: Option<usize>,
 }
@@ -187,17 +211,16 @@ impl<'a> Run<'a> {
     /// Data that have too few classes or images.
     pub fn new(settings: Settings, data: Data<'a>, device: Device) -> Result<Self, RunError> {
         for &setting in &settings.episodes {
-            let whole = settings.sequence(setting).whole();
-            Sampler::check(data.train, whole, settings.rotations)?;
+            check_sequence(settings.sequence(setting), data.train, settings.rotations)?;
             check_ways(setting, &settings.config)?;
         }
         if let Some(test) = data.test {
             for &setting in data.test_episodes {
-                Sampler::check(test, settings.sequence(setting).whole(), false)?;
+                check_sequence(settings.sequence(setting), test, false)?;
                 check_ways(setting, &settings.config)?;
             }
-            for sequence in data.test_sequences() {
-                Sampler::check(test, sequence.whole(), false)?;
+            if let Some(sequence) = data.test_sequence(settings.scenario) {
+                check_sequence(sequence, test, false)?;
             }
         }
         Ok(Self {
@@ -208,6 +231,7 @@ impl<'a> Run<'a> {
             seconds: 0.0,
             since: (Score::default(), 0),
             history: Vec::new(),
+            lost: 0,
             stop: None,
         })
     }
@@ -315,15 +339,12 @@ impl<'a> Run<'a> {
                 settings.loss(generator, tensors, &tasks)
             });
             self.step += 1;
-            let (since, taken) = &mut self.since;
-            since.loss += f64::from(loss);
-            since.accuracy += f64::from(right);
-            *taken += 1;
+            self.count(loss, right)?;
             self.seconds += started.elapsed().as_secs_f64();
             if self.step.is_multiple_of(every) || self.step == self.settings.steps {
                 let point = Point {
                     at: self.step,
-                    train: self.since.0.over(self.since.1),
+                    train: self.since.0.over(self.since.1.max(1)),
                     test: self.quick_test()?,
                 };
                 report(&point, self.seconds);
@@ -335,6 +356,23 @@ impl<'a> Run<'a> {
                 saved = self.seconds;
             }
         }
+        Ok(())
+    }
+
+    /// Adds what a step gave to the next point of the learning curve.
+    fn count(&mut self, loss: f32, right: f32) -> Result<(), RunError> {
+        if !loss.is_finite() {
+            self.lost += 1;
+            return match self.lost {
+                LOST => Err(RunError::Diverged { step: self.step }),
+                _ => Ok(()),
+            };
+        }
+        self.lost = 0;
+        let (since, taken) = &mut self.since;
+        since.loss += f64::from(loss);
+        since.accuracy += f64::from(right);
+        *taken += 1;
         Ok(())
     }
 
@@ -354,6 +392,20 @@ impl<'a> Run<'a> {
         };
         checkpoint::save(path, MAGIC, &record)
     }
+}
+
+/// Whether the classes have what every episode of a sequence needs.
+fn check_sequence(sequence: Sequence, classes: &Classes, rotations: bool) -> Result<(), RunError> {
+    let checked = Sampler::check(classes, sequence.whole(), rotations);
+    checked.map_err(|lack| match sequence.tasks {
+        1 => RunError::Episodes(lack),
+        tasks => RunError::Sequence {
+            tasks,
+            setting: sequence.setting,
+            scenario: sequence.scenario,
+            lack,
+        },
+    })
 }
 
 pub(super) fn check_ways(setting: Setting, config: &Config) -> Result<(), RunError> {

@@ -7,7 +7,7 @@ use super::continual::{self, Scenario, Strategy};
 use super::evaluate::{Accuracy, Method, accuracy};
 use super::learner::{self, Learner, Task};
 use super::matrix::Matrix;
-use super::run::{Data, Run, Settings};
+use super::run::{Data, Run, RunError, Settings};
 use super::sequence::Sequence;
 use super::tensors::values;
 use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
@@ -350,6 +350,17 @@ fn a_continual_generator_keeps_its_share_of_the_patch_before() {
         })
         .collect();
     assert_eq!(generate(Some(&unknown), 1.0), generate(Some(&unknown), 0.0));
+}
+
+#[test]
+fn a_run_that_diverges_says_so() {
+    let classes = classes(8);
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(config(Generates::Prototypes, false), 1, 200);
+    settings.rate = 1e30;
+    let mut run = Run::new(settings, data(&classes), Device::flex()).unwrap();
+    let error = run.train(&folder.path().join("checkpoint"), 50, |_, _| {});
+    assert!(matches!(error, Err(RunError::Diverged { .. })), "{error:?}");
 }
 
 #[test]
