@@ -221,6 +221,10 @@ fn a_generator_makes_a_network_of_five_drawings() {
         &whole[..whole.len() / 2],
     )
     .expect("room");
+    let output = fixture.run("inspect cut.hyper");
+    let errors = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("cannot use cut.hyper"), "{errors}");
     for (arguments, words) in [
         ("", "no generator"),
         ("--hyper none.hyper", "cannot read none.hyper"),

@@ -249,6 +249,34 @@ fn a_continual_generator_learns_on_from_its_patches() {
         assert!(errors.contains("the patch is for backbone"), "{errors}");
         let exported = fixture.json(&export(&format!("{scenario}8.backbone")));
         assert_eq!(exported["dtype"], "int8");
+        for (command, words) in [
+            (
+                format!(
+                    "learn --hyper {scenario}.hyper --patch {scenario}8.patch --support second -o no.patch"
+                ),
+                "go on from weights in f32, found int8",
+            ),
+            (
+                format!(
+                    "export {scenario}8.patch --backbone {scenario}8.backbone --calibrate first -o no.patch"
+                ),
+                "is an int8 patch already",
+            ),
+            (
+                format!(
+                    "export {} --backbone {scenario}.backbone -o no.patch",
+                    patch("more")
+                ),
+                "is a patch, not a file that `train` wrote",
+            ),
+        ] {
+            let output = fixture.run(&command);
+            let errors = String::from_utf8(output.stderr).expect("UTF-8");
+            assert_eq!(output.status.code(), Some(2), "{command}: {errors}");
+            let is_told = errors.contains(words) && errors.contains("hint: ");
+            assert!(is_told, "{command}: {errors}");
+            assert!(!fixture.0.path().join("no.patch").exists(), "{command}");
+        }
         let shown = fixture.json(&format!("inspect {scenario}.hyper"));
         let measured = &shown["training"]["accuracy"];
         for kind in [

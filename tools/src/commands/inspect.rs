@@ -5,7 +5,7 @@ mod generator;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
@@ -32,7 +32,9 @@ pub struct Arguments {
 /// Whatever is wrong with the file.
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let file = ImageFile::read(&arguments.file)?;
-    if let Some(hyper) = generator::open(file.bytes())? {
+    let generator = generator::open(file.bytes())
+        .with_context(|| format!("cannot use {}", arguments.file.display()))?;
+    if let Some(hyper) = generator {
         return Ok(generator::report(&hyper, file.bytes()));
     }
     match file.patch()? {

@@ -108,7 +108,7 @@ pub enum HyperError {
     #[error("the generator was not trained to go on from an earlier patch")]
     NotContinual,
     /// An int8 backbone or patch: each step would go on from rounded weights.
-    #[error("continual generators go on from weights in f32, found an int8 backbone")]
+    #[error("continual generators go on from weights in f32, found int8")]
     ContinualInt8,
     /// A patch that says nothing of what it has learned, or lacks weights.
     #[error("the patch was not made by a continual generator")]
@@ -158,7 +158,9 @@ impl HyperError {
             Self::Examples(error) => error.hint(),
             Self::Backbone { .. } => "give the backbone that was written with the generator",
             Self::NotContinual => "train a generator with meta-train --continual",
-            Self::ContinualInt8 => "give the f32 backbone, and export the patch for the int8 one",
+            Self::ContinualInt8 => {
+                "give the f32 backbone and a patch in f32; export makes the int8 patch of that"
+            }
             Self::NotLearned => "start with a patch that generate made with this generator",
             Self::MixedClasses { .. } => {
                 "give only new classes, which become a task, or only known ones, which are learned further"

@@ -216,7 +216,8 @@ impl Hyper {
     }
 
     /// Generates from a support set. `start` are the convolutions to go on from, of a continual generator, as
-    /// [`Generator::generate`] wants them, row by row; else nothing. The first call for a number of images and classes prepares the model for it.
+    /// [`Generator::generate`] wants them, row by row; else nothing. The first call for a number of images and classes
+    /// prepares the model for it.
     ///
     /// # Errors
     /// Values that do not fit the generator, or a model that cannot run.

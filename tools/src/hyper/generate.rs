@@ -50,7 +50,7 @@ impl Hyper {
         if !self.config().continual {
             return Err(HyperError::NotContinual);
         }
-        if image.dtype() != Dtype::F32 {
+        if [image.dtype(), previous.dtype().of_backbone()] != [Dtype::F32; 2] {
             return Err(HyperError::ContinualInt8);
         }
         previous.check_against(&image, Verify::Full)?;

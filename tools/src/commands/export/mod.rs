@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use graft_patches::geometry::Shape;
 use graft_patches::records::Dtype;
+use graft_patches::{PatchImage, Verify};
 use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
 
@@ -170,6 +171,15 @@ fn report(parts: Vec<Written>) -> Report {
 /// A trained file, but for what the arguments replace.
 fn trained(path: &Path, arguments: &Arguments) -> Result<Trained> {
     let bytes = ImageBytes::map(path)?;
+    if PatchImage::open(bytes.as_slice(), Verify::Full).is_ok() {
+        bail!(Hint::new(
+            format!(
+                "{} is a patch, not a file that `train` wrote",
+                path.display()
+            ),
+            "a patch is exported for an int8 backbone only: for an f32 one it is what export makes",
+        ));
+    }
     let mut trained = Trained::from_bytes(bytes.as_slice())
         .with_context(|| format!("cannot use {}", path.display()))?;
     if let Some(name) = &arguments.name {
