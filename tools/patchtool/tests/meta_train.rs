@@ -16,7 +16,7 @@ struct Fixture(TempDir);
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo");
         for (asset, name) in [
             ("demo.backbone", "demo.backbone"),
             ("int8/demo.backbone", "int8.backbone"),

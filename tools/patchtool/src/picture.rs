@@ -18,7 +18,7 @@ use crate::output::{self, OutputError};
 /// Drawn this much larger and scaled down: edges of everything are smooth then.
 const OVERSAMPLING: u32 = 2;
 const FAMILY: &str = "DejaVu Sans";
-static FONT: &[u8] = include_bytes!("../assets/fonts/DejaVuSans.ttf");
+static FONT: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf");
 
 /// Lines and text.
 pub const INK: RGBColor = RGBColor(38, 38, 38);

@@ -12,7 +12,7 @@ struct Fixture(TempDir);
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo");
         for name in [
             "demo.backbone",
             "sign-digits-train.tar",

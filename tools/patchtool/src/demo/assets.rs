@@ -73,7 +73,7 @@ pub const BACKBONE: &str = "demo.backbone";
 
 macro_rules! embedded {
     ($($folder:literal $name:literal),*) => {
-        [$(($name, include_bytes!(concat!("../../assets/", $folder, $name)) as &[u8])),*]
+        [$(($name, include_bytes!(concat!("../../../assets/", $folder, $name)) as &[u8])),*]
     };
 }
 

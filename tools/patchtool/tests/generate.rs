@@ -15,7 +15,7 @@ struct Fixture(TempDir);
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo");
+        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo");
         for (asset, name) in [
             ("demo.backbone", "demo.backbone"),
             ("int8/demo.backbone", "int8.backbone"),
@@ -183,7 +183,7 @@ fn a_target_cnn_is_a_backbone_like_any_other() {
 #[test]
 fn a_generator_makes_a_network_of_five_drawings() {
     let fixture = Fixture::new();
-    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets");
     for name in [
         "omniglot.hyper",
         "omniglot.backbone",
