@@ -149,8 +149,8 @@ def cost_now(bench, shots):
     hyper, support = ASSETS / "omniglot.hyper", ASSETS / f"demo/sanskrit-{shots}.tar"
     runs = [bench.patchtool("generate", "--hyper", hyper, "--support", support, "-o", bench.work / "cost.patch", "--force")
             for _ in range(COST_RUNS)]
-    median = {name: statistics.median(run[name] for run in runs) for name in ("prepare_ms", "generate_ms")}
-    return {**median, "images": runs[0]["images"], "bytes": runs[0]["bytes"], "generator_bytes": hyper.stat().st_size,
+    return {"generate_ms": statistics.median(run["generate_ms"] for run in runs), "images": runs[0]["images"],
+            "bytes": runs[0]["bytes"], "generator_bytes": hyper.stat().st_size,
             "backbone_bytes": hyper.with_suffix(".backbone").stat().st_size}
 
 
@@ -265,12 +265,12 @@ def after_one_another(found):
 def costs(found):
     if "cost" not in found:
         return []
-    rows = [[cost["images"], f"{cost['generate_ms']:.1f}", f"{cost['prepare_ms']:.0f}", kilobytes(cost["bytes"])]
+    rows = [[cost["images"], f"{cost['generate_ms']:.1f}", kilobytes(cost["bytes"])]
             for cost in found["cost"]]
     cost = found["cost"][0]
     return ["### Cost\n",
             f"`patchtool generate` with the generator of the assets (8 channels, half precision): the generator has "
             f"{kilobytes(cost['generator_bytes'])} kB, its backbone {kilobytes(cost['backbone_bytes'])} "
-            f"kB. Medians of {COST_RUNS} runs; an application prepares once for each size of support sets. `tests/run aarch64` "
+            f"kB. Medians of {COST_RUNS} runs. `tests/run aarch64` "
             "generates the same patches under qemu-aarch64.\n",
-            table(["drawings of five characters", "ms to generate", "ms to prepare", "patch kB"], rows)]
+            table(["drawings of five characters", "ms to generate", "patch kB"], rows)]

@@ -40,9 +40,9 @@ def accuracy(tasks, sizes):
     parts = ["## Accuracy\n",
              "Test accuracy in per cent, mean and standard deviation over the seeds, of the epoch that is best on the "
              "test images, and of the last one. `full` trains everything and is no patch. `random+head` is the control: "
-             "as many values as `bn+head` has, but weights of the network chosen at random. Batch norm is trained on the "
-             "backbone's own statistics; the last row is `bn+head` on the statistics of every batch "
-             "(`--statistics batch`), whose running means go into the patch.\n"]
+             "as many values as `bn+head` has, but weights of the network chosen at random. Batch norm is trained in "
+             "frozen mode, on the backbone's own statistics; the last row is `bn+head` in batch mode (`--batch-norm batch`), "
+             "on those of every batch, whose running means go into the patch.\n"]
     for name, kinds in tasks.items():
         any_result = next(iter(kinds.values()))[0]
         parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test.\n")
@@ -96,7 +96,7 @@ def int8(found):
                for name, pair in found["patches"].items()]
     return ["## int8\n",
             f"The backbone on {full['count']} images of ImageNet, one a class for every second class, in f32 and as "
-            "`patchtool quantize` makes it by each method (`percentile:99.999` is the default), calibrated on so many of "
+            "`patchtool quantize` makes it by each method (`percentile:99.999` is the default), calibrated on 50 or 200 of "
             "these images, without their labels; one image is 0.2 points. SNR: signal to noise of the scores against f32. Latency on one thread.\n",
             table(["backbone", "calibrated on", "top-1 %", "top-5 %", "SNR dB", "kB", "activations kB", "ms"],
                   [row("f32", "", full), *methods]),
@@ -119,10 +119,10 @@ def peers(figures):
                         [[row["network"], f"`{row['kind']}`", f"{row['error']:.1e}", kilobytes(row["onnx_bytes"]),
                           *(kilobytes(row[name]) if name in row else "" for name in ("patch_bytes", "half_bytes"))]
                          for row in figures["export"]])]
-    for name, statistics_of in (("gradients", "the batch"), ("gradients-fixed", "the network")):
+    for name, mode in (("gradients", "batch"), ("gradients-fixed", "frozen")):
         if name not in figures:
             continue
-        parts += [f"Gradients against PyTorch in f64, batch norm on the statistics of {statistics_of}, relative "
+        parts += [f"Gradients against PyTorch in f64, batch norm in {mode} mode, relative "
                   "error: median over all tensors and batches, and the worst tensor's lower quartile over the batches, "
                   "PyTorch's own in f32 beside:\n",
                   table(["network", "tensors", "median", "worst", "worst, PyTorch f32"],
@@ -157,17 +157,17 @@ def peers(figures):
     return parts
 
 
-def settings(tasks, kinds, scale_pace):
+def settings(tasks, kinds, scale_lr_multiplier):
     parts = ["## Settings\n",
              table(["task", "images", "epochs", "augmentation", "pixels", "batch"],
                    [[name, f"{run.limit:,}" if run.limit else "all", run.epochs, run.augment, run.resolution, run.batch]
                     for name, run in tasks.items()]),
-             f"Adam, one epoch of warm-up, then a cosine; scales and biases learn {scale_pace} times as fast as weights. "
+             f"Adam, one epoch of warm-up, then a cosine; the learning-rate multiplier of scales and biases is {scale_lr_multiplier}. "
              "Learning rates " + ", ".join(f"{kind['rate']:g} for `{name}`" for name, kind in kinds.items()) + ".\n"]
     return parts
 
 
-def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, note, is_quick):
+def render(tables, tasks, kinds, scale_lr_multiplier, backbone, date, resolution_task, note, is_quick):
     """The page. `tables` has what was asked for, by the names of results.py."""
     parts = ["# Results\n",
              f"Measured on {date} with {os.cpu_count()} cores ({describe_cpu()}), backbone `{backbone['name']}` "
@@ -182,5 +182,5 @@ def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, no
                 "sizes": lambda found: sizes(found, backbone), "int8": int8, "few-shot": few_shot.render, "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
-    parts += settings(tasks, kinds, scale_pace)
+    parts += settings(tasks, kinds, scale_lr_multiplier)
     return "\n".join(parts)
