@@ -57,6 +57,22 @@ cortex_m_cargo() {
     fi
 }
 
+setup_windows() {
+    has_target x86_64-pc-windows-gnu || { [ -x $DEBIAN_CARGO ] && [ -d /usr/lib/rustlib/src ]; } ||
+        install rustc-web cargo-web rust-web-src
+}
+
+# windows_check ARGUMENT...: cargo check for Windows. blake3 goes without its assembly, for which there is no compiler here.
+windows_check() {
+    local target=x86_64-pc-windows-gnu
+    if has_target $target >/dev/null 2>&1; then
+        CARGO_FEATURE_PURE=1 cargo check --target $target "$@"
+    else
+        env RUSTC_BOOTSTRAP=1 PATH="/usr/bin:$PATH" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target/debian}" CARGO_FEATURE_PURE=1 \
+            $DEBIAN_CARGO check -Z build-std=std,panic_abort --target $target "$@"
+    fi
+}
+
 setup_aarch64() {
     command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null ||
         install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross || return 1
