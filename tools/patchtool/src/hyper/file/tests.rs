@@ -1,7 +1,7 @@
 //! Files that are read back, and files that are not.
 
-use prost::Message as _;
-use tract_onnx::pb::ModelProto;
+use graft_onnx::Message as _;
+use graft_onnx::proto::ModelProto;
 
 use super::{CONFIG_KEY, Hyper, PLANS, VERSION_KEY};
 use crate::hyper::onnx::Parameters;

@@ -12,12 +12,12 @@ pub(super) mod tests;
 
 use std::collections::BTreeMap;
 
-use tract_onnx::pb::{GraphProto, ValueInfoProto};
+use graft_onnx::build;
+use graft_onnx::proto::{GraphProto, ValueInfoProto};
 
 use self::graph::Graph;
 use super::network::{Generator, Images, Support};
 use super::parameter::Precision;
-use crate::export::proto;
 
 pub(super) use self::interface::{Port, inputs, outputs};
 pub(super) use self::plan::Plan;
@@ -74,5 +74,5 @@ pub(super) fn graph(
 }
 
 fn value_info(port: &Port) -> ValueInfoProto {
-    proto::interface(&port.name, port.doc, &port.dims)
+    build::interface(&port.name, port.doc, &port.dims)
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tract_onnx::pb::ModelProto;
+use graft_onnx::Message as _;
+use graft_onnx::proto::ModelProto;
 use tract_onnx::prelude::{
     DatumExt as _, Framework as _, InferenceModelExt as _, IntoRunnable as _, TValue, TVec, Tensor,
     TractResult, TypedSimplePlan,
@@ -29,7 +30,8 @@ impl Plan {
             .iter()
             .map(|port| port.shape(images, classes))
             .collect();
-        let mut graph = tract_onnx::onnx().model_for_proto_model(model)?;
+        let bytes = model.encode_to_vec();
+        let mut graph = tract_onnx::onnx().model_for_read(&mut &bytes[..])?;
         for (index, shape) in inputs.iter().enumerate() {
             graph.set_input_fact(index, f32::fact(shape).into())?;
         }
