@@ -69,6 +69,10 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<ImportError>() {
             return error.hint();
         }
+        #[cfg(feature = "verify")]
+        if let Some(error) = cause.downcast_ref::<crate::import::verify::VerifyError>() {
+            return Some(error.hint().into());
+        }
         if let Some(error) = cause.downcast_ref::<DatasetError>() {
             return Some(error.hint().into());
         }

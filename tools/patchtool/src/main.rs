@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 fn command(cli: &Cli) -> Result<ExitCode> {
     let report = match &cli.command {
         Command::Demo(arguments) => demo::run(arguments, &cli.common),
-        Command::Import(arguments) => import::run(arguments),
+        Command::Import(arguments) => import::run(arguments, &cli.common),
         Command::Quantize(arguments) => quantize::run(arguments, &cli.common),
         Command::Run(arguments) => run::run(arguments),
         Command::Eval(arguments) => eval::run(arguments, &cli.common),

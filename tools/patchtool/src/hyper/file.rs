@@ -16,12 +16,12 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use graft_onnx::Message as _;
+use graft_onnx::build::{self, entry};
+use graft_onnx::proto::{DataType, GraphProto, ModelProto, ValueInfoProto};
 use graft_patches::Digest;
-use prost::Message as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 
 use super::arrays::{self, Arrays};
 use super::config::{Config, Target};
@@ -30,7 +30,6 @@ use super::examples::Examples;
 use super::network::{Generator, Images, Inputs};
 use super::onnx::{self, Parameters, Port};
 use super::parameter::Precision;
-use crate::export::proto::{self, entry};
 use crate::output;
 
 /// Version of a generator's file.
@@ -108,7 +107,7 @@ impl Hyper {
             generator: generator.clone(),
             backbone,
             provenance,
-            model: proto::model(graph, properties),
+            model: build::model("patchtool", env!("CARGO_PKG_VERSION"), graph, properties),
         })
     }
 

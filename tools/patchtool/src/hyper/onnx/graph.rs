@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::ops::Range;
 
-use prost::Message as _;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use graft_onnx::Message as _;
+use graft_onnx::build::{self, floats, halves, int, integers, ints};
+use graft_onnx::proto::{AttributeProto, DataType, NodeProto, TensorProto};
 
 use super::Parameters;
-use crate::export::proto::{self, floats, halves, int, integers, ints};
 use crate::hyper::network::Generator;
 use crate::hyper::ops::{Ops, Window};
 use crate::hyper::parameter::Precision;
@@ -50,7 +49,7 @@ impl<'a> Graph<'a> {
 
     /// Makes a value an output.
     pub(super) fn output(&self, name: &str, value: &str) {
-        let mut node = proto::node("Identity", vec![value.to_owned()], Vec::new());
+        let mut node = build::node("Identity", vec![value.to_owned()], Vec::new());
         node.name = name.to_owned();
         node.output = vec![name.to_owned()];
         self.nodes.borrow_mut().push(node);
@@ -67,7 +66,7 @@ impl<'a> Graph<'a> {
     /// The output of an operator.
     fn node(&self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
         let inputs = inputs.iter().map(|&name| name.to_owned()).collect();
-        let mut node = proto::node(op, inputs, attributes);
+        let mut node = build::node(op, inputs, attributes);
         let mut known = self.known.borrow_mut();
         let next = format!("graft.{}.{op}", known.len());
         let name = known.entry(node.encode_to_vec()).or_insert(next.clone());

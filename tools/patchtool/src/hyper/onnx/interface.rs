@@ -1,6 +1,7 @@
 //! Inputs and outputs of the ONNX model of a generator.
 
-use crate::export::proto::Dim;
+use graft_onnx::build::Dim;
+
 use crate::hyper::config::{Config, Generates, Target};
 use crate::hyper::convolution::EARLIER;
 use crate::hyper::network::Values;

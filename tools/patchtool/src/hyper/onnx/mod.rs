@@ -8,16 +8,15 @@ mod interface;
 
 use std::collections::BTreeMap;
 
+use graft_onnx::Message as _;
+use graft_onnx::build;
+use graft_onnx::proto::{GraphProto, TensorProto, ValueInfoProto};
+use graft_onnx::tensor::{Tensor, Values};
 use graft_patches::Digest;
-use half::f16;
-use prost::Message as _;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, TensorProto, ValueInfoProto};
 
 use self::graph::Graph;
 use super::network::{Generator, Images, Inputs};
 use super::parameter::Precision;
-use crate::export::proto;
 
 pub(super) use self::interface::{Port, inputs, named, outputs};
 
@@ -63,7 +62,7 @@ pub(super) fn graph(
 }
 
 fn value_info(port: &Port) -> ValueInfoProto {
-    proto::interface(&port.name, port.doc, &port.dims)
+    build::interface(&port.name, port.doc, &port.dims)
 }
 
 /// Digest of the calculation that a graph is: nodes, constants, names and shapes of parameters, inputs and outputs, encoded by
@@ -92,29 +91,14 @@ pub(super) fn calculation(graph: &GraphProto) -> Digest {
     Digest::of(&bare.encode_to_vec())
 }
 
-/// The values of a generator's parameters in a graph, in single precision.
+/// The values of a generator's parameters in a graph, in single precision, as far as they can be read.
 pub(super) fn parameters(graph: &GraphProto) -> Parameters {
-    let stored = graph.initializer.iter();
-    stored
-        .filter_map(|tensor| {
-            let name = tensor.name.strip_prefix(graph::PARAMETER)?;
-            Some((name.to_owned(), values(tensor)?))
-        })
-        .collect()
-}
-
-/// The values of an initialiser as a generator's file has them; `None` where it has others.
-fn values(tensor: &TensorProto) -> Option<Vec<f32>> {
-    let is = |element: DataType| tensor.data_type == element as i32;
-    if is(DataType::Float) {
-        let (values, rest) = tensor.raw_data.as_chunks();
-        let values = values.iter().map(|&value| f32::from_le_bytes(value));
-        rest.is_empty().then(|| values.collect())
-    } else if is(DataType::Float16) {
-        let (values, rest) = tensor.raw_data.as_chunks();
-        let values = values.iter().map(|&value| f16::from_le_bytes(value).to_f32());
-        rest.is_empty().then(|| values.collect())
-    } else {
-        None
-    }
+    let parameter = |tensor: &TensorProto| {
+        let name = tensor.name.strip_prefix(graph::PARAMETER)?;
+        match Tensor::read(tensor, None).ok()?.values {
+            Values::Float(values) => Some((name.to_owned(), values)),
+            Values::Int(_) => None,
+        }
+    };
+    graph.initializer.iter().filter_map(parameter).collect()
 }
