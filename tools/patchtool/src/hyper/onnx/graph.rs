@@ -14,11 +14,15 @@ use crate::hyper::network::Generator;
 use crate::hyper::ops::{Ops, Window};
 use crate::hyper::parameter::Precision;
 
+/// Begins the names of initialisers that are parameters: inputs have names of their own, such as `labels`.
+pub(super) const PARAMETER: &str = "parameter.";
+
 /// A graph under construction.
 #[derive(Debug)]
 pub(super) struct Graph<'a> {
     shapes: HashMap<String, [usize; 2]>,
-    parameters: &'a Parameters,
+    /// Without them, initialisers have no values.
+    parameters: Option<&'a Parameters>,
     precision: Precision,
     nodes: RefCell<Vec<NodeProto>>,
     /// Output of each node by its encoded rest: what is computed twice is one node.
@@ -29,7 +33,7 @@ pub(super) struct Graph<'a> {
 impl<'a> Graph<'a> {
     pub(super) fn new(
         generator: &Generator,
-        parameters: &'a Parameters,
+        parameters: Option<&'a Parameters>,
         precision: Precision,
     ) -> Self {
         let all = generator.parameters().into_iter();
@@ -59,7 +63,7 @@ impl<'a> Graph<'a> {
         )
     }
 
-    /// What an operator makes of its inputs.
+    /// The output of an operator.
     fn node(&self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
         let inputs = inputs.iter().map(|&name| name.to_owned()).collect();
         let mut node = build::node(op, inputs, attributes);
@@ -110,7 +114,7 @@ impl<'a> Graph<'a> {
         self.node("ReduceMean", &[a], attributes)
     }
 
-    /// What is left of values without their mean over some axes, and the variance; and the mean.
+    /// Values without their mean over some axes, the variance, and the mean.
     fn moments(&self, a: &str, axes: &[usize]) -> [String; 3] {
         let mean = self.means(a, axes, true);
         let rest = self.node("Sub", &[a, &mean], vec![]);
@@ -128,13 +132,13 @@ impl Ops for Graph<'_> {
     type Maps = String;
 
     fn parameter(&self, name: &str) -> String {
-        // Inputs have names of their own, such as `labels`.
         let make = match self.precision {
             Precision::F32 => floats,
             Precision::F16 => halves,
         };
-        let stored = self.constant(format!("parameter.{name}"), |known| {
-            make(known, &self.shapes[name], &self.parameters[name])
+        let values = self.parameters.map_or(&[][..], |all| &all[name]);
+        let stored = self.constant(format!("{PARAMETER}{name}"), |known| {
+            make(known, &self.shapes[name], values)
         });
         match self.precision {
             Precision::F32 => stored,
@@ -173,7 +177,7 @@ impl Ops for Graph<'_> {
         self.node("Softmax", &[a], vec![int("axis", 1)])
     }
 
-    fn normalise(&self, a: &String, epsilon: f32) -> String {
+    fn standardize(&self, a: &String, epsilon: f32) -> String {
         let [rest, variance, _] = self.moments(a, &[1]);
         self.mul(&rest, &self.inverse_sqrt(&variance, epsilon))
     }
