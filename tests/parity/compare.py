@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Compare Graft's scores with ONNX Runtime's, on the same inputs.
 
 Every model is imported by patchtool and run on every image. ONNX Runtime gets the
@@ -15,11 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import common
-from common import Patchtool, PatchtoolError, fail, require
+from tests.parity import common
+from tests.parity.common import Patchtool, PatchtoolError, fail, require
 
 require("onnx")
-import models
+from tests.parity import models
 import numpy as np
 from PIL import Image, ImageDraw
 

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Check that exported tasks are ordinary ONNX models: `patchtool export --onnx` against ONNX Runtime.
 
 For every network there is one trained file of each kind: `patchtool train` makes those of
@@ -19,12 +18,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import common
-from common import Patchtool, PatchtoolError, require
-from compare import SCORE_TOLERANCE, make_images
+from tests.parity import common
+from tests.parity.common import Patchtool, PatchtoolError, require
+from tests.parity.compare import SCORE_TOLERANCE, make_images
 
 require("onnx")
-import models
+from tests.parity import models
 import numpy as np
 import onnx
 from onnx import numpy_helper

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Compare Graft's gradients of whole networks with PyTorch's, on the same batches.
 
 Networks with random weights (models.py) are imported by patchtool; the runtime's
@@ -20,11 +19,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import common
-from common import REPOSITORY, Patchtool, PatchtoolError, fail, require
+from tests.parity import common
+from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail, require
 
 require("onnx", "torch")
-import models
+from tests.parity import models
 import numpy as np
 import onnx
 import torch

@@ -1,6 +1,6 @@
 """Generators of every kind: tract and ONNX Runtime must make the same of the same file and support set.
 
-    hyper.py FOLDER    what `cargo run --example generators FOLDER` wrote
+    python -m tests.parity.hyper FOLDER    what `cargo run --example generators FOLDER` wrote
 """
 
 import argparse
@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from common import fail, require
+from tests.parity.common import fail, require
 
 require("numpy", "onnx", "onnxruntime")
 import numpy as np

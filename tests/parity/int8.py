@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Compare int8 networks with ONNX Runtime, both ways.
 
 onnxruntime.quantization quantises every network in the QDQ format; `patchtool import` must
@@ -24,12 +23,12 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import common
-from common import REPOSITORY, Patchtool, PatchtoolError, require
-from compare import make_images
+from tests.parity import common
+from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, require
+from tests.parity.compare import make_images
 
 require("onnx")
-import models
+from tests.parity import models
 import numpy as np
 import onnx
 from onnx import numpy_helper

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Build MobileNet-style ONNX models with random weights, for the parity tests.
 
 The topologies, channel counts and paddings are the real ones; only the weights are
@@ -11,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from common import require
+from tests.parity.common import require
 
 require("numpy", "onnx")
 import numpy as np

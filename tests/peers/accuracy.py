@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Top-1 and top-5 on an ImageNet sample, three ways.
 
     graft           patchtool eval: its own preprocessing, its own network
@@ -16,9 +15,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
-import common
-from common import Patchtool, PatchtoolError, fail
+from tests.parity import common
+from tests.parity.common import Patchtool, PatchtoolError, fail
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """int8 side by side with ONNX Runtime: latency with one thread each, and top-1.
 
     ort-f32         the model as it is
@@ -27,11 +26,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
-import common
-from common import Patchtool, PatchtoolError, fail, require
-from accuracy import ort_accuracy, read_dumped
-from latency import describe_cpu, graft_median_ms, ort_median_ms
+from tests.parity import common
+from tests.parity.common import Patchtool, PatchtoolError, fail, require
+from tests.peers.accuracy import ort_accuracy, read_dumped
+from tests.peers.latency import describe_cpu, graft_median_ms, ort_median_ms
 
 require("onnx")
 import numpy as np

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Latency side by side with ONNX Runtime, one thread each.
 
 The two take turns (A B A B ...), so that a slow moment of the machine hits both;
@@ -15,9 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
-import common
-from common import Patchtool, PatchtoolError, fail
+from tests.parity import common
+from tests.parity.common import Patchtool, PatchtoolError, fail
 
 import numpy as np
 

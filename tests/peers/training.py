@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Seconds and memory of a training step, side by side with PyTorch.
 
 MobileNetV2 at width 1.0, batches of 32 images of 96 pixels, ten classes, plain SGD. The two
@@ -25,13 +24,12 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "parity"))
-import common
-from common import REPOSITORY, Patchtool, PatchtoolError, fail, require
-from latency import describe_cpu
+from tests.parity import common
+from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail, require
+from tests.peers.latency import describe_cpu
 
 require("torch", "torchvision", "onnx")
-import models
+from tests.parity import models
 
 CLASSES = 10
 KINDS = {"head": "head", "bn+head": "bn+head", "fixed-bn+head": "fixed-bn+head", "dw+head": "dw+head",
@@ -100,9 +98,9 @@ def run(command, threads):
 
 
 def torch_turn(kind, layout, arguments):
-    return run([sys.executable, __file__, "--torch", kind, "--layout", layout, "--resolution", arguments.resolution,
-                "--batch", arguments.batch, "--steps", arguments.steps, "--threads", arguments.threads],
-               arguments.threads)
+    return run([sys.executable, "-m", "tests.peers.training", "--torch", kind, "--layout", layout,
+                "--resolution", arguments.resolution, "--batch", arguments.batch, "--steps", arguments.steps,
+                "--threads", arguments.threads], arguments.threads)
 
 
 def graft_turn(kind, backbone, arguments):

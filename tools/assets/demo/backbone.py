@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write the demo's untrained backbone: a small MobileNetV2 for images of 48 pixels, as ONNX.
 
 It has the blocks of MobileNetV2 and about the size of its 0.35 variant, with strides for
@@ -9,12 +8,9 @@ for training to start from.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(REPOSITORY / "tests" / "parity"))
-import models
+from tests.parity import models
 import numpy as np
 import onnx
 

@@ -1,42 +1,21 @@
-"""RESULTS.md out of what results.py measured: Markdown, no measuring."""
+"""RESULTS.md, written from what was measured; measures nothing."""
 
 import os
 import statistics
 
-import few_shot
-from latency import describe_cpu
-
-
-class Unmeasured(Exception):
-    """A result that is not there and was not asked for."""
-
+from tests.peers.latency import describe_cpu
+from tools.experiments import few_shot
+from tools.experiments.markdown import kilobytes, percent, table
 
 PARITY_COMMANDS = {
-    "parity": "tests/parity/compare.py --json parity.json",
-    "export": "tests/parity/export.py --json export.json",
-    "gradients": "tests/parity/gradients.py --json gradients.json",
-    "gradients-fixed": "tests/parity/gradients.py --fixed --json gradients-fixed.json",
-    "latency": "tests/peers/latency.py --models-dir models --json latency.json",
-    "int8": "tests/peers/int8.py --latency --accuracy --json int8.json",
-    "training": "tests/peers/training.py --json training.json",
+    "parity": "python -m tests.parity.compare --json parity.json",
+    "export": "python -m tests.parity.export --json export.json",
+    "gradients": "python -m tests.parity.gradients --json gradients.json",
+    "gradients-fixed": "python -m tests.parity.gradients --fixed --json gradients-fixed.json",
+    "latency": "python -m tests.peers.latency --models-dir models --json latency.json",
+    "int8": "python -m tests.peers.int8 --latency --accuracy --json int8.json",
+    "training": "python -m tests.peers.training --json training.json",
 }
-
-
-def table(header, rows):
-    """A Markdown table; the first column is text, the others are figures."""
-    lines = [header, ["---"] + ["--:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
-
-
-def percent(values):
-    """Mean and standard deviation of shares, in per cent."""
-    values = [100 * value for value in values]
-    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{spread}"
-
-
-def kilobytes(count):
-    return f"{count / 1000:.1f}"
 
 
 def accuracies(results):
@@ -193,7 +172,7 @@ def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, no
     parts = ["# Results\n",
              f"Measured on {date} with {os.cpu_count()} cores ({describe_cpu()}), backbone `{backbone['name']}` "
              f"({backbone['sites']} sites, {backbone['dtype']}), by\n",
-             "    tools/results.py --backbone B.backbone --data DIR\n"]
+             "    python -m tools.experiments.results --backbone B.backbone --data DIR\n"]
     if note:
         parts.append(note + "\n")
     if is_quick:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import results_page
+from tests.parity.common import REPOSITORY
+from tools.experiments.markdown import kilobytes, table
+from tools.experiments.measured import Unmeasured
 
 ARCHIVES = ["omniglot-small1.zip", "omniglot-small2.zip"]
 HOLDOUT = ["Sanskrit", "Tagalog"]
-ASSETS = Path(__file__).resolve().parent / "assets"
+ASSETS = REPOSITORY / "tools" / "assets"
 STEPS = 12_000
 CONTINUAL_STEPS = 12_000
 FROZEN_STEPS = 2_000
@@ -98,7 +100,7 @@ def measure(bench, is_trial=False):
     for name, part in measures(bench, is_trial).items():
         try:
             found[name] = part()
-        except results_page.Unmeasured:
+        except Unmeasured:
             pass
     return found
 
@@ -170,7 +172,7 @@ def render(found):
     """The section of RESULTS.md."""
     alphabets = " and ".join(HOLDOUT)
     rows = [[f"{channels} channels, {name}", *cells(result, SETTINGS, method), f"{result['seconds'] / 60:.0f}",
-             results_page.kilobytes(result["bytes"])]
+             kilobytes(result["bytes"])]
             for channels in CHANNELS for name, (generates, method) in ROWS.items()
             for result in [found.get(f"{generates}-{channels}")] if result]
     if not rows:
@@ -182,7 +184,7 @@ def render(found):
              "query images, with its 95 % interval. Batch norm has the statistics of the support set, in training and on the "
              "device. Fine-tuning is 20 steps of gradient descent at a rate of 0.01, which was not tuned. One thread, beside other "
              "work. The paper trains 4,000,000 steps on 1,150 characters.\n",
-             results_page.table(["network", *headings(SETTINGS), "minutes", "generator kB"], rows)]
+             table(["network", *headings(SETTINGS), "minutes", "generator kB"], rows)]
     return parts + unlabelled(found) + of_frozen(found) + after_one_another(found) + costs(found)
 
 
@@ -196,7 +198,7 @@ def unlabelled(found):
     return ["### Unlabelled images\n",
             f"HT all, {SMALL} channels, {UNLABELLED_STEPS:,} steps, trained with {UNLABELLED} images of each class in the support "
             "set without their labels (`--unlabelled`), and tested with and without them.\n",
-            results_page.table(["unlabelled images", *headings(SETTINGS)], rows)]
+            table(["unlabelled images", *headings(SETTINGS)], rows)]
 
 
 def of_frozen(found):
@@ -208,7 +210,7 @@ def of_frozen(found):
     return ["### One-shot on a real backbone\n",
             f"Heads for the embedding of the backbone, for hand signs (sign-digits), of which training has none: {FROZEN_STEPS:,} "
             "steps on Omniglot, CIFAR-10 and Fashion-MNIST (their test images).\n",
-            results_page.table(["head", *headings(FROZEN_SETTINGS)], rows)]
+            table(["head", *headings(FROZEN_SETTINGS)], rows)]
 
 
 NAMES = {  # what was trained, and how it goes on; merged rows are no continual learning, but what that is measured by
@@ -252,23 +254,23 @@ def after_one_another(found):
             "own time. Other than the paper's, the generator keeps a share of the patch before, which is trained and starts at "
             f"0.9. The constant ProtoNet was trained on as many tasks ({CONSTANT_STEPS:,} steps); it has the statistics of the "
             "first support set. Class-incremental accuracy falls with each task because more classes are to be told apart.\n",
-            results_page.table(["method", "accuracy %", "backward transfer, points"], rows), *matrices,
+            table(["method", "accuracy %", "backward transfer, points"], rows), *matrices,
             f"Mini-batches: {TEST_TASKS} times one image of each of the same five classes, accuracy after each (95 % intervals "
             f"are at most {100 * widest:.1f} points). Prototypes are means over all images so far, each with the weights of its "
             "own time.\n",
-            results_page.table(["method", *(f"{count}" for count in range(1, TEST_TASKS + 1))],
+            table(["method", *(f"{count}" for count in range(1, TEST_TASKS + 1))],
                                [[name, *(f"{100 * after['mean']:.1f}" for after in row["accuracy"])] for _, name, row in slices])]
 
 
 def costs(found):
     if "cost" not in found:
         return []
-    rows = [[cost["images"], f"{cost['generate_ms']:.1f}", f"{cost['prepare_ms']:.0f}", results_page.kilobytes(cost["bytes"])]
+    rows = [[cost["images"], f"{cost['generate_ms']:.1f}", f"{cost['prepare_ms']:.0f}", kilobytes(cost["bytes"])]
             for cost in found["cost"]]
     cost = found["cost"][0]
     return ["### Cost\n",
             f"`patchtool generate` with the generator of the assets (8 channels, half precision): the generator has "
-            f"{results_page.kilobytes(cost['generator_bytes'])} kB, its backbone {results_page.kilobytes(cost['backbone_bytes'])} "
+            f"{kilobytes(cost['generator_bytes'])} kB, its backbone {kilobytes(cost['backbone_bytes'])} "
             f"kB. Medians of {COST_RUNS} runs; an application prepares once for each size of support sets. `tests/run aarch64` "
             "generates the same patches under qemu-aarch64.\n",
-            results_page.table(["drawings of five characters", "ms to generate", "ms to prepare", "patch kB"], rows)]
+            table(["drawings of five characters", "ms to generate", "ms to prepare", "patch kB"], rows)]

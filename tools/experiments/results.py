@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Measure what patches are worth, and write tools/RESULTS.md.
 
-Every run (train, export, evaluate) is kept as a line of tools/results.jsonl: a second call runs
+Every run (train, export, evaluate) is kept as a line of tools/experiments/results.jsonl: a second call runs
 only what is missing, and goes on with a training that was cut off. The page is written anew
 each time, out of what is there.
 
@@ -28,15 +27,13 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-TOOLS = Path(__file__).resolve().parent
-for folder in ("tests/parity", "tests/peers", "tools/assets/demo"):
-    sys.path.insert(0, str(TOOLS.parent / folder))
-import few_shot
-import make
-import results_page
-from results_page import Unmeasured
-from common import Patchtool, PatchtoolError, fail
+from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail
+from tools.assets.demo import make
+from tools.experiments import few_shot, page
+from tools.experiments.measured import Results, Unmeasured
 from PIL import Image
+
+EXPERIMENTS = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -77,32 +74,6 @@ QUANTIZE = [(), ("--method", "mse"), ("--method", "minmax"), ("--plain-rounding"
             ("--method", "minmax", "--plain-rounding")]
 CALIBRATION_IMAGES = [50, 200]
 TABLES = ["accuracy", "resolution", "sizes", "int8", "few-shot", "peers"]
-
-
-class Results:
-    """What has been measured, line by line in a file."""
-
-    is_asked = True  # whether what is missing is measured
-
-    def __init__(self, path):
-        self.path = path
-        text = path.read_text() if path.exists() else ""
-        whole = text[:text.rfind("\n") + 1]
-        if whole != text:  # a line that was cut off
-            path.write_text(whole)
-        lines = map(json.loads, whole.splitlines())
-        self.records = {json.dumps(line["key"]): line["result"] for line in lines}
-
-    def get(self, key, measure):
-        """The result under `key`, measured now if it is not there."""
-        name = json.dumps(key)
-        if name not in self.records:
-            if not self.is_asked:
-                raise Unmeasured
-            self.records[name] = measure()
-            with self.path.open("a") as file:
-                file.write(json.dumps({"key": key, "result": self.records[name]}) + "\n")
-        return self.records[name]
 
 
 class Bench:
@@ -165,7 +136,6 @@ class Bench:
         accuracy = self.patchtool("eval", *use, "--data", self.archive(run.task, "test"))["accuracy"]
         latency = self.patchtool("bench", *use, "--threads", 1)["latency_ms"]["median"]
         return {"bytes": size, "accuracy": accuracy, "latency_ms": latency}
-
 
     def imagenet(self):
         path = self.data / "imagenet-sample.tar"
@@ -282,21 +252,33 @@ def int8(bench, tasks):
     return {"f32": float_backbone, "methods": methods, "patches": patches}
 
 
-def peers(folder):
-    """What the parity and side-by-side scripts wrote, by file name; missing ones are left out."""
-    names = results_page.PARITY_COMMANDS
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in names
-            if (folder / f"{name}.json").exists()}
+def peers(bench, folder):
+    """The figures of the parity and side-by-side scripts, by file name: of their files, or of the last that were there."""
+    found = {}
+    for name in page.PARITY_COMMANDS:
+        key, path = {"what": "peers", "figures": name}, folder / f"{name}.json"
+        if bench.results.is_asked and path.exists():
+            bench.results.put(key, json.loads(path.read_text()))
+        try:
+            found[name] = bench.results.get(key, unmeasured)
+        except Unmeasured:
+            pass
+    return found
+
+
+def unmeasured():
+    """A measurement that another script makes."""
+    raise Unmeasured
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", type=Path, required=True, help="a backbone trained on ImageNet")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the archives")
-    parser.add_argument("--work", type=Path, metavar="DIR", default=TOOLS.parent / "target" / "results",
+    parser.add_argument("--work", type=Path, metavar="DIR", default=REPOSITORY / "target" / "results",
                         help="where runs are kept [target/results]")
-    parser.add_argument("--results", type=Path, metavar="FILE", default=TOOLS / "results.jsonl",
-                        help="what was measured so far [tools/results.jsonl]")
+    parser.add_argument("--results", type=Path, metavar="FILE", default=EXPERIMENTS / "results.jsonl",
+                        help="what was measured so far [tools/experiments/results.jsonl]")
     parser.add_argument("--peers", type=Path, metavar="DIR",
                         help="folder with what the scripts of tests/parity and tests/peers wrote [the work folder]")
     parser.add_argument("--patchtool", metavar="PATH", help="the binary [target/release/patchtool, then the PATH]")
@@ -307,7 +289,7 @@ def parse_arguments():
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds [3]")
     parser.add_argument("--note", metavar="TEXT", help="what else a reader of the page should know")
     parser.add_argument("--quick", action="store_true", help="a trial: 500 images, 2 epochs, one seed, two resolutions, few-shot runs of 20 steps")
-    parser.add_argument("--output", type=Path, metavar="FILE", default=TOOLS / "RESULTS.md",
+    parser.add_argument("--output", type=Path, metavar="FILE", default=REPOSITORY / "tools" / "RESULTS.md",
                         help="page to write [tools/RESULTS.md]")
     return parser.parse_args()
 
@@ -329,7 +311,7 @@ def main():
         "sizes": lambda bench: sizes(bench, tasks),
         "int8": lambda bench: int8(bench, tasks),
         "few-shot": lambda bench: few_shot.measure(bench, arguments.quick),
-        "peers": lambda bench: peers(arguments.peers or arguments.work),
+        "peers": lambda bench: peers(bench, arguments.peers or arguments.work),
     }
     try:
         bench = Bench(arguments)
@@ -344,7 +326,7 @@ def main():
     except PatchtoolError as error:
         fail(error)
     date = datetime.date.today().isoformat()
-    arguments.output.write_text(results_page.render(tables, tasks, KINDS, SCALE_PACE, backbone, date, RESOLUTION_TASK,
+    arguments.output.write_text(page.render(tables, tasks, KINDS, SCALE_PACE, backbone, date, RESOLUTION_TASK,
                                                      arguments.note, arguments.quick))
     print(arguments.output)
 
