@@ -1,4 +1,4 @@
-"""Generators of every kind: tract and ONNX Runtime must make the same of the same file and support set.
+"""Generators of every kind: patchtool and ONNX Runtime must make the same of the same file and support set.
 
     python -m tests.parity.hyper FOLDER    what `cargo run --example generators FOLDER` wrote
 """
@@ -74,7 +74,7 @@ def main():
     for name, worst in differences.items():
         print(f"{name:<12} {worst:.1e}")
     if max(differences.values()) > TOLERANCE:
-        fail(f"tract and ONNX Runtime differ by more than {TOLERANCE}", status=1)
+        fail(f"patchtool and ONNX Runtime differ by more than {TOLERANCE}", status=1)
 
 
 if __name__ == "__main__":

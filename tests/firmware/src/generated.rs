@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use graft_runtime::{Backbone, Patch, Session};
 use graft_tests::cases::digest;
 use patchtool::device::{Task, Upload, answer};
-use patchtool::hyper::Support;
+use patchtool::hyper::SupportSet;
 use patchtool::task;
 
 use crate::device::Device;
@@ -27,7 +27,7 @@ pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
     let bytes = std::fs::read(&patch)?;
     let bound = Patch::from_bytes(&bytes, &backbone_bytes)?;
     let preprocess = task::open(&backbone, &[patch])?.1[0].preprocess.clone();
-    let test = Support::read(&asset("demo/sanskrit-test.tar"), &preprocess)?;
+    let test = SupportSet::read(&asset("demo/sanskrit-test.tar"), &preprocess)?;
 
     let mut device = Device::with_backbone(M4, backbone, verbose)?;
     device.upload(Upload {

@@ -1,4 +1,4 @@
-//! Writes generators of every kind with random parameters, `NAME.hyper`, and what tract makes of support sets,
+//! Writes generators of every kind with random parameters, `NAME.hyper`, and the values that they make of support sets,
 //! `NAME.json`, into a folder: for `tests/parity/hyper.py`.
 
 use std::fs;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    bench, demo, device, diff, eval, export, extract, generate, import, inspect, push, quantize,
-    run, train,
+    bench, demo, device, diff, eval, export, extract, generate, import, inspect, meta_train, push,
+    quantize, run, train,
 };
 use crate::device::{Client, DeviceError, Port};
 
@@ -55,9 +55,8 @@ pub enum Command {
     Bench(bench::Arguments),
     /// Train a patch on a labelled folder, tar or zip archive.
     Train(Box<train::Arguments>),
-    /// Train a HyperTransformer, which makes patches from a handful of images.
-    #[cfg(feature = "meta-train")]
-    MetaTrain(Box<crate::commands::meta_train::Arguments>),
+    /// Train a HyperTransformer, which makes patches from a handful of images: runs patchtool-meta-train.
+    MetaTrain(meta_train::Arguments),
     /// Make a patch of a few labelled images, without training.
     Generate(generate::Arguments),
     /// Go on learning: the next patch from the one before and a few labelled images.

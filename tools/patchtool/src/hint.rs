@@ -12,7 +12,7 @@ use crate::data::labels::LabelsError;
 use crate::data::split::SplitError;
 use crate::device::DeviceError;
 use crate::export::ExportError;
-use crate::hyper::{self, ExamplesError, GeneratedError, HyperError, SupportError};
+use crate::hyper::{ExamplesError, GeneratedError, HyperError, SupportSetError};
 use crate::import::error::ImportError;
 use crate::output::OutputError;
 use crate::picture::PictureError;
@@ -63,18 +63,15 @@ pub fn hint(error: &Error) -> Option<String> {
         if let Some(error) = cause.downcast_ref::<GeneratedError>() {
             return Some(error.hint().into());
         }
-        if let Some(error) = cause.downcast_ref::<hyper::ClassesError>() {
-            return Some(error.hint().into());
-        }
-        #[cfg(feature = "meta-train")]
-        if let Some(error) = cause.downcast_ref::<hyper::train::run::RunError>() {
-            return Some(error.hint().into());
-        }
-        if let Some(error) = cause.downcast_ref::<SupportError>() {
+        if let Some(error) = cause.downcast_ref::<SupportSetError>() {
             return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<ImportError>() {
             return error.hint();
+        }
+        #[cfg(feature = "verify")]
+        if let Some(error) = cause.downcast_ref::<crate::import::verify::VerifyError>() {
+            return Some(error.hint().into());
         }
         if let Some(error) = cause.downcast_ref::<DatasetError>() {
             return Some(error.hint().into());

@@ -14,6 +14,7 @@ pub mod import;
 pub mod memory;
 pub mod output;
 pub mod picture;
+pub mod program;
 pub mod quantize;
 pub mod replacements;
 pub mod report;

@@ -56,8 +56,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         ..PatchMetadata::default()
     };
     let image = match backbone.image().dtype() {
-        Dtype::I8 => Int8PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata),
-        _ => PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata),
+        Dtype::I8 | Dtype::I8Half => {
+            Int8PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata)
+        }
+        Dtype::F32 | Dtype::F16 => {
+            PatchWriter::identity(backbone.image(), arguments.kind).finish(&metadata)
+        }
     }?;
     // A kind that has no site in this backbone makes an empty patch, which is refused here.
     let receipt = Patch::from_bytes(&image, &backbone)?.receipt();

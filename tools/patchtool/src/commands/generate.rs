@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cli::Output;
 use crate::data::preprocess::Preprocess;
 use crate::hint::Hint;
-use crate::hyper::{Generated, Hyper, Support, prototype};
+use crate::hyper::{Generated, Hyper, SupportSet, prototype};
 use crate::output;
 use crate::report::{Report, bytes};
 use crate::task;
@@ -84,19 +84,11 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     }
     let name = arguments.name();
     let start = Instant::now();
-    let (generated, prepared) = match hyper {
-        Some((hyper, by)) => {
-            let prepared = set.prepare(&hyper)?;
-            let values = hyper.values(&name, &by, &set.backbone, &set.support)?;
-            (values, prepared)
-        }
-        None => (
-            prototype::generate(&name, &set.backbone, &set.support)?,
-            Duration::ZERO,
-        ),
+    let generated = match hyper {
+        Some((hyper, by)) => hyper.values(&name, &by, &set.backbone, &set.support)?,
+        None => prototype::generate(&name, &set.backbone, &set.support)?,
     };
-    let times = [prepared, start.elapsed() - prepared];
-    set.finish(&generated, arguments.f16, times, &arguments.output)
+    set.finish(&generated, arguments.f16, start, &arguments.output)
 }
 
 impl Arguments {
@@ -154,7 +146,7 @@ pub struct LearnArguments {
     /// Backbone file; by default the one beside the generator.
     #[arg(short, long, value_name = "B")]
     backbone: Option<PathBuf>,
-    /// What was learned so far: a patch of generate or learn with this generator. It is left as it is, to roll back to.
+    /// The patch to go on from: one of generate or learn with this generator. It is left as it is, to roll back to.
     #[arg(short, long, value_name = "P")]
     patch: PathBuf,
     /// Folder or archive with a few images of each class: new classes are a new task, known ones are learned further.
@@ -184,10 +176,8 @@ pub fn learn(arguments: &LearnArguments) -> Result<Report> {
     let hyper = open(&arguments.hyper)?;
     let by = file_name(&arguments.hyper);
     let start = Instant::now();
-    let prepared = set.prepare(&hyper)?;
     let generated = hyper.learn(&by, &set.backbone, &previous, &set.support)?;
-    let times = [prepared, start.elapsed() - prepared];
-    set.finish(&generated, arguments.f16, times, &arguments.output)
+    set.finish(&generated, arguments.f16, start, &arguments.output)
 }
 
 fn open(path: &Path) -> Result<Hyper> {
@@ -201,11 +191,11 @@ fn file_name(path: &Path) -> String {
         .into_owned()
 }
 
-/// What a patch is made of, and for.
+/// The images that a patch is made of, and the backbone that it is for.
 struct Set {
     backbone: Backbone,
     preprocess: Preprocess,
-    support: Support,
+    support: SupportSet,
 }
 
 impl Set {
@@ -220,7 +210,7 @@ impl Set {
         let image = backbone.image();
         let resize = task::uncropped(image.metadata()?.resize);
         let preprocess = task::preprocess(&image.input(), resize)?;
-        let support = Support::read(support, &preprocess)
+        let support = SupportSet::read(support, &preprocess)
             .with_context(|| format!("cannot learn from {}", support.display()))?;
         Ok(Self {
             backbone,
@@ -229,24 +219,14 @@ impl Set {
         })
     }
 
-    /// Makes the generator ready for this support set; the time that it takes.
-    fn prepare(&self, hyper: &Hyper) -> Result<Duration> {
-        let start = Instant::now();
-        let images = self.support.classes.len() + self.support.unlabelled.len();
-        hyper.prepare(images, self.support.labels.len())?;
-        Ok(start.elapsed())
-    }
-
-    /// Compiles the values for the backbone, in its own precision, and writes them. Times are those of preparing and of
-    /// generating so far.
+    /// Compiles the values for the backbone, in its own precision, and writes them; they have been in the making since `start`.
     fn finish(
         &self,
         generated: &Generated,
         is_half: bool,
-        [prepared, generating]: [Duration; 2],
+        start: Instant,
         to: &Output,
     ) -> Result<Report> {
-        let start = Instant::now();
         let (image, images) = (self.backbone.image(), &self.support.images);
         let int8 = |dtype| generated.quantize(&self.backbone, images, dtype);
         let patch = match (image.dtype(), is_half) {
@@ -257,22 +237,15 @@ impl Set {
         };
         // What a device would refuse is not written.
         let receipt = Patch::from_bytes(&patch, &self.backbone)?.receipt();
-        let milliseconds = 1e3 * (generating + start.elapsed()).as_secs_f64();
-        let prepared = 1e3 * prepared.as_secs_f64();
+        let milliseconds = 1e3 * start.elapsed().as_secs_f64();
         let Output { output, force } = to;
         output::write_atomically(output, *force, |file| file.write_all(&patch))?;
         let text = format!(
-            "{}: {} patch, {}, {}, in {milliseconds:.0} ms{}\n",
+            "{}: {} patch, {}, {}, in {milliseconds:.1} ms\n",
             output.display(),
             receipt.kinds,
             generated.source,
             bytes(patch.len()),
-            match prepared > 0.0 {
-                true => format!(
-                    " (and {prepared:.0} ms to prepare the generator for such support sets)"
-                ),
-                false => String::new(),
-            },
         );
         let learned = generated.learned.as_ref();
         let json = json!({
@@ -284,7 +257,6 @@ impl Set {
             "labels": generated.labels,
             "counter": learned.map(|learned| learned.counter),
             "bytes": patch.len(),
-            "prepare_ms": prepared,
             "generate_ms": milliseconds,
         });
         Ok(Report::new(text, json))

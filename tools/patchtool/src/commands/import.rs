@@ -1,5 +1,6 @@
 //! `patchtool import`: a network from elsewhere to a backbone.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -7,9 +8,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use graft_patches::metadata::{BackboneMetadata, Filter, Fit, Resize};
 use graft_runtime::Backbone;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::Output;
+use self::verify::{Source, Verification};
+use crate::cli::{Common, Output};
 use crate::data::labels::read_labels;
 use crate::hint::Hint;
 use crate::import::compile::{Settings, compile};
@@ -18,6 +20,8 @@ use crate::import::torch::Arch;
 use crate::import::{int8, onnx, torch};
 use crate::output;
 use crate::report::{Report, bytes};
+
+mod verify;
 
 /// Mean and standard deviation of ImageNet's pixels, which torchvision's models are trained with.
 const IMAGENET: [[f32; 3]; 2] = [[123.675, 116.28, 103.53], [58.395, 57.12, 57.375]];
@@ -63,6 +67,8 @@ pub struct Arguments {
     /// Most classes that patches may have; by default 1,000 or the network's own if more.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     max_classes: Option<u32>,
+    #[command(flatten)]
+    verification: Verification,
 }
 
 /// A side, or height and width, in pixels.
@@ -134,7 +140,8 @@ impl Recipe {
 ///
 /// # Errors
 /// Whatever cannot be read, served or written.
-pub fn run(arguments: &Arguments) -> Result<Report> {
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    arguments.verification.check()?;
     let Output { output, force } = &arguments.output;
     output::check(output, *force)?;
     for input in arguments
@@ -146,48 +153,70 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         output::check_apart(output, input)?;
     }
     let recipe = arguments.arch.map_or_else(Recipe::unknown, Recipe::of);
-    let (imported, source) = load(arguments)?;
-    let graph = &imported.graph;
-    let [mean, std] = normalisation(arguments, &recipe, &imported)?;
-    let labels = arguments.labels.as_deref().map(read_labels).transpose()?;
-    let labels = labels.unwrap_or_default();
-    let classes = graph.tensors.last().map_or(0, |scores| scores.channels);
-    if !labels.is_empty() && labels.len() != classes {
-        bail!(Hint::new(
-            format!("{} labels for {classes} classes", labels.len()),
-            "give a file with one label for each class of the network",
-        ));
-    }
-    let stem = source
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let source = source.file_name().unwrap_or_default().to_string_lossy();
-    let settings = Settings {
-        mean,
-        std,
-        max_classes: arguments
-            .max_classes
-            .map_or(DEFAULT_CLASSES, |max| max as usize),
-        metadata: BackboneMetadata {
-            name: arguments.name.clone().unwrap_or(stem),
-            source: source.to_string(),
-            tool: crate::TOOL.into(),
-            resize: arguments.resize.unwrap_or(recipe.resize),
-            labels,
-            ..BackboneMetadata::default()
-        },
+    let (imported, path) = load(arguments)?;
+    let source = Source {
+        path,
+        normalisation: normalisation(arguments, &recipe, &imported)?,
+        softmax: imported.softmax,
     };
-    let mut image = compile(graph, settings)?;
+    let mut image = compile(
+        &imported.graph,
+        settings(arguments, &recipe, &imported, &source)?,
+    )?;
     // What a device would refuse is not written.
     let mut backbone = Backbone::from_bytes(&image)?;
     if let Some(quantization) = &imported.quantized {
         image = int8::compile(&backbone.image(), quantization)?;
         backbone = Backbone::from_bytes(&image)?;
     }
+    let verdict = arguments.verification.run(&source, &backbone, common)?;
+    if let Some(verdict) = &verdict
+        && !verdict.is_ok
+    {
+        return Ok(refused(verdict, output));
+    }
     output::write_atomically(output, *force, |file| file.write_all(&image))?;
-    Ok(report(&backbone, output))
+    Ok(report(&backbone, output, verdict))
+}
+
+/// All that the network itself does not say.
+fn settings(
+    arguments: &Arguments,
+    recipe: &Recipe,
+    imported: &Imported,
+    source: &Source<'_>,
+) -> Result<Settings> {
+    let labels = arguments.labels.as_deref().map(read_labels).transpose()?;
+    let labels = labels.unwrap_or_default();
+    let scores = imported.graph.tensors.last();
+    let classes = scores.map_or(0, |scores| scores.channels);
+    if !labels.is_empty() && labels.len() != classes {
+        bail!(Hint::new(
+            format!("{} labels for {classes} classes", labels.len()),
+            "give a file with one label for each class of the network",
+        ));
+    }
+    // The network starts behind what the model itself does to its input.
+    let [mut mean, mut std] = source.normalisation;
+    if let Some(affine) = &imported.input_affine {
+        affine.compose(&mut mean, &mut std);
+    }
+    let word = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let name = arguments.name.clone();
+    let max_classes = arguments.max_classes.map(|max| max as usize);
+    Ok(Settings {
+        mean,
+        std,
+        max_classes: max_classes.unwrap_or(DEFAULT_CLASSES),
+        metadata: BackboneMetadata {
+            name: name.unwrap_or_else(|| word(source.path.file_stem())),
+            source: word(source.path.file_name()),
+            tool: crate::TOOL.into(),
+            resize: arguments.resize.unwrap_or(recipe.resize),
+            labels,
+            ..BackboneMetadata::default()
+        },
+    })
 }
 
 fn load(arguments: &Arguments) -> Result<(Imported, &Path)> {
@@ -212,8 +241,7 @@ fn load(arguments: &Arguments) -> Result<(Imported, &Path)> {
     Ok((onnx::load(file, arguments.resolution)?, file))
 }
 
-/// Mean and standard deviation of pixels: those given or those that the architecture was trained with, and before
-/// them what the model itself does to its input.
+/// Mean and standard deviation of pixels: those given, or those that the architecture was trained with.
 fn normalisation(
     arguments: &Arguments,
     recipe: &Recipe,
@@ -248,12 +276,10 @@ fn normalisation(
             unused,
         )
     };
-    let mut mean = or(given[0], &recipe.mean, 0.0)?;
-    let mut std = or(given[1], &recipe.std, 1.0)?;
-    if let Some(affine) = affine {
-        affine.compose(&mut mean, &mut std);
-    }
-    Ok([mean, std])
+    Ok([
+        or(given[0], &recipe.mean, 0.0)?,
+        or(given[1], &recipe.std, 1.0)?,
+    ])
 }
 
 fn per_channel(values: &[f32], channels: usize, unused: f32) -> Result<[f32; 4]> {
@@ -272,7 +298,16 @@ fn per_channel(values: &[f32], channels: usize, unused: f32) -> Result<[f32; 4]>
     Ok(all)
 }
 
-fn report(backbone: &Backbone, path: &Path) -> Report {
+/// The end of an import that is not what the model computes.
+fn refused(verdict: &Report, path: &Path) -> Report {
+    Report {
+        text: format!("{}{} was not written\n", verdict.text, path.display()),
+        json: json!({ "verify": verdict.json }),
+        is_ok: false,
+    }
+}
+
+fn report(backbone: &Backbone, path: &Path, verdict: Option<Report>) -> Report {
     let image = backbone.image();
     let size = image.bytes().len();
     let text = format!(
@@ -285,7 +320,7 @@ fn report(backbone: &Backbone, path: &Path) -> Report {
         bytes(image.arena_bytes()),
         image.id(),
     );
-    let json = json!({
+    let mut json = json!({
         "backbone": path.display().to_string(),
         "id": image.id().to_string(),
         "layers": image.layer_count(),
@@ -293,5 +328,10 @@ fn report(backbone: &Backbone, path: &Path) -> Report {
         "bytes": size,
         "arena_bytes": image.arena_bytes(),
     });
-    Report::new(text, json)
+    let mut all = verdict.unwrap_or_else(|| Report::new(String::new(), Value::Null));
+    if !all.json.is_null() {
+        json["verify"] = all.json;
+    }
+    all.text += &text;
+    Report::new(all.text, json)
 }

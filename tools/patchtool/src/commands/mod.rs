@@ -11,7 +11,6 @@ pub mod generate;
 pub mod import;
 mod inputs;
 pub mod inspect;
-#[cfg(feature = "meta-train")]
 pub mod meta_train;
 pub mod push;
 pub mod quantize;

@@ -41,7 +41,7 @@ fn listed<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// The first `count` names for an error message, then how many more there are.
-pub(crate) fn first<S: AsRef<str>>(names: &[S], count: usize) -> String {
+pub fn first<S: AsRef<str>>(names: &[S], count: usize) -> String {
     let shown: Vec<&str> = names.iter().take(count).map(AsRef::as_ref).collect();
     match names.len().saturating_sub(count) {
         0 => shown.join(", "),

@@ -11,7 +11,7 @@ use crate::data::dataset::Dataset;
 use crate::data::evaluation_set::EvaluationSet;
 use crate::data::preprocess::Preprocess;
 use crate::demo::assets;
-use crate::hyper::{Hyper, Support};
+use crate::hyper::{Hyper, SupportSet};
 use crate::train::evaluate::{judge, scores};
 
 /// The images of an archive, as inputs.
@@ -35,31 +35,20 @@ pub fn accuracy(backbone: &Backbone, patch: &Patch, images: &EvaluationSet) -> R
         .accuracy)
 }
 
-/// A patch of a support set, and how long that takes: the first time, when the generator gets ready for so many images,
-/// and the median of times after.
+/// A patch of a support set, and how long that takes.
 ///
 /// # Errors
-/// What the generator says.
+/// Those of the generator.
 pub fn generate(
     hyper: &Hyper,
     name: &str,
     backbone: &Backbone,
-    support: &Support,
-) -> Result<(Patch, [Duration; 2])> {
-    const MORE: usize = 5;
-    let once = || -> Result<(Patch, Duration)> {
-        let start = Instant::now();
-        let values = hyper.values(name, assets::HYPER, backbone, support)?;
-        let patch = values.bind(backbone)?;
-        Ok((patch, start.elapsed()))
-    };
-    let (patch, first) = once()?;
-    let mut times = [first; MORE];
-    for time in &mut times {
-        *time = once()?.1;
-    }
-    times.sort_unstable();
-    Ok((patch, [first, times[MORE / 2]]))
+    support: &SupportSet,
+) -> Result<(Patch, Duration)> {
+    let start = Instant::now();
+    let values = hyper.values(name, assets::HYPER, backbone, support)?;
+    let patch = values.bind(backbone)?;
+    Ok((patch, start.elapsed()))
 }
 
 /// Median time of a run on one thread.

@@ -1,10 +1,9 @@
 //! A model around its nodes: interface, properties, versions.
 
+use graft_onnx::Message as _;
+use graft_onnx::build::{self, Dim, interface};
+use graft_onnx::proto::{GraphProto, NodeProto, StringStringEntryProto, TensorProto};
 use graft_patches::geometry::Shape;
-use prost::Message as _;
-use tract_onnx::pb::{GraphProto, NodeProto, StringStringEntryProto, TensorProto};
-
-use super::proto::{self, Dim, interface};
 
 /// Name of the input.
 pub(super) const INPUT: &str = "input";
@@ -58,6 +57,12 @@ impl Document {
             )],
             ..GraphProto::default()
         };
-        proto::model(graph, self.properties).encode_to_vec()
+        build::model(
+            "patchtool",
+            env!("CARGO_PKG_VERSION"),
+            graph,
+            self.properties,
+        )
+        .encode_to_vec()
     }
 }

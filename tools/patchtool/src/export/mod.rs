@@ -9,7 +9,6 @@ mod error;
 mod model;
 mod nodes;
 mod properties;
-pub(crate) mod proto;
 pub mod qdq;
 mod read;
 mod tensors;

@@ -1,15 +1,15 @@
 //! A backbone with a task's values as an ONNX model: NCHW, any batch size, one node for each thing a layer does.
 
+use graft_onnx::build::{float, integers, node};
+use graft_onnx::proto::{NodeProto, TensorProto};
 use graft_patches::BackboneImage;
 use graft_patches::geometry::Shape;
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::plan::infer_shapes;
-use graft_patches::records::{Layer, Op};
-use tract_onnx::pb::{NodeProto, TensorProto};
+use graft_patches::records::Layer;
 
 use super::document::{Document, INPUT, PREFIX, SCORES};
 use super::properties::{self, Task};
-use super::proto::{external, float, inline, integers, node};
 use super::tensors::{After, SiteTensors, Sites, Tensor};
 use super::{ExportError, WeightsFile, nodes};
 use crate::trained::Trained;
@@ -45,7 +45,7 @@ pub fn write(
         let classes = tensors.as_ref().map(|tensors| tensors.weights.dims[0]);
         shapes[index + 1].channels = classes.unwrap_or(shapes[index + 1].channels);
         let mut steps = model.steps(&layer, tensors.as_ref());
-        let mut is_row = layer.op == Op::Linear;
+        let mut is_row = nodes::is_row(layer.op);
         if index + 1 == count && !is_row && shapes[count].pixels() == 1 {
             steps.push(node("Flatten", Vec::new(), Vec::new()));
             is_row = true;
@@ -119,7 +119,7 @@ impl Model<'_> {
     }
 
     fn site(&mut self, layer: &Layer, tensors: &SiteTensors) -> Vec<NodeProto> {
-        let is_row = layer.op == Op::Linear;
+        let is_row = nodes::is_row(layer.op);
         let mut inputs = vec![
             self.value(layer.inputs[0], is_row),
             self.initialiser(&tensors.weights),
@@ -145,7 +145,7 @@ impl Model<'_> {
                 }
             }
         }
-        let first = nodes::weighted(layer, inputs, tensors.weights.dims[0]);
+        let first = nodes::layer(layer, inputs, tensors.weights.dims[0]);
         [first].into_iter().chain(after).collect()
     }
 
@@ -153,7 +153,7 @@ impl Model<'_> {
         let operands = &layer.inputs[..layer.op.arity()];
         // Two rows stay rows for the layers behind them.
         let inputs = operands.iter().map(|&input| self.value(input, false));
-        nodes::unweighted(layer, inputs.collect())
+        nodes::layer(layer, inputs.collect(), 0)
     }
 
     /// A bound of a Clip; an open one has no name.
@@ -180,8 +180,8 @@ impl Model<'_> {
             let weights = self.weights.filter(|_| tensor.is_frozen);
             let place = weights.and_then(|weights| Some((weights, weights.place(&tensor.name)?)));
             let proto = match place {
-                Some((weights, place)) => external(tensor, weights.name(), place),
-                None => inline(tensor),
+                Some((weights, place)) => tensor.external(weights.name(), place),
+                None => tensor.inline(),
             };
             self.initialisers.push(proto);
         }

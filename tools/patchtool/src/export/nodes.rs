@@ -1,28 +1,22 @@
 //! The nodes of a layer.
 
+use graft_onnx::build::{float, int, ints, node, text};
+use graft_onnx::proto::{AttributeProto, NodeProto};
 use graft_patches::geometry::{Activation, Padding, Window};
 use graft_patches::records::{Layer, Op};
-use tract_onnx::pb::{AttributeProto, NodeProto};
 
-use super::proto::{float, int, ints, node, text};
-
-/// A layer with weights, of so many output channels, that reads an activation, weights and perhaps a bias.
-pub(super) fn weighted(layer: &Layer, inputs: Vec<String>, outputs: usize) -> NodeProto {
-    if layer.op == Op::Linear {
-        return node("Gemm", inputs, vec![int("transB", 1)]);
-    }
-    let groups = match layer.op {
-        Op::Depthwise => outputs,
-        _ => 1,
+/// The node that computes a layer. Its inputs are the layer's, then weights and perhaps a bias; `outputs` is the number of
+/// output channels of the weights, 0 without.
+pub(super) fn layer(layer: &Layer, inputs: Vec<String>, outputs: usize) -> NodeProto {
+    let convolution = |inputs, groups| {
+        let mut attributes = window(&layer.window);
+        attributes.push(int("group", groups));
+        node("Conv", inputs, attributes)
     };
-    let mut attributes = window(&layer.window);
-    attributes.push(int("group", groups));
-    node("Conv", inputs, attributes)
-}
-
-/// A layer without weights.
-pub(super) fn unweighted(layer: &Layer, inputs: Vec<String>) -> NodeProto {
     match layer.op {
+        Op::Conv | Op::Pointwise => convolution(inputs, 1),
+        Op::Depthwise => convolution(inputs, outputs),
+        Op::Linear => node("Gemm", inputs, vec![int("transB", 1)]),
         Op::Add => node("Add", inputs, Vec::new()),
         Op::Multiply => node("Mul", inputs, Vec::new()),
         Op::AveragePool => {
@@ -31,7 +25,22 @@ pub(super) fn unweighted(layer: &Layer, inputs: Vec<String>) -> NodeProto {
             node("AveragePool", inputs, attributes)
         }
         Op::MaxPool => node("MaxPool", inputs, window(&layer.window)),
-        _ => node("GlobalAveragePool", inputs, Vec::new()),
+        Op::GlobalAveragePool => node("GlobalAveragePool", inputs, Vec::new()),
+    }
+}
+
+/// Whether a layer reads and writes `[batch, channels]`; else `[batch, channels, rows, columns]`.
+pub(super) fn is_row(op: Op) -> bool {
+    match op {
+        Op::Linear => true,
+        Op::Conv
+        | Op::Depthwise
+        | Op::Pointwise
+        | Op::Add
+        | Op::Multiply
+        | Op::AveragePool
+        | Op::MaxPool
+        | Op::GlobalAveragePool => false,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use graft_onnx::build::entry;
+use graft_onnx::proto::StringStringEntryProto;
 use graft_patches::BackboneImage;
 use graft_patches::metadata::{BackboneMetadata, Resize};
 use graft_patches::records::Input;
-use tract_onnx::pb::StringStringEntryProto;
 
 use super::ExportError;
-use super::proto::entry;
 
 const TASK: &str = "graft.task";
 const LAYOUT: &str = "graft.input.layout";

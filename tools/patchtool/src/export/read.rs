@@ -166,7 +166,7 @@ fn same_structure(
             (Some((found, sizes)), Some((expected, own))) => {
                 is_same_layer(found, expected) && (sizes == own || is_head && sizes[1] == own[1])
             }
-            _ => false,
+            (Some(_), None) | (None, Some(_)) | (None, None) => false,
         };
         if !is_same {
             return Err(different(index, describe(found), describe(expected)));

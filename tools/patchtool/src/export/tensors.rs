@@ -2,11 +2,15 @@
 
 use std::collections::HashSet;
 
+use graft_onnx::build;
+use graft_onnx::proto::{DataType, TensorProto};
 use graft_patches::BackboneImage;
 use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::metadata::{BackboneMetadata, BatchNorm, SiteMetadata};
-use graft_patches::records::{Op, Site};
+use graft_patches::records::{Layer, Site};
 use graft_runtime::gradient::{Norm, SiteParameters};
+
+use super::nodes;
 
 /// Last words of the names of a site's tensors.
 const PARTS: [&str; 8] = [
@@ -21,6 +25,18 @@ pub(super) struct Tensor {
     pub(super) values: Vec<f32>,
     /// Whether it is the backbone's own, the same for every task.
     pub(super) is_frozen: bool,
+}
+
+impl Tensor {
+    /// The message with its values in the model.
+    pub(super) fn inline(&self) -> TensorProto {
+        build::floats(&self.name, &self.dims, &self.values)
+    }
+
+    /// The message with its values in a file.
+    pub(super) fn external(&self, file: &str, place: [usize; 2]) -> TensorProto {
+        build::external(&self.name, &self.dims, DataType::Float, file, place)
+    }
 }
 
 /// Everything that a site's nodes read.
@@ -113,21 +129,10 @@ impl<'a> Sites<'a> {
 
     fn weights(&self, index: usize, site: &Site, rows: &[f32], is_frozen: bool) -> Tensor {
         let layer = self.backbone.layer(site.layer);
-        let [height, width] = layer.window.kernel;
-        let taps = height * width;
-        let inputs = if site.is_depthwise {
-            1
-        } else {
-            site.depth / taps
-        };
-        let outputs = rows.len() / site.depth;
         Tensor {
             name: self.names[index][0].clone(),
-            dims: match layer.op {
-                Op::Linear => vec![outputs, inputs],
-                _ => vec![outputs, inputs, height, width],
-            },
-            values: channels_first(rows, inputs, taps),
+            dims: weight_dims(&layer, site, rows.len() / site.depth),
+            values: channels_first(rows, &layer, site),
             is_frozen,
         }
     }
@@ -195,8 +200,28 @@ pub(super) fn names(count: usize, sites: &[SiteMetadata]) -> Vec<[String; 2]> {
         .collect()
 }
 
+/// The shape of a site's weights: `[outputs, inputs]` of a layer on rows, else `[outputs, inputs, rows, columns]`.
+pub(super) fn weight_dims(layer: &Layer, site: &Site, outputs: usize) -> Vec<usize> {
+    let [height, width] = layer.window.kernel;
+    let mut dims = vec![outputs, inputs(layer, site)];
+    if !nodes::is_row(layer.op) {
+        dims.extend([height, width]);
+    }
+    dims
+}
+
+/// Input channels of a filter.
+fn inputs(layer: &Layer, site: &Site) -> usize {
+    match site.is_depthwise {
+        true => 1,
+        false => site.depth / layer.window.kernel.iter().product::<usize>(),
+    }
+}
+
 /// `[out][taps][in]` to `[out][in][taps]`.
-pub(super) fn channels_first<T: Copy>(rows: &[T], inputs: usize, taps: usize) -> Vec<T> {
+pub(super) fn channels_first<T: Copy>(rows: &[T], layer: &Layer, site: &Site) -> Vec<T> {
+    let inputs = inputs(layer, site);
+    let taps: usize = layer.window.kernel.iter().product();
     if taps == 1 || inputs == 1 {
         return rows.to_vec();
     }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use graft_onnx::Message as _;
+use graft_onnx::proto::ModelProto;
 use graft_patches::geometry::Activation;
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::records::Dtype;
 use graft_runtime::gradient::Norm;
 use graft_runtime::{Backbone, Image, Patch, Session};
 use tempfile::TempDir;
-use tract_onnx::pb::ModelProto;
-use tract_onnx::prelude::Framework;
 
 use super::{ExportError, WeightsFile, read, write};
 use crate::import::compile::{Settings, compile};
@@ -148,9 +148,7 @@ fn models_of_one_backbone_share_their_frozen_weights() {
         }
         export(&backbone, &trained, &path);
         let bytes = std::fs::read(&path).expect("it was written");
-        let model: ModelProto = tract_onnx::onnx()
-            .proto_model_for_read(&mut &bytes[..])
-            .expect("it is a model");
+        let model: ModelProto = ModelProto::decode(&bytes[..]).expect("it is a model");
         let tensors = model.graph.expect("it has a graph").initializer;
         for tensor in tensors
             .iter()

@@ -20,7 +20,7 @@ pub struct WeightsFile {
     name: String,
     bytes: Vec<u8>,
     /// Offset and length by tensor name.
-    places: HashMap<String, (usize, usize)>,
+    places: HashMap<String, [usize; 2]>,
 }
 
 impl WeightsFile {
@@ -46,7 +46,7 @@ impl WeightsFile {
                 file.bytes.resize(offset, 0);
                 let values = tensor.values.iter().flat_map(|value| value.to_le_bytes());
                 file.bytes.extend(values);
-                let place = (offset, file.bytes.len() - offset);
+                let place = [offset, file.bytes.len() - offset];
                 file.places.insert(tensor.name.clone(), place);
             }
         }
@@ -63,7 +63,7 @@ impl WeightsFile {
         self.bytes.len()
     }
 
-    pub(super) fn place(&self, tensor: &str) -> Option<(usize, usize)> {
+    pub(super) fn place(&self, tensor: &str) -> Option<[usize; 2]> {
         self.places.get(tensor).copied()
     }
 

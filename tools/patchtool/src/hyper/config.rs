@@ -1,10 +1,12 @@
-//! What a generator is: what it generates, for which network, and its sizes.
+//! The configuration of a generator: its outputs, the network that they are for, and its sizes.
+
+use std::ops::RangeInclusive;
 
 use graft_patches::geometry::Shape;
 use graft_patches::records::Input;
 use serde::{Deserialize, Serialize};
 
-/// What a generator makes of a support set.
+/// The values that a generator makes of a support set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Generates {
@@ -34,12 +36,12 @@ pub enum Target {
     },
 }
 
-/// What a generator is. Sizes are those of the paper's Omniglot configuration unless said otherwise.
+/// The configuration of a generator. Sizes are those of the paper's Omniglot configuration unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// What it generates.
+    /// Its outputs.
     pub generates: Generates,
-    /// For which network.
+    /// The network that they are for.
     pub target: Target,
     /// Whether it goes on from the weights of an earlier patch (Continual HyperTransformer). Then the head is always made of
     /// prototypes.
@@ -56,9 +58,25 @@ pub struct Config {
     pub heads: usize,
 }
 
+/// A size that no generator has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found} {what}, expected {least} to {most}")]
+pub struct ConfigError {
+    /// The size.
+    pub what: &'static str,
+    /// Its value.
+    pub found: usize,
+    /// Smallest that there is.
+    pub least: usize,
+    /// Largest that there is.
+    pub most: usize,
+}
+
 impl Config {
     /// Convolutions of the target CNN.
     pub const CONVOLUTIONS: usize = 4;
+    /// Rows and columns of images of which [`Self::CONVOLUTIONS`] pools leave one pixel.
+    const SIDES: RangeInclusive<usize> = 16..=31;
     /// Added to variances.
     pub const EPSILON: f32 = 1e-5;
 
@@ -74,6 +92,38 @@ impl Config {
             transformer_layers: 3,
             heads: 2,
         }
+    }
+
+    /// Whether there is such a generator.
+    ///
+    /// # Errors
+    /// A size that is none, or beyond what generators are made for.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        const MOST: usize = 1 << 16;
+        let (channels, side) = match self.target {
+            Target::Cnn { channels, side } => (channels, side),
+            Target::Frozen { features } => (features, *Self::SIDES.start()),
+        };
+        for (what, found, range) in [
+            ("channels or features", channels, 1..=MOST),
+            ("rows and columns", side, Self::SIDES),
+            ("ways", self.max_ways, 1..=MOST),
+            ("values of an embedding", self.embedding, 1..=MOST),
+            ("shared features", self.shared, 1..=MOST),
+            ("layers of a transformer", self.transformer_layers, 0..=64),
+            ("heads", self.heads, 1..=64),
+        ] {
+            if !range.contains(&found) {
+                let (least, most) = (*range.start(), *range.end());
+                return Err(ConfigError {
+                    what,
+                    found,
+                    least,
+                    most,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Values that the head reads.

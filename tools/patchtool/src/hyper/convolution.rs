@@ -119,12 +119,12 @@ impl ConvolutionGenerator {
             _ => start,
         };
         let Some(earlier) = earlier else {
-            return self.normalised(ops, x, weights);
+            return self.with_epilogue(ops, x, weights);
         };
         let share = &earlier.share;
         let before = &earlier.values;
         let weights = blend(ops, &weights, &before.weights, &ops.transpose(share));
-        let own = self.normalised(ops, x, weights);
+        let own = self.with_epilogue(ops, x, weights);
         Convolution {
             scale: blend(ops, &own.scale, &before.scale, share),
             bias: blend(ops, &own.bias, &before.bias, share),
@@ -137,7 +137,7 @@ impl ConvolutionGenerator {
     }
 
     /// These weights with batch norm as an epilogue, whose statistics are those of the support set.
-    fn normalised<O: Ops>(&self, ops: &O, x: &O::Maps, weights: O::Matrix) -> Convolution<O> {
+    fn with_epilogue<O: Ops>(&self, ops: &O, x: &O::Maps, weights: O::Matrix) -> Convolution<O> {
         let (mean, variance) = ops.statistics(&ops.conv(x, &weights, TARGET));
         let [gamma, beta] = ["gamma", "beta"].map(|part| self.parameter(ops, part));
         let scale = ops.mul(&ops.inverse_sqrt(&variance, Config::EPSILON), &gamma);

@@ -1,4 +1,4 @@
-//! What can go wrong with a generator's file, and with generating.
+//! Errors of a generator's file, and of generating.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::examples::ExamplesError;
 use super::generated::GeneratedError;
 use crate::output::OutputError;
 
-/// Why a generator was not read, or did not generate. [`HyperError::hint`] says what to do.
+/// Reasons why a generator was not read, or did not generate. [`HyperError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HyperError {
@@ -30,7 +30,7 @@ pub enum HyperError {
     /// Cut short, or with other bytes than were written.
     #[error("the generator is truncated or damaged: {found}")]
     Damaged {
-        /// What shows it.
+        /// The sign of it.
         found: &'static str,
     },
     /// Another ONNX model.
@@ -44,7 +44,7 @@ pub enum HyperError {
     Version {
         /// In the file.
         found: String,
-        /// What can be read.
+        /// The one that can be read.
         expected: u32,
     },
     /// A property that cannot be read.
@@ -52,7 +52,7 @@ pub enum HyperError {
     Property {
         /// Its key.
         key: &'static str,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Inputs or outputs that do not belong to the configuration.
@@ -62,8 +62,18 @@ pub enum HyperError {
         what: &'static str,
         /// Their names in the file.
         found: Vec<String>,
-        /// What they should be.
+        /// As they should be.
         expected: Vec<String>,
+    },
+    /// A graph that is not the one which this code would write for the configuration: the code would generate something else.
+    #[error(
+        "the generator's graph is {found:.12}, this patchtool computes {expected:.12}: it would make other patches"
+    )]
+    OtherGraph {
+        /// Digest of the calculation in the file.
+        found: Digest,
+        /// Of the calculation in this code.
+        expected: Digest,
     },
     /// A trained parameter that does not fit the configuration.
     #[error("parameter {name:?} has {found} values, expected {expected}")]
@@ -93,7 +103,7 @@ pub enum HyperError {
     Start {
         /// As given.
         found: Vec<usize>,
-        /// What the configuration says; nothing where the generator is not continual.
+        /// As the configuration says; nothing where the generator is not continual.
         expected: Vec<usize>,
     },
     /// A backbone that it was not trained for.
@@ -101,7 +111,7 @@ pub enum HyperError {
     Backbone {
         /// Id of the backbone, or of the f32 one that it was made of.
         found: Digest,
-        /// What it was trained for.
+        /// The one that it was trained for.
         expected: Digest,
     },
     /// A generator that makes every patch anew.
@@ -127,20 +137,10 @@ pub enum HyperError {
     /// A backbone or patch that cannot be read.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// What tract says.
-    #[error("the generator cannot run for {images} images of {classes} classes")]
-    Run {
-        /// In the support set.
-        images: usize,
-        /// In the support set.
-        classes: usize,
-        /// The cause.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 impl HyperError {
-    /// What to do about it.
+    /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Read { .. } => "check the path and the permissions",
@@ -150,8 +150,11 @@ impl HyperError {
             }
             Self::Damaged { .. } => "copy the file again, or train the generator again",
             Self::Version { .. } => "use the patchtool that wrote the file, or a newer one",
-            Self::Property { .. } | Self::Interface { .. } | Self::Run { .. } => {
+            Self::Property { .. } | Self::Interface { .. } => {
                 "train the generator again with this patchtool"
+            }
+            Self::OtherGraph { .. } => {
+                "use the patchtool that trained the generator, or train it again with this one"
             }
             Self::Parameter { .. } => "give the parameters of a generator of this configuration",
             Self::NotFinite { .. } => "train with a smaller --lr, or without --f16",

@@ -1,11 +1,11 @@
-//! A support set: the examples that a generator learns from.
+//! The examples that a generator learns from.
 
 use super::config::{Config, Target};
 
 /// Examples of a few classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Examples {
-    /// Normalised pixels of each image, row by row; for the embedding of a frozen backbone, what its head reads.
+    /// Normalised pixels of each image, row by row; for a frozen backbone, the inputs of its head.
     pub images: Vec<f32>,
     /// The class of each image, `None` where it is not known.
     pub labels: Vec<Option<usize>>,
@@ -13,7 +13,7 @@ pub struct Examples {
     pub classes: usize,
 }
 
-/// What is wrong with a support set.
+/// Faults of a support set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExamplesError {
@@ -25,7 +25,7 @@ pub enum ExamplesError {
     Classes {
         /// In the set.
         found: usize,
-        /// What it was trained for.
+        /// That it was trained for.
         most: usize,
     },
     /// A class that does not exist.
@@ -63,7 +63,7 @@ pub enum ExamplesError {
 }
 
 impl ExamplesError {
-    /// What to do about it.
+    /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Empty => "give a folder with one folder of images a class",
@@ -81,7 +81,7 @@ impl Examples {
     /// Whether a generator can read it.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Its first fault.
     pub fn check(&self, config: &Config) -> Result<(), ExamplesError> {
         let (images, classes) = (self.labels.len(), self.classes);
         if classes == 0 {

@@ -15,22 +15,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
+use graft_onnx::Message as _;
+use graft_onnx::build::{self, entry};
+use graft_onnx::proto::{DataType, GraphProto, ModelProto, ValueInfoProto};
 use graft_patches::Digest;
-use prost::Message as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{GraphProto, ModelProto, ValueInfoProto};
 
-use super::config::Config;
+use super::arrays::{self, Arrays};
+use super::config::{Config, Target};
 use super::error::HyperError;
 use super::examples::Examples;
-use super::network::Generator;
-use super::onnx::{self, Parameters, Plan, Port};
+use super::network::{Generator, Images, Inputs};
+use super::onnx::{self, Parameters, Port};
 use super::parameter::Precision;
-use crate::export::proto::{self, entry};
 use crate::output;
 
 /// Version of a generator's file.
@@ -42,14 +41,12 @@ const PROVENANCE_KEY: &str = "graft.hyper.provenance";
 const DIGEST_KEY: &str = "graft.hyper.digest";
 /// First byte of every ONNX model of today: field 1, its IR version.
 const FIRST_BYTE: u8 = 8;
-/// Shapes of support sets that stay ready to run.
-const PLANS: usize = 4;
 
 /// Where a generator comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Provenance {
-    /// What trained it.
+    /// The program that trained it.
     pub tool: String,
     /// Training steps, each an episode.
     pub steps: u64,
@@ -63,7 +60,7 @@ pub struct Provenance {
     pub accuracy: BTreeMap<String, f64>,
 }
 
-/// What a generator gave for a support set, by name: values row by row.
+/// The values that a generator gave for a support set, by name, row by row.
 ///
 /// `head.weight` `[classes, features]` and `head.bias` `[1, classes]`; for a target CNN also `scale.0` to `scale.3` and
 /// `bias.0` to `bias.3` `[1, channels]`, the epilogues; where it generates convolutions, `conv.0` to `conv.3`
@@ -73,12 +70,11 @@ pub type Outputs = BTreeMap<String, Vec<f32>>;
 /// A trained generator, ready to generate.
 #[derive(Debug)]
 pub struct Hyper {
-    config: Config,
+    generator: Generator,
+    parameters: Arrays,
     backbone: Digest,
     provenance: Provenance,
     model: ModelProto,
-    /// By number of images and classes, the last used at the end.
-    plans: Mutex<Vec<([usize; 2], Arc<Plan>)>>,
 }
 
 impl Hyper {
@@ -93,45 +89,32 @@ impl Hyper {
         backbone: Digest,
         provenance: Provenance,
     ) -> Result<Self, HyperError> {
-        for own in generator.parameters() {
-            let found = parameters.get(&own.name).map_or(0, Vec::len);
-            let expected = own.shape[0] * own.shape[1];
-            if found != expected {
-                let name = own.name;
-                return Err(HyperError::Parameter {
-                    name,
-                    found,
-                    expected,
-                });
-            }
-            let mut values = parameters.get(&own.name).into_iter().flatten();
-            if let Some(&value) = values.find(|&&value| !precision.round(value).is_finite()) {
-                let name = own.name;
-                return Err(HyperError::NotFinite { name, value });
-            }
-        }
-        let config = generator.config().clone();
-        let graph = onnx::graph(generator, parameters, precision);
+        check_parameters(generator, parameters, precision)?;
+        let rounded = |values: &Vec<f32>| values.iter().map(|&v| precision.round(v)).collect();
+        let stored = parameters
+            .iter()
+            .map(|(name, values)| (name.clone(), rounded(values)));
+        let graph = onnx::graph(generator, Some(parameters), precision);
         let properties = vec![
             entry(VERSION_KEY, VERSION.to_string()),
-            entry(CONFIG_KEY, json(&config)),
+            entry(CONFIG_KEY, json(generator.config())),
             entry(BACKBONE_KEY, backbone.to_string()),
             entry(PROVENANCE_KEY, json(&provenance)),
             entry(DIGEST_KEY, digest(&graph).to_string()),
         ];
         Ok(Self {
-            config,
+            parameters: Arrays::new(generator, stored.collect()),
+            generator: generator.clone(),
             backbone,
             provenance,
-            model: proto::model(graph, properties),
-            plans: Mutex::default(),
+            model: build::model("patchtool", env!("CARGO_PKG_VERSION"), graph, properties),
         })
     }
 
     /// Reads a generator.
     ///
     /// # Errors
-    /// A file that cannot be read, is no generator, or is damaged.
+    /// A file that cannot be read, is no generator, is damaged, or is of another calculation than this code's.
     pub fn open(path: &Path) -> Result<Self, HyperError> {
         let bytes = fs::read(path).map_err(|source| HyperError::Read {
             path: path.to_owned(),
@@ -155,6 +138,10 @@ impl Hyper {
             });
         }
         let config: Config = properties.json(CONFIG_KEY)?;
+        config.check().map_err(|error| HyperError::Property {
+            key: CONFIG_KEY,
+            reason: error.to_string(),
+        })?;
         let provenance = properties.json(PROVENANCE_KEY)?;
         let [backbone, expected] = [BACKBONE_KEY, DIGEST_KEY].map(|key| properties.digest(key));
         let backbone = backbone?;
@@ -165,12 +152,22 @@ impl Hyper {
         }
         same_names("inputs", &graph.input, &onnx::inputs(&config))?;
         same_names("outputs", &graph.output, &onnx::outputs(&config))?;
+        let generator = Generator::new(&config);
+        let parameters = onnx::parameters(graph);
+        let precision = precision(graph);
+        // They are of this precision already.
+        check_parameters(&generator, &parameters, Precision::F32)?;
+        let own = onnx::graph(&generator, None, precision);
+        let [found, expected] = [graph, &own].map(onnx::calculation);
+        if found != expected {
+            return Err(HyperError::OtherGraph { found, expected });
+        }
         Ok(Self {
-            config,
+            parameters: Arrays::new(&generator, parameters),
+            generator,
             backbone,
             provenance,
             model,
-            plans: Mutex::default(),
         })
     }
 
@@ -182,7 +179,7 @@ impl Hyper {
     /// Writes its file, all or nothing; an existing one is replaced only if `force` is set.
     ///
     /// # Errors
-    /// What the system says.
+    /// An error of the system.
     pub fn write(&self, path: &Path, force: bool) -> Result<(), HyperError> {
         let bytes = self.to_bytes();
         Ok(output::write_atomically(path, force, |file| {
@@ -190,9 +187,9 @@ impl Hyper {
         })?)
     }
 
-    /// What it is.
+    /// Its configuration.
     pub fn config(&self) -> &Config {
-        &self.config
+        self.generator.config()
     }
 
     /// Id of the backbone that it generates for.
@@ -202,12 +199,7 @@ impl Hyper {
 
     /// How its file stores the parameters.
     pub fn precision(&self) -> Precision {
-        let half = DataType::Float16 as i32;
-        let stored = self.model.graph.iter().flat_map(|graph| &graph.initializer);
-        match stored.into_iter().any(|tensor| tensor.data_type == half) {
-            true => Precision::F16,
-            false => Precision::F32,
-        }
+        self.model.graph.as_ref().map_or_else(Precision::default, precision)
     }
 
     /// Where it comes from.
@@ -216,63 +208,80 @@ impl Hyper {
     }
 
     /// Generates from a support set. `start` are the convolutions to go on from, of a continual generator, as
-    /// [`Generator::generate`] wants them, row by row; else nothing. The first call for a number of images and classes
-    /// prepares the model for it.
+    /// [`Generator::generate`] wants them, row by row; else nothing.
     ///
     /// # Errors
-    /// Values that do not fit the generator, or a model that cannot run.
+    /// Values that do not fit the generator.
     pub fn generate(&self, support: &Examples, start: &[Vec<f32>]) -> Result<Outputs, HyperError> {
-        support.check(&self.config)?;
-        let sizes = [support.labels.len(), support.classes];
-        let ports = onnx::inputs(&self.config);
-        let length = |port: &Port| port.shape(sizes[0], sizes[1]).iter().product();
-        let expected: Vec<usize> = ports[3..].iter().map(length).collect();
+        let config = self.config();
+        support.check(config)?;
+        let images = support.labels.len();
+        let ports = onnx::inputs(config);
+        let shapes = ports[3..].iter().map(|port| port.shape(images, support.classes));
+        let shapes: Vec<[usize; 2]> = shapes.map(|shape| [shape[0], shape[1]]).collect();
+        let expected: Vec<usize> = shapes.iter().map(|[rows, columns]| rows * columns).collect();
         let found: Vec<usize> = start.iter().map(Vec::len).collect();
         if found != expected {
             return Err(HyperError::Start { found, expected });
         }
-        let labels = support.one_hot_labels(&self.config);
-        let classes = support.one_hot_classes(&self.config);
-        let mut inputs: Vec<&[f32]> = vec![&support.images, &labels, &classes];
-        inputs.extend(start.iter().map(Vec::as_slice));
-        let plan = self.plan(sizes)?;
-        let outputs = plan.run(&inputs).map_err(|error| run_error(sizes, error))?;
-        Ok(outputs.into_iter().collect())
-    }
-
-    /// Makes ready for support sets of so many images and classes, which [`Self::generate`] would do at the first one: it takes
-    /// longer than generating.
-    ///
-    /// # Errors
-    /// A model that cannot run.
-    pub fn prepare(&self, images: usize, classes: usize) -> Result<(), HyperError> {
-        self.plan([images, classes]).map(drop)
-    }
-
-    /// The plan for so many images and classes.
-    fn plan(&self, sizes: [usize; 2]) -> Result<Arc<Plan>, HyperError> {
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = plans.iter().position(|(known, _)| *known == sizes);
-        let plan = match known {
-            Some(index) => plans.remove(index).1,
-            None => {
-                let plan = Plan::new(&self.model, &self.config, sizes);
-                Arc::new(plan.map_err(|error| run_error(sizes, error))?)
-            }
+        let columns = config.max_ways + 1;
+        let values = support.images.clone();
+        let inputs = Inputs::<Arrays> {
+            images: match config.target {
+                Target::Cnn { side, .. } => {
+                    Images::Pixels(arrays::maps([images, 1, side, side], values))
+                }
+                Target::Frozen { features } => {
+                    Images::Embeddings(arrays::matrix([images, features], values))
+                }
+            },
+            labels: arrays::matrix([images, columns], support.one_hot_labels(config)),
+            classes: arrays::matrix([support.classes, columns], support.one_hot_classes(config)),
         };
-        if plans.len() == PLANS {
-            plans.remove(0);
-        }
-        plans.push((sizes, plan.clone()));
-        Ok(plan)
+        let earlier = shapes.iter().zip(start);
+        let earlier: Vec<_> = earlier
+            .map(|(&shape, values)| arrays::matrix(shape, values.clone()))
+            .collect();
+        let previous = (!earlier.is_empty()).then_some(&earlier[..]);
+        let values = self.generator.generate(&self.parameters, &inputs, previous);
+        let named = onnx::named(config, values).into_iter();
+        Ok(named
+            .map(|(name, matrix)| (name, matrix.iter().copied().collect()))
+            .collect())
     }
 }
 
-fn run_error([images, classes]: [usize; 2], error: tract_onnx::prelude::TractError) -> HyperError {
-    HyperError::Run {
-        images,
-        classes,
-        source: error.into(),
+/// Whether these are the parameters of this generator, and finite as they are stored.
+fn check_parameters(
+    generator: &Generator,
+    parameters: &Parameters,
+    precision: Precision,
+) -> Result<(), HyperError> {
+    for own in generator.parameters() {
+        let values = parameters.get(&own.name).map_or(&[][..], Vec::as_slice);
+        let expected = own.shape[0] * own.shape[1];
+        if values.len() != expected {
+            return Err(HyperError::Parameter {
+                name: own.name,
+                found: values.len(),
+                expected,
+            });
+        }
+        let mut values = values.iter();
+        if let Some(&value) = values.find(|&&value| !precision.round(value).is_finite()) {
+            let name = own.name;
+            return Err(HyperError::NotFinite { name, value });
+        }
+    }
+    Ok(())
+}
+
+/// The precision of the parameters in a graph.
+fn precision(graph: &GraphProto) -> Precision {
+    let half = DataType::Float16 as i32;
+    match graph.initializer.iter().any(|tensor| tensor.data_type == half) {
+        true => Precision::F16,
+        false => Precision::F32,
     }
 }
 

@@ -7,7 +7,7 @@ use graft_runtime::Backbone;
 
 use super::convolution::EARLIER;
 use super::generated::{Convolution, Generated, Head, columns};
-use super::{Config, Examples, Generates, Hyper, HyperError, Support, Target, prototype};
+use super::{Config, Examples, Generates, Hyper, HyperError, SupportSet, Target, prototype};
 use crate::quantize::float_id;
 
 impl Hyper {
@@ -21,7 +21,7 @@ impl Hyper {
         name: &str,
         by: &str,
         backbone: &Backbone,
-        support: &Support,
+        support: &SupportSet,
     ) -> Result<Generated, HyperError> {
         let image = backbone.image();
         self.check_backbone(&image)?;
@@ -43,7 +43,7 @@ impl Hyper {
         by: &str,
         backbone: &Backbone,
         previous: &PatchImage<'_>,
-        support: &Support,
+        support: &SupportSet,
     ) -> Result<Generated, HyperError> {
         let image = backbone.image();
         self.check_backbone(&image)?;
@@ -76,7 +76,7 @@ impl Hyper {
         name: &str,
         by: &str,
         backbone: &Backbone,
-        support: &Support,
+        support: &SupportSet,
         start: &[Vec<f32>],
     ) -> Result<Generated, HyperError> {
         let images = match self.config().target {
@@ -124,7 +124,7 @@ impl Hyper {
 }
 
 /// The state after one support set.
-fn first(support: &Support) -> Learned {
+fn first(support: &SupportSet) -> Learned {
     let examples = |class| support.classes.iter().filter(|&&of| of == class).count() as u32;
     let class = |class| LearnedClass {
         task: 0,
@@ -137,11 +137,11 @@ fn first(support: &Support) -> Learned {
 }
 
 /// All images: those with labels, then those without.
-fn pixels(support: &Support) -> impl Iterator<Item = &Vec<u8>> {
+fn pixels(support: &SupportSet) -> impl Iterator<Item = &Vec<u8>> {
     support.images.pixels.iter().chain(&support.unlabelled)
 }
 
-fn normalised(backbone: &Backbone, support: &Support) -> Vec<f32> {
+fn normalised(backbone: &Backbone, support: &SupportSet) -> Vec<f32> {
     let input = backbone.image().input();
     let channels = input.shape.channels;
     let value = |(index, &pixel): (usize, &u8)| {
@@ -203,7 +203,7 @@ fn generated_order(image: &BackboneImage<'_>, index: usize, packed: &[f32]) -> V
     columns(&rows, kernel, site.depth / (kernel[0] * kernel[1]))
 }
 
-/// What a patch has learned so far.
+/// The state of a patch so far.
 struct Known {
     learned: Learned,
     labels: Vec<String>,

@@ -1,4 +1,4 @@
-//! What a generator makes of one support set, and how it becomes a patch.
+//! The values that a generator makes of one support set, and how they become a patch.
 
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds};
@@ -24,7 +24,7 @@ pub struct Generated {
     pub head: Head,
     /// Class names, one for each row of the head.
     pub labels: Vec<String>,
-    /// What is known of the classes, where it goes on learning.
+    /// The state of its classes, where it goes on learning.
     pub learned: Option<Learned>,
 }
 
@@ -83,7 +83,7 @@ pub enum GeneratedError {
     /// The patch cannot be quantised.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
-    /// What the runtime says.
+    /// An error of the runtime.
     #[error(transparent)]
     Runtime(#[from] graft_runtime::Error),
 }
@@ -95,7 +95,7 @@ impl From<ImageError> for GeneratedError {
 }
 
 impl GeneratedError {
-    /// What the user can do about it.
+    /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoHead | Self::NoFeatures => {
@@ -111,7 +111,7 @@ impl GeneratedError {
 }
 
 impl Generated {
-    /// What a patch says of where its values come from.
+    /// The source of a patch's values, in words.
     pub fn source(images: usize, classes: usize, unlabelled: usize, by: &str) -> String {
         let plural = |count: usize, one: &str, more: &str| match count {
             1 => format!("1 {one}"),
@@ -181,7 +181,7 @@ impl Generated {
         )?)
     }
 
-    /// What the patch replaces: checked, rows in the order of the sites of this backbone.
+    /// The sites that the patch replaces: checked, rows in the order of the sites of this backbone.
     ///
     /// # Errors
     /// Values that do not fit it.
@@ -276,7 +276,7 @@ fn check_finite<'a>(
 }
 
 /// Rows of (input channel, kernel row, kernel column) as PyTorch has them, in (kernel row, kernel column, input channel) order
-/// as Graft has them. What is no whole row is left out.
+/// as Graft has them. Values that are no whole row are left out.
 pub(super) fn rows(weights: &[f32], [height, width]: [usize; 2], inputs: usize) -> Vec<f32> {
     let taps = height * width;
     let permuted = |row: &'_ [f32]| -> Vec<f32> {

@@ -4,7 +4,7 @@ use super::config::Config;
 use super::ops::{Ops, Window};
 use super::parameter::Parameter;
 
-/// Added to variances in layer normalisation.
+/// Added to variances where rows are standardized.
 const EPSILON: f32 = 1e-6;
 
 /// `x W + b` on rows.
@@ -16,7 +16,7 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    /// From so many columns to so many others.
+    /// From `inputs` columns to `outputs`.
     pub(super) fn new(name: String, inputs: usize, outputs: usize) -> Self {
         Self {
             name,
@@ -111,7 +111,7 @@ impl Norm {
     fn apply<O: Ops>(&self, ops: &O, x: &O::Matrix) -> O::Matrix {
         let gain = ops.parameter(&format!("{}.gain", self.name));
         let bias = ops.parameter(&format!("{}.bias", self.name));
-        ops.add(&ops.mul(&ops.normalise(x, EPSILON), &gain), &bias)
+        ops.add(&ops.mul(&ops.standardize(x, EPSILON), &gain), &bias)
     }
 }
 
@@ -156,7 +156,7 @@ impl Encoder {
     }
 }
 
-/// Attention over tokens, without positions. Layers normalise what they read, not what they add to (Xiong et al. 2020,
+/// Attention over tokens, without positions. Layers standardize what they read, not what they add to (Xiong et al. 2020,
 /// "On Layer Normalization in the Transformer Architecture"), so that start values pass through unchanged.
 #[derive(Clone, Debug)]
 struct Transformer {

@@ -3,11 +3,9 @@
 //! Zhmoginov, Sandler, Vladymyrov: "HyperTransformer: Model Generation for Supervised and Semi-Supervised Few-Shot
 //! Learning" (ICML 2022); Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer" (TMLR 2024).
 
-pub mod classes;
+pub mod arrays;
 pub mod config;
 pub mod convolution;
-pub mod embeddings;
-pub mod episodes;
 pub mod error;
 pub mod examples;
 pub mod file;
@@ -20,20 +18,15 @@ pub mod ops;
 pub mod parameter;
 pub mod prototype;
 mod standard;
-pub mod support;
+pub mod support_set;
 pub mod target;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "meta-train")]
-pub mod train;
-mod turn;
 
-pub use classes::{Classes, ClassesError};
-pub use config::{Config, Generates, Target};
-pub use episodes::{Episode, EpisodeError, Sampler, Setting};
+pub use config::{Config, ConfigError, Generates, Target};
 pub use error::HyperError;
 pub use examples::{Examples, ExamplesError};
 pub use file::{Hyper, Outputs, Provenance};
 pub use generated::{Convolution, Generated, GeneratedError, Head};
 pub use parameter::Precision;
-pub use support::{Support, SupportError};
+pub use support_set::{SupportSet, SupportSetError};

@@ -1,7 +1,7 @@
 //! The generator: from a support set to the values of a patch, layer by layer (HyperTransformer, section 3).
 //!
 //! Where this differs from the released code of the paper: batch norm comes before ReLU and pool, so that it is the epilogue
-//! of the convolution; its statistics are the support set's, in training and on the device; the transformers normalise before
+//! of the convolution; its statistics are the support set's, in training and on the device; the transformers standardize before
 //! each branch, not after; weight tokens start from trained values (the frozen weights of the target network) and head tokens
 //! from class means, where the paper has zeros. Of continual generators see [`super::convolution`].
 
@@ -12,18 +12,18 @@ use super::ops::{Ops, Window};
 use super::parameter::Parameter;
 use super::standard::Standard;
 
-/// A support set as a generator reads it.
+/// The images of a support set.
 #[derive(Clone, Debug)]
 pub enum Images<O: Ops> {
     /// Normalised pixels, for a target CNN.
     Pixels(O::Maps),
-    /// What the head of a frozen backbone reads, `[images, features]`.
+    /// Inputs of the head of a frozen backbone, `[images, features]`.
     Embeddings(O::Matrix),
 }
 
 /// Inputs of a generator.
 #[derive(Clone, Debug)]
-pub struct Support<O: Ops> {
+pub struct Inputs<O: Ops> {
     /// The images.
     pub images: Images<O>,
     /// One-hot, `[images, max_ways + 1]`: the class of each image, the last column where it is not known.
@@ -43,9 +43,9 @@ pub struct Values<O: Ops> {
     pub head_bias: O::Matrix,
 }
 
-/// What the head is generated from.
+/// The features that the head is generated from.
 struct Seen<O: Ops> {
-    /// What the head reads, `[images, features]`.
+    /// Inputs of the head, `[images, features]`.
     features: O::Matrix,
     /// Shared features of the images, where the generator has them.
     shared: Option<O::Matrix>,
@@ -96,7 +96,7 @@ impl Generator {
         }
     }
 
-    /// What it is.
+    /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -135,18 +135,18 @@ impl Generator {
     pub fn generate<O: Ops>(
         &self,
         ops: &O,
-        support: &Support<O>,
+        inputs: &Inputs<O>,
         previous: Option<&[O::Matrix]>,
     ) -> Values<O> {
-        let seen = match &support.images {
+        let seen = match &inputs.images {
             Images::Embeddings(embeddings) => Seen {
                 features: embeddings.clone(),
                 shared: None,
                 convolutions: Vec::new(),
             },
-            Images::Pixels(pixels) => self.network(ops, support, pixels, previous),
+            Images::Pixels(pixels) => self.network(ops, inputs, pixels, previous),
         };
-        let (weights, bias) = self.head(ops, support, &seen.features, seen.shared.as_ref());
+        let (weights, bias) = self.head(ops, inputs, &seen.features, seen.shared.as_ref());
         Values {
             convolutions: seen.convolutions,
             head_weights: weights,
@@ -158,14 +158,14 @@ impl Generator {
     fn network<O: Ops>(
         &self,
         ops: &O,
-        support: &Support<O>,
+        inputs: &Inputs<O>,
         pixels: &O::Maps,
         previous: Option<&[O::Matrix]>,
     ) -> Seen<O> {
         let shared = self.shared_features(ops, pixels);
         let samples = shared
             .as_ref()
-            .map(|shared| [self.label_embeddings(ops, &support.labels), shared.clone()]);
+            .map(|shared| [self.label_embeddings(ops, &inputs.labels), shared.clone()]);
         let mut x = pixels.clone();
         let mut values = Vec::new();
         for (index, convolution) in self.convolutions.iter().enumerate() {
@@ -196,15 +196,15 @@ impl Generator {
     fn head<O: Ops>(
         &self,
         ops: &O,
-        support: &Support<O>,
+        inputs: &Inputs<O>,
         features: &O::Matrix,
         shared: Option<&O::Matrix>,
     ) -> (O::Matrix, O::Matrix) {
         let (weights, bias) = match self.projection {
-            Some(columns) => self.frozen_head(ops, support, features, columns),
+            Some(columns) => self.frozen_head(ops, inputs, features, columns),
             None => {
-                let start = prototypes(ops, support, features);
-                self.corrected(ops, support, features, shared, start)
+                let start = prototypes(ops, inputs, features);
+                self.corrected(ops, inputs, features, shared, start)
             }
         };
         let (weights, bias) = self.sharpened(ops, weights, bias);
@@ -226,25 +226,25 @@ impl Generator {
     }
 
     /// The head of a frozen backbone: the sum of the closed form and of a head of projected embeddings, which is generated.
-    /// Training starts from scores that both parts agree on. Embeddings are standardised; where each closed form has as many
+    /// Training starts from scores that both parts agree on. Embeddings are standardized; where each closed form has as many
     /// terms as columns, the mean over columns keeps scores and tokens near 1.
     fn frozen_head<O: Ops>(
         &self,
         ops: &O,
-        support: &Support<O>,
+        inputs: &Inputs<O>,
         embeddings: &O::Matrix,
         columns: usize,
     ) -> (O::Matrix, O::Matrix) {
-        let standard = Standard::of(ops, support, embeddings, columns);
+        let standard = Standard::of(ops, inputs, embeddings, columns);
         let share = 1.0 / columns as f32;
-        let (weights, bias) = prototypes(ops, support, &standard.values);
+        let (weights, bias) = prototypes(ops, inputs, &standard.values);
         let own = [weights, bias].map(|values| ops.scale(&values, share));
         let projection = ops.parameter("projection");
         let projected = ops.matmul(&standard.values, &projection);
         let share = 1.0 / Self::PROJECTION as f32;
-        let (weights, bias) = prototypes(ops, support, &projected);
+        let (weights, bias) = prototypes(ops, inputs, &projected);
         let start = (weights, ops.scale(&bias, share));
-        let (weights, bias) = self.corrected(ops, support, &projected, None, start);
+        let (weights, bias) = self.corrected(ops, inputs, &projected, None, start);
         let back = ops.transpose(&ops.scale(&projection, share));
         let weights = ops.add(&own[0], &ops.matmul(&weights, &back));
         standard.head(ops, &weights, &ops.add(&own[1], &bias))
@@ -254,7 +254,7 @@ impl Generator {
     fn corrected<O: Ops>(
         &self,
         ops: &O,
-        support: &Support<O>,
+        inputs: &Inputs<O>,
         features: &O::Matrix,
         shared: Option<&O::Matrix>,
         (weights, bias): (O::Matrix, O::Matrix),
@@ -262,14 +262,14 @@ impl Generator {
         let Some(head) = &self.head else {
             return (weights, bias);
         };
-        let labels = self.label_embeddings(ops, &support.labels);
-        let classes = self.label_embeddings(ops, &support.classes);
+        let labels = self.label_embeddings(ops, &inputs.labels);
+        let classes = self.label_embeddings(ops, &inputs.classes);
         let mut samples = vec![labels, head.local.apply(ops, features), features.clone()];
         samples.extend(shared.cloned());
         head.weights(ops, &samples, [&classes, &weights, &bias])
     }
 
-    /// What the head of the target CNN reads for images, by generated values: `[images, channels]`.
+    /// Inputs of the head of the target CNN for images, by generated values: `[images, channels]`.
     pub fn embed<O: Ops>(ops: &O, images: &O::Maps, convolutions: &[Convolution<O>]) -> O::Matrix {
         let last = convolutions
             .iter()
@@ -282,10 +282,10 @@ impl Generator {
 /// class mean c of the labelled images.
 pub fn prototypes<O: Ops>(
     ops: &O,
-    support: &Support<O>,
+    inputs: &Inputs<O>,
     features: &O::Matrix,
 ) -> (O::Matrix, O::Matrix) {
-    let members = ops.matmul(&support.classes, &ops.transpose(&support.labels));
+    let members = ops.matmul(&inputs.classes, &ops.transpose(&inputs.labels));
     let shares = ops.mul(&members, &ops.inverse(&ops.sum_columns(&members)));
     let means = ops.matmul(&shares, features);
     let squares = ops.sum_columns(&ops.mul(&means, &means));

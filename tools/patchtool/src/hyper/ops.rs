@@ -1,5 +1,5 @@
-//! The operations that a generator is written in, so that it is written once: burn's tensors train it
-//! ([`super::train`]), ONNX nodes carry it to devices ([`super::onnx`]).
+//! The operations that a generator is written in, so that it is written once: arrays make patches ([`super::arrays`]), ONNX
+//! nodes are its file ([`super::onnx`]), and tensors with gradients, of the crate `graft-meta`, train it.
 
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ pub trait Ops {
     /// Softmax of each row.
     fn softmax(&self, a: &Self::Matrix) -> Self::Matrix;
     /// Each row to mean 0 and variance 1, `epsilon` added to the variance.
-    fn normalise(&self, a: &Self::Matrix, epsilon: f32) -> Self::Matrix;
+    fn standardize(&self, a: &Self::Matrix, epsilon: f32) -> Self::Matrix;
     /// Sum of each row, as one column.
     fn sum_columns(&self, a: &Self::Matrix) -> Self::Matrix;
     /// `1 / a`
@@ -53,7 +53,7 @@ pub trait Ops {
     fn concat_rows(&self, parts: &[Self::Matrix]) -> Self::Matrix;
     /// Side by side.
     fn concat_columns(&self, parts: &[Self::Matrix]) -> Self::Matrix;
-    /// So many columns of zeros on the right.
+    /// `count` columns of zeros on the right.
     fn pad_columns(&self, a: &Self::Matrix, count: usize) -> Self::Matrix;
 
     /// Convolution with filters `[outputs, inputs * kernel * kernel]` (each row input channel by input channel), which may

@@ -7,9 +7,9 @@
 use graft_runtime::{Backbone, Patch, Session};
 use rayon::prelude::*;
 
-use super::{Generated, GeneratedError, Head, Support};
+use super::{Generated, GeneratedError, Head, SupportSet};
 
-/// What the head reads, of each image (8-bit pixels, NHWC), when the backbone runs with this patch.
+/// Inputs of the head for each image (8-bit pixels, NHWC) when the backbone runs with this patch.
 ///
 /// # Errors
 /// A backbone without a head, images of another size than the patch's input.
@@ -109,7 +109,7 @@ pub fn factor(means: &[Vec<f32>]) -> f32 {
 pub fn generate(
     name: &str,
     backbone: &Backbone,
-    support: &Support,
+    support: &SupportSet,
 ) -> Result<Generated, GeneratedError> {
     let images = &support.images.pixels;
     let features = features(backbone, &backbone.identity(), images)?;

@@ -1,6 +1,6 @@
-//! Embeddings of a frozen backbone on one scale, whatever the backbone: what a generator reads of them.
+//! Embeddings of a frozen backbone on one scale, whatever the backbone.
 
-use super::network::Support;
+use super::network::Inputs;
 use super::ops::Ops;
 
 /// Added to the variance, which a single image makes 0: so little that embeddings of any scale are the same to a generator.
@@ -10,7 +10,7 @@ const EPSILON: f32 = 1e-12;
 /// average. One number for all columns keeps the nearest class mean the nearest.
 #[derive(Clone, Debug)]
 pub(super) struct Standard<O: Ops> {
-    /// Standardised embeddings of the whole support set, `[images, features]`.
+    /// Standardized embeddings of the whole support set, `[images, features]`.
     pub(super) values: O::Matrix,
     /// m, `[1, features]`
     mean: O::Matrix,
@@ -22,12 +22,12 @@ impl<O: Ops> Standard<O> {
     /// Of the embeddings of a support set. Only labelled images count for m and s.
     pub(super) fn of(
         ops: &O,
-        support: &Support<O>,
+        inputs: &Inputs<O>,
         embeddings: &O::Matrix,
         features: usize,
     ) -> Self {
         let sum_rows = |a: &O::Matrix| ops.transpose(&ops.sum_columns(&ops.transpose(a)));
-        let members = ops.matmul(&support.classes, &ops.transpose(&support.labels));
+        let members = ops.matmul(&inputs.classes, &ops.transpose(&inputs.labels));
         let known = sum_rows(&members);
         let shares = ops.mul(&known, &ops.inverse(&ops.sum_columns(&known)));
         let mean = ops.matmul(&shares, embeddings);
@@ -42,7 +42,7 @@ impl<O: Ops> Standard<O> {
         }
     }
 
-    /// The head of embeddings that computes what a head of standardised ones does: weights `[classes, features]`, bias
+    /// The head of embeddings that computes what a head of standardized ones does: weights `[classes, features]`, bias
     /// `[classes, 1]`.
     pub(super) fn head(
         &self,

@@ -7,7 +7,7 @@ use graft_runtime::{Backbone, Image, Patch, Session};
 use graft_tests::Random;
 use indicatif::ProgressBar;
 
-use super::{Convolution, Generated, GeneratedError, Head, Support, prototype, target};
+use super::{Convolution, Generated, GeneratedError, Head, SupportSet, prototype, target};
 use crate::quantize::{self, Images, Method};
 
 const SIDE: usize = 28;
@@ -335,10 +335,10 @@ fn every_set_of_kernels_has_the_same_int8_scores() {
     }
 }
 
-fn support(count: usize, each: usize) -> Support {
+fn support(count: usize, each: usize) -> SupportSet {
     let labels = (0..count).map(|class| format!("letter {class}")).collect();
     let classes = (0..count * each).map(|image| image % count).collect();
-    Support::new(labels, classes, images(count * each, 41)).expect("it is whole")
+    SupportSet::new(labels, classes, images(count * each, 41)).expect("it is whole")
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn features_are_what_the_head_reads() {
 fn a_support_set_is_whole_or_refused() {
     let labels = || vec![String::from("a"), String::from("b")];
     let refused = |classes: Vec<usize>, count| {
-        let error = Support::new(labels(), classes, images(count, 1));
+        let error = SupportSet::new(labels(), classes, images(count, 1));
         error.expect_err("it is not whole").to_string()
     };
     assert_eq!(refused(vec![0, 0], 2), "class \"b\" has no image");
@@ -412,9 +412,9 @@ fn a_support_set_is_whole_or_refused() {
         "an image of class 2, there are 2"
     );
     assert_eq!(refused(vec![0, 1], 3), "2 classes for 3 images");
-    let none = Support::new(vec![], vec![], vec![]).expect_err("nothing");
+    let none = SupportSet::new(vec![], vec![], vec![]).expect_err("nothing");
     assert_eq!(none.to_string(), "no image to calibrate with");
-    assert!(Support::new(labels(), vec![1, 0, 1], images(3, 1)).is_ok());
+    assert!(SupportSet::new(labels(), vec![1, 0, 1], images(3, 1)).is_ok());
     // One class is enough.
     let one = support(1, 2);
     assert!(

@@ -14,7 +14,7 @@ pub struct Settings {
     pub mean: [f32; 4],
     /// See `mean`.
     pub std: [f32; 4],
-    /// Room for heads of so many classes.
+    /// Most classes of a head.
     pub max_classes: usize,
     /// Name, labels and so on; layers and sites are filled in.
     pub metadata: BackboneMetadata,
@@ -88,7 +88,11 @@ impl Site {
             Op::Depthwise(_, weights) | Op::Pointwise(weights) | Op::Linear(weights) => {
                 (weights, 1)
             }
-            _ => return None,
+            Op::Add
+            | Op::Multiply
+            | Op::AveragePool(..)
+            | Op::MaxPool(_)
+            | Op::GlobalAveragePool => return None,
         };
         let (scale, bias) = epilogue(weights);
         Some(Self {

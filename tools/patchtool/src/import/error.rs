@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use graft_onnx::tensor::TensorError;
+
 /// Why a model was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -134,6 +136,25 @@ pub enum ImportError {
         /// The names there are.
         expected: String,
     },
+}
+
+impl From<TensorError> for ImportError {
+    fn from(error: TensorError) -> Self {
+        match error {
+            TensorError::Wrong {
+                name,
+                found,
+                expected,
+            } => Self::Tensor {
+                name,
+                found,
+                expected: expected.to_owned(),
+            },
+            TensorError::MissingFile { name, file } => {
+                Self::MissingExternalData { tensor: name, file }
+            }
+        }
+    }
 }
 
 impl ImportError {

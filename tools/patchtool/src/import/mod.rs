@@ -6,3 +6,5 @@ pub mod graph;
 pub mod int8;
 pub mod onnx;
 pub mod torch;
+#[cfg(feature = "verify")]
+pub mod verify;

@@ -237,7 +237,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a record of the kind that `magic` names to `path` instead of what is there, all or nothing.
-pub(crate) fn save(
+pub fn save(
     path: &Path,
     magic: [u8; 8],
     record: &impl Serialize,
@@ -259,7 +259,7 @@ pub(crate) fn save(
 }
 
 /// Reads the record that [`save`] wrote to `path`.
-pub(crate) fn load<T: DeserializeOwned>(path: &Path, magic: [u8; 8]) -> Result<T, CheckpointError> {
+pub fn load<T: DeserializeOwned>(path: &Path, magic: [u8; 8]) -> Result<T, CheckpointError> {
     let bytes = read(path)?;
     let record = record(path, magic, &bytes)?;
     postcard::from_bytes(record).map_err(|_| CheckpointError::Damaged {

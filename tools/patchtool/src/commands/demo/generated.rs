@@ -10,16 +10,16 @@ use super::{Player, Story};
 use crate::data::preprocess::Preprocess;
 use crate::demo::assets::{self, Unseen};
 use crate::demo::measure::{self, accuracy};
-use crate::hyper::{Hyper, Support, prototype};
+use crate::hyper::{Hyper, SupportSet, prototype};
 use crate::report::bytes;
 use crate::task;
 
-/// What was generated: for a backbone of its own.
+/// Generated patches, for a backbone of their own.
 pub(super) struct Generated {
     pub(super) backbone: Backbone,
     pub(super) players: Vec<Player>,
-    /// Of each, the time of the first patch of so many drawings, and of one more.
-    pub(super) times: Vec<[Duration; 2]>,
+    /// Time that each took.
+    pub(super) times: Vec<Duration>,
 }
 
 impl Story<'_> {
@@ -39,9 +39,9 @@ impl Story<'_> {
             times: Vec::new(),
         };
         for task in assets::UNSEEN {
-            let (player, times) = self.unseen(first, &hyper, &generated.backbone, task)?;
+            let (player, time) = self.unseen(first, &hyper, &generated.backbone, task)?;
             generated.players.push(player);
-            generated.times.push(times);
+            generated.times.push(time);
         }
         self.tell("")?;
         Ok(generated)
@@ -53,7 +53,7 @@ impl Story<'_> {
         hyper: &Hyper,
         backbone: &Backbone,
         task: Unseen,
-    ) -> Result<(Player, [Duration; 2])> {
+    ) -> Result<(Player, Duration)> {
         let Unseen { name, title, test } = task;
         let line = format!(
             "patchtool generate --hyper {} --support {name}.tar",
@@ -61,7 +61,7 @@ impl Story<'_> {
         );
         self.tell(&format!("$ {line} -o {name}.patch"))?;
         let support = self.support(name, backbone)?;
-        let (patch, times) = measure::generate(hyper, name, backbone, &support)?;
+        let (patch, time) = measure::generate(hyper, name, backbone, &support)?;
         let path = self.path(&format!("{name}.patch"));
         let written = patch.image().map_or(&[][..], |image| image.bytes());
         std::fs::write(&path, written)
@@ -84,21 +84,20 @@ impl Story<'_> {
             patch: Arc::new(patch),
         };
         self.tell(&format!(
-            "{} drawings -> {} in {:.0} ms ({:.1} s the first time), right on {:.0} % of {} drawings by other people",
+            "{} drawings -> {} in {:.1} ms, right on {:.0} % of {} drawings by other people",
             support.classes.len(),
             bytes(player.patch.receipt().bytes_mapped),
-            1e3 * times[1].as_secs_f64(),
-            times[0].as_secs_f64(),
+            1e3 * time.as_secs_f64(),
             100.0 * player.accuracy[2],
             player.images.len(),
         ))?;
-        Ok((player, times))
+        Ok((player, time))
     }
 
     /// The drawings to learn from, as this backbone wants them.
-    fn support(&self, name: &str, backbone: &Backbone) -> Result<Support> {
+    fn support(&self, name: &str, backbone: &Backbone) -> Result<SupportSet> {
         let path = self.path(&format!("{name}.tar"));
-        Ok(Support::read(&path, &preprocess(backbone)?)?)
+        Ok(SupportSet::read(&path, &preprocess(backbone)?)?)
     }
 }
 

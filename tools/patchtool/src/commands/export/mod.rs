@@ -96,8 +96,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     }
     let backbone = Backbone::open(&arguments.backbone)?;
     match backbone.image().dtype() {
-        Dtype::I8 => int8::run(arguments, &backbone, common),
-        _ => float(arguments, &backbone),
+        Dtype::I8 | Dtype::I8Half => int8::run(arguments, &backbone, common),
+        Dtype::F32 | Dtype::F16 => float(arguments, &backbone),
     }
 }
 
@@ -144,9 +144,10 @@ fn float(arguments: &Arguments, backbone: &Backbone) -> Result<Report> {
 
 /// A baseline is no patch.
 fn check_kind(trained: &Trained) -> Result<(), ExportError> {
-    match trained.kind {
-        kind if kind.is_baseline() => Err(ExportError::Baseline { kind }),
-        _ => Ok(()),
+    let kind = trained.kind;
+    match kind.is_baseline() {
+        true => Err(ExportError::Baseline { kind }),
+        false => Ok(()),
     }
 }
 

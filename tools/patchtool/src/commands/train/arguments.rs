@@ -222,7 +222,7 @@ fn smoothing(text: &str) -> Result<f32, String> {
     )
 }
 
-pub(in crate::commands) fn above_zero(text: &str) -> Result<f32, String> {
+pub fn above_zero(text: &str) -> Result<f32, String> {
     number(
         text,
         |value| value.is_normal() && value > 0.0,

@@ -1,6 +1,6 @@
 //! `patchtool train`: a patch from a folder of labelled images.
 
-pub(in crate::commands) mod arguments;
+pub mod arguments;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -10,19 +10,18 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+use graft_onnx::build::{int, integers, node, raw};
+use graft_onnx::proto::{DataType, NodeProto, TensorProto};
 use graft_patches::geometry::{Activation, Shape};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata};
 use graft_patches::plan::infer_shapes;
-use graft_patches::records::{Dtype, Layer, Op};
+use graft_patches::records::{Dtype, Layer};
 use graft_patches::scale::{Scale, ScaleRecord, TensorScale};
 use graft_patches::{BackboneImage, PatchImage, Verify};
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{NodeProto, TensorProto};
 
 use self::site::{Names, Site};
 use super::document::{Document, INPUT, PREFIX, SCORES};
 use super::properties::{self, Task};
-use super::proto::{int, integers, node, raw};
 use super::{ExportError, nodes};
 
 /// The bytes of the model of an int8 backbone's own task, or of a patch for it.
@@ -153,7 +152,7 @@ impl<'a> Model<'a> {
     /// Adds a layer; says how many output channels its weights have.
     fn layer(&mut self, index: usize) -> Option<usize> {
         let layer = self.backbone.layer(index);
-        let writes_row = layer.op == Op::Linear;
+        let writes_row = nodes::is_row(layer.op);
         let outputs = self.float(index, &layer, writes_row);
         let tensor = format!("{:03}", index + 1);
         let name = format!("{PREFIX}activation.{tensor}");
@@ -188,9 +187,9 @@ impl<'a> Model<'a> {
                 self.initialisers.extend(parts.initialisers);
                 self.nodes.extend(parts.nodes);
                 inputs.extend(parts.inputs);
-                nodes::weighted(layer, inputs, site.outputs())
+                nodes::layer(layer, inputs, site.outputs())
             }
-            None => nodes::unweighted(layer, inputs),
+            None => nodes::layer(layer, inputs, 0),
         };
         let output = format!("{PREFIX}activation.{:03}.float", index + 1);
         // The importer takes a layer's name from its node.

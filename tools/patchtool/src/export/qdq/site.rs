@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 
+use graft_onnx::build::raw;
+use graft_onnx::proto::{DataType, TensorProto};
 use graft_patches::half_table::TableSite;
 use graft_patches::layout::{PANEL, unpack_int8_weights};
 use graft_patches::metadata::BackboneMetadata;
-use graft_patches::records::{Op, What};
+use graft_patches::records::What;
 use graft_patches::requantize::RequantizePanel;
 use graft_patches::scale::{Requantization, TensorScale};
 use graft_patches::{BackboneImage, PatchImage, Values};
-use tract_onnx::pb::TensorProto;
-use tract_onnx::pb::tensor_proto::DataType;
 
-use super::super::proto::raw;
 use super::super::tensors;
 use super::channel::channel;
 use super::{Parts, dequantise};
@@ -50,7 +49,11 @@ impl Site {
         let replaced = |what| patch.and_then(|patch| patch.find(index, what));
         let (packed, outputs) = match replaced(What::Weights).map(|new| (new.values, new.outputs)) {
             Some((Values::I8(packed), outputs)) => (packed, outputs),
-            _ => (own.weights, site.outputs),
+            Some((
+                Values::F32(_) | Values::F16(_) | Values::Requantize(_) | Values::HalfTable(_),
+                _,
+            ))
+            | None => (own.weights, site.outputs),
         };
         let table = match (patch, replaced(What::Epilogue).map(|new| new.values)) {
             (_, Some(Values::Requantize(table))) => Cow::Borrowed(table),
@@ -59,7 +62,9 @@ impl Site {
                 TableSite::of(patch, backbone, index).widen(halves, &mut wide);
                 Cow::Owned(wide)
             }
-            _ => Cow::Borrowed(own.table),
+            (_, Some(Values::F32(_) | Values::F16(_) | Values::I8(_)))
+            | (None, Some(Values::HalfTable(_)))
+            | (_, None) => Cow::Borrowed(own.table),
         };
         let around = Requantization {
             input: scales[layer.inputs[0]].outer,
@@ -74,19 +79,10 @@ impl Site {
                 channel(around, entry, row)
             })
             .unzip();
-        let [height, width] = layer.window.kernel;
-        let taps = height * width;
-        let inputs = match site.is_depthwise {
-            true => 1,
-            false => site.depth / taps,
-        };
         Self {
             index,
-            dims: match layer.op {
-                Op::Linear => vec![outputs, inputs],
-                _ => vec![outputs, inputs, height, width],
-            },
-            weights: tensors::channels_first(&weights, inputs, taps),
+            dims: tensors::weight_dims(&layer, &site, outputs),
+            weights: tensors::channels_first(&weights, &layer, &site),
             scales,
             bias,
             input_scale: around.input.scale,

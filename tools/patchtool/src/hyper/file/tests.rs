@@ -1,11 +1,11 @@
 //! Files that are read back, and files that are not.
 
-use prost::Message as _;
-use tract_onnx::pb::ModelProto;
+use graft_onnx::Message as _;
+use graft_onnx::proto::{GraphProto, ModelProto, TensorProto};
 
-use super::{CONFIG_KEY, Hyper, PLANS, VERSION_KEY};
+use super::{CONFIG_KEY, DIGEST_KEY, Hyper, VERSION_KEY, digest};
 use crate::hyper::onnx::Parameters;
-use crate::hyper::onnx::tests::{generator, hyper, parameters};
+use crate::hyper::arrays::tests::{generator, hyper, parameters};
 use crate::hyper::{Examples, ExamplesError, Generates, HyperError, Precision, Provenance, Target};
 
 const TARGET: Target = Target::Frozen { features: 3 };
@@ -200,15 +200,115 @@ fn support_sets_that_do_not_fit_are_refused() {
     ));
 }
 
+/// With some change to its graph, as another program might have written it: the digest is that of the changed graph.
+fn written_otherwise(change: impl FnOnce(&mut GraphProto)) -> Result<Hyper, HyperError> {
+    changed(|model| {
+        let graph = model.graph.as_mut().unwrap();
+        change(graph);
+        let own = digest(graph).to_string();
+        let properties = &mut model.metadata_props;
+        let entry = properties.iter_mut().find(|entry| entry.key == DIGEST_KEY);
+        entry.unwrap().value = own;
+    })
+}
+
 #[test]
-fn the_last_shapes_stay_ready() {
-    let hyper = hyper(Generates::Prototypes, TARGET, false);
-    for count in [1, 2, 3, 4, 2, 5] {
-        let labels: Vec<usize> = (0..count).collect();
-        hyper.generate(&support(&labels), &[]).unwrap();
+fn a_graph_that_this_code_would_not_write_is_refused() {
+    type Change = fn(&mut GraphProto);
+    let others: [Change; 6] = [
+        |graph| graph.node[0].op_type = "Sub".into(),
+        |graph| graph.node[1].input.swap(0, 1),
+        |graph| drop(graph.node.pop()),
+        |graph| graph.output[0].r#type = None,
+        |graph| {
+            let mut constants = graph.initializer.iter_mut();
+            let constant = constants.find(|tensor| tensor.name.starts_with("graft.number"));
+            constant.unwrap().raw_data[0] ^= 1;
+        },
+        |graph| {
+            let mut parameters = graph.initializer.iter_mut();
+            let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+            matrix.unwrap().dims.reverse();
+        },
+    ];
+    for (index, change) in others.into_iter().enumerate() {
+        let error = written_otherwise(change).unwrap_err();
+        assert!(matches!(error, HyperError::OtherGraph { .. }), "{index}: {error}");
+        assert!(error.hint().contains("the patchtool that trained"));
     }
-    let plans = hyper.plans.lock().unwrap();
-    let sizes: Vec<[usize; 2]> = plans.iter().map(|(sizes, _)| *sizes).collect();
-    assert_eq!(sizes, [[3, 3], [4, 4], [2, 2], [5, 5]]);
-    assert_eq!(sizes.len(), PLANS);
+    // Values of parameters and documentation are not the calculation.
+    let same = written_otherwise(|graph| {
+        let mut parameters = graph.initializer.iter_mut();
+        let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+        matrix.unwrap().raw_data[0] ^= 1;
+        graph.input[0].doc_string = "in other words".into();
+    });
+    assert!(same.is_ok(), "{same:?}");
+}
+
+#[test]
+fn parameters_of_a_file_must_fit() {
+    let refused = |change: fn(&mut TensorProto)| {
+        let error = written_otherwise(|graph| {
+            let mut parameters = graph.initializer.iter_mut();
+            let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+            change(matrix.unwrap());
+        });
+        match error {
+            Err(HyperError::Parameter { name, found, .. }) if name == "projection" => found,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(|matrix| matrix.name += "s"), 0);
+    assert_eq!(refused(|matrix| matrix.data_type = 2), 0);
+    assert_eq!(refused(|matrix| drop(matrix.raw_data.pop())), 0);
+    assert_eq!(refused(|matrix| matrix.raw_data.extend([0; 4])), 0);
+    let short = |matrix: &mut TensorProto| {
+        matrix.dims = vec![1];
+        matrix.raw_data.truncate(4);
+    };
+    assert_eq!(refused(short), 1);
+    let error = written_otherwise(|graph| {
+        let mut parameters = graph.initializer.iter_mut();
+        let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+        matrix.unwrap().raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    });
+    assert!(matches!(error, Err(HyperError::NotFinite { .. })), "{error:?}");
+}
+
+#[test]
+fn sizes_that_no_generator_has_are_refused() {
+    let cnn = Target::Cnn {
+        channels: 4,
+        side: 28,
+    };
+    for (target, found, other) in [
+        (TARGET, "\"heads\":2", "\"heads\":0"),
+        (TARGET, "\"transformer_layers\":2", "\"transformer_layers\":4000000000"),
+        (TARGET, "\"features\":3", "\"features\":0"),
+        (TARGET, "\"embedding\":8", "\"embedding\":18446744073709551615"),
+        (cnn, "\"side\":28", "\"side\":0"),
+        (cnn, "\"channels\":4", "\"channels\":4294967296"),
+    ] {
+        let mut model = ModelProto::decode(&hyper(Generates::Head, target, false).to_bytes()[..]);
+        let config = &mut model.as_mut().unwrap().metadata_props[1].value;
+        assert!(config.contains(found), "{config}");
+        *config = config.replace(found, other);
+        let error = Hyper::from_bytes(&model.unwrap().encode_to_vec()).unwrap_err();
+        let is_refused = matches!(
+            error,
+            HyperError::Property {
+                key: CONFIG_KEY,
+                ..
+            }
+        );
+        assert!(is_refused, "{other}: {error}");
+    }
+}
+
+#[test]
+fn the_generator_of_the_assets_is_read() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/omniglot.hyper");
+    let hyper = Hyper::open(path.as_ref()).unwrap();
+    assert_eq!(hyper.precision(), Precision::F16);
 }

@@ -5,21 +5,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::ops::Range;
 
-use prost::Message as _;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use graft_onnx::Message as _;
+use graft_onnx::build::{self, floats, halves, int, integers, ints};
+use graft_onnx::proto::{AttributeProto, DataType, NodeProto, TensorProto};
 
 use super::Parameters;
-use crate::export::proto::{self, floats, halves, int, integers, ints};
 use crate::hyper::network::Generator;
 use crate::hyper::ops::{Ops, Window};
 use crate::hyper::parameter::Precision;
+
+/// Begins the names of initialisers that are parameters: inputs have names of their own, such as `labels`.
+pub(super) const PARAMETER: &str = "parameter.";
 
 /// A graph under construction.
 #[derive(Debug)]
 pub(super) struct Graph<'a> {
     shapes: HashMap<String, [usize; 2]>,
-    parameters: &'a Parameters,
+    /// Without them, initialisers have no values.
+    parameters: Option<&'a Parameters>,
     precision: Precision,
     nodes: RefCell<Vec<NodeProto>>,
     /// Output of each node by its encoded rest: what is computed twice is one node.
@@ -30,7 +33,7 @@ pub(super) struct Graph<'a> {
 impl<'a> Graph<'a> {
     pub(super) fn new(
         generator: &Generator,
-        parameters: &'a Parameters,
+        parameters: Option<&'a Parameters>,
         precision: Precision,
     ) -> Self {
         let all = generator.parameters().into_iter();
@@ -46,7 +49,7 @@ impl<'a> Graph<'a> {
 
     /// Makes a value an output.
     pub(super) fn output(&self, name: &str, value: &str) {
-        let mut node = proto::node("Identity", vec![value.to_owned()], Vec::new());
+        let mut node = build::node("Identity", vec![value.to_owned()], Vec::new());
         node.name = name.to_owned();
         node.output = vec![name.to_owned()];
         self.nodes.borrow_mut().push(node);
@@ -60,10 +63,10 @@ impl<'a> Graph<'a> {
         )
     }
 
-    /// What an operator makes of its inputs.
+    /// The output of an operator.
     fn node(&self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
         let inputs = inputs.iter().map(|&name| name.to_owned()).collect();
-        let mut node = proto::node(op, inputs, attributes);
+        let mut node = build::node(op, inputs, attributes);
         let mut known = self.known.borrow_mut();
         let next = format!("graft.{}.{op}", known.len());
         let name = known.entry(node.encode_to_vec()).or_insert(next.clone());
@@ -111,7 +114,7 @@ impl<'a> Graph<'a> {
         self.node("ReduceMean", &[a], attributes)
     }
 
-    /// What is left of values without their mean over some axes, and the variance; and the mean.
+    /// Values without their mean over some axes, the variance, and the mean.
     fn moments(&self, a: &str, axes: &[usize]) -> [String; 3] {
         let mean = self.means(a, axes, true);
         let rest = self.node("Sub", &[a, &mean], vec![]);
@@ -129,13 +132,13 @@ impl Ops for Graph<'_> {
     type Maps = String;
 
     fn parameter(&self, name: &str) -> String {
-        // Inputs have names of their own, such as `labels`.
         let make = match self.precision {
             Precision::F32 => floats,
             Precision::F16 => halves,
         };
-        let stored = self.constant(format!("parameter.{name}"), |known| {
-            make(known, &self.shapes[name], &self.parameters[name])
+        let values = self.parameters.map_or(&[][..], |all| &all[name]);
+        let stored = self.constant(format!("{PARAMETER}{name}"), |known| {
+            make(known, &self.shapes[name], values)
         });
         match self.precision {
             Precision::F32 => stored,
@@ -174,7 +177,7 @@ impl Ops for Graph<'_> {
         self.node("Softmax", &[a], vec![int("axis", 1)])
     }
 
-    fn normalise(&self, a: &String, epsilon: f32) -> String {
+    fn standardize(&self, a: &String, epsilon: f32) -> String {
         let [rest, variance, _] = self.moments(a, &[1]);
         self.mul(&rest, &self.inverse_sqrt(&variance, epsilon))
     }

@@ -1,30 +1,33 @@
 //! Inputs and outputs of the ONNX model of a generator.
 
-use crate::export::proto::Dim;
+use graft_onnx::build::Dim;
+
 use crate::hyper::config::{Config, Generates, Target};
 use crate::hyper::convolution::EARLIER;
+use crate::hyper::network::Values;
+use crate::hyper::ops::Ops;
 
 /// Images of the support set.
 const IMAGES: &str = "images";
 /// Classes in use.
 const CLASSES: &str = "classes";
 /// `[classes, features]`
-pub(super) const HEAD_WEIGHT: &str = "head.weight";
+const HEAD_WEIGHT: &str = "head.weight";
 /// `[1, classes]`
-pub(super) const HEAD_BIAS: &str = "head.bias";
+const HEAD_BIAS: &str = "head.bias";
 
 /// Weights of a convolution, `[outputs, inputs * 9]`.
-pub(super) fn weights(index: usize) -> String {
+fn weights(index: usize) -> String {
     format!("conv.{index}")
 }
 
 /// First half of its epilogue, `[1, outputs]`.
-pub(super) fn scale(index: usize) -> String {
+fn scale(index: usize) -> String {
     format!("scale.{index}")
 }
 
 /// Second half of its epilogue, `[1, outputs]`.
-pub(super) fn bias(index: usize) -> String {
+fn bias(index: usize) -> String {
     format!("bias.{index}")
 }
 
@@ -45,7 +48,7 @@ impl Port {
         }
     }
 
-    /// Its dimensions for so many images and classes.
+    /// Its dimensions for `images` images and `classes` classes.
     pub(in crate::hyper) fn shape(&self, images: usize, classes: usize) -> Vec<usize> {
         let size = |dim: &Dim| match *dim {
             Dim::Of(size) => size,
@@ -56,7 +59,7 @@ impl Port {
     }
 }
 
-/// What a generator reads.
+/// The inputs of a generator.
 pub(in crate::hyper) fn inputs(config: &Config) -> Vec<Port> {
     let images = Dim::Any(IMAGES);
     let columns = Dim::Of(config.max_ways + 1);
@@ -68,7 +71,7 @@ pub(in crate::hyper) fn inputs(config: &Config) -> Vec<Port> {
         ),
         Target::Frozen { features } => Port::new(
             "embeddings",
-            "What the head of the backbone reads.",
+            "Inputs of the backbone's head.",
             [images, Dim::Of(features)],
         ),
     };
@@ -93,7 +96,7 @@ pub(in crate::hyper) fn inputs(config: &Config) -> Vec<Port> {
     [first, labels, classes].into_iter().chain(starts).collect()
 }
 
-/// What a generator gives. Weights of convolutions are among it only where it generates them.
+/// The outputs of a generator. Weights of convolutions are among them only where it generates them.
 pub(in crate::hyper) fn outputs(config: &Config) -> Vec<Port> {
     let mut ports = Vec::new();
     for (index, shape) in shapes(config).into_iter().enumerate() {
@@ -118,6 +121,25 @@ pub(in crate::hyper) fn outputs(config: &Config) -> Vec<Port> {
         [Dim::Of(1), classes],
     ));
     ports
+}
+
+/// Generated values by the names of [`outputs`], as far as they are among these.
+pub(in crate::hyper) fn named<O: Ops>(
+    config: &Config,
+    values: Values<O>,
+) -> Vec<(String, O::Matrix)> {
+    let mut all = vec![
+        (HEAD_WEIGHT.to_owned(), values.head_weights),
+        (HEAD_BIAS.to_owned(), values.head_bias),
+    ];
+    for (index, values) in values.convolutions.into_iter().enumerate() {
+        all.push((weights(index), values.weights));
+        all.push((scale(index), values.scale));
+        all.push((bias(index), values.bias));
+    }
+    let outputs = outputs(config);
+    all.retain(|(name, _)| outputs.iter().any(|port| port.name == *name));
+    all
 }
 
 /// `[outputs, inputs * 9]` of each convolution of the target network.

@@ -1,34 +1,33 @@
-//! A generator as a standard ONNX model, with its trained parameters, and such a model run by tract.
+//! A generator as a standard ONNX model, with its trained parameters.
 //!
 //! The number of images and of classes is symbolic in the model. Nothing in it is an operator of Graft: ONNX Runtime runs
 //! the same file.
 
 mod graph;
 mod interface;
-mod plan;
-
-#[cfg(test)]
-pub(super) mod tests;
 
 use std::collections::BTreeMap;
 
-use tract_onnx::pb::{GraphProto, ValueInfoProto};
+use graft_onnx::Message as _;
+use graft_onnx::build;
+use graft_onnx::proto::{GraphProto, TensorProto, ValueInfoProto};
+use graft_onnx::tensor::{Tensor, Values};
+use graft_patches::Digest;
 
 use self::graph::Graph;
-use super::network::{Generator, Images, Support};
+use super::network::{Generator, Images, Inputs};
 use super::parameter::Precision;
-use crate::export::proto;
 
-pub(super) use self::interface::{Port, inputs, outputs};
-pub(super) use self::plan::Plan;
+pub(super) use self::interface::{Port, inputs, named, outputs};
 
 /// Values of the parameters of a generator by name, each row by row.
 pub type Parameters = BTreeMap<String, Vec<f32>>;
 
-/// The graph of a generator; `parameters` must be all of its own, each of the right length.
+/// The graph of a generator; `parameters` must be all of its own, each of the right length. Without them, their initialisers
+/// have no values.
 pub(super) fn graph(
     generator: &Generator,
-    parameters: &Parameters,
+    parameters: Option<&Parameters>,
     precision: Precision,
 ) -> GraphProto {
     let config = generator.config();
@@ -37,7 +36,7 @@ pub(super) fn graph(
     let [images, labels, classes, start @ ..] = &inputs[..] else {
         unreachable!("a generator has at least three inputs");
     };
-    let support = Support::<Graph<'_>> {
+    let inputs = Inputs::<Graph<'_>> {
         images: match images.dims.len() {
             4 => Images::Pixels(images.name.clone()),
             _ => Images::Embeddings(images.name.clone()),
@@ -47,20 +46,9 @@ pub(super) fn graph(
     };
     let start: Vec<String> = start.iter().map(|port| port.name.clone()).collect();
     let previous = (!start.is_empty()).then_some(&start[..]);
-    let values = generator.generate(&graph, &support, previous);
-    let mut named = vec![
-        (interface::HEAD_WEIGHT.to_owned(), values.head_weights),
-        (interface::HEAD_BIAS.to_owned(), values.head_bias),
-    ];
-    for (index, values) in values.convolutions.into_iter().enumerate() {
-        named.push((interface::weights(index), values.weights));
-        named.push((interface::scale(index), values.scale));
-        named.push((interface::bias(index), values.bias));
-    }
-    for (name, value) in &named {
-        if outputs.iter().any(|port| port.name == *name) {
-            graph.output(name, value);
-        }
+    let values = generator.generate(&graph, &inputs, previous);
+    for (name, value) in named(config, values) {
+        graph.output(&name, &value);
     }
     let (nodes, initialisers) = graph.finish();
     GraphProto {
@@ -74,5 +62,43 @@ pub(super) fn graph(
 }
 
 fn value_info(port: &Port) -> ValueInfoProto {
-    proto::interface(&port.name, port.doc, &port.dims)
+    build::interface(&port.name, port.doc, &port.dims)
+}
+
+/// Digest of the calculation that a graph is: nodes, constants, names and shapes of parameters, inputs and outputs, encoded by
+/// field number. Neither the values of parameters nor documentation change it.
+pub(super) fn calculation(graph: &GraphProto) -> Digest {
+    let undocumented = |info: &ValueInfoProto| ValueInfoProto {
+        doc_string: String::new(),
+        ..info.clone()
+    };
+    let initialiser = |tensor: &TensorProto| match tensor.name.starts_with(graph::PARAMETER) {
+        true => TensorProto {
+            name: tensor.name.clone(),
+            dims: tensor.dims.clone(),
+            data_type: tensor.data_type,
+            ..TensorProto::default()
+        },
+        false => tensor.clone(),
+    };
+    let bare = GraphProto {
+        node: graph.node.clone(),
+        initializer: graph.initializer.iter().map(initialiser).collect(),
+        input: graph.input.iter().map(undocumented).collect(),
+        output: graph.output.iter().map(undocumented).collect(),
+        ..GraphProto::default()
+    };
+    Digest::of(&bare.encode_to_vec())
+}
+
+/// The values of a generator's parameters in a graph, in single precision, as far as they can be read.
+pub(super) fn parameters(graph: &GraphProto) -> Parameters {
+    let parameter = |tensor: &TensorProto| {
+        let name = tensor.name.strip_prefix(graph::PARAMETER)?;
+        match Tensor::read(tensor, None).ok()?.values {
+            Values::Float(values) => Some((name.to_owned(), values)),
+            Values::Int(_) => None,
+        }
+    };
+    graph.initializer.iter().filter_map(parameter).collect()
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use graft_patches::geometry::{Activation, Shape};
 use graft_patches::scale::Scale;
 
-use super::InputAffine;
 use super::node::Node;
 use super::scales::Scales;
 use super::value::View;
+use super::{InputAffine, Softmax};
 use crate::import::error::ImportError;
 use crate::import::graph::{BatchNorm, Graph, Layer, Op, TensorId, Weights};
 
@@ -20,7 +20,7 @@ pub(super) struct Builder<'a> {
     pub(super) graph: Graph,
     pub(super) input_affine: Option<InputAffine>,
     /// A Softmax that was left out: nothing may follow.
-    pub(super) softmax: Option<Node<'a>>,
+    pub(super) softmax: Option<(Node<'a>, Softmax)>,
     pub(super) scales: Scales,
     states: Vec<State>,
     /// How often each layer name was asked for.
@@ -204,7 +204,7 @@ impl<'a> Builder<'a> {
 
     fn check_softmax(&self) -> Result<(), ImportError> {
         match self.softmax {
-            Some(softmax) => Err(softmax.unsupported("expected it as the last operator only")),
+            Some((node, _)) => Err(node.unsupported("expected it as the last operator only")),
             None => Ok(()),
         }
     }
@@ -223,13 +223,19 @@ impl<'a> Builder<'a> {
     /// The weights of the layer that computes a tensor, while nothing comes between them and the tensor.
     fn site(&mut self, tensor: TensorId) -> Option<&mut Weights> {
         let layer = self.layer(tensor)?;
+        if layer.activation != Activation::NONE {
+            return None;
+        }
         match &mut layer.op {
-            _ if layer.activation != Activation::NONE => None,
             Op::Conv(_, weights)
             | Op::Depthwise(_, weights)
             | Op::Pointwise(weights)
             | Op::Linear(weights) => Some(weights),
-            _ => None,
+            Op::Add
+            | Op::Multiply
+            | Op::AveragePool(..)
+            | Op::MaxPool(_)
+            | Op::GlobalAveragePool => None,
         }
     }
 
@@ -266,8 +272,16 @@ impl<'a> Builder<'a> {
         let layer = self
             .layer(tensor)
             .ok_or_else(|| node.unsupported("it is applied to the image, expected a layer"))?;
-        if let Op::AveragePool(..) | Op::MaxPool(..) | Op::GlobalAveragePool = layer.op {
-            return Err(node.unsupported("it follows a pool, which cannot fuse it"));
+        match layer.op {
+            Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool => {
+                return Err(node.unsupported("it follows a pool, which cannot fuse it"));
+            }
+            Op::Conv(..)
+            | Op::Depthwise(..)
+            | Op::Pointwise(_)
+            | Op::Linear(_)
+            | Op::Add
+            | Op::Multiply => {}
         }
         layer.activation = match (layer.activation, activation) {
             (Activation::NONE, new) => new,
@@ -277,7 +291,10 @@ impl<'a> Builder<'a> {
                     max: b.max(min).min(max),
                 }
             }
-            _ => return Err(node.unsupported("the layer before already has an activation")),
+            (
+                Activation::Clamp { .. } | Activation::HardSwish | Activation::HardSigmoid { .. },
+                _,
+            ) => return Err(node.unsupported("the layer before already has an activation")),
         };
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::constant::Constant;
 use super::expression::Expression;
-use super::node::Node;
+use super::node::{Arithmetic, Node};
 use super::value::{Call, Value, View};
 use super::walk::Walk;
 use crate::import::error::ImportError;
@@ -28,34 +28,39 @@ impl<'a> Walk<'a> {
                 let beta = node.float("beta", 0.5)?;
                 before.times(alpha).plus(beta).clamped(0.0, 1.0)
             }
-            _ => Expression::HARD_SWISH,
+            "HardSwish" => Expression::HARD_SWISH,
+            _ => return Err(node.unsupported("no layer of the runtime computes it")),
         };
         Ok(view.pending(expression, node))
     }
 
-    /// Add, Sub, Mul, Div.
-    pub(super) fn arithmetic(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+    pub(super) fn arithmetic(
+        &mut self,
+        op: Arithmetic,
+        call: &Call<'a>,
+    ) -> Result<View<'a>, ImportError> {
         let is_activation =
             |i: usize| matches!(call.inputs.get(i), Some(Some(Value::Activation(_))));
         match (is_activation(0), is_activation(1)) {
-            (true, true) => self.combine(call),
+            (true, true) => self.combine(op, call),
             (true, false) => {
                 let constant = call.constant(1)?;
-                self.with_constant(call.node, call.view(0)?, &constant)
+                self.with_constant(op, call.node, call.view(0)?, &constant)
             }
-            (false, _) if matches!(call.node.op().as_str(), "Sub" | "Div") => {
+            (false, _) if matches!(op, Arithmetic::Sub | Arithmetic::Div) => {
                 let why = "a constant comes first, expected the activation first";
                 Err(call.node.unsupported(why))
             }
             (false, _) => {
                 let constant = call.constant(0)?;
-                self.with_constant(call.node, call.view(1)?, &constant)
+                self.with_constant(op, call.node, call.view(1)?, &constant)
             }
         }
     }
 
     fn with_constant(
         &mut self,
+        op: Arithmetic,
         node: Node<'a>,
         view: View<'a>,
         constant: &Constant,
@@ -64,7 +69,7 @@ impl<'a> Walk<'a> {
         if let [number] = values
             && constant.dims.len() <= view.dims.len()
         {
-            return self.with_number(node, view, *number);
+            return self.with_number(op, node, view, *number);
         }
         if !is_per_channel(&view, constant) {
             return Err(node.unsupported(format!(
@@ -74,11 +79,11 @@ impl<'a> Walk<'a> {
         }
         let view = self.concrete(view)?;
         let each = |value: f32| vec![value; values.len()];
-        let (scale, shift) = match node.op().as_str() {
-            "Add" => (each(1.0), values.to_vec()),
-            "Sub" => (each(1.0), values.iter().map(|v| -v).collect()),
-            "Mul" => (values.to_vec(), each(0.0)),
-            _ => (values.iter().map(|v| 1.0 / v).collect(), each(0.0)),
+        let (scale, shift) = match op {
+            Arithmetic::Add => (each(1.0), values.to_vec()),
+            Arithmetic::Sub => (each(1.0), values.iter().map(|v| -v).collect()),
+            Arithmetic::Mul => (values.to_vec(), each(0.0)),
+            Arithmetic::Div => (values.iter().map(|v| 1.0 / v).collect(), each(0.0)),
         };
         let generation = self.builder.fuse_affine(node, &view, scale, shift)?;
         Ok(view.fused(generation))
@@ -86,33 +91,35 @@ impl<'a> Walk<'a> {
 
     fn with_number(
         &mut self,
+        op: Arithmetic,
         node: Node<'a>,
         mut view: View<'a>,
         number: f32,
     ) -> Result<View<'a>, ImportError> {
-        let op = node.op();
-        let is_factor = matches!(op.as_str(), "Mul" | "Div");
+        let is_factor = matches!(op, Arithmetic::Mul | Arithmetic::Div);
         if !is_factor && !view.expression.is_open() {
             view = self.concrete(view)?;
         }
         let before = view.expression;
-        let expression = match op.as_str() {
-            "Add" => before.plus(number),
-            "Sub" => before.plus(-number),
-            "Mul" => before.times(positive(node, number)?),
-            _ => before.times(1.0 / positive(node, number)?),
+        let expression = match op {
+            Arithmetic::Add => before.plus(number),
+            Arithmetic::Sub => before.plus(-number),
+            Arithmetic::Mul => before.times(positive(node, number)?),
+            Arithmetic::Div => before.times(1.0 / positive(node, number)?),
         };
         Ok(view.pending(expression, node))
     }
 
     /// Two activations: `x * f(x)` stays pending, anything else becomes a layer.
-    fn combine(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+    fn combine(&mut self, op: Arithmetic, call: &Call<'a>) -> Result<View<'a>, ImportError> {
         let node = call.node;
         let (a, b) = (call.view(0)?, call.view(1)?);
-        let op = match node.op().as_str() {
-            "Add" => Op::Add,
-            "Mul" => Op::Multiply,
-            _ => return Err(node.unsupported("no layer of the runtime computes it")),
+        let op = match op {
+            Arithmetic::Add => Op::Add,
+            Arithmetic::Mul => Op::Multiply,
+            Arithmetic::Sub | Arithmetic::Div => {
+                return Err(node.unsupported("no layer of the runtime computes it"));
+            }
         };
         if matches!(op, Op::Multiply)
             && let Some(gated) = self_gated(node, &a, &b)
@@ -185,7 +192,7 @@ fn is_per_channel(view: &View<'_>, constant: &Constant) -> bool {
     let Some(leading) = view.dims.len().checked_sub(constant.dims.len()) else {
         return false;
     };
-    constant.data.len() == view.channels()
+    constant.values.len() == view.channels()
         && constant
             .dims
             .iter()

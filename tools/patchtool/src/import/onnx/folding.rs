@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
-use tract_onnx::pb::tensor_proto::DataType;
+use graft_onnx::proto::DataType;
+use graft_onnx::tensor::{Tensor, Values};
 
-use super::constant::{self, Constant, Data};
-use super::node::Node;
+use super::constant::{self, Constant};
+use super::node::{Arithmetic, Node};
 use super::shape;
 use crate::import::error::ImportError;
 
@@ -38,7 +39,7 @@ fn floats(dims: Vec<usize>, values: Vec<f32>) -> Constant {
     Constant {
         name: String::new(),
         dims,
-        data: Data::Float(values),
+        values: Values::Float(values),
         element: DataType::Float,
         quantised: None,
     }
@@ -65,20 +66,19 @@ pub(super) fn evaluate(
         "Gather" => second.and_then(|index| gather(first, index)),
         "Concat" => concat(inputs),
         "ConstantOfShape" => constant_of_shape(node, first)?,
-        "Add" | "Sub" | "Mul" | "Div" => second.and_then(|other| arithmetic(&op, first, other)),
-        _ => None,
+        op => Arithmetic::of(op).and_then(|op| arithmetic(op, first, second?)),
     };
     Ok(result.map(|(dims, data)| Constant {
         name: node.output().to_owned(),
         dims,
-        data,
+        values: data,
         element: DataType::Undefined,
         quantised: None,
     }))
 }
 
 /// Dimensions and values of a result that is known.
-type Folded = Option<(Vec<usize>, Data)>;
+type Folded = Option<(Vec<usize>, Values)>;
 
 /// Whether this ONNX element type is a float.
 pub(super) fn is_float(element: i64) -> bool {
@@ -87,13 +87,13 @@ pub(super) fn is_float(element: i64) -> bool {
 
 /// The constant as floats or as integers.
 pub(super) fn cast(from: &Constant, to_float: bool) -> Constant {
-    let data = match &from.data {
-        Data::Int(values) if to_float => Data::Float(values.iter().map(|&v| v as f32).collect()),
-        Data::Float(values) if !to_float => Data::Int(values.iter().map(|&v| v as i64).collect()),
-        same => same.clone(),
+    let values = match (&from.values, to_float) {
+        (Values::Int(values), true) => Values::Float(values.iter().map(|&v| v as f32).collect()),
+        (Values::Float(values), false) => Values::Int(values.iter().map(|&v| v as i64).collect()),
+        (Values::Int(_), false) | (Values::Float(_), true) => from.values.clone(),
     };
     Constant {
-        data,
+        values,
         element: DataType::Undefined,
         ..from.clone()
     }
@@ -142,7 +142,7 @@ fn strides(dims: &[usize]) -> Vec<isize> {
 }
 
 /// The values at `start + index * strides`, for every index within `dims`.
-fn view(data: &Data, start: isize, dims: &[usize], strides: &[isize]) -> Option<Data> {
+fn view(data: &Values, start: isize, dims: &[usize], strides: &[isize]) -> Option<Values> {
     let total = shape::count(dims).filter(|&total| total <= MAX_RESULT.max(data.len()))?;
     let at = |flat: usize| {
         let mut rest = flat;
@@ -162,7 +162,7 @@ fn transpose(node: Node<'_>, from: &Constant) -> Result<Folded, ImportError> {
     let all = strides(&from.dims);
     let dims: Vec<usize> = order.iter().map(|&axis| from.dims[axis]).collect();
     let strides: Vec<isize> = order.iter().map(|&axis| all[axis]).collect();
-    let data = view(&from.data, 0, &dims, &strides);
+    let data = view(&from.values, 0, &dims, &strides);
     Ok(data.map(|data| (dims, data)))
 }
 
@@ -196,7 +196,7 @@ fn slice(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Folded, ImportE
         strides[axis] *= step as isize;
         dims[axis] = count;
     }
-    Ok(view(&from.data, start, &dims, &strides).map(|data| (dims, data)))
+    Ok(view(&from.values, start, &dims, &strides).map(|data| (dims, data)))
 }
 
 /// First index and number of indices of a slice.
@@ -220,7 +220,7 @@ fn span(first: i64, last: i64, step: i64, dim: usize) -> Option<(usize, usize)> 
 }
 
 fn expand(from: &Constant, to: &Constant) -> Folded {
-    let Data::Int(target) = &to.data else {
+    let Values::Int(target) = &to.values else {
         return None;
     };
     let rank = target.len().max(from.dims.len());
@@ -242,32 +242,32 @@ fn expand(from: &Constant, to: &Constant) -> Folded {
             strides[axis] = own[old?];
         }
     }
-    view(&from.data, 0, &dims, &strides).map(|data| (dims, data))
+    view(&from.values, 0, &dims, &strides).map(|data| (dims, data))
 }
 
 fn gather(from: &Constant, index: &Constant) -> Folded {
-    let (Data::Int(wanted), [len]) = (&index.data, from.dims.as_slice()) else {
+    let (Values::Int(wanted), [len]) = (&index.values, from.dims.as_slice()) else {
         return None;
     };
     let wanted: Vec<usize> = wanted
         .iter()
         .map(|&i| shape::axis(i, *len))
         .collect::<Option<_>>()?;
-    Some((index.dims.clone(), from.data.pick(wanted.into_iter())))
+    Some((index.dims.clone(), from.values.pick(wanted.into_iter())))
 }
 
 fn concat(inputs: &[Option<&Constant>]) -> Folded {
     let mut all = Vec::new();
     for input in inputs {
         match input {
-            Some(Constant { dims, data, .. }) if dims.len() == 1 => match data {
-                Data::Int(values) => all.extend_from_slice(values),
-                Data::Float(_) => return None,
+            Some(Constant { dims, values, .. }) if dims.len() == 1 => match values {
+                Values::Int(values) => all.extend_from_slice(values),
+                Values::Float(_) => return None,
             },
             _ => return None,
         }
     }
-    (all.len() <= MAX_RESULT).then(|| (vec![all.len()], Data::Int(all)))
+    (all.len() <= MAX_RESULT).then(|| (vec![all.len()], Values::Int(all)))
 }
 
 fn constant_of_shape(node: Node<'_>, shape: &Constant) -> Result<Folded, ImportError> {
@@ -277,8 +277,8 @@ fn constant_of_shape(node: Node<'_>, shape: &Constant) -> Result<Folded, ImportE
         .map(|&dim| usize::try_from(dim).ok())
         .collect();
     let value = match node.tensor("value")? {
-        Some(proto) => constant::load(proto, Path::new(""))?.data,
-        None => Data::Float(vec![0.0]),
+        Some(proto) => Tensor::read(proto, None)?.values,
+        None => Values::Float(vec![0.0]),
     };
     let filled = dims.filter(|_| value.len() == 1).and_then(|dims| {
         let strides = vec![0; dims.len()];
@@ -287,10 +287,10 @@ fn constant_of_shape(node: Node<'_>, shape: &Constant) -> Result<Folded, ImportE
     Ok(filled)
 }
 
-fn arithmetic(op: &str, a: &Constant, b: &Constant) -> Folded {
+fn arithmetic(op: Arithmetic, a: &Constant, b: &Constant) -> Folded {
     // One shape, or one value and a shape: all that shape arithmetic needs of broadcasting.
     let is_scalar =
-        |c: &Constant, other: &Constant| c.data.len() == 1 && c.dims.len() <= other.dims.len();
+        |c: &Constant, other: &Constant| c.values.len() == 1 && c.dims.len() <= other.dims.len();
     let dims = match (is_scalar(a, b), is_scalar(b, a)) {
         (true, _) => &b.dims,
         (_, true) => &a.dims,
@@ -298,32 +298,32 @@ fn arithmetic(op: &str, a: &Constant, b: &Constant) -> Folded {
         _ => return None,
     };
     let total = shape::count(dims).filter(|&total| total <= MAX_RESULT)?;
-    let data = match (&a.data, &b.data) {
-        (Data::Int(a), Data::Int(b)) => {
+    let data = match (&a.values, &b.values) {
+        (Values::Int(a), Values::Int(b)) => {
             let value = |i: usize| {
                 let (a, b) = (a[i % a.len()], b[i % b.len()]);
                 match op {
-                    "Add" => a.checked_add(b),
-                    "Sub" => a.checked_sub(b),
-                    "Mul" => a.checked_mul(b),
-                    _ => a.checked_div(b),
+                    Arithmetic::Add => a.checked_add(b),
+                    Arithmetic::Sub => a.checked_sub(b),
+                    Arithmetic::Mul => a.checked_mul(b),
+                    Arithmetic::Div => a.checked_div(b),
                 }
             };
-            Data::Int((0..total).map(value).collect::<Option<_>>()?)
+            Values::Int((0..total).map(value).collect::<Option<_>>()?)
         }
-        (Data::Float(a), Data::Float(b)) => {
+        (Values::Float(a), Values::Float(b)) => {
             let value = |i: usize| {
                 let (a, b) = (a[i % a.len()], b[i % b.len()]);
                 match op {
-                    "Add" => a + b,
-                    "Sub" => a - b,
-                    "Mul" => a * b,
-                    _ => a / b,
+                    Arithmetic::Add => a + b,
+                    Arithmetic::Sub => a - b,
+                    Arithmetic::Mul => a * b,
+                    Arithmetic::Div => a / b,
                 }
             };
-            Data::Float((0..total).map(value).collect())
+            Values::Float((0..total).map(value).collect())
         }
-        _ => return None,
+        (Values::Int(_), Values::Float(_)) | (Values::Float(_), Values::Int(_)) => return None,
     };
     Some((dims.clone(), data))
 }
@@ -352,7 +352,7 @@ mod tests {
     fn broadcasting_repeats_values() {
         let (dims, data) = expand(&matrix(2, 1), &Constant::ints("to", vec![2, 1, 2])).unwrap();
         assert_eq!(dims, [2, 2, 2]);
-        assert!(matches!(data, Data::Int(v) if v == [0, 0, 1, 1, 0, 0, 1, 1]));
+        assert!(matches!(data, Values::Int(v) if v == [0, 0, 1, 1, 0, 0, 1, 1]));
         assert!(expand(&matrix(2, 2), &Constant::ints("to", vec![1 << 40])).is_none());
         assert!(expand(&matrix(2, 2), &Constant::ints("to", vec![-1])).is_none());
     }
@@ -363,8 +363,8 @@ mod tests {
             Constant::ints("a", vec![i64::MAX]),
             Constant::ints("b", vec![0]),
         );
-        assert!(arithmetic("Add", &a, &a).is_none());
-        assert!(arithmetic("Div", &a, &zero).is_none());
-        assert!(arithmetic("Sub", &a, &a).is_some());
+        assert!(arithmetic(Arithmetic::Add, &a, &a).is_none());
+        assert!(arithmetic(Arithmetic::Div, &a, &zero).is_none());
+        assert!(arithmetic(Arithmetic::Sub, &a, &a).is_some());
     }
 }

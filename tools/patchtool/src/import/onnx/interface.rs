@@ -2,11 +2,8 @@
 
 use std::collections::HashSet;
 
+use graft_onnx::proto::{DataType, DimensionValue, GraphProto, ValueInfoProto};
 use graft_patches::geometry::Shape;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as DimValue;
-use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{GraphProto, ValueInfoProto};
 
 use super::node::Node;
 use crate::import::error::ImportError;
@@ -74,8 +71,10 @@ fn dims(input: &ValueInfoProto) -> Result<[Option<usize>; 4], ImportError> {
         found: format!("input {:?} of {found}", input.name),
         expected: "a float image batch [1, channels, height, width] with 1 to 4 channels",
     };
-    let Some(TypeValue::TensorType(tensor)) =
-        input.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+    let Some(tensor) = input
+        .r#type
+        .as_ref()
+        .and_then(|kind| kind.tensor_type.as_ref())
     else {
         return Err(wrong("no tensor type".to_owned()));
     };
@@ -93,10 +92,12 @@ fn dims(input: &ValueInfoProto) -> Result<[Option<usize>; 4], ImportError> {
     let dims: Vec<Option<usize>> = shape
         .dim
         .iter()
-        .map(|dim| match dim.value {
+        .map(|dim| match &dim.value {
             // Some exporters write -1 or 0 for a dynamic dimension.
-            Some(DimValue::DimValue(size)) => usize::try_from(size).ok().filter(|&size| size > 0),
-            _ => None,
+            Some(DimensionValue::DimValue(size)) => {
+                usize::try_from(*size).ok().filter(|&size| size > 0)
+            }
+            Some(DimensionValue::DimParam(_)) | None => None,
         })
         .collect();
     let dims: [Option<usize>; 4] = dims

@@ -2,6 +2,7 @@
 
 use graft_patches::geometry::Shape;
 
+use super::Softmax;
 use super::constant::Constant;
 use super::node::Node;
 use super::value::{Call, View};
@@ -70,7 +71,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Leaves out a Softmax over the scores: it changes neither their order nor what training starts from.
-    pub(super) fn softmax(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+    pub(super) fn softmax(
+        &mut self,
+        softmax: Softmax,
+        call: &Call<'a>,
+    ) -> Result<View<'a>, ImportError> {
         let node = call.node;
         let view = self.concrete(call.view(0)?)?;
         let default = if self.opset < 13 { 1 } else { -1 };
@@ -81,7 +86,7 @@ impl<'a> Walk<'a> {
                 view.dims
             )));
         }
-        self.builder.softmax.get_or_insert(node);
+        self.builder.softmax.get_or_insert((node, softmax));
         Ok(view)
     }
 }
@@ -99,7 +104,7 @@ fn check_input(node: Node<'_>, view: &View<'_>, depth: usize) -> Result<(), Impo
 
 /// A bias of one value a channel, or one for all.
 fn broadcast(bias: &Constant, outputs: usize) -> Result<Vec<f32>, ImportError> {
-    if bias.data.len() == 1 {
+    if bias.values.len() == 1 {
         return Ok(vec![bias.finite()?[0]; outputs]);
     }
     bias.per_channel(outputs)

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
-use tract_onnx::pb::{GraphProto, ModelProto};
-use tract_onnx::prelude::Framework;
+use graft_onnx::Message as _;
+use graft_onnx::proto::{GraphProto, ModelProto};
 
 use self::node::Node;
 use self::walk::Walk;
@@ -24,6 +24,7 @@ mod convolution;
 mod elementwise;
 mod expression;
 mod folding;
+mod hidden;
 mod interface;
 mod layout;
 mod linear;
@@ -48,6 +49,8 @@ pub struct Imported {
     pub graph: Graph,
     /// Of a quantised model: what makes the network the int8 one that the model describes.
     pub quantized: Option<Quantization>,
+    /// The function of its scores at the end of the model, which the network leaves out.
+    pub softmax: Option<Softmax>,
     /// Preprocessing that was part of the model.
     pub input_affine: Option<InputAffine>,
     /// The model's `metadata_props`.
@@ -62,11 +65,21 @@ impl From<Graph> for Imported {
         Self {
             graph,
             quantized: None,
+            softmax: None,
             input_affine: None,
             properties: BTreeMap::new(),
             notes: Vec::new(),
         }
     }
+}
+
+/// The end of a model that classifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Softmax {
+    /// Softmax: probabilities.
+    Probabilities,
+    /// LogSoftmax: logarithms of probabilities.
+    Logarithms,
 }
 
 /// Preprocessing inside a model: `scale * pixel + offset`, one pair a channel. The network of [`Imported`] starts
@@ -128,13 +141,11 @@ pub fn load(path: &Path, resolution: Option<[usize; 2]>) -> Result<Imported, Imp
     Ok(imported)
 }
 
-fn decode(mut bytes: &[u8]) -> Result<ModelProto, String> {
+fn decode(bytes: &[u8]) -> Result<ModelProto, String> {
     if bytes.is_empty() {
         return Err("the file is empty".to_owned());
     }
-    let model = tract_onnx::onnx()
-        .proto_model_for_read(&mut bytes)
-        .map_err(|error| format!("{error:#}"))?;
+    let model = ModelProto::decode(bytes).map_err(|error| error.to_string())?;
     match &model.graph {
         Some(_) => Ok(model),
         None => Err("it holds no graph".to_owned()),
@@ -153,9 +164,11 @@ fn import(
         .iter()
         .map(|tensor| (tensor.name.as_str(), tensor))
         .collect();
+    hidden::refuse_sparse(graph)?;
     let nodes: Vec<Node<'_>> = graph.node.iter().map(Node::new).collect();
     let output = interface::output(graph)?;
     let order = order::order(&nodes, output)?;
+    hidden::refuse_functions(model, &order.nodes)?;
     let names: HashSet<&str> = initialisers.keys().copied().collect();
     let input = interface::input(graph, &names, &order.nodes, resolution)?;
     let mut walk = Walk::new(&input, folder, initialisers, order.reads, opset(model))?;
@@ -164,10 +177,10 @@ fn import(
     }
     let properties = model.metadata_props.iter();
     let properties = properties.map(|entry| (entry.key.clone(), entry.value.clone()));
-    Ok(Imported {
-        properties: properties.collect(),
-        ..walk.finish(output)?
-    })
+    let mut imported = walk.finish(output)?;
+    imported.properties = properties.collect();
+    imported.notes.extend(hidden::annotations(graph));
+    Ok(imported)
 }
 
 /// Version of the standard operator set.

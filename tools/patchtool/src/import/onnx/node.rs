@@ -1,9 +1,29 @@
 //! Typed access to a node's attributes, and the errors that name it.
 
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
+use graft_onnx::proto::{AttributeProto, AttributeType, NodeProto, TensorProto};
 
 use crate::import::error::ImportError;
+
+/// The arithmetic operators on two tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
+impl Arithmetic {
+    pub(super) fn of(op: &str) -> Option<Self> {
+        match op {
+            "Add" => Some(Self::Add),
+            "Sub" => Some(Self::Sub),
+            "Mul" => Some(Self::Mul),
+            "Div" => Some(Self::Div),
+            _ => None,
+        }
+    }
+}
 
 /// One node of the ONNX graph.
 #[derive(Clone, Copy)]
@@ -18,10 +38,7 @@ impl<'a> Node<'a> {
 
     /// Operator type; the domain is part of it where it isn't the standard one.
     pub(super) fn op(&self) -> String {
-        match self.proto.domain.as_str() {
-            "" | "ai.onnx" => self.proto.op_type.clone(),
-            domain => format!("{domain}.{}", self.proto.op_type),
-        }
+        op(&self.proto.domain, &self.proto.op_type)
     }
 
     /// The node's name, or its first output's where it has none.
@@ -131,10 +148,23 @@ impl<'a> Node<'a> {
         let Some(found) = self.proto.attribute.iter().find(|a| a.name == name) else {
             return Ok(None);
         };
+        if !found.ref_attr_name.is_empty() {
+            return Err(self.malformed(format!(
+                "attribute {name} has the value of an attribute of a function, outside of any"
+            )));
+        }
         // The first ONNX files carry no type.
         if found.r#type != kind as i32 && found.r#type != AttributeType::Undefined as i32 {
             return Err(self.malformed(format!("attribute {name} is not of type {kind:?}")));
         }
         Ok(Some(found))
+    }
+}
+
+/// An operator type, with its domain where that is not the standard one.
+pub(super) fn op(domain: &str, name: &str) -> String {
+    match domain {
+        "" | "ai.onnx" => name.to_owned(),
+        domain => format!("{domain}.{name}"),
     }
 }

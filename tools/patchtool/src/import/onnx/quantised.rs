@@ -4,10 +4,11 @@
 //! it; where several follow one another inside a layer, the last one counts, and the one before a curve. On constants
 //! DequantizeLinear is evaluated, and the float weights remember the scale that gives their integers back.
 
+use graft_onnx::proto::DataType;
+use graft_onnx::tensor::Values;
 use graft_patches::scale::{SCALES, Scale};
-use tract_onnx::pb::tensor_proto::DataType;
 
-use super::constant::{Constant, Data, Quantised};
+use super::constant::{Constant, Quantised};
 use super::node::Node;
 use super::value::{Call, Value, View};
 use super::walk::Walk;
@@ -112,11 +113,9 @@ fn parameters(call: &Call<'_>) -> Result<(f32, Option<i8>), ImportError> {
 
 /// What makes int8 of this type; none of other types than bytes.
 fn shift(element: DataType) -> Option<i64> {
-    match element {
-        DataType::Int8 => Some(0),
-        DataType::Uint8 => Some(128),
-        _ => None,
-    }
+    let shifts = [(DataType::Int8, 0), (DataType::Uint8, 128)];
+    let found = shifts.into_iter().find(|(known, _)| *known == element);
+    found.map(|(_, shift)| shift)
 }
 
 /// Zero in the type that QuantizeLinear writes where no zero point says it.
@@ -148,7 +147,7 @@ pub(super) fn dequantised(call: &Call<'_>) -> Result<Option<Constant>, ImportErr
     }
     let (axis, stride) = channels(node, &from, scales.len())?;
     let zero_points = match &zero_points {
-        Some(constant) if constant.data.len() == scales.len() => constant.as_ints(node)?,
+        Some(constant) if constant.values.len() == scales.len() => constant.as_ints(node)?,
         Some(_) => return Err(node.malformed("it has not as many zero points as scales")),
         None => &[0],
     };
@@ -164,7 +163,7 @@ pub(super) fn dequantised(call: &Call<'_>) -> Result<Option<Constant>, ImportErr
             .unwrap_or(&from.name)
             .to_owned(),
         dims: from.dims.clone(),
-        data: Data::Float(integers.iter().enumerate().map(each).collect()),
+        values: Values::Float(integers.iter().enumerate().map(each).collect()),
         element: DataType::Float,
         quantised: Some(Quantised {
             scales: scales.to_vec(),
@@ -174,11 +173,11 @@ pub(super) fn dequantised(call: &Call<'_>) -> Result<Option<Constant>, ImportErr
     }))
 }
 
-/// The axis that so many scales are for, and how many values of one scale lie side by side, at least one.
+/// The axis that `scales` scales are for, and how many values of one scale lie side by side, at least one.
 fn channels(node: Node<'_>, from: &Constant, scales: usize) -> Result<(usize, usize), ImportError> {
     let axis = super::shape::axis(node.int("axis", 1)?, from.dims.len()).unwrap_or(0);
     let stride = match from.dims.get(axis) {
-        _ if scales == 1 => from.data.len(),
+        _ if scales == 1 => from.values.len(),
         Some(&dim) if scales == dim => from.dims[axis + 1..].iter().product(),
         _ => {
             return Err(node.malformed(format!(

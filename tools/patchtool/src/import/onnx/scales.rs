@@ -114,10 +114,10 @@ fn partly(what: &'static str, layer: &Layer, problem: &'static str) -> ImportErr
 /// A quantiser leaves a ReLU out where saturation does its work. The layer gets it back: in int8 it changes nothing, but
 /// patches for the layer are made in floats. The last layer has none: its scores may just have been above zero.
 fn imply_clamp(layer: &mut Layer, scale: Scale) {
-    let is_pool_or_product = matches!(
-        layer.op,
-        Op::Multiply | Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool
-    );
+    let is_pool_or_product = match layer.op {
+        Op::Multiply | Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool => true,
+        Op::Conv(..) | Op::Depthwise(..) | Op::Pointwise(_) | Op::Linear(_) | Op::Add => false,
+    };
     let starts_at_zero = scale.zero_point == i8::MIN;
     if is_pool_or_product || layer.activation != Activation::NONE || !starts_at_zero {
         return;

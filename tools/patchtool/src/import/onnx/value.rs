@@ -112,10 +112,10 @@ impl<'a> Call<'a> {
     pub(super) fn padded_view(&self, index: usize) -> Result<View<'a>, ImportError> {
         match self.inputs.get(index) {
             Some(Some(Value::Activation(view))) => Ok(view.clone()),
-            Some(Some(_)) => Err(self.node.unsupported(format!(
-                "input {index} is a constant, expected an activation"
-            ))),
-            _ => Err(self.missing(index)),
+            Some(Some(Value::Constant(_) | Value::Unknown(_))) => Err(self.node.unsupported(
+                format!("input {index} is a constant, expected an activation"),
+            )),
+            Some(None) | None => Err(self.missing(index)),
         }
     }
 
@@ -133,7 +133,7 @@ impl<'a> Call<'a> {
                 "it is not evaluated at import, and {:?} needs its result",
                 self.node.name()
             ))),
-            _ => Ok(None),
+            Some(None) | None => Ok(None),
         }
     }
 

@@ -4,19 +4,20 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use graft_onnx::proto::TensorProto;
+use graft_onnx::tensor::Values;
 use graft_patches::geometry::Shape;
-use tract_onnx::pb::TensorProto;
 
-use super::Imported;
 use super::builder::Builder;
-use super::constant::{self, Constant, Data};
+use super::constant::{self, Constant};
 use super::expression::Expression;
 use super::folding;
 use super::interface::Input;
-use super::node::Node;
+use super::node::{Arithmetic, Node};
 use super::order;
 use super::quantised;
 use super::value::{Call, Value, View};
+use super::{Imported, Softmax};
 use crate::import::error::ImportError;
 use crate::import::graph::Op;
 
@@ -107,7 +108,7 @@ impl<'a> Walk<'a> {
         }
         let gates = self.builder.scales.note();
         let quantized = self.builder.scales.finish(&mut self.builder.graph)?;
-        let softmax = self.builder.softmax.map(|node| {
+        let softmax = self.builder.softmax.map(|(node, _)| {
             format!(
                 "the trailing {} {:?} was left out: scores are logits",
                 node.op(),
@@ -115,6 +116,7 @@ impl<'a> Walk<'a> {
             )
         });
         Ok(Imported {
+            softmax: self.builder.softmax.map(|(_, softmax)| softmax),
             graph: self.builder.graph,
             input_affine: self.builder.input_affine,
             properties: Default::default(),
@@ -243,7 +245,6 @@ impl<'a> Walk<'a> {
             "MatMul" => self.matmul(call),
             "BatchNormalization" => self.batch_normalization(call),
             "Relu" | "Clip" | "HardSwish" | "HardSigmoid" => self.activation_function(call),
-            "Add" | "Sub" | "Mul" | "Div" => self.arithmetic(call),
             "GlobalAveragePool" => self.global_average_pool(call),
             "ReduceMean" => self.reduce_mean(call),
             "AveragePool" => self.average_pool(call),
@@ -251,8 +252,12 @@ impl<'a> Walk<'a> {
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => self.reshape(call),
             "Transpose" => self.transpose(call),
             "Pad" => self.pad(call),
-            "Softmax" | "LogSoftmax" => self.softmax(call),
-            _ => Err(call.node.unsupported("no layer of the runtime computes it")),
+            "Softmax" => self.softmax(Softmax::Probabilities, call),
+            "LogSoftmax" => self.softmax(Softmax::Logarithms, call),
+            op => match Arithmetic::of(op) {
+                Some(op) => self.arithmetic(op, call),
+                None => Err(call.node.unsupported("no layer of the runtime computes it")),
+            },
         }
     }
 }
@@ -260,14 +265,14 @@ impl<'a> Walk<'a> {
 fn known<'b>(value: &'b Option<Value<'_>>) -> Option<&'b Constant> {
     match value {
         Some(Value::Constant(constant)) => Some(constant),
-        _ => None,
+        Some(Value::Activation(_) | Value::Unknown(_)) | None => None,
     }
 }
 
 fn is_float(value: &Value<'_>) -> bool {
     match value {
-        Value::Constant(constant) => matches!(constant.data, Data::Float(_)),
-        _ => true,
+        Value::Constant(constant) => matches!(constant.values, Values::Float(_)),
+        Value::Activation(_) | Value::Unknown(_) => true,
     }
 }
 
@@ -276,7 +281,7 @@ fn shape_of<'a>(call: &Call<'a>) -> Result<Value<'a>, ImportError> {
     let dims = match call.inputs.first() {
         Some(Some(Value::Activation(view))) => view.dims.clone(),
         Some(Some(Value::Constant(constant))) => constant.dims.clone(),
-        _ => return Ok(Value::Unknown(node)),
+        Some(Some(Value::Unknown(_)) | None) | None => return Ok(Value::Unknown(node)),
     };
     let rank = dims.len() as i64;
     let bound = |at: i64| {

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use graft_onnx::proto::{DataLocation, DataType, NodeProto, StringStringEntryProto};
 use graft_patches::geometry::{Padding, Shape, Window};
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::{NodeProto, StringStringEntryProto};
 
 use super::model::*;
 use crate::import::graph::{Op, Weights};
@@ -25,7 +24,7 @@ fn check(body: Vec<NodeProto>, expected: &str) {
 }
 
 #[track_caller]
-fn check_with(body: Vec<NodeProto>, more: Vec<tract_onnx::pb::TensorProto>, expected: &str) {
+fn check_with(body: Vec<NodeProto>, more: Vec<graft_onnx::proto::TensorProto>, expected: &str) {
     let imported = run(&around_with(body, more)).unwrap();
     assert_eq!(summary(&imported.graph), format!("pw{expected} gap fc"));
 }

@@ -2,12 +2,8 @@
 
 use std::path::Path;
 
+use graft_onnx::proto::*;
 use graft_patches::geometry::Activation;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::type_proto::{Tensor, Value};
-use tract_onnx::pb::*;
 
 use crate::import::error::ImportError;
 use crate::import::graph::{Graph, Op};
@@ -102,18 +98,16 @@ pub(super) fn model(
     initialisers: Vec<TensorProto>,
 ) -> ModelProto {
     let dim = |&size: &i64| Dimension {
-        value: (size >= 0).then_some(dimension::Value::DimValue(size)),
-        ..Dimension::default()
+        value: (size >= 0).then_some(DimensionValue::DimValue(size)),
     };
     let shape = TensorShapeProto {
         dim: image.iter().map(dim).collect(),
     };
     let kind = TypeProto {
-        value: Some(Value::TensorType(Tensor {
+        tensor_type: Some(TensorTypeProto {
             elem_type: DataType::Float as i32,
             shape: Some(shape),
-        })),
-        ..TypeProto::default()
+        }),
     };
     let value = |name: &str, kind: Option<TypeProto>| ValueInfoProto {
         name: name.to_owned(),

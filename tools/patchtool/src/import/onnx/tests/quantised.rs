@@ -1,12 +1,11 @@
 //! Models in the QDQ format: which scales, bytes and activations they become, and what is refused.
 
+use graft_onnx::proto::{DataType, ModelProto, NodeProto, TensorProto};
 use graft_patches::layout::unpack_int8_weights;
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::scale::Scale;
 use graft_runtime::Backbone;
 use proptest::prelude::*;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{ModelProto, NodeProto, TensorProto};
 
 use super::model::*;
 use crate::import::compile::{Settings, compile};

@@ -1,7 +1,9 @@
 //! What is refused, and that the error names the operator and the node.
 
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{NodeProto, TensorProto};
+use graft_onnx::proto::{
+    DataType, FunctionProto, GraphProto, NodeProto, Segment, SparseTensorProto, TensorAnnotation,
+    TensorProto,
+};
 
 use super::model::*;
 use crate::import::error::ImportError;
@@ -277,7 +279,7 @@ fn shapes_that_do_not_work_out() {
 #[test]
 fn malformed_graphs() {
     let body = || vec![node("Relu", &["c"], "b")];
-    let broken = |change: fn(&mut tract_onnx::pb::GraphProto)| {
+    let broken = |change: fn(&mut GraphProto)| {
         let mut model = around(body());
         change(model.graph.as_mut().unwrap());
         run(&model).unwrap_err()
@@ -349,4 +351,54 @@ fn inputs_and_outputs() {
     let graph = outputs.graph.as_mut().unwrap();
     graph.output.push(graph.output[0].clone());
     assert!(run(&outputs).unwrap_err().to_string().contains("2 outputs"));
+}
+
+#[test]
+fn what_nodes_do_not_show() {
+    let mut sparse = around(vec![node("Relu", &["c"], "b")]);
+    let graph = sparse.graph.as_mut().unwrap();
+    let values = graph.initializer.remove(0);
+    graph.sparse_initializer.push(SparseTensorProto {
+        values: Some(values),
+    });
+    let error = run(&sparse).unwrap_err().to_string();
+    assert!(
+        error.contains("\"w\"") && error.contains("sparse"),
+        "{error}"
+    );
+
+    for (domain, is_used) in [("", true), ("ai.onnx", true), ("com.example", false)] {
+        let mut own = around(vec![node("Relu", &["c"], "b")]);
+        own.functions.push(FunctionProto {
+            name: "Relu".to_owned(),
+            domain: domain.to_owned(),
+        });
+        let found = run(&own);
+        assert_eq!(found.is_err(), is_used, "{domain}");
+        if let Err(error) = found {
+            assert!(error.to_string().contains("n_b"), "{error}");
+        }
+    }
+
+    let mut reference = node("Clip", &["c"], "b").float("min", 0.0);
+    reference.attribute[0].ref_attr_name = "low".to_owned();
+    let mut old = around(vec![reference]);
+    old.opset_import[0].version = 6;
+    let error = run(&old).unwrap_err().to_string();
+    assert!(error.contains("n_b") && error.contains("min"), "{error}");
+
+    let mut part = around(vec![node("Relu", &["c"], "b")]);
+    part.graph.as_mut().unwrap().initializer[0].segment = Some(Segment { begin: 0, end: 12 });
+    let error = run(&part).unwrap_err().to_string();
+    assert!(error.contains("segment"), "{error}");
+
+    let mut annotated = around(vec![node("Relu", &["c"], "b")]);
+    let annotation = TensorAnnotation {
+        tensor_name: "c".to_owned(),
+        ..TensorAnnotation::default()
+    };
+    let graph = annotated.graph.as_mut().unwrap();
+    graph.quantization_annotation.push(annotation);
+    let notes = run(&annotated).unwrap().notes;
+    assert!(notes[0].contains("1 quantization annotations"), "{notes:?}");
 }

@@ -2,26 +2,26 @@
 
 use rand::seq::index;
 
-use super::continual::Scenario;
-use super::learner::{Labelled, Task};
-use crate::data::random::{Purpose, generator};
-use crate::hyper::classes::Classes;
-use crate::hyper::episodes::{Episode, EpisodeError, Images, Sampler, Setting};
+use crate::continual::Scenario;
+use crate::learner::{Labelled, Task};
+use patchtool::data::random::{Purpose, generator};
+use crate::classes::Classes;
+use crate::episodes::{Episode, EpisodeError, Images, Sampler, Setting};
 
-/// What a sequence of tasks has; a single task is a sequence of one.
+/// A sequence of tasks; a single task is a sequence of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sequence {
+pub(crate) struct Sequence {
     /// Of each task.
-    pub(super) setting: Setting,
-    /// What comes after one another.
-    pub(super) scenario: Scenario,
+    pub(crate) setting: Setting,
+    /// The kind of its steps.
+    pub(crate) scenario: Scenario,
     /// How many.
-    pub(super) tasks: usize,
+    pub(crate) tasks: usize,
 }
 
 impl Sequence {
     /// One task.
-    pub(super) fn one(setting: Setting) -> Self {
+    pub(crate) fn one(setting: Setting) -> Self {
         Self {
             setting,
             scenario: Scenario::Tasks,
@@ -30,7 +30,7 @@ impl Sequence {
     }
 
     /// The one episode that has all of it.
-    pub(super) fn whole(&self) -> Setting {
+    pub(crate) fn whole(&self) -> Setting {
         let own = self.setting;
         match self.scenario {
             Scenario::Tasks => Setting {
@@ -49,7 +49,7 @@ impl Sequence {
     ///
     /// # Errors
     /// Classes that are too few or have too few images.
-    pub(super) fn draw(
+    pub(crate) fn draw(
         &self,
         classes: &Classes,
         rotations: bool,
@@ -86,7 +86,7 @@ impl Sequence {
         }
     }
 
-    /// A task's images: those of its classes; of classes that all tasks have, so many for each task, or all for every task.
+    /// A task's images: those of its classes; of classes that all tasks have, `each` for each task, or all for every task.
     fn choose(&self, images: &Images, task: usize, each: Option<usize>) -> Labelled {
         let ways = self.setting.ways;
         let length = images.values.len() / images.len().max(1);
@@ -119,7 +119,7 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hyper::classes::tests::numbered;
+    use crate::classes::tests::numbered;
 
     /// Classes and images of the pixels, which are numbered.
     fn seen(images: &Labelled) -> Vec<(usize, usize)> {

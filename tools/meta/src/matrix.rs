@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::continual;
-use super::evaluate::Accuracy;
+use crate::continual;
+use crate::evaluate::Accuracy;
 
 /// Accuracies after each task (rows) on each task so far (columns), 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    pub(super) fn of(matrices: &[Vec<Vec<f64>>]) -> Self {
+    pub(crate) fn of(matrices: &[Vec<Vec<f64>>]) -> Self {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let last = |matrix: &Vec<Vec<f64>>| matrix.last().map_or(0.0, |row| mean(row));
         let cell = |row: usize, column: usize| {

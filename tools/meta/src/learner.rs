@@ -3,12 +3,13 @@
 use burn_tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
-use super::tensors::{Tensors, values};
-use crate::hyper::Config;
-use crate::hyper::network::{Generator, Images, Support, Values};
-use crate::hyper::ops::Ops as _;
-use crate::hyper::parameter::{Parameter, Precision};
-use crate::train::optimizer::{self, Algorithm, Optimizer, Update};
+use crate::tensors::{Tensors, values};
+use patchtool::data::random::{self, Purpose};
+use patchtool::hyper::network::{Generator, Images, Inputs, Values};
+use patchtool::hyper::ops::Ops as _;
+use patchtool::hyper::parameter::{Parameter, Precision};
+use patchtool::hyper::{Config, Target};
+use patchtool::train::optimizer::{self, Algorithm, Optimizer, Update};
 
 /// Steps at gradients of a larger norm are shortened in proportion: single episodes may be hopeless.
 const MAX_NORM: f32 = 10.0;
@@ -22,7 +23,7 @@ pub struct Labelled {
     pub labels: Vec<Option<usize>>,
 }
 
-/// One task: what is generated from, and what the result is measured on.
+/// One task: a support set to generate from, and queries to measure the result on.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// Label id of each class, below [`Config::max_ways`]: which are used does not matter, so training varies them.
@@ -38,7 +39,7 @@ pub struct Task {
 pub struct State {
     /// Values of every parameter, in the generator's order.
     pub parameters: Vec<Vec<f32>>,
-    /// What the optimiser remembers.
+    /// The state of the optimiser.
     pub optimizer: optimizer::State,
 }
 
@@ -57,7 +58,7 @@ impl Learner {
     pub fn new(config: &Config, device: Device, seed: u64) -> Self {
         let generator = Generator::new(config);
         let parameters = generator.parameters();
-        let mut random = crate::data::random::generator(seed, crate::data::random::Purpose::Start);
+        let mut random = random::generator(seed, Purpose::Start);
         let values = parameters.iter().map(|p| p.start(&mut random)).collect();
         let lengths = parameters.iter().map(|p| p.shape[0] * p.shape[1]);
         Self {
@@ -80,7 +81,7 @@ impl Learner {
         self.parameters.iter().zip(values)
     }
 
-    /// What to restore to go on from here.
+    /// The state to restore to go on from here.
     pub fn state(&self) -> State {
         State {
             parameters: self.values.clone(),
@@ -172,11 +173,11 @@ pub struct Loss {
 }
 
 /// A support set as the generator reads it.
-pub fn support(tensors: &Tensors, config: &Config, task: &Task) -> Support<Tensors> {
+pub fn support(tensors: &Tensors, config: &Config, task: &Task) -> Inputs<Tensors> {
     let columns = config.max_ways + 1;
     let id = |label: &Option<usize>| label.map_or(config.max_ways, |class| task.ids[class]);
     let labels = task.support.labels.iter().map(id);
-    Support {
+    Inputs {
         images: images(tensors, config, &task.support),
         labels: tensors.one_hot(labels, columns),
         classes: tensors.one_hot(task.ids.iter().copied(), columns),
@@ -187,16 +188,16 @@ pub fn support(tensors: &Tensors, config: &Config, task: &Task) -> Support<Tenso
 pub fn images(tensors: &Tensors, config: &Config, images: &Labelled) -> Images<Tensors> {
     let count = images.labels.len();
     match config.target {
-        crate::hyper::Target::Cnn { side, .. } => {
+        Target::Cnn { side, .. } => {
             Images::Pixels(tensors.maps([count, 1, side, side], &images.values))
         }
-        crate::hyper::Target::Frozen { features } => {
+        Target::Frozen { features } => {
             Images::Embeddings(tensors.matrix([count, features], &images.values))
         }
     }
 }
 
-/// What the head reads.
+/// Inputs of the head.
 pub fn features(
     tensors: &Tensors,
     images: &Images<Tensors>,

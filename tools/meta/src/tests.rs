@@ -1,22 +1,22 @@
-//! What burn trains, tract generates and the runtime runs is the same network; training learns, and resumes bit for bit.
+//! The network that burn trains, arrays generate and the runtime runs is the same; training learns, and resumes bit for bit.
 
 use burn_tensor::{Device, Tensor};
 use graft_runtime::{Backbone, Session};
 
-use super::continual::{self, Scenario, Strategy};
-use super::evaluate::{Accuracy, Method, accuracy};
-use super::learner::{self, Learner, Task};
-use super::matrix::Matrix;
-use super::run::{Data, Run, RunError, Settings};
-use super::sequence::Sequence;
-use super::tensors::values;
-use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
-use crate::hyper::classes::{Class, Classes, Content, Image};
-use crate::hyper::convolution::EARLIER;
-use crate::hyper::episodes::{Sampler, Setting};
-use crate::hyper::ops::Ops as _;
-use crate::hyper::parameter::Precision;
-use crate::hyper::{Config, Generates, Hyper, Provenance, Support, Target};
+use crate::continual::{self, Scenario, Strategy};
+use crate::evaluate::{Accuracy, Method, accuracy};
+use crate::learner::{self, Learner, Task};
+use crate::matrix::Matrix;
+use crate::run::{Data, Run, RunError, Settings};
+use crate::sequence::Sequence;
+use crate::tensors::values;
+use patchtool::data::preprocess::{Channels, Filter, Preprocess, Resize};
+use crate::classes::{Class, Classes, Content, Image};
+use patchtool::hyper::convolution::EARLIER;
+use crate::episodes::{Sampler, Setting};
+use patchtool::hyper::ops::Ops as _;
+use patchtool::hyper::parameter::Precision;
+use patchtool::hyper::{Config, Generates, Hyper, Provenance, SupportSet, Target};
 
 const CHANNELS: usize = 4;
 
@@ -96,11 +96,11 @@ fn trained(config: Config, tasks: usize, classes: &Classes) -> Learner {
 }
 
 /// The same support set for burn and for the product, and queries.
-fn example(classes: &Classes) -> (Task, Support, Vec<Vec<u8>>) {
+fn example(classes: &Classes) -> (Task, SupportSet, Vec<Vec<u8>>) {
     let mut setting = Setting::new(3, 2);
     setting.queries = 4;
     let episode = Sampler::new(classes, setting, false, 5).unwrap().episode(0);
-    let pixels = |images: &crate::hyper::episodes::Images| -> Vec<Vec<u8>> {
+    let pixels = |images: &crate::episodes::Images| -> Vec<Vec<u8>> {
         let places = images.labels.iter().zip(&images.indices);
         places
             .map(|(&label, &index)| {
@@ -111,7 +111,7 @@ fn example(classes: &Classes) -> (Task, Support, Vec<Vec<u8>>) {
             })
             .collect()
     };
-    let labelled = |images: &crate::hyper::episodes::Images| learner::Labelled {
+    let labelled = |images: &crate::episodes::Images| learner::Labelled {
         values: images.values.clone(),
         labels: images.labels.iter().copied().map(Some).collect(),
     };
@@ -121,7 +121,7 @@ fn example(classes: &Classes) -> (Task, Support, Vec<Vec<u8>>) {
         queries: labelled(&episode.queries),
     };
     let names = ["a", "b", "c"].map(String::from).to_vec();
-    let support = Support::new(
+    let support = SupportSet::new(
         names,
         episode.support.labels.clone(),
         pixels(&episode.support),
@@ -150,7 +150,7 @@ fn difference(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 #[test]
-fn tract_and_the_runtime_compute_what_burn_does() {
+fn arrays_and_the_runtime_compute_what_burn_does() {
     let classes = classes(8);
     for (generates, precision) in [
         (Generates::All, Precision::F32),
@@ -198,7 +198,7 @@ fn a_patch_goes_on_learning_as_in_training() {
     let learner = trained(config(Generates::All, true), 3, &classes);
     let (backbone, hyper) = product(&learner, Precision::F32);
     let (task, support, _) = example(&classes);
-    let second = Support::new(
+    let second = SupportSet::new(
         ["d", "e", "f"].map(String::from).to_vec(),
         support.classes.clone(),
         support.images.pixels.iter().rev().cloned().collect(),
@@ -265,7 +265,7 @@ fn a_patch_goes_on_learning_as_in_training() {
     };
     assert!(difference(&again.head.weights, &values(weights.clone())) < 1e-4);
     assert!(difference(&again.head.bias, &values(bias.clone())) < 1e-4);
-    let mixed = Support::new(
+    let mixed = SupportSet::new(
         ["a", "x", "y"].map(String::from).to_vec(),
         support.classes.clone(),
         support.images.pixels.clone(),

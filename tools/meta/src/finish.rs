@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use graft_patches::writer::WriteError;
 use graft_runtime::Backbone;
 
-use super::learner::Learner;
-use crate::hyper::generated::Convolution;
-use crate::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, target};
-use crate::quantize::float_id;
+use crate::learner::Learner;
+use patchtool::hyper::generated::Convolution;
+use patchtool::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, target};
+use patchtool::quantize::float_id;
 
 impl Learner {
     /// The target CNN as a backbone: its trained weights, or those that generation starts from; as epilogues the trained

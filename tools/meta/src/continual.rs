@@ -6,13 +6,13 @@
 use burn_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::{fine_tuned, with_prototypes};
-use super::learner::{self, Loss, Task};
-use super::tensors::Tensors;
-use crate::hyper::network::{Generator, Values};
-use crate::hyper::ops::Ops as _;
+use crate::evaluate::{fine_tuned, with_prototypes};
+use crate::learner::{self, Loss, Task};
+use crate::tensors::Tensors;
+use patchtool::hyper::network::{Generator, Values};
+use patchtool::hyper::ops::Ops as _;
 
-/// What comes after one another.
+/// The steps of continual learning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
@@ -23,7 +23,7 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub(super) fn plural(self) -> &'static str {
+    pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Tasks => "tasks",
             Self::MiniBatch => "mini-batches",
@@ -48,7 +48,7 @@ pub enum Strategy {
     FineTuned,
 }
 
-/// What is known after each task.
+/// The knowledge after each task.
 #[derive(Debug)]
 pub struct Step {
     /// The network of this time.
@@ -110,7 +110,7 @@ fn sharpened(
     values
 }
 
-/// What the next step goes on from.
+/// The convolutions that the next step goes on from.
 fn earlier(tensors: &Tensors, values: &Values<Tensors>) -> Vec<Tensor<2>> {
     let all = values.convolutions.iter();
     all.map(|convolution| {

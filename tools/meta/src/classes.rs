@@ -1,4 +1,4 @@
-//! The images of many classes in memory: what episodes are drawn from.
+//! The images of many classes in memory, from which episodes are drawn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use graft_patches::Digest;
 use image::RgbImage;
 use indicatif::ProgressBar;
 
-use super::generated::GeneratedError;
-use crate::data::dataset::{Dataset, DatasetError};
-use crate::data::first;
-use crate::data::image_file::ImageFileError;
-use crate::data::preprocess::Preprocess;
+use patchtool::data::dataset::{Dataset, DatasetError};
+use patchtool::data::first;
+use patchtool::data::image_file::ImageFileError;
+use patchtool::data::preprocess::Preprocess;
+use patchtool::hyper::GeneratedError;
 
 /// Many classes, sorted by name, with their images as a network's input before normalisation.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct Class {
 pub struct Image {
     /// Name of the file in the class folder.
     pub file: String,
-    /// What a network makes of it is learned from.
+    /// Its pixels or embedding.
     pub content: Content,
 }
 
@@ -43,7 +43,7 @@ pub struct Image {
 pub enum Content {
     /// Bytes of the input, HWC; see [`Preprocess::pixels`].
     Pixels(Vec<u8>),
-    /// What the head of a frozen backbone reads.
+    /// Inputs of the head of a frozen backbone.
     Embedding {
         /// Digest of the pixels, which are not kept.
         pixels: Digest,
@@ -52,7 +52,7 @@ pub enum Content {
     },
 }
 
-/// Why classes could not be read or split.
+/// Reasons why classes could not be read or split.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClassesError {
@@ -66,7 +66,7 @@ pub enum ClassesError {
         path: PathBuf,
         /// How many.
         count: usize,
-        /// What is wrong with the first.
+        /// The fault of the first.
         source: ImageFileError,
     },
     /// A frozen backbone that gives no embeddings.
@@ -86,7 +86,7 @@ pub enum ClassesError {
 }
 
 impl ClassesError {
-    /// What to do about it.
+    /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Dataset(error) => error.hint(),
@@ -113,8 +113,8 @@ impl Classes {
         Self::read(paths, preprocess, &ProgressBar::hidden(), pixels)
     }
 
-    /// As [`Self::open`]; `content` makes of an image what is kept, on all cores. The bar counts images.
-    pub(super) fn read(
+    /// As [`Self::open`]; `content` makes the kept content of an image, on all cores. The bar counts images.
+    pub(crate) fn read(
         paths: &[PathBuf],
         preprocess: &Preprocess,
         bar: &ProgressBar,
@@ -147,7 +147,7 @@ impl Classes {
 
     /// Classes that are in memory already.
     #[cfg(test)]
-    pub(super) fn of(preprocess: Preprocess, classes: Vec<Class>) -> Self {
+    pub(crate) fn of(preprocess: Preprocess, classes: Vec<Class>) -> Self {
         Self {
             preprocess,
             classes,
@@ -269,14 +269,14 @@ fn read(
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::data::preprocess::{Channels, Filter, Resize};
+    use patchtool::data::preprocess::{Channels, Filter, Resize};
     use image::{Rgb, RgbImage};
     use std::error::Error as _;
 
     /// Grey images of this side, not normalised.
-    pub(in crate::hyper) fn grey(side: u32) -> Preprocess {
+    pub(crate) fn grey(side: u32) -> Preprocess {
         Preprocess {
             height: side,
             width: side,
@@ -289,12 +289,12 @@ pub(super) mod tests {
     }
 
     /// Classes whose image `i` of class `c` has the pixels `[16 * c + i, 0, 0, 0]`.
-    pub(in crate::hyper) fn numbered(counts: &[u8]) -> Classes {
+    pub(crate) fn numbered(counts: &[u8]) -> Classes {
         numbered_for(grey(2), counts)
     }
 
     /// The same, taken for what `preprocess` made.
-    pub(in crate::hyper) fn numbered_for(preprocess: Preprocess, counts: &[u8]) -> Classes {
+    pub(crate) fn numbered_for(preprocess: Preprocess, counts: &[u8]) -> Classes {
         let class = |(class, &count): (usize, &u8)| Class {
             name: format!("set/{class:02}"),
             images: (0..count)
@@ -310,7 +310,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::hyper) fn folder(files: &[(&str, u8)]) -> tempfile::TempDir {
+    pub(crate) fn folder(files: &[(&str, u8)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for &(name, value) in files {
             let path = folder.path().join(name);

@@ -7,41 +7,41 @@ use burn_tensor::Device;
 use graft_patches::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::continual::{self, Scenario};
-use super::learner::{self, Learner, Loss, State, Task};
-use super::sequence::Sequence;
-use super::tensors::Tensors;
-use crate::hyper::classes::Classes;
-use crate::hyper::episodes::{EpisodeError, Sampler, Setting};
-use crate::hyper::network::Generator;
-use crate::hyper::{Config, Precision};
-use crate::train::checkpoint::{self, CheckpointError};
-use crate::train::curves::Point;
-use crate::train::history::Score;
-use crate::train::schedule::Schedule;
+use crate::continual::{self, Scenario};
+use crate::learner::{self, Learner, Loss, State, Task};
+use crate::sequence::Sequence;
+use crate::tensors::Tensors;
+use crate::classes::Classes;
+use crate::episodes::{EpisodeError, Sampler, Setting};
+use patchtool::hyper::network::Generator;
+use patchtool::hyper::{Config, Precision};
+use patchtool::train::checkpoint::{self, CheckpointError};
+use patchtool::train::curves::Point;
+use patchtool::train::history::Score;
+use patchtool::train::schedule::Schedule;
 
 const MAGIC: [u8; 8] = *b"GRAFTMT2";
 /// Steps over which the learning rate rises.
 const WARMUP: usize = 500;
-/// What is left of the learning rate at the end.
+/// Share of the learning rate at the end.
 const LAST: f32 = 0.02;
 /// Steps in a row without a finite loss after which training has failed.
 const LOST: usize = 100;
 /// Seconds between checkpoints.
 const CHECKPOINT_SECONDS: f64 = 30.0;
 
-/// What a run is started with.
+/// The settings that a run is started with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// The generator.
     pub config: Config,
-    /// Kinds of episodes, in turn.
+    /// Kinds of episodes, which alternate.
     pub episodes: Vec<Setting>,
     /// Tasks after one another, for continual generators; 1 otherwise.
     pub tasks: usize,
-    /// Whether a class may be turned, as a class of its own.
+    /// Whether a class may be rotated, as a class of its own.
     pub rotations: bool,
-    /// What the tasks are.
+    /// The steps of continual learning.
     pub scenario: Scenario,
     /// Steps of the whole run.
     pub steps: usize,
@@ -65,8 +65,8 @@ fn differences(saved: &Settings, now: &Settings) -> Vec<String> {
 }
 
 impl Settings {
-    /// What a step trains on, with tasks of this setting.
-    pub(super) fn sequence(&self, setting: Setting) -> Sequence {
+    /// The tasks that a step trains on, of this setting.
+    pub(crate) fn sequence(&self, setting: Setting) -> Sequence {
         Sequence {
             setting,
             scenario: self.scenario,
@@ -74,7 +74,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn loss(&self, generator: &Generator, tensors: &Tensors, tasks: &[Task]) -> Loss {
+    pub(crate) fn loss(&self, generator: &Generator, tensors: &Tensors, tasks: &[Task]) -> Loss {
         match tasks {
             [task] => learner::episode(generator, tensors, task),
             tasks => continual::loss(generator, tensors, tasks, self.scenario),
@@ -85,13 +85,13 @@ impl Settings {
 /// A run between two steps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// What it was started with.
+    /// The settings that it was started with.
     pub settings: Settings,
     /// Steps behind it.
     pub step: usize,
     /// Time since the start in seconds, without pauses.
     pub seconds: f64,
-    /// What was learned.
+    /// The state of the learner.
     pub learner: State,
     /// Of the images that are trained on.
     pub data: Digest,
@@ -101,7 +101,7 @@ pub struct Checkpoint {
     pub history: Vec<Point>,
 }
 
-/// Why a run failed.
+/// Reasons why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -115,9 +115,9 @@ pub enum RunError {
         tasks: usize,
         /// Of each.
         setting: Setting,
-        /// What they are.
+        /// Their kind.
         scenario: Scenario,
-        /// What the one episode lacks.
+        /// The lack of the one episode.
         lack: EpisodeError,
     },
     /// More classes in an episode than the generator knows.
@@ -125,7 +125,7 @@ pub enum RunError {
     Ways {
         /// Of the episodes.
         setting: Setting,
-        /// What the generator is for.
+        /// That the generator is for.
         most: usize,
     },
     /// A checkpoint was not read or written.
@@ -140,13 +140,13 @@ pub enum RunError {
     /// A checkpoint of another run.
     #[error("the checkpoint is of another run: {differences}")]
     OtherRun {
-        /// What differs.
+        /// The differences.
         differences: String,
     },
 }
 
 impl RunError {
-    /// What to do about it.
+    /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Episodes(error) => error.hint(),
@@ -170,15 +170,15 @@ pub struct Data<'a> {
     pub train: &'a Classes,
     /// Measured on.
     pub test: Option<&'a Classes>,
-    /// Kinds of episodes that are measured, in turn.
+    /// Kinds of episodes that are measured, which alternate.
     pub test_episodes: &'a [Setting],
     /// Tasks, or mini-batches of one task, that are learned after one another and measured; may be 0.
     pub test_tasks: usize,
 }
 
 impl Data<'_> {
-    /// What is learned after one another and measured, if anything is.
-    pub(super) fn test_sequence(&self, scenario: Scenario) -> Option<Sequence> {
+    /// The sequence that is learned and measured, if any is.
+    pub(crate) fn test_sequence(&self, scenario: Scenario) -> Option<Sequence> {
         let first = self.test_episodes.first().filter(|_| self.test_tasks > 0);
         first.map(|&setting| Sequence {
             setting,
@@ -191,9 +191,9 @@ impl Data<'_> {
 /// A run.
 #[derive(Debug)]
 pub struct Run<'a> {
-    pub(super) settings: Settings,
-    pub(super) data: Data<'a>,
-    pub(super) learner: Learner,
+    pub(crate) settings: Settings,
+    pub(crate) data: Data<'a>,
+    pub(crate) learner: Learner,
     step: usize,
     seconds: f64,
     since: (Score, usize),
@@ -274,13 +274,13 @@ impl<'a> Run<'a> {
         self.learner
     }
 
-    /// Ends [`Self::train`] early, after so many steps, as a kill would: with the checkpoint of that time.
+    /// Ends [`Self::train`] early, after this number of steps, as a kill would: with the checkpoint of that time.
     #[cfg(test)]
-    pub(super) fn stop_after(&mut self, steps: usize) {
+    pub(crate) fn stop_after(&mut self, steps: usize) {
         self.stop = Some(steps);
     }
 
-    /// What it was started with.
+    /// The settings that it was started with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -408,7 +408,7 @@ fn check_sequence(sequence: Sequence, classes: &Classes, rotations: bool) -> Res
     })
 }
 
-pub(super) fn check_ways(setting: Setting, config: &Config) -> Result<(), RunError> {
+pub(crate) fn check_ways(setting: Setting, config: &Config) -> Result<(), RunError> {
     let most = config.max_ways;
     match setting.ways <= most {
         true => Ok(()),
@@ -419,8 +419,8 @@ pub(super) fn check_ways(setting: Setting, config: &Config) -> Result<(), RunErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hyper::classes::tests::numbered;
-    use crate::hyper::{Generates, Target};
+    use crate::classes::tests::numbered;
+    use patchtool::hyper::{Generates, Target};
 
     #[test]
     fn more_ways_than_the_generator_knows_are_refused() {

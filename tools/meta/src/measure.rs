@@ -1,27 +1,27 @@
-//! What a run has learned, measured on episodes of classes held out.
+//! Measuring a run on episodes of classes held out.
 
 use indicatif::ProgressBar;
 
-use super::continual::{self, Scenario, Strategy};
-use super::evaluate::{Accuracy, Method, accuracy};
-use super::learner::Task;
-use super::matrix::Matrix;
-use super::run::{Run, RunError, check_ways};
-use super::sequence::Sequence;
-use super::tensors::values;
-use crate::hyper::classes::Classes;
-use crate::hyper::episodes::{EpisodeError, Sampler, Setting};
-use crate::train::history::Score;
+use crate::continual::{self, Scenario, Strategy};
+use crate::evaluate::{Accuracy, Method, accuracy};
+use crate::learner::Task;
+use crate::matrix::Matrix;
+use crate::run::{Run, RunError, check_ways};
+use crate::sequence::Sequence;
+use crate::tensors::values;
+use crate::classes::Classes;
+use crate::episodes::{EpisodeError, Sampler, Setting};
+use patchtool::train::history::Score;
 
 /// Added to the seed for episodes that measure: their classes are others, but fine-tuned choices must not repeat, either.
 const TEST_SEED: u64 = 1 << 32;
 
-/// What is measured.
+/// The episodes that are measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Test<'a> {
     /// Held-out classes.
     pub classes: &'a Classes,
-    /// What each task has.
+    /// Of each task.
     pub setting: Setting,
     /// How many episodes.
     pub episodes: usize,
@@ -42,7 +42,7 @@ impl Run<'_> {
     }
 
     /// Some episodes of held-out classes, always the same ones.
-    pub(super) fn quick_test(&self) -> Result<Option<Score>, RunError> {
+    pub(crate) fn quick_test(&self) -> Result<Option<Score>, RunError> {
         const EPISODES: usize = 30;
         let all = self.data.test_episodes;
         let Some(test) = self.data.test.filter(|_| !all.is_empty()) else {
@@ -132,7 +132,7 @@ impl Run<'_> {
             .collect())
     }
 
-    /// What is found in each episode.
+    /// The findings of each episode.
     fn each<T>(
         &self,
         test: &Test<'_>,

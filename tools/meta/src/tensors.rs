@@ -9,7 +9,7 @@ use burn_tensor::module::{conv2d, max_pool2d};
 use burn_tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn_tensor::{Device, Tensor, TensorData};
 
-use crate::hyper::ops::{Ops, Window};
+use patchtool::hyper::ops::{Ops, Window};
 
 /// Parameters on a device, and what can be computed from them.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ impl Ops for Tensors {
         activation::softmax(a.clone(), 1)
     }
 
-    fn normalise(&self, a: &Tensor<2>, epsilon: f32) -> Tensor<2> {
+    fn standardize(&self, a: &Tensor<2>, epsilon: f32) -> Tensor<2> {
         let centred = a.clone() - a.clone().mean_dim(1);
         let variance = (centred.clone() * centred.clone()).mean_dim(1);
         centred / (variance + epsilon).sqrt()

@@ -1,7 +1,7 @@
 //! Episodes: small classification tasks, each of a few classes drawn from many.
 //!
-//! Vinyals et al. 2016, "Matching Networks for One Shot Learning", section 3: meta-training sees in every episode what
-//! it will be used for, a support set of a few images per class and queries of the same classes.
+//! Vinyals et al. 2016, "Matching Networks for One Shot Learning", section 3: meta-training sees in every episode
+//! its later use, a support set of a few images per class and queries of the same classes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,12 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::classes::{Classes, Content};
-use super::turn::turned;
-use crate::data::preprocess::Preprocess;
-use crate::data::random::{Purpose, generator};
+use crate::classes::{Classes, Content};
+use crate::rotate::rotated;
+use patchtool::data::preprocess::Preprocess;
+use patchtool::data::random::{Purpose, generator};
 
-/// What an episode has.
+/// The numbers of classes and images of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// Classes.
@@ -30,7 +30,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// So many ways and shots, with 15 queries of each class, as is usual, and no unlabelled images.
+    /// `ways` classes and `shots` images of each, with 15 queries of each class, as is usual, and no unlabelled images.
     pub fn new(ways: usize, shots: usize) -> Self {
         Self {
             ways,
@@ -78,20 +78,20 @@ pub struct SettingError {
     pub found: String,
 }
 
-/// Why no episodes can be drawn.
+/// Reasons why no episodes can be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EpisodeError {
     /// No class, or no image to learn a class from.
     #[error("{setting} is no task: expected at least one way and one shot")]
     NoTask {
-        /// What was asked for.
+        /// As it was asked for.
         setting: Setting,
     },
     /// More ways than classes.
     #[error("{setting} needs {} classes: found {found}", setting.ways)]
     TooFewClasses {
-        /// What was asked for.
+        /// As it was asked for.
         setting: Setting,
         /// How many there are.
         found: usize,
@@ -102,7 +102,7 @@ pub enum EpisodeError {
         setting.queries, setting.unlabelled, setting.images()
     )]
     TooFewImages {
-        /// What was asked for.
+        /// As it was asked for.
         setting: Setting,
         /// The class.
         class: String,
@@ -125,7 +125,7 @@ pub enum EpisodeError {
 }
 
 impl EpisodeError {
-    /// What to do about it.
+    /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoTask { .. } => "ask for one way and one shot or more",
@@ -144,9 +144,9 @@ impl EpisodeError {
 pub struct Episode {
     /// The classes, no two of them the same folder.
     pub classes: Vec<Drawn>,
-    /// What the task is learned from.
+    /// The support set that the task is learned from.
     pub support: Images,
-    /// What it is tested with.
+    /// The queries that it is tested with.
     pub queries: Images,
     /// Images whose labels are not for the generator to see.
     pub unlabelled: Images,
@@ -157,8 +157,8 @@ pub struct Episode {
 pub struct Drawn {
     /// Index into [`Classes::all`].
     pub class: usize,
-    /// Quarter turns, clockwise, by which all its images are rotated: 0 to 3.
-    pub turns: u8,
+    /// Quarters by which all its images are rotated, clockwise: 0 to 3.
+    pub quarters: u8,
 }
 
 /// Images of an episode, class by class.
@@ -183,13 +183,13 @@ impl Images {
         self.labels.is_empty()
     }
 
-    fn push(&mut self, preprocess: &Preprocess, content: &Content, turns: u8) {
+    fn push(&mut self, preprocess: &Preprocess, content: &Content, quarters: u8) {
         let pixels = match content {
             Content::Pixels(pixels) => pixels,
             Content::Embedding { values, .. } => return self.values.extend(values),
         };
         let side = preprocess.height as usize;
-        let pixels = turned(pixels, side, preprocess.channels.count(), turns);
+        let pixels = rotated(pixels, side, preprocess.channels.count(), quarters);
         let start = self.values.len();
         self.values.resize(start + preprocess.values(), 0.0);
         preprocess.normalise(&pixels, &mut self.values[start..]);
@@ -206,7 +206,7 @@ pub struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
-    /// Draws episodes of `classes`. With `rotations` a class turned by 90, 180 or 270 degrees is a class of its own
+    /// Draws episodes of `classes`. With `rotations` a class rotated by 90, 180 or 270 degrees is a class of its own
     /// (Santoro et al. 2016, "Meta-Learning with Memory-Augmented Neural Networks"); an episode has at most one
     /// rotation of each.
     pub fn new(
@@ -262,11 +262,11 @@ impl<'a> Sampler<'a> {
             unlabelled: Images::default(),
         };
         for class in drawn {
-            let turns = match self.rotations {
+            let quarters = match self.rotations {
                 true => random.random_range(0..4),
                 false => 0,
             };
-            self.add(&mut episode, Drawn { class, turns }, &mut random);
+            self.add(&mut episode, Drawn { class, quarters }, &mut random);
         }
         episode
     }
@@ -288,7 +288,7 @@ impl<'a> Sampler<'a> {
                 part.push(
                     self.classes.preprocess(),
                     &images[index].content,
-                    drawn.turns,
+                    drawn.quarters,
                 );
             }
         }
@@ -297,7 +297,7 @@ impl<'a> Sampler<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::classes::tests::{grey, numbered, numbered_for};
+    use crate::classes::tests::{grey, numbered, numbered_for};
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
@@ -337,12 +337,12 @@ mod tests {
                     prop_assert_eq!(&images.labels, &labels);
                     prop_assert_eq!(images.values.len(), 4 * labels.len());
                     for (at, pixels) in images.values.chunks(4).enumerate() {
-                        let Drawn { class, turns } = episode.classes[labels[at]];
+                        let Drawn { class, quarters } = episode.classes[labels[at]];
                         let index = images.indices[at];
                         prop_assert!(index < usize::from(counts[class]));
-                        prop_assert!(rotations || turns == 0);
+                        prop_assert!(rotations || quarters == 0);
                         // The marked corner goes round clockwise.
-                        let corner = [0, 1, 3, 2][usize::from(turns)];
+                        let corner = [0, 1, 3, 2][usize::from(quarters)];
                         let mut expected = [0.0; 4];
                         expected[corner] = (16 * class + index) as f32;
                         prop_assert_eq!(pixels, expected);
@@ -363,7 +363,7 @@ mod tests {
                 classes, queries, ..
             } = sampler.episode(number);
             let pairs = classes.iter().zip(queries.indices);
-            seen.extend(pairs.map(|(drawn, index)| (drawn.class, drawn.turns, index)));
+            seen.extend(pairs.map(|(drawn, index)| (drawn.class, drawn.quarters, index)));
         }
         assert_eq!(seen.len(), 6 * 4 * 3);
     }

@@ -3,11 +3,11 @@
 use burn_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::learner::{self, Learner, Task};
-use super::tensors::{Tensors, values};
-use crate::hyper::Config;
-use crate::hyper::network::{self, Support, Values};
-use crate::hyper::ops::Ops as _;
+use crate::learner::{self, Learner, Task};
+use crate::tensors::{Tensors, values};
+use patchtool::hyper::Config;
+use patchtool::hyper::network::{self, Inputs, Values};
+use patchtool::hyper::ops::Ops as _;
 
 /// How a task is learned from its support set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -75,9 +75,9 @@ pub fn accuracy(learner: &Learner, tensors: &Tensors, task: &Task, method: Metho
 }
 
 /// The same convolutions with the closed-form head of a support set.
-pub(super) fn with_prototypes(
+pub(crate) fn with_prototypes(
     tensors: &Tensors,
-    support: &Support<Tensors>,
+    support: &Inputs<Tensors>,
     mut values: Values<Tensors>,
 ) -> Values<Tensors> {
     let features = learner::features(tensors, &support.images, &values);
@@ -92,7 +92,7 @@ const STEPS: usize = 20;
 const RATE: f32 = 0.01;
 
 /// The generated weights after gradient descent on the cross-entropy of the labelled support images; epilogues stay.
-pub(super) fn fine_tuned(
+pub(crate) fn fine_tuned(
     config: &Config,
     plain: &Tensors,
     task: &Task,

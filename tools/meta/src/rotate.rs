@@ -1,9 +1,9 @@
-//! Square images, turned.
+//! Square images, rotated.
 
 use std::borrow::Cow;
 
-/// `pixels`, an HWC image with `side` rows and columns, turned clockwise by so many quarters.
-pub(super) fn turned(pixels: &[u8], side: usize, channels: usize, quarters: u8) -> Cow<'_, [u8]> {
+/// `pixels`, an HWC image with `side` rows and columns, rotated clockwise by `quarters` times 90 degrees.
+pub(crate) fn rotated(pixels: &[u8], side: usize, channels: usize, quarters: u8) -> Cow<'_, [u8]> {
     if quarters.is_multiple_of(4) {
         return Cow::Borrowed(pixels);
     }
@@ -35,15 +35,15 @@ mod tests {
             4, 5, 6,
             7, 8, 9,
         ];
-        assert_eq!(*turned(&image, 3, 1, 0), image);
-        assert_eq!(*turned(&image, 3, 1, 1), [7, 4, 1, 8, 5, 2, 9, 6, 3]);
-        assert_eq!(*turned(&image, 3, 1, 2), [9, 8, 7, 6, 5, 4, 3, 2, 1]);
-        assert_eq!(*turned(&image, 3, 1, 3), [3, 6, 9, 2, 5, 8, 1, 4, 7]);
+        assert_eq!(*rotated(&image, 3, 1, 0), image);
+        assert_eq!(*rotated(&image, 3, 1, 1), [7, 4, 1, 8, 5, 2, 9, 6, 3]);
+        assert_eq!(*rotated(&image, 3, 1, 2), [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(*rotated(&image, 3, 1, 3), [3, 6, 9, 2, 5, 8, 1, 4, 7]);
     }
 
     #[test]
     fn channels_stay_together() {
         let image = [1, 10, 2, 20, 3, 30, 4, 40];
-        assert_eq!(*turned(&image, 2, 2, 1), [3, 30, 1, 10, 4, 40, 2, 20]);
+        assert_eq!(*rotated(&image, 2, 2, 1), [3, 30, 1, 10, 4, 40, 2, 20]);
     }
 }

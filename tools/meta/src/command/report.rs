@@ -1,4 +1,4 @@
-//! What a run of meta-training is measured by, and its report.
+//! The measurements of a run of meta-training, and its report.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,16 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 use serde_json::{Value, json};
 
+use patchtool::bar;
+use patchtool::hyper::Generates;
+use patchtool::report::{Report, Table};
+
 use super::Arguments;
-use crate::bar;
-use crate::hyper::train::continual::{Scenario, Strategy};
-use crate::hyper::train::measure::Test;
-use crate::hyper::train::run::Run;
-use crate::hyper::{Classes, Generates, Setting};
-use crate::report::{Report, Table};
+use crate::classes::Classes;
+use crate::continual::{Scenario, Strategy};
+use crate::episodes::Setting;
+use crate::measure::Test;
+use crate::run::Run;
 
 /// Measures a run and says what came out.
 ///
@@ -156,7 +159,7 @@ fn continual(
     Ok((text, rows.into()))
 }
 
-/// What the generator's file says of its accuracy.
+/// The accuracies that the generator's file tells.
 pub(super) fn accuracy(arguments: &Arguments, report: &Value) -> BTreeMap<String, f64> {
     let rows = |name: &str| report[name].as_array().into_iter().flatten();
     let alone = rows("test")
@@ -168,7 +171,7 @@ pub(super) fn accuracy(arguments: &Arguments, report: &Value) -> BTreeMap<String
     let tasks = arguments.test_tasks();
     let kind = arguments.test_settings().next();
     let kind = kind.map_or_else(String::new, |kind| kind.to_string());
-    let in_turn = rows("continual")
+    let in_sequence = rows("continual")
         .filter(|row| row["strategy"] == "continual")
         .filter_map(|row| match &row["scenario"] {
             Value::String(name) if name == "mini-batch" => {
@@ -182,5 +185,5 @@ pub(super) fn accuracy(arguments: &Arguments, report: &Value) -> BTreeMap<String
                 Some((name, row["matrix"]["mean"]["mean"].as_f64()?))
             }
         });
-    alone.chain(in_turn).collect()
+    alone.chain(in_sequence).collect()
 }

@@ -1,4 +1,4 @@
-//! A support set: the few labelled images that a patch is made of.
+//! The few labelled images that a patch is made of.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::quantize::{Images, QuantizeError};
 
 /// Images of one size, ready for the input, and the class of each.
 #[derive(Debug)]
-pub struct Support {
+pub struct SupportSet {
     /// Class names by index.
     pub labels: Vec<String>,
     /// Class of each image.
@@ -21,10 +21,10 @@ pub struct Support {
     pub unlabelled: Vec<Vec<u8>>,
 }
 
-/// Why a support set was refused.
+/// Reasons to refuse a support set.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SupportError {
+pub enum SupportSetError {
     /// A folder or archive that cannot be used.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -44,13 +44,13 @@ pub enum SupportError {
     /// Not as many classes as images, or a class that is not there or has no image.
     #[error("{problem}")]
     Classes {
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
 
-impl SupportError {
-    /// What the user can do about it.
+impl SupportSetError {
+    /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Dataset(error) => error.hint(),
@@ -61,12 +61,12 @@ impl SupportError {
     }
 }
 
-impl Support {
+impl SupportSet {
     /// All images of a folder or tar archive laid out `class/image.(jpg|png)`.
     ///
     /// # Errors
     /// A data set that cannot be opened, has a class without images, or an image that cannot be read.
-    pub fn read(path: &Path, preprocess: &Preprocess) -> Result<Self, SupportError> {
+    pub fn read(path: &Path, preprocess: &Preprocess) -> Result<Self, SupportSetError> {
         let dataset = Dataset::open(path)?;
         let all: Vec<usize> = (0..dataset.len()).collect();
         let mut pixels = Vec::with_capacity(all.len());
@@ -75,12 +75,12 @@ impl Support {
             |_, image| preprocess.pixels(&image),
             |_, image| {
                 pixels.push(image);
-                Ok::<_, SupportError>(())
+                Ok::<_, SupportSetError>(())
             },
         )?;
         let count = unreadable.len();
         if let Some(source) = unreadable.into_iter().next() {
-            return Err(SupportError::Image {
+            return Err(SupportSetError::Image {
                 unreadable: count,
                 total: all.len(),
                 source,
@@ -93,13 +93,13 @@ impl Support {
     /// Images that are ready: `pixels` of each, the index of its label in `classes`.
     ///
     /// # Errors
-    /// [`SupportError::Classes`], [`SupportError::Images`].
+    /// [`SupportSetError::Classes`], [`SupportSetError::Images`].
     pub fn new(
         labels: Vec<String>,
         classes: Vec<usize>,
         pixels: Vec<Vec<u8>>,
-    ) -> Result<Self, SupportError> {
-        let wrong = |problem| Err(SupportError::Classes { problem });
+    ) -> Result<Self, SupportSetError> {
+        let wrong = |problem| Err(SupportSetError::Classes { problem });
         if classes.len() != pixels.len() {
             return wrong(format!(
                 "{} classes for {} images",
@@ -132,13 +132,13 @@ impl Support {
         &mut self,
         paths: &[PathBuf],
         preprocess: &Preprocess,
-    ) -> Result<(), SupportError> {
+    ) -> Result<(), SupportSetError> {
         let mut files = Vec::new();
         for path in paths {
             files.extend(image_files(path)?);
         }
         for file in &files {
-            let image = image_file::open(file).map_err(|source| SupportError::Image {
+            let image = image_file::open(file).map_err(|source| SupportSetError::Image {
                 unreadable: 1,
                 total: files.len(),
                 source,
@@ -150,7 +150,7 @@ impl Support {
 }
 
 /// The file itself, or the images in a folder by name.
-fn image_files(path: &Path) -> Result<Vec<PathBuf>, SupportError> {
+fn image_files(path: &Path) -> Result<Vec<PathBuf>, SupportSetError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

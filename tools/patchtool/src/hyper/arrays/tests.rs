@@ -1,13 +1,15 @@
-//! Generators with random parameters through tract.
+//! Generators with random parameters, and the operations that are more than a call of a library.
 
 use graft_patches::Digest;
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::Parameters;
+use super::{Arrays, maps, matrix};
 use crate::hyper::config::{Config, Generates, Target};
 use crate::hyper::convolution::EARLIER;
 use crate::hyper::network::Generator;
+use crate::hyper::onnx::{self, Parameters};
+use crate::hyper::ops::{Ops as _, Window};
 use crate::hyper::{Examples, Hyper, Outputs, Precision, Provenance};
 
 const CNN: Target = Target::Cnn {
@@ -51,7 +53,7 @@ pub(in crate::hyper) fn hyper(generates: Generates, target: Target, continual: b
     .unwrap()
 }
 
-/// A support set of so many classes; of `labels`, those that are none of them are not known.
+/// A support set of `classes` classes; of `labels`, those that are none of them are not known.
 fn support(hyper: &Hyper, classes: usize, labels: &[usize]) -> Examples {
     let values = match hyper.config().target {
         Target::Cnn { side, .. } => side * side,
@@ -112,7 +114,7 @@ fn every_kind_of_generator_runs_for_every_number_of_images_and_classes() {
         for (classes, labels) in cases {
             let support = support(&hyper, classes, labels);
             let outputs = hyper.generate(&support, &start(&hyper)).unwrap();
-            let ports = super::outputs(hyper.config());
+            let ports = onnx::outputs(hyper.config());
             assert_eq!(outputs.len(), ports.len());
             for port in ports {
                 let values = &outputs[&port.name];
@@ -218,4 +220,71 @@ fn prototypes_are_class_means() {
         let (found, expected) = (found[0] - found[1], far - near);
         assert!((found - expected).abs() < 1e-3, "{found} for {expected}");
     }
+}
+
+/// No parameters, but the operations.
+fn ops() -> Arrays {
+    Arrays {
+        parameters: Default::default(),
+    }
+}
+
+/// `count` values that differ.
+fn values(count: usize) -> Vec<f32> {
+    let value = |at: usize| (at * 37 % 101) as f32 / 101.0 - 0.4;
+    (0..count).map(value).collect()
+}
+
+#[test]
+fn convolutions_are_sums_over_windows() {
+    let (images, inputs, outputs, height, width) = (2, 3, 4, 7, 6);
+    let x = maps([images, inputs, height, width], values(images * inputs * height * width));
+    for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (3, 2, 0), (1, 1, 0), (2, 3, 0)] {
+        let depth = inputs * kernel * kernel;
+        let filters = matrix([outputs, depth], values(outputs * depth));
+        let window = Window {
+            kernel,
+            stride,
+            padding,
+        };
+        let found = ops().conv(&x, &filters, window);
+        let side = |size: usize| (size + 2 * padding - kernel) / stride + 1;
+        assert_eq!(found.dim(), (images, outputs, side(height), side(width)));
+        for ((image, output, row, column), &found) in found.indexed_iter() {
+            let mut expected = 0.0;
+            for at in 0..depth {
+                let (input, tap) = (at / (kernel * kernel), at % (kernel * kernel));
+                let y = (row * stride + tap / kernel).wrapping_sub(padding);
+                let x_at = (column * stride + tap % kernel).wrapping_sub(padding);
+                let value = x.get((image, input, y, x_at)).copied().unwrap_or(0.0);
+                expected += filters[[output, at]] * value;
+            }
+            assert!((found - expected).abs() < 1e-5, "{window:?}: {found} for {expected}");
+        }
+    }
+}
+
+#[test]
+fn pools_leave_out_the_last_row_and_column_of_odd_maps() {
+    let x = maps([1, 1, 3, 5], (0..15).map(|value| value as f32).collect());
+    let pooled = ops().max_pool(&x);
+    assert_eq!(pooled.dim(), (1, 1, 1, 2));
+    assert_eq!(pooled.into_raw_vec_and_offset().0, [6.0, 8.0]);
+}
+
+#[test]
+fn statistics_are_those_of_a_channel_over_images_and_pixels() {
+    let x = maps([2, 2, 1, 2], vec![1.0, 3.0, 0.0, 0.0, 5.0, 7.0, 0.0, 4.0]);
+    let (mean, variance) = ops().statistics(&x);
+    assert_eq!(mean, matrix([1, 2], vec![4.0, 1.0]));
+    assert_eq!(variance, matrix([1, 2], vec![5.0, 3.0]));
+    assert_eq!(ops().mean(&x), matrix([2, 2], vec![2.0, 0.0, 6.0, 2.0]));
+}
+
+#[test]
+fn rows_are_standardized_and_softmaxes_stay_finite() {
+    let rows = ops().standardize(&matrix([1, 4], vec![1.0, 1.0, 3.0, 3.0]), 0.0);
+    assert_eq!(rows, matrix([1, 4], vec![-1.0, -1.0, 1.0, 1.0]));
+    let shares = ops().softmax(&matrix([2, 2], vec![1000.0, 1000.0, -1000.0, 1000.0]));
+    assert_eq!(shares, matrix([2, 2], vec![0.5, 0.5, 0.0, 1.0]));
 }

@@ -1,4 +1,5 @@
-//! What the head of a frozen backbone reads, for every image of a data set: computed once, since it never changes.
+//! The embedding of a frozen backbone, which its head reads, for every image of a data set: computed once, since it never
+//! changes.
 
 use std::path::PathBuf;
 
@@ -7,9 +8,9 @@ use graft_runtime::Backbone;
 use image::RgbImage;
 use indicatif::ProgressBar;
 
-use super::classes::{Classes, ClassesError, Content};
-use super::prototype;
-use crate::data::preprocess::Preprocess;
+use crate::classes::{Classes, ClassesError, Content};
+use patchtool::data::preprocess::Preprocess;
+use patchtool::hyper::prototype;
 
 impl Classes {
     /// As [`Classes::open`], with embeddings of this backbone, f32 or int8, in place of the pixels, which are not kept.
@@ -38,14 +39,31 @@ impl Classes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::classes::tests::folder;
-    use super::super::{EpisodeError, Sampler, Setting};
     use super::*;
-    use crate::task;
-    use crate::testing::{SIDE, backbone};
+    use crate::classes::tests::folder;
+    use crate::episodes::{EpisodeError, Sampler, Setting};
+    use patchtool::hyper::{Convolution, target};
+    use patchtool::task;
+
+    const SIDE: usize = 28;
+    /// Values of an embedding.
+    const FEATURES: usize = 24;
+
+    /// A backbone with random convolutions.
+    fn backbone() -> Backbone {
+        let mut random = graft_tests::Random(1);
+        let depths = [9, 9 * FEATURES, 9 * FEATURES, 9 * FEATURES];
+        let convolution = |depth: usize| Convolution {
+            weights: Some(random.values(FEATURES * depth, (6.0 / depth as f32).sqrt())),
+            scale: vec![1.0; FEATURES],
+            bias: vec![0.1; FEATURES],
+        };
+        let bytes = target::backbone("cnn", "a test", SIDE, &depths.map(convolution)).unwrap();
+        Backbone::from_bytes(&bytes).unwrap()
+    }
 
     fn embedded(bar: &ProgressBar) -> (Classes, Classes) {
-        let backbone = backbone(1);
+        let backbone = backbone();
         let resize = backbone.image().metadata().unwrap().resize;
         let preprocess = task::preprocess(&backbone.image().input(), resize).unwrap();
         let folder = folder(&[("x/a/1.png", 10), ("x/a/2.png", 90), ("x/b/1.png", 200)]);
@@ -62,14 +80,14 @@ mod tests {
         let bar = ProgressBar::hidden();
         let (embedded, pixels) = embedded(&bar);
         assert_eq!(bar.position(), 3);
-        let backbone = backbone(1);
+        let backbone = backbone();
         for (found, class) in embedded.all().iter().zip(pixels.all()) {
             assert_eq!(found.name, class.name);
             for (found, image) in found.images.iter().zip(&class.images) {
                 let Content::Pixels(bytes) = &image.content else {
                     panic!("{image:?}");
                 };
-                assert_eq!(bytes.len(), 3 * SIDE * SIDE);
+                assert_eq!(bytes.len(), SIDE * SIDE);
                 let images = [bytes.clone()];
                 let expected = prototype::features(&backbone, &backbone.identity(), &images);
                 let expected = Content::Embedding {
@@ -95,7 +113,7 @@ mod tests {
         let episode = Sampler::new(&embedded, setting, false, 1)
             .unwrap()
             .episode(0);
-        for (index, values) in episode.support.values.chunks(24).enumerate() {
+        for (index, values) in episode.support.values.chunks(FEATURES).enumerate() {
             let class = &embedded.all()[episode.classes[index].class];
             let content = &class.images[episode.support.indices[index]].content;
             assert!(

@@ -1,0 +1,468 @@
+//! The values of tensor messages.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use half::f16;
+
+use crate::proto::{DataLocation, DataType, TensorProto};
+
+/// More values than any weight of a network for small devices; keeps hostile shapes from overflowing.
+const MAX_VALUES: usize = 1 << 31;
+
+/// A tensor with its values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Shape.
+    pub dims: Vec<usize>,
+    /// Type of the values in the message.
+    pub element: DataType,
+    /// The values, as many as the shape says.
+    pub values: Values,
+}
+
+/// Values, row-major. Every float type is held as f32, every integer type and bool as i64.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Values of a float type.
+    Float(Vec<f32>),
+    /// Values of an integer type, or of bool as 0 and 1.
+    Int(Vec<i64>),
+}
+
+impl Values {
+    /// The number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float(values) => values.len(),
+            Self::Int(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The values at these indices.
+    ///
+    /// # Panics
+    /// An index out of range.
+    pub fn pick(&self, indices: impl Iterator<Item = usize>) -> Self {
+        match self {
+            Self::Float(values) => Self::Float(indices.map(|i| values[i]).collect()),
+            Self::Int(values) => Self::Int(indices.map(|i| values[i]).collect()),
+        }
+    }
+}
+
+/// A tensor message that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum TensorError {
+    /// A shape, type or amount of data that is wrong or not supported.
+    #[error("tensor {name:?}: found {found}, expected {expected}")]
+    Wrong {
+        /// The tensor.
+        name: String,
+        /// Contents of the message.
+        found: String,
+        /// Contents that it should have.
+        expected: &'static str,
+    },
+    /// A file of values that is not there.
+    #[error("tensor {name:?}: its external data file {} is missing", file.display())]
+    MissingFile {
+        /// The tensor.
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl Tensor {
+    /// The tensor of a message. Values in another file are looked for in `folder`, the model's, and nowhere else;
+    /// without a folder they are refused.
+    ///
+    /// # Errors
+    /// A shape, type or amount of data that is wrong or not supported, and files that are missing or cannot be read.
+    pub fn read(proto: &TensorProto, folder: Option<&Path>) -> Result<Self, TensorError> {
+        let dims = shape(proto)
+            .ok_or_else(|| wrong(proto, format!("shape {:?}", proto.dims), "a possible shape"))?;
+        let count: usize = dims.iter().product();
+        let element = DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined);
+        if proto.segment.is_some() {
+            let found = "a segment of a larger tensor".to_owned();
+            return Err(wrong(proto, found, "the whole tensor"));
+        }
+        let format = format(element).ok_or_else(|| {
+            let found = format!("type {element:?}");
+            wrong(proto, found, "float32")
+        })?;
+        let bytes = bytes(proto, &format, count * format.size, folder)?;
+        if bytes.len() != count * format.size {
+            let found = format!("{} values", bytes.len() / format.size);
+            return Err(wrong(proto, found, "data of its declared shape"));
+        }
+        Ok(Self {
+            dims,
+            element,
+            values: format.values(&bytes),
+        })
+    }
+}
+
+fn wrong(proto: &TensorProto, found: String, expected: &'static str) -> TensorError {
+    TensorError::Wrong {
+        name: proto.name.clone(),
+        found,
+        expected,
+    }
+}
+
+fn shape(proto: &TensorProto) -> Option<Vec<usize>> {
+    let dims = proto.dims.iter().map(|&dim| usize::try_from(dim).ok());
+    let dims: Vec<usize> = dims.collect::<Option<_>>()?;
+    // A zero must not hide an overflow of the other dimensions.
+    dims.iter()
+        .try_fold(1usize, |total, &dim| total.checked_mul(dim.max(1)))
+        .filter(|&total| total <= MAX_VALUES)?;
+    Some(dims)
+}
+
+/// The way that values of a type are stored.
+struct Format {
+    /// Bytes of a value.
+    size: usize,
+    /// Place of values that are not raw.
+    field: Field,
+    value: Value,
+}
+
+/// A field of [`TensorProto`] for values of some types.
+enum Field {
+    Float,
+    Double,
+    Int32,
+    Int64,
+    Uint64,
+}
+
+/// The value of [`Format::size`] bytes.
+enum Value {
+    Float(fn(&[u8]) -> f32),
+    Int(fn(&[u8]) -> i64),
+}
+
+impl Format {
+    fn values(&self, bytes: &[u8]) -> Values {
+        let each = bytes.chunks_exact(self.size);
+        match self.value {
+            Value::Float(value) => Values::Float(each.map(value).collect()),
+            Value::Int(value) => Values::Int(each.map(value).collect()),
+        }
+    }
+}
+
+/// The format of a type; none of types that are not supported.
+fn format(element: DataType) -> Option<Format> {
+    /// The bytes of a chunk, which are `N`.
+    fn of<const N: usize>(chunk: &[u8]) -> [u8; N] {
+        std::array::from_fn(|at| chunk[at])
+    }
+    let float = |size, field, value| Some((size, field, Value::Float(value)));
+    let int = |size, field, value| Some((size, field, Value::Int(value)));
+    let format = match element {
+        DataType::Float => float(4, Field::Float, |b| f32::from_le_bytes(of(b))),
+        DataType::Float16 => float(2, Field::Int32, |b| f16::from_le_bytes(of(b)).to_f32()),
+        DataType::Double => float(8, Field::Double, |b| f64::from_le_bytes(of(b)) as f32),
+        DataType::Bool => int(1, Field::Int32, |b| i64::from(b[0] != 0)),
+        DataType::Int8 => int(1, Field::Int32, |b| i8::from_le_bytes(of(b)).into()),
+        DataType::Uint8 => int(1, Field::Int32, |b| b[0].into()),
+        DataType::Int16 => int(2, Field::Int32, |b| i16::from_le_bytes(of(b)).into()),
+        DataType::Uint16 => int(2, Field::Int32, |b| u16::from_le_bytes(of(b)).into()),
+        DataType::Int32 => int(4, Field::Int32, |b| i32::from_le_bytes(of(b)).into()),
+        DataType::Uint32 => int(4, Field::Uint64, |b| u32::from_le_bytes(of(b)).into()),
+        DataType::Int64 => int(8, Field::Int64, |b| i64::from_le_bytes(of(b))),
+        DataType::Uint64 => int(8, Field::Uint64, |b| {
+            u64::from_le_bytes(of(b)).try_into().unwrap_or(i64::MAX)
+        }),
+        DataType::Undefined
+        | DataType::String
+        | DataType::Complex64
+        | DataType::Complex128
+        | DataType::Bfloat16
+        | DataType::Float8e4m3fn
+        | DataType::Float8e4m3fnuz
+        | DataType::Float8e5m2
+        | DataType::Float8e5m2fnuz
+        | DataType::Uint4
+        | DataType::Int4
+        | DataType::Float4e2m1
+        | DataType::Float8e8m0
+        | DataType::Uint2
+        | DataType::Int2 => None,
+    };
+    format.map(|(size, field, value)| Format { size, field, value })
+}
+
+/// The bytes of the values, little endian, from the only place that has any; `length` are expected.
+fn bytes<'a>(
+    proto: &'a TensorProto,
+    format: &Format,
+    length: usize,
+    folder: Option<&Path>,
+) -> Result<Cow<'a, [u8]>, TensorError> {
+    let typed = typed(proto, format);
+    let is_external = proto.data_location == Some(DataLocation::External as i32);
+    let places = [is_external, !proto.raw_data.is_empty(), !typed.is_empty()];
+    match places {
+        [false, false, _] => Ok(typed.into()),
+        [false, true, false] => Ok(proto.raw_data.as_slice().into()),
+        [true, false, false] => Ok(external(proto, length, folder)?.into()),
+        [true, true, _] | [_, true, true] | [true, _, true] => {
+            let found = "data in more than one place".to_owned();
+            Err(wrong(proto, found, "raw, typed or external data"))
+        }
+    }
+}
+
+/// The bytes of the values that are in the field of their type.
+fn typed(proto: &TensorProto, format: &Format) -> Vec<u8> {
+    fn all<const N: usize, T: Copy>(
+        values: &[T],
+        bytes: impl Fn(T) -> [u8; N],
+        size: usize,
+    ) -> Vec<u8> {
+        let each = values.iter().map(|&value| bytes(value));
+        // Small types stand in the low bytes of larger ones.
+        each.flat_map(|bytes| bytes.into_iter().take(size))
+            .collect()
+    }
+    let size = format.size;
+    match format.field {
+        Field::Float => all(&proto.float_data, f32::to_le_bytes, size),
+        Field::Double => all(&proto.double_data, f64::to_le_bytes, size),
+        Field::Int32 => all(&proto.int32_data, i32::to_le_bytes, size),
+        Field::Int64 => all(&proto.int64_data, i64::to_le_bytes, size),
+        Field::Uint64 => all(&proto.uint64_data, u64::to_le_bytes, size),
+    }
+}
+
+/// `length` bytes of the file that the message names.
+fn external(
+    proto: &TensorProto,
+    length: usize,
+    folder: Option<&Path>,
+) -> Result<Vec<u8>, TensorError> {
+    let value = |key: &str| {
+        let entry = proto.external_data.iter().find(|entry| entry.key == key);
+        entry.map(|entry| entry.value.as_str())
+    };
+    let number = |key: &str| match value(key).map(str::parse::<u64>) {
+        None => Ok(None),
+        Some(Ok(number)) => Ok(Some(number)),
+        Some(Err(_)) => {
+            let found = format!("the {key} {:?}", value(key).unwrap_or_default());
+            Err(wrong(proto, found, "a number of bytes"))
+        }
+    };
+    let (Some(folder), Some(location)) = (folder, value("location")) else {
+        let found = "external data without a file".to_owned();
+        return Err(wrong(proto, found, "data in the model"));
+    };
+    let file = file(proto, folder, Path::new(location))?;
+    let unreadable = |error: io::Error| {
+        let found = format!("the file {location:?} that cannot be read ({error})");
+        wrong(proto, found, "external data")
+    };
+    let (offset, stored) = (number("offset")?.unwrap_or(0), number("length")?);
+    // A pipe or device might never end.
+    let found = std::fs::metadata(&file).map_err(unreadable)?;
+    let rest = found.len().checked_sub(offset).filter(|_| found.is_file());
+    let stored = stored.or(rest).unwrap_or(0);
+    if stored != length as u64 || rest.is_none_or(|rest| rest < stored) {
+        let found = format!(
+            "{stored} bytes at {offset} of the {} bytes of {location:?}",
+            found.len()
+        );
+        return Err(wrong(proto, found, "data of its declared shape"));
+    }
+    let mut bytes = vec![0; length];
+    let mut open = File::open(&file).map_err(unreadable)?;
+    open.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+    open.read_exact(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// The path of a file in `folder`, links followed.
+fn file(proto: &TensorProto, folder: &Path, location: &Path) -> Result<PathBuf, TensorError> {
+    let outside = || {
+        let found = format!("the file {location:?}");
+        wrong(proto, found, "a file in the model's folder")
+    };
+    let mut parts = location.components();
+    if !parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        return Err(outside());
+    }
+    let missing = |_| TensorError::MissingFile {
+        name: proto.name.clone(),
+        file: folder.join(location),
+    };
+    let folder = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let root = folder.canonicalize().map_err(missing)?;
+    let file = root.join(location).canonicalize().map_err(missing)?;
+    match file.starts_with(&root) {
+        true => Ok(file),
+        false => Err(outside()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build;
+
+    fn values(proto: &TensorProto) -> Result<Values, TensorError> {
+        Tensor::read(proto, None).map(|tensor| tensor.values)
+    }
+
+    #[test]
+    fn each_type_is_read_from_raw_bytes_and_from_its_field() {
+        let all = [
+            (DataType::Float, 4),
+            (DataType::Float16, 2),
+            (DataType::Double, 8),
+            (DataType::Bool, 1),
+            (DataType::Int8, 1),
+            (DataType::Uint8, 1),
+            (DataType::Int16, 2),
+            (DataType::Uint16, 2),
+            (DataType::Int32, 4),
+            (DataType::Uint32, 4),
+            (DataType::Int64, 8),
+            (DataType::Uint64, 8),
+        ];
+        let half = i32::from(f16::from_f32(1.0).to_bits());
+        for (element, size) in all {
+            let is_half = element == DataType::Float16;
+            let field = TensorProto {
+                dims: vec![1],
+                data_type: element as i32,
+                float_data: vec![1.0],
+                int32_data: vec![if is_half { half } else { 1 }],
+                int64_data: vec![1],
+                double_data: vec![1.0],
+                uint64_data: vec![1],
+                ..TensorProto::default()
+            };
+            let raw = match format(element).expect("it is supported").field {
+                Field::Float => 1f32.to_le_bytes().to_vec(),
+                Field::Double => 1f64.to_le_bytes().to_vec(),
+                Field::Int32 | Field::Int64 | Field::Uint64 if is_half => {
+                    half.to_le_bytes()[..2].to_vec()
+                }
+                Field::Int32 | Field::Int64 | Field::Uint64 => 1u64.to_le_bytes()[..size].to_vec(),
+            };
+            let expected = match format(element).expect("it is supported").value {
+                Value::Float(_) => Values::Float(vec![1.0]),
+                Value::Int(_) => Values::Int(vec![1]),
+            };
+            assert_eq!(values(&field).expect("one value"), expected, "{element:?}");
+            let raw = build::raw("", &[1], element, raw);
+            assert_eq!(values(&raw).expect("one value"), expected, "{element:?}");
+        }
+    }
+
+    #[test]
+    fn signs_survive() {
+        let raw = build::raw("", &[2], DataType::Int8, vec![0xff, 0x80]);
+        assert_eq!(values(&raw).expect("bytes"), Values::Int(vec![-1, -128]));
+        let field = TensorProto {
+            dims: vec![2],
+            data_type: DataType::Int16 as i32,
+            int32_data: vec![-1, -300],
+            ..TensorProto::default()
+        };
+        assert_eq!(values(&field).expect("values"), Values::Int(vec![-1, -300]));
+    }
+
+    #[test]
+    fn what_is_not_one_whole_tensor_is_refused() {
+        let good = build::floats("t", &[2, 2], &[1.0; 4]);
+        let refused = |change: fn(&mut TensorProto)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            let error = values(&bad).expect_err("it is wrong").to_string();
+            assert!(error.starts_with("tensor \"t\": found "), "{error}");
+            error
+        };
+        assert!(values(&good).is_ok());
+        assert!(refused(|bad| bad.dims[0] = -2).contains("shape [-2, 2]"));
+        refused(|bad| bad.dims = vec![0, i64::MAX, i64::MAX]);
+        refused(|bad| bad.dims = vec![3]);
+        refused(|bad| bad.raw_data.truncate(7));
+        refused(|bad| bad.raw_data.clear());
+        let both = refused(|bad| bad.float_data = vec![1.0; 4]);
+        assert!(both.contains("more than one place"), "{both}");
+        let both = refused(|bad| bad.data_location = Some(DataLocation::External as i32));
+        assert!(both.contains("more than one place"), "{both}");
+        let part = refused(|bad| bad.segment = Some(crate::proto::Segment { begin: 0, end: 4 }));
+        assert!(part.contains("segment"), "{part}");
+        let unknown = refused(|bad| bad.data_type = DataType::Bfloat16 as i32);
+        assert!(unknown.contains("Bfloat16"), "{unknown}");
+        refused(|bad| bad.data_type = 999);
+    }
+
+    #[test]
+    fn external_data_is_in_the_folder_of_the_model_and_of_the_right_length() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let model = folder.path().join("model");
+        std::fs::create_dir(&model).expect("a folder");
+        let bytes: Vec<u8> = [1f32, 2.0, 3.0]
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
+        std::fs::write(model.join("w.bin"), &bytes).expect("a file");
+        std::fs::write(folder.path().join("out.bin"), &bytes).expect("a file");
+        let read = |file: &str, place| {
+            let proto = build::external("t", &[2], DataType::Float, file, place);
+            Tensor::read(&proto, Some(&model)).map(|tensor| tensor.values)
+        };
+        let found = read("w.bin", [4, 8]).expect("it is there");
+        assert_eq!(found, Values::Float(vec![2.0, 3.0]));
+        let missing = read("no.bin", [0, 8]);
+        assert!(matches!(missing, Err(TensorError::MissingFile { .. })));
+        for (file, place) in [
+            ("w.bin", [8, 8]),
+            ("w.bin", [0, 12]),
+            ("w.bin", [usize::MAX, 8]),
+            (".", [0, 8]),
+            ("../out.bin", [0, 8]),
+            ("../model/w.bin", [0, 8]),
+        ] {
+            assert!(read(file, place).is_err(), "{file} {place:?}");
+        }
+        let proto = build::external("t", &[2], DataType::Float, "w.bin", [0, 8]);
+        let error = Tensor::read(&proto, None).expect_err("there is no folder");
+        assert!(error.to_string().contains("without a file"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_out_of_the_folder_is_not_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let model = folder.path().join("model");
+        std::fs::create_dir(&model).expect("a folder");
+        let outside = folder.path().join("out.bin");
+        std::fs::write(&outside, [0; 8]).expect("a file");
+        std::os::unix::fs::symlink(&outside, model.join("w.bin")).expect("a link");
+        let proto = build::external("t", &[2], DataType::Float, "w.bin", [0, 8]);
+        let error = Tensor::read(&proto, Some(&model)).expect_err("it is outside");
+        assert!(error.to_string().contains("model's folder"), "{error}");
+    }
+}

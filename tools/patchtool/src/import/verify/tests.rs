@@ -1,0 +1,308 @@
+//! Good imports pass, wrong ones do not: the judge sees what is wrong with them.
+
+use std::path::PathBuf;
+
+use graft_onnx::Message as _;
+use graft_onnx::build::{self, Dim, floats, interface, ints};
+use graft_onnx::proto::{GraphProto, NodeProto, TensorProto};
+use graft_patches::metadata::BackboneMetadata;
+use graft_runtime::Backbone;
+use graft_tests::Random;
+use tempfile::TempDir;
+
+use super::{Comparison, Original, VerifyError, compare};
+use crate::export::{WeightsFile, qdq, write};
+use crate::import::compile::{Settings, compile};
+use crate::import::graph::{Graph, Op};
+use crate::import::int8;
+use crate::import::onnx::{self, Imported, Softmax};
+use crate::testing::{self, trained};
+use crate::trained::TrainKind;
+
+const MEAN: [f32; 4] = [127.0; 4];
+const STD: [f32; 4] = [64.0; 4];
+
+/// A model in a folder of its own, and what is said of it.
+struct Model {
+    _folder: TempDir,
+    path: PathBuf,
+    imported: Imported,
+}
+
+impl Model {
+    fn new(bytes: &[u8], weights: Option<&WeightsFile>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.onnx");
+        std::fs::write(&path, bytes).expect("room on the disk");
+        if let Some(weights) = weights {
+            weights
+                .write(folder.path(), false)
+                .expect("room on the disk");
+        }
+        Self {
+            imported: onnx::load(&path, None).expect("it can be read"),
+            path,
+            _folder: folder,
+        }
+    }
+
+    /// Every operator, in floats: a baseline, so that no two weights are the same by chance.
+    fn float() -> Self {
+        let backbone = testing::backbone(1);
+        let weights = WeightsFile::new(&backbone.image()).expect("it has metadata");
+        let trained = trained(&backbone.image(), TrainKind::BnHead, 5);
+        let bytes = write(&backbone.image(), &trained, &weights).expect("it fits");
+        Self::new(&bytes, Some(&weights))
+    }
+
+    fn quantised() -> Self {
+        let float = testing::backbone(1);
+        let own = Backbone::from_bytes(&graft_tests::int8::backbone(&float)).expect("it is valid");
+        Self::new(&qdq::write(&own.image(), None).expect("it is int8"), None)
+    }
+
+    /// The backbone of a graph of this model, as `import` makes it.
+    fn backbone(&self, graph: &Graph, mean: [f32; 4]) -> Backbone {
+        let (mut mean, mut std) = (mean, STD);
+        if let Some(affine) = &self.imported.input_affine {
+            affine.compose(&mut mean, &mut std);
+        }
+        let settings = Settings {
+            mean,
+            std,
+            max_classes: 64,
+            metadata: BackboneMetadata::default(),
+        };
+        let image = compile(graph, settings).expect("it fits the format");
+        let float = Backbone::from_bytes(&image).expect("it is valid");
+        let Some(quantization) = &self.imported.quantized else {
+            return float;
+        };
+        let image = int8::compile(&float.image(), quantization).expect("it fits the format");
+        Backbone::from_bytes(&image).expect("it is valid")
+    }
+
+    fn judge(&self, backbone: &Backbone) -> Result<Comparison, VerifyError> {
+        let original = Original {
+            path: &self.path,
+            mean: MEAN,
+            std: STD,
+            softmax: self.imported.softmax,
+        };
+        compare(&original, backbone, &images(backbone, 8))
+    }
+
+    fn verdict(&self, graph: &Graph, mean: [f32; 4]) -> Comparison {
+        let found = self.judge(&self.backbone(graph, mean));
+        found.expect("tract runs it")
+    }
+}
+
+fn images(backbone: &Backbone, count: usize) -> Vec<Vec<u8>> {
+    let mut random = Random(7);
+    let length = backbone.image().input().shape.len();
+    let mut image = || {
+        let values = random.values(length, 1.0).into_iter();
+        values.map(|value| (127.5 + 127.5 * value) as u8).collect()
+    };
+    (0..count).map(|_| image()).collect()
+}
+
+fn passes(found: &Comparison) -> bool {
+    found.passes(found.default_tolerance())
+}
+
+/// Changes the weights of the first pointwise layer.
+fn change(graph: &mut Graph, change: impl Fn(&mut Vec<f32>)) {
+    for layer in &mut graph.layers {
+        if let Op::Pointwise(weights) = &mut layer.op {
+            return change(&mut weights.values);
+        }
+    }
+    panic!("a pointwise layer");
+}
+
+#[test]
+fn a_good_import_passes() {
+    for model in [Model::float(), Model::quantised()] {
+        let found = model.verdict(&model.imported.graph, MEAN);
+        assert!(passes(&found), "{found:?}");
+        assert_eq!(found.images, 8);
+        assert_eq!(
+            found.mean_steps.is_some(),
+            model.imported.quantized.is_some()
+        );
+    }
+}
+
+#[test]
+fn a_wrong_import_does_not() {
+    let model = Model::float();
+    let mean = model.verdict(&model.imported.graph, [124.0, 127.0, 127.0, 127.0]);
+    assert!(!passes(&mean), "{mean:?}");
+    let mut wrong = model.imported.graph.clone();
+    change(&mut wrong, |values| values[3] += 0.05);
+    let weight = model.verdict(&wrong, MEAN);
+    assert!(!passes(&weight), "{weight:?}");
+    let mut wrong = model.imported.graph.clone();
+    change(&mut wrong, |values| values.swap(0, 1));
+    let swapped = model.verdict(&wrong, MEAN);
+    assert!(!passes(&swapped), "{swapped:?}");
+    let other = testing::backbone(2);
+    let other = model.judge(&other).expect("it has as many scores");
+    assert!(!passes(&other) && other.equal_top1 < 1.0, "{other:?}");
+}
+
+#[test]
+fn a_wrong_quantised_import_does_not() {
+    let model = Model::quantised();
+    let mean = model.verdict(&model.imported.graph, [60.0, 127.0, 127.0, 127.0]);
+    assert!(!passes(&mean), "{mean:?}");
+    let mut wrong = model.imported.graph.clone();
+    for layer in &mut wrong.layers {
+        if let Op::Linear(weights) = &mut layer.op {
+            weights.values.reverse();
+        }
+    }
+    let head = model.verdict(&wrong, MEAN);
+    assert!(!passes(&head), "{head:?}");
+}
+
+#[test]
+fn scores_that_are_no_numbers_never_pass() {
+    let found = Comparison {
+        images: 1,
+        max_difference: f32::NAN,
+        max_relative: f32::NAN,
+        mean_steps: None,
+        equal_top1: 1.0,
+    };
+    assert!(!found.passes(f32::INFINITY));
+}
+
+/// Chains nodes from `x` to `y`; each reads the one before, then the named constants.
+fn chain(steps: Vec<(&str, &[&str], NodeProto)>) -> Vec<NodeProto> {
+    let count = steps.len();
+    let mut before = "x".to_owned();
+    let each = steps.into_iter().enumerate().map(|(at, (op, more, node))| {
+        let output = match at + 1 == count {
+            true => "y".to_owned(),
+            false => format!("v{at}"),
+        };
+        let first = std::mem::replace(&mut before, output.clone());
+        let more = more.iter().map(|&name| name.to_owned());
+        NodeProto {
+            op_type: op.to_owned(),
+            name: format!("node {at}"),
+            input: [first].into_iter().chain(more).collect(),
+            output: vec![output],
+            ..node
+        }
+    });
+    each.collect()
+}
+
+fn model(image: [usize; 4], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> Vec<u8> {
+    let graph = GraphProto {
+        name: "test".to_owned(),
+        node: nodes,
+        initializer: constants,
+        input: vec![interface("x", "", &image.map(Dim::Of))],
+        output: vec![interface("y", "", &[Dim::Of(1), Dim::Of(5)])],
+        ..GraphProto::default()
+    };
+    build::model("test", "1", graph, Vec::new()).encode_to_vec()
+}
+
+/// Channels last, its own preprocessing, and a softmax: all that the network leaves out.
+fn classifier(end: &str) -> Model {
+    let mut random = Random(3);
+    let mut values = |count| random.values(count, 1.0);
+    let plain = NodeProto::default;
+    let with = |attribute| NodeProto {
+        attribute: vec![attribute],
+        ..NodeProto::default()
+    };
+    let nodes = chain(vec![
+        ("Transpose", &[], with(ints("perm", &[0, 3, 1, 2]))),
+        ("Mul", &["scale"], plain()),
+        ("Sub", &["shift"], plain()),
+        ("Conv", &["w", "b"], plain()),
+        ("Relu", &[], plain()),
+        ("GlobalAveragePool", &[], plain()),
+        ("Flatten", &[], plain()),
+        ("Gemm", &["fc"], plain()),
+        (end, &[], with(build::int("axis", 1))),
+    ]);
+    let constants = vec![
+        floats("scale", &[1, 3, 1, 1], &[0.5, 1.0, 2.0]),
+        floats("shift", &[1, 3, 1, 1], &[0.25, -0.5, 0.125]),
+        floats("w", &[8, 3, 1, 1], &values(24)),
+        floats("b", &[8], &values(8)),
+        floats("fc", &[8, 5], &values(40)),
+    ];
+    Model::new(&model([1, 8, 6, 3], nodes, constants), None)
+}
+
+#[test]
+fn parts_that_the_network_leaves_out_are_taken_into_account() {
+    for (end, softmax) in [
+        ("Softmax", Softmax::Probabilities),
+        ("LogSoftmax", Softmax::Logarithms),
+    ] {
+        let model = classifier(end);
+        assert_eq!(model.imported.softmax, Some(softmax));
+        let found = model.verdict(&model.imported.graph, MEAN);
+        assert!(passes(&found) && found.equal_top1 == 1.0, "{found:?}");
+        let mut wrong = classifier(end);
+        wrong.imported.input_affine = None;
+        let found = wrong.verdict(&wrong.imported.graph, MEAN);
+        assert!(!passes(&found), "{end}: {found:?}");
+    }
+}
+
+#[test]
+fn models_that_tract_cannot_run_are_named() {
+    let good = Model::float();
+    let backbone = good.backbone(&good.imported.graph, MEAN);
+    let judge = |bytes: &[u8]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("m.onnx");
+        std::fs::write(&path, bytes).expect("room on the disk");
+        let original = Original {
+            path: &path,
+            mean: MEAN,
+            std: STD,
+            softmax: None,
+        };
+        compare(&original, &backbone, &images(&backbone, 1)).expect_err("it cannot run")
+    };
+    let nodes = chain(vec![("Strange", &[], NodeProto::default())]);
+    let side = testing::SIDE;
+    let unknown = judge(&model([1, 3, side, side], nodes, Vec::new()));
+    let text = unknown.to_string();
+    assert!(
+        matches!(unknown, VerifyError::Operators { .. })
+            && text.contains("Strange (node \"node 0\")"),
+        "{text}"
+    );
+    let broken = judge(b"no model");
+    assert!(matches!(broken, VerifyError::Tract { .. }), "{broken}");
+    let nodes = chain(vec![("Flatten", &[], NodeProto::default())]);
+    let other = judge(&model([1, 3, side, side], nodes, Vec::new()));
+    assert!(
+        matches!(
+            other,
+            VerifyError::Scores { .. } | VerifyError::Tract { .. }
+        ),
+        "{other}"
+    );
+    let none = Original {
+        path: &good.path,
+        mean: MEAN,
+        std: STD,
+        softmax: None,
+    };
+    let none = compare(&none, &backbone, &[]).expect_err("there is no image");
+    assert!(matches!(none, VerifyError::NoImages), "{none}");
+}

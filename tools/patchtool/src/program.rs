@@ -1,0 +1,87 @@
+//! The frame of a command-line program: its log, its output, its exit status.
+
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Common;
+use crate::report::Report;
+
+/// Starts the log, which goes to stderr: warnings by default; `RUST_LOG` overrides.
+pub fn start_log(common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Prints a report on stdout; status 1 where a check said no.
+///
+/// # Errors
+/// Those of stdout.
+pub fn print(report: &Report, common: &Common) -> Result<ExitCode> {
+    let mut stdout = std::io::stdout().lock();
+    if common.json {
+        writeln!(stdout, "{}", report.json)?;
+    } else {
+        stdout.write_all(report.text.as_bytes())?;
+    }
+    stdout.flush()?;
+    Ok(match report.is_ok {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
+}
+
+/// The exit status of a program that ends like this; an error is explained on stderr, with the way out that `hint` knows.
+pub fn exit(
+    result: Result<ExitCode>,
+    hint: impl FnOnce(&anyhow::Error) -> Option<String>,
+) -> ExitCode {
+    match result {
+        Ok(status) => status,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            explain(&error, hint(&error));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// One line of cause, the chain, then what to do.
+fn explain(error: &anyhow::Error, hint: Option<String>) {
+    let mut lines = format!("error: {error}\n");
+    let mut previous = error.to_string();
+    for cause in error.chain().skip(1) {
+        // Errors that pass another on repeat its words.
+        if cause.to_string() != previous {
+            lines += &format!("  caused by: {cause}\n");
+        }
+        previous = cause.to_string();
+    }
+    if let Some(hint) = hint {
+        lines += &format!("hint: {hint}\n");
+    }
+    // Where stderr is closed there is nobody to tell.
+    let _ = std::io::stderr().write_all(lines.as_bytes());
+}

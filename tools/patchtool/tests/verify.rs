@@ -1,0 +1,102 @@
+//! `patchtool import --verify`: what it prints, and that an import that is not what the model computes is not written.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+/// A folder with a quantised model and images: flat ones, and a labelled set.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let backbone = graft_tests::backbone(24, 1);
+    let int8 = graft_tests::int8::backbone(&backbone);
+    std::fs::write(folder.path().join("int8.backbone"), int8).expect("room on the disk");
+    for number in 0..4u8 {
+        let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 3, y as u8 * 5, number * 60]);
+        for name in ["flat", "set/a"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(&path).expect("room on the disk");
+            image::RgbImage::from_fn(40, 30, pixel)
+                .save(path.join(format!("{number}.png")))
+                .expect("room on the disk");
+        }
+    }
+    let arguments = "export --backbone int8.backbone --onnx m.onnx";
+    assert_eq!(run(folder.path(), arguments).0, 0);
+    folder
+}
+
+/// Status, stdout, stderr.
+fn run(folder: &Path, arguments: &str) -> (i32, String, String) {
+    let output = Command::cargo_bin("patchtool")
+        .expect("cargo built it")
+        .current_dir(folder)
+        .args(arguments.split_whitespace())
+        .output()
+        .expect("it starts");
+    (
+        output.status.code().expect("it exits"),
+        String::from_utf8(output.stdout).expect("UTF-8"),
+        String::from_utf8(output.stderr).expect("UTF-8"),
+    )
+}
+
+const IMPORT: &str = "import m.onnx -o new.backbone --mean 127 --std 64 --verify";
+
+#[cfg(not(feature = "verify"))]
+#[test]
+fn a_build_without_the_judge_says_how_to_get_it() {
+    let folder = folder();
+    let (status, _, errors) = run(folder.path(), &format!("{IMPORT} flat"));
+    assert_eq!(status, 2, "{errors}");
+    assert!(
+        errors.contains("judge") && errors.contains("hint: build it with `cargo install"),
+        "{errors}"
+    );
+    assert!(!folder.path().join("new.backbone").exists());
+}
+
+#[cfg(feature = "verify")]
+#[test]
+fn a_good_import_is_written_with_its_verdict() {
+    let folder = folder();
+    let all = "--verify set --verify flat/0.png --force";
+    let (status, text, errors) = run(folder.path(), &format!("{IMPORT} flat {all}"));
+    assert_eq!(status, 0, "{errors}");
+    assert!(text.starts_with("verified on 9 images by tract"), "{text}");
+    assert!(folder.path().join("new.backbone").exists());
+    let (_, json, _) = run(folder.path(), &format!("{IMPORT} flat --force --json"));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one JSON object");
+    let verdict = &json["verify"];
+    assert_eq!(
+        (&verdict["images"], &verdict["passed"]),
+        (&4.into(), &true.into())
+    );
+    for key in ["max_difference", "max_relative", "equal_top1", "tolerance"] {
+        assert!(verdict[key].is_number(), "{key} in {json}");
+    }
+    assert!(json["id"].is_string());
+}
+
+#[cfg(feature = "verify")]
+#[test]
+fn what_is_above_the_tolerance_is_not_written() {
+    let folder = folder();
+    let written = folder.path().join("new.backbone");
+    // Other pixels than those that the calibration of a user's model knows.
+    let import = format!("{IMPORT} flat --force --tolerance 1e-30");
+    let (status, text, errors) = run(folder.path(), &import);
+    assert_eq!(status, 1, "{text}{errors}");
+    assert!(
+        text.contains("above the tolerance") && text.contains("new.backbone was not written"),
+        "{text}"
+    );
+    assert!(!written.exists());
+    let (status, json, _) = run(folder.path(), &format!("{import} --json"));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one JSON object");
+    assert_eq!((status, &json["verify"]["passed"]), (1, &false.into()));
+    assert!(!written.exists());
+    let (status, _, errors) = run(folder.path(), &format!("{IMPORT} no"));
+    assert_eq!(status, 2);
+    assert!(errors.contains("does not exist"), "{errors}");
+}
