@@ -80,12 +80,10 @@ impl core::fmt::Debug for Backbone {
 impl Error {
     #[cfg(feature = "std")]
     pub(crate) fn in_file(self, path: &std::path::Path) -> Self {
-        match self {
-            Self::Image(source) => Self::InvalidFile {
-                path: path.into(),
-                source,
-            },
-            other => other,
+        if let Self::Image(source) = self {
+            let path = path.into();
+            return Self::InvalidFile { path, source };
         }
+        self
     }
 }

@@ -41,6 +41,7 @@ mod error;
 #[cfg(feature = "gradient")]
 pub mod gradient;
 mod input;
+#[doc(hidden)]
 pub mod kernels;
 mod patch;
 mod session;
@@ -55,6 +56,9 @@ pub use backbone::Backbone;
 pub use bytes::ImageBytes;
 pub use error::Error;
 pub use graft_patches::{ImageError, Verify};
+pub use kernels::KernelError;
+#[cfg(feature = "std")]
+pub use kernels::names as kernel_names;
 pub use patch::{Patch, Receipt};
 pub use session::{Image, LayerOutput, Session};
 #[cfg(feature = "std")]

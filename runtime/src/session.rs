@@ -156,8 +156,8 @@ impl<'a> Session<'a> {
         self.kernels.name()
     }
 
-    /// Uses the kernels of this name from now on, whatever was picked at load. [`kernels::names`](crate::kernels::names)
-    /// has those of this machine.
+    /// Uses the kernels of this name from now on, whatever was picked at load. [`kernel_names`](crate::kernel_names) has
+    /// those of this machine.
     ///
     /// # Errors
     /// [`Error::Kernels`] where this machine has none of this name for the backbone's dtype.

@@ -5,7 +5,7 @@ use graft_patches::container;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{Int8PatchWriter, PatchWriter};
 use graft_runtime::{
-    Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernels,
+    Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernel_names,
 };
 use graft_tests::{Random, backbone, identity_patch, image, int8, patch, random_patch};
 
@@ -71,7 +71,7 @@ fn every_kernel_computes_the_same_bytes_in_every_layer() {
     let bound = Patch::from_bytes(&int8_patch, &int8).expect("it fits");
     for patch in [&int8.identity(), &bound] {
         let expected = layers(&int8, patch, "reference", 1);
-        for name in kernels::names(Dtype::I8) {
+        for name in kernel_names(Dtype::I8) {
             for threads in [1, 3] {
                 assert_eq!(layers(&int8, patch, name, threads), expected, "{name}");
             }
@@ -169,7 +169,7 @@ fn a_patch_of_a_smaller_input_runs_on_every_kernel() {
     let twin = Patch::from_bytes(&int8::twin(&float, &int8, &small), &int8).expect("it fits");
     let expected = layers(&int8, &twin, "reference", 1);
     assert!(expected[0].len() < layers(&int8, &int8.identity(), "reference", 1)[0].len());
-    for name in kernels::names(Dtype::I8) {
+    for name in kernel_names(Dtype::I8) {
         for threads in [1, 3] {
             assert_eq!(layers(&int8, &twin, name, threads), expected, "{name}");
         }

@@ -6,25 +6,27 @@ mod int8;
 use core::ops::Range;
 
 use graft_patches::geometry::Shape;
-use graft_patches::records::{Layer, Site, What};
+use graft_patches::layout::PANEL;
+use graft_patches::records::{Layer, Op, Site, What};
 use graft_patches::{BackboneImage, Values};
 
 use crate::Patch;
+use crate::workers::Output;
 
 pub(crate) use float::Float;
 pub(crate) use int8::Int8;
 
-/// What layers are computed in.
+/// The arithmetic that layers are computed in.
 pub(crate) trait Arithmetic {
     /// One value of an activation.
     type Value;
 
     /// Computes a layer.
-    fn layer(&mut self, task: LayerTask<'_, Self::Value>);
+    fn layer(&mut self, call: LayerCall<'_, Self::Value>);
 }
 
 /// A layer with everything that it computes with.
-pub(crate) struct LayerTask<'a, T> {
+pub(crate) struct LayerCall<'a, T> {
     pub(crate) index: usize,
     pub(crate) layer: &'a Layer,
     pub(crate) site: Option<SiteValues<'a>>,
@@ -36,7 +38,32 @@ pub(crate) struct LayerTask<'a, T> {
     pub(crate) output: &'a mut [T],
 }
 
-/// What a site runs with.
+impl<'a, T> LayerCall<'a, T> {
+    /// The output, with how threads may share it.
+    fn into_output(self) -> Output<'a, T> {
+        let shape = self.output_shape;
+        let row = shape.width * shape.channels;
+        let values = self.output.len();
+        let taps = self.layer.window.kernel[0] * self.layer.window.kernel[1];
+        let depth = self.site.map_or(0, |values| values.site.depth);
+        let (unit, work) = match self.layer.op {
+            Op::Conv | Op::Depthwise => (row, values * depth),
+            // One pixel has no rows to share: its panels are shared instead.
+            Op::Pointwise | Op::Linear if shape.pixels() == 1 => (PANEL, values * depth),
+            Op::Pointwise | Op::Linear => (shape.channels, values * depth),
+            Op::Add | Op::Multiply => (1, values),
+            Op::AveragePool | Op::MaxPool => (row, values * taps),
+            Op::GlobalAveragePool => (1, self.operands[0].len()),
+        };
+        Output {
+            values: self.output,
+            unit,
+            work,
+        }
+    }
+}
+
+/// The values that a site runs with.
 pub(crate) struct SiteValues<'a> {
     pub(crate) site: Site,
     pub(crate) epilogue: Values<'a>,
@@ -86,7 +113,7 @@ pub(crate) fn run<'a, A: Arithmetic>(
         scores = out_range.clone();
         let (left_values, right_values, output) =
             operands(activations, left_range, right_range, out_range);
-        arithmetic.layer(LayerTask {
+        arithmetic.layer(LayerCall {
             index,
             layer: &layer,
             site,

@@ -12,5 +12,5 @@ mod layer;
 mod network;
 mod values;
 
-pub use network::{Network, Parameter, Role, Statistics, Trainable};
+pub use network::{BatchNormMode, Network, Parameter, Role, Trainable};
 pub use values::{BatchNorm, Norm, SiteParameters};
