@@ -40,9 +40,9 @@ def accuracy(tasks, sizes):
     parts = ["## Accuracy\n",
              "Test accuracy in per cent, mean and standard deviation over the seeds, of the epoch that is best on the "
              "test images, and of the last one. `full` trains everything and is no patch. `random+head` is the control: "
-             "as many values as `bn+head` has, but weights of the network chosen at random. Batch norm is trained on the "
-             "backbone's own statistics; the last row is `bn+head` on the statistics of every batch "
-             "(`--statistics batch`), whose running means go into the patch.\n"]
+             "as many values as `bn+head` has, but weights of the network chosen at random. Batch norm is trained in "
+             "frozen mode, on the backbone's own mean and variance; the last row is `bn+head` in batch mode "
+             "(`--batch-norm batch`), whose running means go into the patch.\n"]
     for name, kinds in tasks.items():
         any_result = next(iter(kinds.values()))[0]
         parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test.\n")
@@ -157,17 +157,17 @@ def peers(figures):
     return parts
 
 
-def settings(tasks, kinds, scale_pace):
+def settings(tasks, kinds, scale_lr_multiplier):
     parts = ["## Settings\n",
              table(["task", "images", "epochs", "augmentation", "pixels", "batch"],
                    [[name, f"{run.limit:,}" if run.limit else "all", run.epochs, run.augment, run.resolution, run.batch]
                     for name, run in tasks.items()]),
-             f"Adam, one epoch of warm-up, then a cosine; scales and biases learn {scale_pace} times as fast as weights. "
+             f"Adam, one epoch of warm-up, then a cosine; scales and biases learn {scale_lr_multiplier} times as fast as weights. "
              "Learning rates " + ", ".join(f"{kind['rate']:g} for `{name}`" for name, kind in kinds.items()) + ".\n"]
     return parts
 
 
-def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, note, is_quick):
+def render(tables, tasks, kinds, scale_lr_multiplier, backbone, date, resolution_task, note, is_quick):
     """The page. `tables` has what was asked for, by the names of results.py."""
     parts = ["# Results\n",
              f"Measured on {date} with {os.cpu_count()} cores ({describe_cpu()}), backbone `{backbone['name']}` "
@@ -182,5 +182,5 @@ def render(tables, tasks, kinds, scale_pace, backbone, date, resolution_task, no
                 "sizes": lambda found: sizes(found, backbone), "int8": int8, "few-shot": few_shot.render, "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
-    parts += settings(tasks, kinds, scale_pace)
+    parts += settings(tasks, kinds, scale_lr_multiplier)
     return "\n".join(parts)

@@ -45,7 +45,7 @@ class Run:
     augment: str
     kind: str = "bn+head"
     rate: float = 1e-3
-    statistics: str = "backbone"
+    batch_norm: str = "frozen"
     resolution: int = 224
     batch: int = 32
     seed: int = 1
@@ -63,9 +63,9 @@ KINDS = {  # rows of the tables: what differs from the task's run
     "bn+dw+head": {"kind": "bn+dw+head", "rate": 1e-3},
     "full": {"kind": "full", "rate": 3e-4},
     "random+head": {"kind": "random+head", "rate": 2e-3},
-    "bn+head, batch statistics": {"kind": "bn+head", "rate": 2e-3, "statistics": "batch"},
+    "bn+head, batch mode": {"kind": "bn+head", "rate": 2e-3, "batch_norm": "batch"},
 }
-SCALE_PACE = 3  # how much faster scales and biases learn than weights
+SCALE_LR_MULTIPLIER = 3  # how much faster scales and biases learn than weights
 PATCHES = ["head", "bn+head", "dw+head", "bn+dw+head"]  # the others are there to compare with
 RESOLUTIONS = [96, 128, 160, 224]
 RESOLUTION_TASK = "cifar10"
@@ -115,8 +115,8 @@ class Bench:
         return self.patchtool(
             "train", "--backbone", self.backbone, "--data", self.archive(run.task, "train"),
             "--test", self.archive(run.task, "test"), "--kind", run.kind, "-o", output, "--epochs", run.epochs,
-            "--lr", run.rate, "--scale-pace", SCALE_PACE, "--statistics", run.statistics, "--batch", run.batch, "--resolution", run.resolution,
-            "--seed", run.seed, "--augment", run.augment, "--force", *limit, *resume)
+            "--lr", run.rate, "--scale-lr-multiplier", SCALE_LR_MULTIPLIER, "--batch-norm", run.batch_norm,
+            "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed, "--augment", run.augment, "--force", *limit, *resume)
 
     def evaluate(self, run, *flags, resolution=None):
         """Bytes, accuracy and latency of a run's patch; at another resolution than its own if one is given."""
@@ -326,7 +326,7 @@ def main():
     except PatchtoolError as error:
         fail(error)
     date = datetime.date.today().isoformat()
-    arguments.output.write_text(page.render(tables, tasks, KINDS, SCALE_PACE, backbone, date, RESOLUTION_TASK,
+    arguments.output.write_text(page.render(tables, tasks, KINDS, SCALE_LR_MULTIPLIER, backbone, date, RESOLUTION_TASK,
                                                      arguments.note, arguments.quick))
     print(arguments.output)
 
