@@ -32,7 +32,7 @@ KINDS = ["head", "bn+head", "dw+head", "bn+dw+head", "full"]
 CLASSES = 17  # of the trained tasks, others than the network's own
 TRAINED = "mobilenet-v2-bn"  # the network whose tasks are really trained
 TRAINED_CLASSES = 10
-BATCH_STATISTICS = ["bn+head", "full"]  # trained on the statistics of every batch
+BATCH_MODE = ["bn+head", "full"]  # trained with batch norm in batch mode
 PAGE = 4096
 MOBILENET_V2_VALUES = 34_112  # scales and biases of MobileNetV2 1.0
 OVERHEAD = 0.05  # of its bn patch over 4 bytes a value
@@ -115,16 +115,16 @@ def write_trained(path, kind, sites, backbone_id, resolution, arguments):
 
 
 def train(patchtool, kind, backbone, images, output):
-    """Train a task of a few classes; where its statistics may be its own, they are."""
+    """Train a task of a few classes; where its batch norm may have a mean and variance of its own, it has."""
     data = output.parent / "classes"
     for index, image in enumerate(images):
         place = data / f"class {index % TRAINED_CLASSES}" / image.name
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():
             shutil.copy(image, place)
-    statistics = ["--statistics", "batch"] if kind in BATCH_STATISTICS else []
+    mode = ["--batch-norm", "batch"] if kind in BATCH_MODE else []
     return patchtool("train", "--backbone", backbone, "--data", data, "--test", data, "--kind", kind,
-                     "--epochs", 30, "--batch", 5, "--lr", 0.003, *statistics, "-o", output)
+                     "--epochs", 30, "--batch", 5, "--lr", 0.003, *mode, "-o", output)
 
 
 def largest_error(patchtool, onnx_path, run, images, inputs):

@@ -41,8 +41,8 @@ def accuracy(tasks, sizes):
              "Test accuracy in per cent, mean and standard deviation over the seeds, of the epoch that is best on the "
              "test images, and of the last one. `full` trains everything and is no patch. `random+head` is the control: "
              "as many values as `bn+head` has, but weights of the network chosen at random. Batch norm is trained in "
-             "frozen mode, on the backbone's own statistics; the last row is `bn+head` in batch mode (`--batch-norm batch`), "
-             "on those of every batch, whose running means go into the patch.\n"]
+             "frozen mode, on the backbone's own mean and variance; the last row is `bn+head` in batch mode "
+             "(`--batch-norm batch`), whose running means go into the patch.\n"]
     for name, kinds in tasks.items():
         any_result = next(iter(kinds.values()))[0]
         parts.append(f"### {name}\n{any_result['images']:,} images to train on, {any_result['test_images']:,} to test.\n")
@@ -96,7 +96,7 @@ def int8(found):
                for name, pair in found["patches"].items()]
     return ["## int8\n",
             f"The backbone on {full['count']} images of ImageNet, one a class for every second class, in f32 and as "
-            "`patchtool quantize` makes it by each method (`percentile:99.999` is the default), calibrated on 50 or 200 of "
+            "`patchtool quantize` makes it by each method (`percentile:99.999` is the default), calibrated on so many of "
             "these images, without their labels; one image is 0.2 points. SNR: signal to noise of the scores against f32. Latency on one thread.\n",
             table(["backbone", "calibrated on", "top-1 %", "top-5 %", "SNR dB", "kB", "activations kB", "ms"],
                   [row("f32", "", full), *methods]),
@@ -119,10 +119,10 @@ def peers(figures):
                         [[row["network"], f"`{row['kind']}`", f"{row['error']:.1e}", kilobytes(row["onnx_bytes"]),
                           *(kilobytes(row[name]) if name in row else "" for name in ("patch_bytes", "half_bytes"))]
                          for row in figures["export"]])]
-    for name, mode in (("gradients", "batch"), ("gradients-fixed", "frozen")):
+    for name, statistics_of in (("gradients", "the batch"), ("gradients-fixed", "the network")):
         if name not in figures:
             continue
-        parts += [f"Gradients against PyTorch in f64, batch norm in {mode} mode, relative "
+        parts += [f"Gradients against PyTorch in f64, batch norm on the statistics of {statistics_of}, relative "
                   "error: median over all tensors and batches, and the worst tensor's lower quartile over the batches, "
                   "PyTorch's own in f32 beside:\n",
                   table(["network", "tensors", "median", "worst", "worst, PyTorch f32"],
@@ -162,7 +162,7 @@ def settings(tasks, kinds, scale_lr_multiplier):
              table(["task", "images", "epochs", "augmentation", "pixels", "batch"],
                    [[name, f"{run.limit:,}" if run.limit else "all", run.epochs, run.augment, run.resolution, run.batch]
                     for name, run in tasks.items()]),
-             f"Adam, one epoch of warm-up, then a cosine; the learning-rate multiplier of scales and biases is {scale_lr_multiplier}. "
+             f"Adam, one epoch of warm-up, then a cosine; scales and biases learn {scale_lr_multiplier} times as fast as weights. "
              "Learning rates " + ", ".join(f"{kind['rate']:g} for `{name}`" for name, kind in kinds.items()) + ".\n"]
     return parts
 

@@ -65,7 +65,7 @@ KINDS = {  # rows of the tables: what differs from the task's run
     "random+head": {"kind": "random+head", "rate": 2e-3},
     "bn+head, batch mode": {"kind": "bn+head", "rate": 2e-3, "batch_norm": "batch"},
 }
-SCALE_LR_MULTIPLIER = 3  # learning rate of scales and biases, relative to that of weights
+SCALE_LR_MULTIPLIER = 3  # how much faster scales and biases learn than weights
 PATCHES = ["head", "bn+head", "dw+head", "bn+dw+head"]  # the others are there to compare with
 RESOLUTIONS = [96, 128, 160, 224]
 RESOLUTION_TASK = "cifar10"

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use graft_client::{Client, Pushed, Task, Upload, answer};
 use graft_runtime::{Backbone, Patch};
 use graft_tests::cases::{self, Case, TASKS, digest};
-use patchtool::device::{Client, Pushed, Task, Upload, answer};
 use tempfile::TempDir;
 
 use crate::machine::Machine;
 use crate::qemu::Qemu;
 
-/// How long a device may take until it serves.
+/// Time that a device may take until it serves.
 const START: Duration = Duration::from_secs(20);
 
 /// A machine with a flash memory that outlives its power.
@@ -126,7 +126,7 @@ pub(crate) fn patch(task: &str) -> Result<Vec<u8>> {
     fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Where the task is when all are pushed in order.
+/// Slot of the task when all are pushed in order.
 pub(crate) fn slot_of(task: &str) -> Task {
     match TASKS.iter().position(|&name| name == task) {
         None | Some(0) => Task::Own,

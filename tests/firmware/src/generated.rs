@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use graft_client::{Task, Upload, answer};
+use graft_patches::records::Input;
 use graft_runtime::{Backbone, Patch, Session};
 use graft_tests::cases::digest;
-use patchtool::device::{Task, Upload, answer};
-use patchtool::hyper::SupportSet;
-use patchtool::task;
 
 use crate::device::Device;
 use crate::machine::M4;
@@ -26,8 +25,19 @@ pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
     let backbone_bytes = Backbone::open(&backbone)?;
     let bytes = std::fs::read(&patch)?;
     let bound = Patch::from_bytes(&bytes, &backbone_bytes)?;
-    let preprocess = task::open(&backbone, &[patch])?.1[0].preprocess.clone();
-    let test = SupportSet::read(&asset("demo/sanskrit-test.tar"), &preprocess)?;
+    let inputs = folder.path().join("inputs");
+    patchtool(&[
+        "eval".as_ref(),
+        "--backbone".as_ref(),
+        &backbone,
+        "--patch".as_ref(),
+        &patch,
+        "--data".as_ref(),
+        &asset("demo/sanskrit-test.tar"),
+        "--dump-inputs".as_ref(),
+        &inputs,
+    ])?;
+    let test = drawings(&inputs, &bound.input())?;
 
     let mut device = Device::with_backbone(M4, backbone, verbose)?;
     device.upload(Upload {
@@ -41,14 +51,14 @@ pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
     client.confirm()?;
     let mut session = Session::new(&backbone_bytes)?;
     let (mut same, mut right) = (0, 0);
-    for (pixels, &class) in test.images.pixels.iter().zip(&test.classes) {
+    for Drawing { pixels, class } in &test {
         let found = client.run(pixels, Some(Task::Slot(0)))?.scores;
         let expected = session.run(&bound, &pixels[..])?;
         same += usize::from(digest(&found) == digest(expected));
         let best = (0..found.len()).max_by(|&a, &b| found[a].total_cmp(&found[b]));
-        right += usize::from(best == Some(class));
+        right += usize::from(best == Some(*class));
     }
-    let count = test.classes.len();
+    let count = test.len();
     report.check(
         same == count && count > 0,
         format_args!(
@@ -61,6 +71,31 @@ pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
         format_args!("{right} of {count} drawings of others are recognised"),
     );
     Ok(())
+}
+
+/// A drawing as the network takes it.
+struct Drawing {
+    pixels: Vec<u8>,
+    class: usize,
+}
+
+/// The drawings that `eval --dump-inputs` wrote as values of this input.
+fn drawings(folder: &Path, input: &Input) -> Result<Vec<Drawing>> {
+    let classes = std::fs::read_to_string(folder.join("labels.txt"))?;
+    let drawing = |(index, class): (usize, &str)| {
+        let path = folder.join(format!("{index:04}.f32"));
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        let (values, _) = bytes.as_chunks();
+        let channels = (0..input.shape.channels).cycle();
+        let pixels = values.iter().zip(channels).map(|(&value, channel)| {
+            (f32::from_le_bytes(value) * input.std[channel] + input.mean[channel]).round() as u8
+        });
+        Ok(Drawing {
+            pixels: pixels.collect(),
+            class: class.parse()?,
+        })
+    };
+    classes.lines().enumerate().map(drawing).collect()
 }
 
 /// The generator's backbone in int8, and a patch for it.

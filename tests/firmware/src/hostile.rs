@@ -5,14 +5,14 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use graft_client::{State, Task};
 use graft_link::{FRAME, FrameError, Receiver, Request, VERSION, checksum, encode};
 use graft_tests::Random;
-use patchtool::device::{State, Task};
 
 use crate::device::Device;
 use crate::story::pushed_to;
 
-/// How long an answer or a frame may take: half a second of the device's time is many of a busy host's.
+/// Time that an answer or a frame may take: half a second of the device's time is many of a busy host's.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The device answers, and knows what it knew.
@@ -26,7 +26,7 @@ fn lives(device: &mut Device) -> Result<()> {
     Ok(())
 }
 
-/// What is served, and every slot that is not empty, still gives the scores of the patch that was pushed there.
+/// The served task, and every slot that is not empty, still gives the scores of the patch that was pushed there.
 fn serves_good_slots(device: &mut Device) -> Result<()> {
     let (serving, slots) = {
         let mut client = device.client()?;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use graft_client::Task;
 use graft_patches::BackboneImage;
 use graft_patches::records::Op;
 use graft_tests::cases::{Case, Demo};
-use patchtool::device::Task;
 
 use crate::device::Device;
 use crate::machine::M4;
@@ -17,7 +17,7 @@ const POINTWISE: f64 = 1.6;
 const DEPTHWISE: f64 = 4.5;
 const SWAP: f64 = 200.0;
 
-/// What the application logs of a profile.
+/// A profile as the application logs it.
 struct Profile {
     layers: Vec<f64>,
     network: f64,

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use defmt_decoder::{DecodeError, Table};
 
-/// What the frames of one program mean.
+/// Meaning of the frames of one program.
 pub(crate) struct Log {
     table: Table,
 }
@@ -28,7 +28,7 @@ impl Log {
     /// frame is read again.
     ///
     /// # Errors
-    /// What the stream says.
+    /// The stream's error.
     pub(crate) fn follow(&self, mut stream: impl Read, mut line: impl FnMut(String)) -> Result<()> {
         let mut decoder = self.table.new_stream_decoder();
         let mut bytes = [0; 1024];

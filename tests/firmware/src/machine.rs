@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Where most of them have the backbone.
+/// Address of the backbone on most of them.
 const LOW: u32 = 0x20_0000;
 
 /// One of QEMU's MPS2 boards.

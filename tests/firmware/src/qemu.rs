@@ -12,10 +12,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::log::Log;
 use crate::machine::Machine;
 
-/// How long QEMU may take until its serial port is there.
+/// Time that QEMU may take until its serial port is there.
 const START: Duration = Duration::from_secs(20);
 
-/// How long it may take no bytes.
+/// Time for which it may take no bytes.
 const WRITE: Duration = Duration::from_secs(60);
 
 /// A running machine.
@@ -94,7 +94,7 @@ impl Qemu {
     /// Its serial port without a protocol.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(crate) fn wire(&self) -> Result<TcpStream> {
         let wire = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         wire.set_nodelay(true)?;

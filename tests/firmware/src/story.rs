@@ -1,8 +1,8 @@
 //! The life of a device, from blank flash over power cuts to hostile hosts.
 
 use anyhow::{Context as _, Result, ensure};
+use graft_client::{Client, DeviceError, Ended, State, Task, Upload};
 use graft_tests::int8;
-use patchtool::device::{Client, DeviceError, Ended, State, Task, Upload};
 
 use crate::device::{Device, patch};
 use crate::hostile;
@@ -14,7 +14,7 @@ const DIGITS: u8 = 0;
 const LETTERS: u8 = 1;
 const CLOTHES: u8 = 2;
 
-/// Whose patch was pushed to a slot.
+/// Name of the task whose patch was pushed to a slot.
 pub(crate) fn pushed_to(task: Task) -> Option<&'static str> {
     match task {
         Task::Own => Some("own"),
@@ -86,7 +86,7 @@ pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What the device serves now, and after a reset.
+/// The device serves `task`, now and after a reset.
 fn serves(client: &mut Client, task: Task) -> Result<()> {
     let device = client.device()?;
     let (serving, active, trial) = (device.serving, device.active, device.trial);

@@ -13,8 +13,7 @@ use graft_runtime::Backbone;
 
 use patchtool::TOOL;
 use patchtool::bar;
-use patchtool::cli::{Common, Output};
-use patchtool::commands::train::arguments::above_zero;
+use patchtool::commands::arguments::{Common, Output, above_zero};
 use patchtool::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use patchtool::hint::Hint;
 use patchtool::hyper::{Config, GeneratedError, Generates, Precision, Provenance, Target};

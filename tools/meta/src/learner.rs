@@ -156,7 +156,7 @@ impl Learner {
                 values,
                 gradient,
                 decays: false,
-                pace: 1.0,
+                lr_multiplier: 1.0,
             }),
         );
         (value, loss.right)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use graft_meta::command::{self, Arguments};
-use patchtool::cli::Common;
+use patchtool::commands::arguments::Common;
 use patchtool::program;
 
 /// Train a HyperTransformer, which makes patches from a handful of images.

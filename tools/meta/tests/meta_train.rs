@@ -342,7 +342,7 @@ fn unlabelled_images_are_measured_beside_none() {
     let output = fixture.run("generate --support few --hyper semi.hyper -o semi.hyper --force");
     let errors = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(errors.contains("is what would be read"), "{errors}");
+    assert!(errors.contains("is an input of this command"), "{errors}");
 }
 
 #[test]

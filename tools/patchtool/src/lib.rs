@@ -6,7 +6,6 @@ pub mod commands;
 pub mod confusion;
 pub mod data;
 pub mod demo;
-pub mod device;
 pub mod export;
 pub mod hint;
 pub mod hyper;

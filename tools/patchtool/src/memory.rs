@@ -1,4 +1,4 @@
-//! What memory this process uses, as Linux tells it.
+//! Memory that this process uses, as Linux tells it.
 
 /// Memory of this process in bytes.
 #[derive(Clone, Copy, Debug)]

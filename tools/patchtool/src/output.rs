@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-/// Why an output file was not written.
+/// Reasons why an output file is not written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
@@ -21,7 +21,7 @@ pub enum OutputError {
         path: PathBuf,
     },
     /// The output is what the command reads.
-    #[error("{} is what would be read", path.display())]
+    #[error("{} is an input of this command", path.display())]
     IsInput {
         /// The output.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum OutputError {
 }
 
 impl OutputError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Exists { .. } => "choose another name, or overwrite it with --force",
@@ -65,17 +65,19 @@ impl OutputError {
             Self::Twice { .. } => "give each a name of its own",
             Self::IsFolder { .. } => "name a file, for example one inside that folder",
             Self::NoFolder { .. } => "create the folder first",
-            Self::Failed { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => {
+            Self::Failed { source, .. } => {
+                use io::ErrorKind::{
+                    FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+                };
+                let kind = source.kind();
+                if matches!(kind, StorageFull | QuotaExceeded | FileTooLarge) {
                     "free some space or write to another disk; nothing was left behind"
-                }
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                } else if matches!(kind, PermissionDenied | ReadOnlyFilesystem) {
                     "check the permissions of the folder, or write to another one"
+                } else {
+                    "nothing was left behind; the cause above says what to change"
                 }
-                _ => "nothing was left behind; the cause above says what to change",
-            },
+            }
         }
     }
 }
@@ -173,14 +175,14 @@ pub fn replace(
     Ok(())
 }
 
-/// Where [`replace`] writes first: `PATH.tmp`, beside the file that a link points to.
+/// File that [`replace`] writes first: `PATH.tmp`, beside the file that a link points to.
 pub fn unfinished(path: &Path) -> PathBuf {
     let mut name = target_of(path).into_os_string();
     name.push(".tmp");
     name.into()
 }
 
-/// What a link points to is replaced, not the link.
+/// The file that is replaced: where a link points to, not the link.
 fn target_of(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -22,16 +22,16 @@ static FONT: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans.ttf");
 
 /// Lines and text.
 pub const INK: RGBColor = RGBColor(38, 38, 38);
-/// What is less important than ink.
+/// Colour of things that are less important than ink.
 pub const FAINT: RGBColor = RGBColor(225, 225, 225);
 
-/// Where to draw, in units of [`Picture::SCALE`] a pixel.
+/// Area to draw on, in units of [`Picture::SCALE`] a pixel.
 pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
-/// What drawing may fail with.
+/// Errors of drawing.
 pub type DrawError =
     DrawingAreaErrorKind<<BitMapBackend<'static> as plotters::backend::DrawingBackend>::ErrorType>;
 
-/// Why there is no picture.
+/// Reasons why there is no picture.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
@@ -49,7 +49,7 @@ pub enum PictureError {
 }
 
 impl PictureError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Draw(_) => "leave the picture out; the numbers are in the output of --json",
@@ -71,7 +71,7 @@ impl Picture {
     /// A white picture of `width` by `height` pixels with what `paint` draws on it.
     ///
     /// # Errors
-    /// What the library that draws, or `paint`, refuses.
+    /// Errors of the library that draws, or of `paint`.
     pub fn draw(
         width: u32,
         height: u32,
@@ -131,7 +131,7 @@ fn font(size: i32) -> FontDesc<'static> {
     FontDesc::new(FontFamily::Name(FAMILY), size.into(), FontStyle::Normal)
 }
 
-/// How many units wide a text of `size` is.
+/// Width of a text of `size`, in units.
 pub fn text_width(size: i32, words: &str) -> i32 {
     font(size)
         .box_size(words)

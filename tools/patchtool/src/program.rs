@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::Common;
+use crate::commands::arguments::Common;
 use crate::report::Report;
 
 /// Starts the log, which goes to stderr: warnings by default; `RUST_LOG` overrides.

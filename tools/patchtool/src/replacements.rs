@@ -1,4 +1,4 @@
-//! What a patch replaces, in f32, wherever it comes from; and the patch of it for an f32 backbone. The one for an int8 backbone
+//! Replacements of a patch, in f32, wherever they come from; and the patch of them for an f32 backbone. The one for an int8 backbone
 //! is [`crate::quantize::patch`].
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct Replacements {
     pub input: Input,
     /// Labels and provenance.
     pub metadata: PatchMetadata,
-    /// What it knows of its classes, where it goes on learning.
+    /// Its knowledge of its classes, where it goes on learning.
     pub learned: Option<Learned>,
     /// New values by site of the backbone.
     pub sites: BTreeMap<usize, SiteReplacement>,
@@ -34,7 +34,7 @@ pub struct SiteReplacement {
 }
 
 impl Replacements {
-    /// What a patch in f32 or f16 replaces of the backbone that it is for, or of the int8 twin of that.
+    /// The replacements of a patch in f32 or f16, of the backbone that it is for or of the int8 twin of that.
     ///
     /// # Errors
     /// A patch in int8, values that do not fit the sites, metadata that cannot be read.

@@ -1,4 +1,4 @@
-//! What a command prints: text for people, one JSON object for scripts.
+//! Output of a command: text for people, one JSON object for scripts.
 
 use std::fmt::Write;
 

@@ -16,7 +16,7 @@ use crate::hint::Hint;
 pub struct Task {
     /// File name of the patch, or the name of the backbone.
     pub name: String,
-    /// What to run.
+    /// The patch to run.
     pub patch: Patch,
     /// Class names; may be empty.
     pub labels: Vec<String>,
@@ -199,7 +199,7 @@ impl ImageFile {
     /// The patch, or `None` where the file is a backbone.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// Errors of the file.
     pub fn patch(&self) -> Result<Option<PatchImage<'_>>> {
         match PatchImage::open(self.bytes.as_slice(), Verify::Full) {
             Ok(patch) => Ok(Some(patch)),
@@ -211,7 +211,7 @@ impl ImageFile {
     /// The backbone.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// Errors of the file.
     pub fn backbone(&self) -> Result<BackboneImage<'_>> {
         BackboneImage::open(self.bytes.as_slice(), Verify::Full)
             .map_err(|error| self.invalid(error))

@@ -21,7 +21,7 @@ struct Builder {
     random: Random,
 }
 
-/// What follows the weights of a layer.
+/// Parameters that follow the weights of a layer.
 #[derive(Clone, Copy, PartialEq)]
 enum After {
     /// A raw batch norm.

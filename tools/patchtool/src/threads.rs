@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
-/// Starts rayon's global pool with so many threads, 0 being one a core. A command that calls another one has the
+/// Starts rayon's global pool of `threads` threads, 0 being one a core. A command that calls another one has the
 /// threads that it started first.
 ///
 /// # Errors

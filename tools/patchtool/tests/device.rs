@@ -1,349 +1,183 @@
-//! The host's side against the firmware's application, over good and bad lines, and the commands.
+//! The commands against a simulated device.
 
-#[path = "../../firmware/app/tests/board/mod.rs"]
+#[path = "../../../firmware/app/tests/board/mod.rs"]
 #[allow(dead_code)] // Its own host is not used here.
 mod board;
-#[path = "device/commands.rs"]
-mod commands;
-#[path = "device/peer.rs"]
-mod peer;
-#[path = "device/simulator.rs"]
+#[path = "../../client/tests/device/models.rs"]
+#[allow(dead_code)] // The commands push and run.
+mod models;
+#[allow(dead_code)] // Each test needs some of it.
+mod shared;
+#[path = "../../client/tests/device/simulator.rs"]
+#[allow(dead_code)] // The line is good here.
 mod simulator;
 
-use graft_runtime::{Backbone, Patch, Session};
-use patchtool::device::{
-    Client, DeviceError, Ended, Push, Pushed, State, Task, Upload, answer, push,
-};
-use simulator::{Simulator, Trouble};
+use models::Models;
+use serde_json::Value;
+use shared::{Folder, Outcome};
+use simulator::Simulator;
 
-const PAGE: usize = 4096;
-const CLASSES: usize = 50;
-
-/// An int8 backbone and two patches of it, and what it was made of.
-pub(crate) struct Models {
-    pub(crate) float: Backbone,
-    pub(crate) backbone: Backbone,
-    pub(crate) patches: [Vec<u8>; 2],
+/// A device, and a folder with its backbone, patches, another backbone and an image.
+struct Fixture {
+    folder: Folder,
+    simulator: Simulator,
 }
 
-impl Models {
-    pub(crate) fn new() -> Self {
-        let float = graft_tests::wide_linear();
-        let bytes = graft_tests::int8::backbone(&float);
-        let backbone = Backbone::from_bytes(&bytes).expect("it is valid");
-        let patches = [7, 8].map(|seed| {
-            let [_, patch] = graft_tests::int8::random_patches(&float, &backbone, CLASSES, seed);
-            patch
-        });
-        Self {
-            float,
-            backbone,
-            patches,
-        }
-    }
-
-    fn pages(&self) -> u32 {
-        self.patches[0].len().div_ceil(PAGE) as u32
-    }
-
-    fn image(&self) -> Vec<u8> {
-        let length = self.backbone.image().input().shape.len();
-        (0..length).map(|at| (at * 31 % 251) as u8).collect()
-    }
-
-    /// What the host's engine gives; without a patch, with the backbone's own values.
-    fn scores(&self, patch: Option<usize>) -> Vec<f32> {
-        let patch = match patch {
-            Some(patch) => Patch::from_bytes(&self.patches[patch], &self.backbone),
-            None => Ok(self.backbone.identity()),
-        };
-        let mut session = Session::new(&self.backbone).expect("kernels are there");
-        let patch = patch.expect("it fits");
-        session
-            .run(&patch, &self.image())
-            .expect("it fits")
-            .to_vec()
-    }
-
-    fn push(
-        &self,
-        client: &mut Client,
-        patch: usize,
-        options: Push,
-    ) -> Result<Pushed, DeviceError> {
-        let patch = Patch::from_bytes(&self.patches[patch], &self.backbone).expect("it fits");
-        let image = patch.image().expect("it has one");
-        let mut steps = Vec::new();
-        let pushed = push(client, &image, options, |step| {
-            steps.push((step.done, step.total))
-        })?;
-        assert!(steps.iter().all(|(done, total)| done <= total));
-        assert_eq!(steps.last(), Some(&(pushed.bytes, pushed.bytes)));
-        Ok(pushed)
-    }
-}
-
-fn to(slot: u8) -> Push {
-    Push {
-        slot: Some(slot),
-        ..Push::default()
-    }
-}
-
-#[test]
-fn patches_are_pushed_swapped_and_give_the_scores_of_the_host() {
-    let models = Models::new();
-    let simulator = Simulator::start(&models.backbone);
-    let mut client = simulator.connect();
-    for (slot, patch) in [(0, 0), (2, 1)] {
-        let bound = Patch::from_bytes(&models.patches[patch], &models.backbone).unwrap();
-        let options = Push {
-            answer: answer(&models.backbone, &bound).unwrap(),
-            ..to(slot)
-        };
-        assert!(options.answer.is_some());
-        let pushed = models.push(&mut client, patch, options).unwrap();
-        assert_eq!(
-            (pushed.slot, pushed.sent + pushed.kept),
-            (slot, models.pages())
-        );
-        client.activate(slot).unwrap();
-        assert_eq!(client.slot(slot).unwrap().state, State::Trial);
-        client.confirm().unwrap();
-    }
-    for (task, patch) in [
-        (Some(Task::Slot(0)), Some(0)),
-        (Some(Task::Own), None),
-        (None, Some(1)),
-    ] {
-        let run = client.run(&models.image(), task).unwrap();
-        assert_eq!(run.task, task.unwrap_or(Task::Slot(2)));
-        assert_eq!(run.scores, models.scores(patch), "{task:?}");
-    }
-    client.restart().unwrap();
-    let device = client.device().unwrap();
-    assert_eq!(
-        (device.active, device.frames),
-        (Task::Slot(2), device.frames)
-    );
-    assert_eq!(device.previous, Some(Task::Slot(0)));
-    client.rollback().unwrap();
-    assert_eq!(client.device().unwrap().active, Task::Slot(0));
-}
-
-#[cfg(unix)]
-#[test]
-fn a_serial_port_is_as_good_as_tcp() {
-    let models = Models::new();
-    let simulator = Simulator::start_serial(&models.backbone);
-    for patch in [0, 1] {
-        let mut client = simulator.connect();
-        models.push(&mut client, patch, to(1)).unwrap();
-        let run = client.run(&models.image(), Some(Task::Slot(1))).unwrap();
-        assert_eq!(run.scores, models.scores(Some(patch)));
-    }
-}
-
-#[test]
-fn a_profile_has_every_layer() {
-    let models = Models::new();
-    let mut client = Simulator::start(&models.backbone).connect();
-    let profile = client.profile(&models.image(), None).unwrap();
-    assert_eq!(profile.layers.len(), models.backbone.image().layer_count());
-    assert!(profile.layers.iter().sum::<u32>() <= profile.ticks);
-    assert_eq!(profile.task, Task::Own);
-}
-
-#[test]
-fn only_pages_that_differ_are_sent_unless_all_are_asked_for() {
-    let mut models = Models::new();
-    let pages = models.pages();
-    let mut client = Simulator::start(&models.backbone).connect();
-    assert_eq!(models.push(&mut client, 0, to(1)).unwrap().sent, pages);
-    let again = models.push(&mut client, 0, to(1)).unwrap();
-    assert_eq!((again.sent, again.kept), (0, pages));
-    let all = Push { all: true, ..to(1) };
-    assert_eq!(models.push(&mut client, 0, all).unwrap().sent, pages);
-    // That of the weight, and the first one, which has the digests.
-    let differing = {
-        let [old, new] = &mut models.patches;
-        *new = with_another_weight(old);
-        let pairs = old.chunks(PAGE).zip(new.chunks(PAGE));
-        pairs.filter(|(old, new)| old != new).count() as u32
-    };
-    assert!(differing == 2 && pages > 5, "{differing} of {pages}");
-    assert_eq!(models.push(&mut client, 1, to(1)).unwrap().sent, differing);
-}
-
-/// The same patch with another weight.
-fn with_another_weight(patch: &[u8]) -> Vec<u8> {
-    let mut patch = patch.to_vec();
-    let middle = patch.len() / 2;
-    patch[middle] ^= 2;
-    graft_patches::container::seal(&mut patch);
-    patch
-}
-
-#[test]
-fn pages_with_the_same_checksum_and_other_bytes_are_sent_in_a_second_try() {
-    let models = Models::new();
-    let mut client = Simulator::start(&models.backbone).connect();
-    let mut forged = models.patches[0].clone();
-    forge(&mut forged[..PAGE]);
-    let upload = Upload {
-        slot: 0,
-        bytes: &forged,
-        answer: None,
-        all: false,
-    };
-    let error = client.upload(upload, |_| {}).unwrap_err();
-    assert!(error.to_string().contains("refuses the patch"), "{error}");
-    let pushed = models.push(&mut client, 0, to(0)).unwrap();
-    assert_eq!((pushed.sent, pushed.kept), (models.pages(), 0));
-    assert_eq!(client.slot(0).unwrap().state, State::Written);
-}
-
-/// Changes bytes of a page and leaves its CRC-32 as it is: that is linear, so of any 33 changes of one bit some add up to
-/// none.
-fn forge(page: &mut [u8]) {
-    let before = graft_link::checksum(page);
-    let flip = |page: &mut [u8], bit: usize| page[100 + bit / 8] ^= 1 << (bit % 8);
-    // What is left of a sum of changes, by its highest bit; and which bits are in it.
-    let mut rows: [Option<(u32, u64)>; 32] = [None; 32];
-    for bit in 0..33 {
-        flip(page, bit);
-        let (mut change, mut bits) = (graft_link::checksum(page) ^ before, 1_u64 << bit);
-        flip(page, bit);
-        while change != 0 {
-            let highest = change.ilog2() as usize;
-            let Some((other, others)) = rows[highest] else {
-                rows[highest] = Some((change, bits));
-                break;
-            };
-            (change, bits) = (change ^ other, bits ^ others);
-        }
-        if change == 0 {
-            (0..33)
-                .filter(|&bit| bits >> bit & 1 == 1)
-                .for_each(|bit| flip(page, bit));
-            assert_eq!(graft_link::checksum(page), before);
-            return;
-        }
-    }
-    unreachable!("33 vectors of 32 bits are not independent");
-}
-
-#[test]
-fn a_cut_push_goes_on_where_it_was_cut() {
-    for power_cut in [false, true] {
+impl Fixture {
+    fn new() -> Self {
         let models = Models::new();
-        let simulator = Simulator::start(&models.backbone);
-        simulator.trouble(Trouble {
-            cut_after: Some(PAGE * 2 + PAGE / 2),
-            power_cut,
-            ..Trouble::default()
-        });
-        let error = models.push(&mut simulator.connect(), 0, to(1)).unwrap_err();
-        assert!(matches!(error, DeviceError::Lost { .. }), "{error:?}");
-        simulator.trouble(Trouble::default());
-        let mut client = simulator.connect();
-        assert_eq!(client.slot(1).unwrap().state, State::Empty);
-        let pushed = models.push(&mut client, 0, to(1)).unwrap();
-        assert!(pushed.kept >= 2 && pushed.sent >= 1, "{pushed:?}");
-        assert_eq!(client.slot(1).unwrap().state, State::Written);
-    }
-}
-
-#[test]
-fn a_bad_line_changes_nothing_but_the_time() {
-    let models = Models::new();
-    let clean = Simulator::start(&models.backbone);
-    let bad = Simulator::start(&models.backbone);
-    bad.trouble(Trouble {
-        lose: Some(4001),
-        change: Some(6007),
-        noise: true,
-        ..Trouble::default()
-    });
-    let mut ends = Vec::new();
-    for simulator in [clean, bad] {
-        let mut client = simulator.connect();
-        for slot in [0, 1] {
-            models
-                .push(&mut client, usize::from(slot), to(slot))
-                .unwrap();
-            client.activate(slot).unwrap();
-            client.confirm().unwrap();
+        let folder = Folder::new();
+        folder.write("b.backbone", models.backbone.image().bytes());
+        folder.write("float.backbone", models.float.image().bytes());
+        let patch = graft_tests::random_patch(&models.float, 7, 3);
+        folder.write("float.patch", &patch);
+        folder.write("p.patch", &models.patches[0]);
+        folder.write("q.patch", &models.patches[1]);
+        let pixel = |x: u32, y: u32| image::Rgb([x as u8 * 3, y as u8 * 5, 60]);
+        image::RgbImage::from_fn(40, 30, pixel)
+            .save(folder.path("image.png"))
+            .expect("room on the disk");
+        Self {
+            folder,
+            simulator: Simulator::start(&models.backbone),
         }
-        // Each of these has another effect when it is done twice.
-        client.rollback().unwrap();
-        client.activate(1).unwrap();
-        let scores = client.run(&models.image(), None).unwrap().scores;
-        assert_eq!(scores, models.scores(Some(1)));
-        client.rollback().unwrap();
-        let device = client.device().unwrap();
-        ends.push((
-            device.sequence,
-            device.active,
-            device.ended,
-            device.previous,
-        ));
     }
-    assert_eq!(ends[0], ends[1]);
-    assert_eq!(ends[0].2, Some(Ended::Asked));
-}
 
-#[test]
-fn a_slot_is_chosen_that_nothing_needs() {
-    let models = Models::new();
-    let mut client = Simulator::start(&models.backbone).connect();
-    let any = Push::default();
-    for slot in [0, 1] {
-        assert_eq!(models.push(&mut client, 0, any).unwrap().slot, slot);
-        client.activate(slot).unwrap();
-        client.confirm().unwrap();
+    /// The arguments with the device's address in place of `PORT`.
+    fn with_port(&self, arguments: &str) -> String {
+        arguments.replace("PORT", &format!("--port {}", self.simulator.port))
     }
-    // 0 is previous, 1 is active.
-    assert_eq!(models.push(&mut client, 0, any).unwrap().slot, 2);
-    assert_eq!(models.push(&mut client, 1, any).unwrap().slot, 2);
-    client.activate(2).unwrap();
-    // 1 is active, 2 on trial; 0 is free only if a rollback does not go there.
-    let device = client.device().unwrap();
-    let pushed = models.push(&mut client, 0, any);
-    match device.previous {
-        Some(Task::Slot(0)) => assert!(matches!(pushed, Err(DeviceError::NoFreeSlot { slots: 3 }))),
-        _ => assert_eq!(pushed.unwrap().slot, 0),
+
+    fn run(&self, arguments: &str) -> Outcome {
+        self.folder.run(&self.with_port(arguments))
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        self.folder.json(&self.with_port(arguments))
+    }
+
+    fn refused(&self, arguments: &str, words: &str) {
+        self.folder.refused(&self.with_port(arguments), words);
     }
 }
 
 #[test]
-fn a_patch_that_gives_other_scores_than_it_must_is_rolled_back() {
-    let models = Models::new();
-    let mut client = Simulator::start(&models.backbone).connect();
-    let wrong = Push {
-        answer: Some([1; 8]),
-        ..to(0)
-    };
-    models.push(&mut client, 0, wrong).unwrap();
-    let error = client.activate(0).unwrap_err();
-    assert!(matches!(error, DeviceError::SelfCheck), "{error:?}");
-    let device = client.device().unwrap();
+fn a_patch_is_pushed_activated_and_runs_as_on_the_host() {
+    let f = Fixture::new();
+    assert_eq!(f.json("device info PORT --wait 60")["serving"], "own");
+    let pushed = f.json("push p.patch PORT --slot 1 --backbone b.backbone --activate");
     assert_eq!(
-        (device.serving, device.ended),
-        (Task::Own, Some(Ended::SelfCheck))
+        (&pushed["slot"], &pushed["activated"]),
+        (&1.into(), &true.into())
+    );
+    let info = f.json("device info PORT");
+    assert_eq!(
+        (&info["trial"], &info["serving"]),
+        (&1.into(), &"slot 1".into())
+    );
+    assert_eq!(info["slots"][1]["has_answer"], true);
+    assert_eq!(info["slots"][0]["state"], "empty");
+    assert_eq!(f.json("device confirm PORT")["active"], "slot 1");
+
+    let here = f.json("run -b b.backbone -p p.patch image.png --scores");
+    let there = f.json("device run image.png PORT");
+    for key in ["image", "top", "scores"] {
+        assert_eq!(here["results"][0][key], there["results"][0][key], "{key}");
+    }
+    assert_eq!(there["results"][0]["patch"], "slot 1");
+    let own = f.json("device run image.png PORT --own --top 2");
+    let here = f.json("run -b b.backbone image.png --top 2 --scores");
+    for key in ["top", "scores"] {
+        assert_eq!(here["results"][0][key], own["results"][0][key], "{key}");
+    }
+    f.json("push q.patch PORT --slot 0");
+    let other = f.json("device run image.png PORT --slot 0");
+    assert_ne!(other["results"][0]["scores"], there["results"][0]["scores"]);
+    assert_eq!(f.json("device activate PORT --slot 0")["trial"], 0);
+    f.json("device restart PORT");
+    let info = f.json("device info PORT");
+    assert_eq!(info["serving"], "slot 1");
+    assert!(
+        info["ended"]
+            .as_str()
+            .is_some_and(|why| why.contains("reset"))
+    );
+    assert_eq!(f.json("device rollback PORT")["active"], "own");
+}
+
+#[test]
+fn text_is_for_people() {
+    let f = Fixture::new();
+    let pushed = f.run("push p.patch PORT --activate").stdout;
+    assert!(
+        pushed.contains("slot 0: ") && pushed.contains("on trial"),
+        "{pushed}"
+    );
+    let info = f.run("device info PORT").stdout;
+    for words in ["test, firmware", "trial", "arena", "written"] {
+        assert_eq!(info.contains(words), words != "written", "{words}: {info}");
+    }
+    let run = f.run("device run image.png PORT").stdout;
+    assert!(run.starts_with("image"), "{run}");
+    let profile = f
+        .run("device profile image.png PORT --backbone b.backbone")
+        .stdout;
+    assert!(
+        profile.contains("ticks/MAC") && profile.contains("pointwise"),
+        "{profile}"
     );
 }
 
 #[test]
-fn a_patch_of_another_backbone_is_not_sent() {
-    let models = Models::new();
-    let other = graft_tests::int8::backbone(&graft_tests::backbone(16, 1));
-    let other = Backbone::from_bytes(&other).unwrap();
-    let mut client = Simulator::start(&other).connect();
-    let error = models.push(&mut client, 0, to(0)).unwrap_err();
-    assert!(
-        matches!(error, DeviceError::OtherBackbone { .. }),
-        "{error:?}"
+fn a_profile_names_layers_where_the_backbone_is_known() {
+    let f = Fixture::new();
+    let plain = f.json("device profile image.png PORT");
+    let named = f.json("device profile image.png PORT --backbone b.backbone");
+    let layers = |json: &Value| json["layers"].as_array().expect("an array").clone();
+    assert_eq!(layers(&plain).len(), layers(&named).len());
+    assert!(plain["layers"][0]["op"].is_null() && named["layers"][0]["op"].is_string());
+    let bench = f.json("bench -b b.backbone --layers --runs 1");
+    for (here, there) in layers(&bench).iter().zip(layers(&named)) {
+        for key in ["name", "op", "macs"] {
+            assert_eq!(here[key], there[key], "{key}");
+        }
+    }
+}
+
+#[test]
+fn what_a_device_cannot_do_is_said_with_a_hint() {
+    let f = Fixture::new();
+    f.refused("push b.backbone PORT", "is a backbone");
+    f.refused("push image.png PORT", "image.png");
+    f.refused("push missing.patch PORT", "missing.patch");
+    f.refused("push float.patch PORT", "the device has");
+    f.refused(
+        "push p.patch PORT --backbone float.backbone",
+        "was made for backbone",
     );
-    assert_eq!(client.device().unwrap().sequence, 0);
+    f.refused(
+        "push float.patch PORT --backbone float.backbone",
+        "no int8 backbone",
+    );
+    f.refused("push p.patch PORT --slot 9", "no such slot");
+    f.refused("device activate PORT --slot 1", "slot 1 is empty");
+    f.refused("device run image.png PORT --slot 1", "slot 1 is empty");
+    f.refused("device run missing.png PORT", "missing.png");
+    f.refused("device confirm PORT", "no patch is on trial");
+    f.refused("device rollback PORT", "nothing to roll back to");
+    f.refused(
+        "device profile image.png PORT --backbone float.backbone",
+        "the device has",
+    );
+    f.refused(
+        "device info --port tcp:127.0.0.1:1",
+        "cannot open tcp:127.0.0.1:1",
+    );
+    f.refused(
+        "device info --port tcp:127.0.0.1:1 --wait 1",
+        "cannot open tcp:127.0.0.1:1",
+    );
+    assert_eq!(f.run("device info --port tcp:nowhere").status, 2);
+    f.run("push p.patch PORT --slot 0 --activate");
+    f.refused("push q.patch PORT --slot 0", "slot 0 is in use");
 }

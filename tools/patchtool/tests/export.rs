@@ -250,7 +250,7 @@ fn what_cannot_be_exported_is_refused() {
     );
     f.refused(
         "export head.safetensors -b b.backbone -o head.safetensors --force",
-        "would be read",
+        "is an input of this command",
     );
     f.json("export head.safetensors -b b.backbone -o p.patch --onnx t.onnx");
     f.refused(

@@ -1,24 +1,26 @@
 //! `patchtool quantize` and int8 patches, on the demo's backbone and real images: how much they lose, and what is refused.
 
-use std::path::Path;
-use std::process::{Command, Output};
+#[allow(dead_code)] // Each test needs some of it.
+mod shared;
 
-use serde_json::Value;
-use tempfile::TempDir;
+use std::ops::Deref;
+use std::path::Path;
+
+use shared::Folder;
 
 /// A folder with the demo's backbone, its int8 twin and its images.
-struct Fixture(TempDir);
+struct Fixture(Folder);
 
 impl Fixture {
     fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Folder::new();
         let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo");
         for name in [
             "demo.backbone",
             "sign-digits-train.tar",
             "sign-digits-test.tar",
         ] {
-            std::fs::copy(assets.join(name), folder.path().join(name)).expect("an asset");
+            std::fs::copy(assets.join(name), folder.path(name)).expect("an asset");
         }
         let fixture = Self(folder);
         let arguments = "quantize demo.backbone --calibrate sign-digits-train.tar -o int8.backbone";
@@ -26,39 +28,23 @@ impl Fixture {
         fixture
     }
 
-    fn run(&self, arguments: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_patchtool"))
-            .current_dir(self.0.path())
-            .env("XDG_CACHE_HOME", self.0.path().join("cache"))
-            .args(arguments.split_whitespace())
-            .output()
-            .expect("it starts")
-    }
-
-    fn json(&self, arguments: &str) -> Value {
-        let output = self.run(&format!("{arguments} --json"));
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(0), "{arguments}: {errors}");
-        serde_json::from_slice(&output.stdout).expect("one JSON object")
-    }
-
-    /// Runs a command that must fail with status 2, these words and a hint, and not write `new`.
+    /// As [`Folder::refused`], leaving no output.
     fn refused(&self, arguments: &str, words: &str) {
-        let output = self.run(&format!("{arguments} -o new"));
-        let errors = String::from_utf8(output.stderr).expect("UTF-8");
-        assert_eq!(output.status.code(), Some(2), "{arguments}: {errors}");
-        assert!(
-            errors.contains(words),
-            "{arguments}: {words:?} is not in {errors}"
-        );
-        let last = errors.lines().last().unwrap_or_default();
-        assert!(last.starts_with("hint: "), "{arguments}: {errors}");
-        assert!(!self.0.path().join("new").exists(), "{arguments}");
+        self.0.refused(&format!("{arguments} -o new"), words);
+        assert!(!self.path("new").exists(), "{arguments}");
     }
 
     fn accuracy(&self, task: &str) -> f64 {
         let report = self.json(&format!("eval {task} --data sign-digits-test.tar"));
         report["accuracy"].as_f64().expect("a share")
+    }
+}
+
+impl Deref for Fixture {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
     }
 }
 
@@ -92,8 +78,7 @@ fn a_trained_patch_keeps_its_accuracy_in_int8() {
     fixture.json(
         "export signs.patch --backbone int8.backbone --calibrate sign-digits-train.tar -o again8.patch",
     );
-    let read = |name: &str| std::fs::read(fixture.0.path().join(name)).expect("it is written");
-    assert!(read("signs8.patch") == read("again8.patch"));
+    assert!(fixture.read("signs8.patch") == fixture.read("again8.patch"));
 
     let inspected = fixture.json("inspect signs8.patch");
     assert_eq!(inspected["dtype"], "int8");
@@ -153,8 +138,7 @@ fn means_that_stay_beat_plain_rounding() {
 fn the_same_images_give_the_same_bytes() {
     let fixture = Fixture::new();
     fixture.json("quantize demo.backbone --calibrate sign-digits-train.tar -o again.backbone");
-    let read = |name: &str| std::fs::read(fixture.0.path().join(name)).expect("it was written");
-    assert!(read("again.backbone") == read("int8.backbone"));
+    assert!(fixture.read("again.backbone") == fixture.read("int8.backbone"));
 }
 
 #[test]
@@ -169,7 +153,7 @@ fn own_values_are_no_difference() {
 #[test]
 fn what_cannot_be_quantised_is_refused() {
     let fixture = Fixture::new();
-    std::fs::create_dir(fixture.0.path().join("empty")).expect("room on the disk");
+    std::fs::create_dir(fixture.path("empty")).expect("room on the disk");
     let calibrate = "--calibrate sign-digits-train.tar";
     fixture.refused(
         &format!("quantize int8.backbone {calibrate}"),
@@ -189,7 +173,7 @@ fn what_cannot_be_quantised_is_refused() {
     let output = fixture.run(&format!(
         "quantize demo.backbone {calibrate} -o int8.backbone"
     ));
-    assert_eq!(output.status.code(), Some(2), "it exists");
+    assert_eq!(output.status, 2, "it exists");
 }
 
 #[test]
@@ -207,21 +191,17 @@ fn exports_for_int8_say_what_they_need() {
         "this one is f32",
     );
     let output = fixture.run("export t.safetensors --backbone demo.backbone --method mse -o new");
-    let errors = String::from_utf8_lossy(&output.stderr);
+    let errors = output.stderr;
     assert!(errors.contains("--calibrate"), "{errors}");
     std::fs::copy(
-        fixture.0.path().join("sign-digits-test.tar"),
-        fixture.0.path().join("own.tar"),
+        fixture.path("sign-digits-test.tar"),
+        fixture.path("own.tar"),
     )
     .expect("room on the disk");
     let output = fixture.run(
         "export t.safetensors --backbone int8.backbone --calibrate own.tar -o own.tar --force",
     );
-    assert_eq!(
-        output.status.code(),
-        Some(2),
-        "the images are not overwritten"
-    );
+    assert_eq!(output.status, 2, "the images are not overwritten");
     let other = "quantize demo.backbone --calibrate sign-digits-test.tar --plain-rounding -o other.backbone";
     fixture.json(other);
     let export = "export t.safetensors --calibrate sign-digits-train.tar -o";
@@ -232,7 +212,7 @@ fn exports_for_int8_say_what_they_need() {
     );
     let output = fixture
         .run("eval --backbone other.backbone --patch head.patch --data sign-digits-test.tar");
-    let errors = String::from_utf8_lossy(&output.stderr);
+    let errors = output.stderr;
     assert!(
         errors.contains("the patch was made for backbone"),
         "{errors}"

@@ -1,38 +1,30 @@
 //! `patchtool train` from images to a patch: what it learns, what it refuses, and that it can be stopped at any moment.
 
+#[allow(dead_code)] // Each test needs some of it.
+mod shared;
+
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::ops::Deref;
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
 use graft_tests::Random;
 use image::{Rgb, RgbImage};
-use serde_json::Value;
-use tempfile::TempDir;
+use shared::Folder;
 
 /// A folder with a small backbone and photographs of three colours.
-struct Fixture {
-    folder: TempDir,
-}
-
-struct Outcome {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
+struct Fixture(Folder);
 
 impl Fixture {
     fn new() -> Self {
-        let fixture = Self {
-            folder: tempfile::tempdir().expect("a folder"),
-        };
+        let fixture = Self(Folder::new());
         let backbones = [
             ("b.backbone", graft_tests::every_operator(24, 1)),
             ("norms.backbone", graft_tests::operators::with_batch_norm()),
         ];
         for (name, bytes) in backbones {
-            fs::write(fixture.path(name), bytes).expect("room on the disk");
+            fixture.write(name, &bytes);
         }
         for (class, colour) in [
             ("red", [200, 60, 60]),
@@ -43,10 +35,6 @@ impl Fixture {
             fixture.images("test", class, colour, 6);
         }
         fixture
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     /// Noisy images around a colour.
@@ -64,42 +52,10 @@ impl Fixture {
         }
     }
 
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_patchtool"));
-        command
-            .current_dir(self.folder.path())
-            .args(arguments.split_whitespace());
-        command.env("XDG_CACHE_HOME", self.path("cache"));
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Outcome {
-        let output = self.command(arguments).output().expect("it starts");
-        Outcome {
-            status: output.status.code().expect("it exits"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
-    }
-
-    fn json(&self, arguments: &str) -> Value {
-        let outcome = self.run(&format!("{arguments} --json"));
-        assert_eq!(outcome.status, 0, "{arguments}: {}", outcome.stderr);
-        serde_json::from_str(&outcome.stdout).expect("one JSON object")
-    }
-
-    /// What must fail, with a hint, leaving no output.
+    /// As [`Folder::refused`], leaving no output.
     fn refused(&self, arguments: &str, words: &str) {
-        let Outcome {
-            status,
-            stdout,
-            stderr,
-        } = self.run(&format!("{arguments} -o refused.safetensors"));
-        assert_eq!(status, 2, "{arguments}: {stdout}{stderr}");
-        assert!(
-            stderr.contains(words) && stderr.contains("hint: "),
-            "{arguments}: {words:?} is not in {stderr}"
-        );
+        self.0
+            .refused(&format!("{arguments} -o refused.safetensors"), words);
         assert!(!self.path("refused.safetensors").exists());
     }
 
@@ -112,7 +68,15 @@ impl Fixture {
         self.json(&format!(
             "export {trained} --backbone {backbone} -o {trained}.patch --force"
         ));
-        fs::read(self.path(&format!("{trained}.patch"))).expect("it was written")
+        self.read(&format!("{trained}.patch"))
+    }
+}
+
+impl Deref for Fixture {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
     }
 }
 
@@ -122,12 +86,12 @@ const TRAIN_ON: &str = "train --data data --test test --batch 10 --backbone";
 #[test]
 fn every_kind_learns_colours_and_its_patch_is_as_good_as_it_says() {
     let fixture = Fixture::new();
-    let kinds = ["head", "bn+head", "dw+head", "bn+dw+head"].map(|kind| ("b", kind, "backbone"));
-    let on_norms = ["backbone", "batch"].map(|statistics| ("norms", "bn+head", statistics));
-    for (backbone, kind, statistics) in kinds.into_iter().chain(on_norms) {
+    let kinds = ["head", "bn+head", "dw+head", "bn+dw+head"].map(|kind| ("b", kind, "frozen"));
+    let on_norms = ["frozen", "batch"].map(|mode| ("norms", "bn+head", mode));
+    for (backbone, kind, mode) in kinds.into_iter().chain(on_norms) {
         let trained = fixture.json(&format!(
             "{TRAIN_ON} {backbone}.backbone --kind {kind} -o {kind}.st --epochs 12 --lr 0.01 \
-             --statistics {statistics} --force"
+             --batch-norm {mode} --force"
         ));
         let accuracy = trained["best"]["test_accuracy"].as_f64().expect("a number");
         assert!(accuracy > 0.9, "{kind}: {trained}");
@@ -190,7 +154,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
     // Checkpoints after every step: a kill leaves the run in the midst of an epoch.
     // Batch statistics have a memory of their own.
     let arguments = format!(
-        "{TRAIN_ON} norms.backbone --epochs 40 --seed 3 --name same --checkpoint-every 0 --statistics batch"
+        "{TRAIN_ON} norms.backbone --epochs 40 --seed 3 --name same --checkpoint-every 0 --batch-norm batch"
     );
     fixture.json(&format!("{arguments} -o whole.st"));
     let checkpoint = fixture.path("cut.st.checkpoint");
@@ -312,7 +276,7 @@ fn data_that_cannot_be_trained_on_is_refused() {
     );
     fixture.refused("train --backbone nowhere --data data", "nowhere");
     fixture.refused(
-        "train --backbone b.backbone --data data --kind head --statistics batch",
+        "train --backbone b.backbone --data data --kind head --batch-norm batch",
         "no batch norm",
     );
     fixture.refused(

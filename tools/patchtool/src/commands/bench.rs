@@ -12,7 +12,7 @@ use graft_patches::BackboneImage;
 use graft_runtime::{Backbone, Patch, Session, TaskSlot, Verify};
 use serde_json::{Value, json};
 
-use crate::cli::Model;
+use crate::commands::arguments::Model;
 use crate::hint::Hint;
 use crate::memory;
 use crate::report::{Report, Table, bytes};
@@ -43,7 +43,7 @@ pub struct Arguments {
     /// Time each layer.
     #[arg(long)]
     layers: bool,
-    /// Also measure swaps and memory with so many of the patches resident, such as 2,100,1000.
+    /// Also measure swaps and memory with these numbers of patches resident, such as 2,100,1000.
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     resident: Vec<usize>,
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use clap::{Args, Parser as _};
+use anyhow::{Context, Result};
+use clap::{Args, Parser};
 use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch, Session, TaskSlot};
 use serde_json::{Value, json};
 
 use self::generated::Generated;
-use crate::cli::{Cli, Command, Common};
+use crate::commands::arguments::Common;
 use crate::commands::train;
 use crate::confusion::predicted;
 use crate::data::evaluation_set::EvaluationSet;
@@ -83,6 +83,13 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     story.report(&backbone, &tasks, &generated)
 }
 
+/// `patchtool train` with its arguments.
+#[derive(Parser)]
+struct TrainLine {
+    #[command(flatten)]
+    train: train::Arguments,
+}
+
 /// One task, once its patch is there.
 struct Player {
     name: &'static str,
@@ -131,19 +138,24 @@ impl Story<'_> {
 
     fn ready(&self, backbone: &Backbone, task: DemoTask) -> Result<Player> {
         let player = self.player(backbone, task)?;
+        self.tell_of(&player, "", "images")?;
+        Ok(player)
+    }
+
+    /// Size and accuracy of a patch, and its `making` in between.
+    fn tell_of(&self, player: &Player, making: &str, images: &str) -> Result<()> {
         self.tell(&format!(
-            "{:14} {}, right on {:.0} % of {} images",
-            task.title,
+            "{:14} {},{making} right on {:.0} % of {} {images}",
+            player.title,
             bytes(player.patch.receipt().bytes_mapped),
             100.0 * player.accuracy[2],
             player.images.len(),
-        ))?;
-        Ok(player)
+        ))
     }
 
     fn live(&self, backbone: &Backbone) -> Result<Player> {
         let task = assets::LIVE;
-        let line = self.line(task, TrainKind::BnHead, 60);
+        let line = self.line(task, TrainKind::BN_HEAD, 60);
         self.tell(&format!(
             "\n3. A third task, now: {}, 14 drawings of each to learn from\n$ {}",
             task.title,
@@ -151,19 +163,14 @@ impl Story<'_> {
                 .replace(&format!("{}/", self.folder.display()), ""),
         ))?;
         let start = Instant::now();
-        let trained = self.train(&line)?;
+        let values = self.train(&line)?;
         let seconds = start.elapsed().as_secs_f64();
         let path = self.path(&format!("{}.patch", task.name));
-        let patch = trained.compile(&backbone.image(), Dtype::F32)?;
+        let patch = values.compile(&backbone.image(), Dtype::F32)?;
         std::fs::write(&path, patch).with_context(|| format!("cannot write {}", path.display()))?;
         let player = self.player(backbone, task)?;
-        self.tell(&format!(
-            "{:14} {}, trained in {seconds:.0} s, right on {:.0} % of {} drawings by other people",
-            task.title,
-            bytes(player.patch.receipt().bytes_mapped),
-            100.0 * player.accuracy[2],
-            player.images.len(),
-        ))?;
+        let trained = format!(" trained in {seconds:.0} s,");
+        self.tell_of(&player, &trained, "drawings by other people")?;
         Ok(player)
     }
 
@@ -175,7 +182,7 @@ impl Story<'_> {
         } = open_task(&path, backbone, &backbone.image().metadata()?)?;
         let images = self.path(&format!("{}-test.tar", task.name));
         let images = measure::open(&images, &preprocess)?;
-        let head = self.train(&self.line(task, TrainKind::Head, 100))?;
+        let head = self.train(&self.line(task, TrainKind::HEAD, 100))?;
         let accuracy = [
             accuracy(backbone, &backbone.identity(), &images)?,
             f64::from(head.metrics.test_accuracy),
@@ -190,7 +197,7 @@ impl Story<'_> {
         })
     }
 
-    /// What a user would type to train.
+    /// The command line of a user who trains.
     fn line(&self, task: DemoTask, kind: TrainKind, epochs: u32) -> Vec<String> {
         let path = |name: String| self.path(&name).display().to_string();
         let mut line: Vec<String> = ["patchtool", "train", "--backbone"].map(Into::into).into();
@@ -205,7 +212,7 @@ impl Story<'_> {
             "--kind".into(),
             kind.to_string(),
         ]);
-        if kind != TrainKind::Head {
+        if kind != TrainKind::HEAD {
             line.extend(["--augment".into(), task.augment.into()]);
         }
         line.extend([
@@ -224,12 +231,14 @@ impl Story<'_> {
     /// Runs it, with the cache of decoded images in the demo's own folder.
     fn train(&self, line: &[String]) -> Result<Trained> {
         let cache = self.path("cache").display().to_string();
-        let line = line.iter().cloned().chain(["--cache".into(), cache]);
-        let cli = Cli::try_parse_from(line).context("the demo's own command line")?;
-        let Command::Train(arguments) = &cli.command else {
-            bail!("the demo's own command line does not train");
-        };
-        Ok(train::train(arguments, &self.common, Lines::None)?.trained)
+        // The command's own name is that of its arguments' parser.
+        let line = line
+            .iter()
+            .skip(1)
+            .cloned()
+            .chain(["--cache".into(), cache]);
+        let line = TrainLine::try_parse_from(line).context("the demo's own command line")?;
+        Ok(train::train(&line.train, &self.common, Lines::None)?.trained)
     }
 
     fn swap_frame_by_frame(&self, backbone: &Backbone, tasks: &[Player]) -> Result<()> {

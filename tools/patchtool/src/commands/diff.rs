@@ -231,7 +231,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     })
 }
 
-/// How many values differ and the largest difference; inner `None` where they cannot be compared one by one.
+/// Number of values that differ and the largest difference; inner `None` where they cannot be compared one by one.
 fn difference(left: Option<&[f64]>, right: Option<&[f64]>) -> Option<(Option<usize>, Option<f64>)> {
     match (left, right) {
         (Some(left), Some(right)) if left.len() == right.len() => {

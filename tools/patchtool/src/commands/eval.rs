@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::inputs::InputsFolder;
 use crate::bar;
-use crate::cli::{Common, Model};
+use crate::commands::arguments::{Common, Model};
 use crate::confusion::{Confusion, predicted};
 use crate::data::classes::map_classes;
 use crate::data::dataset::Dataset;
@@ -46,7 +46,7 @@ pub struct Arguments {
     dump_inputs: Option<PathBuf>,
 }
 
-/// What was counted of one class.
+/// Counts of one class.
 #[derive(Clone, Debug, Default)]
 struct Count {
     images: usize,
@@ -141,7 +141,7 @@ fn labels(task: &Task) -> Vec<String> {
     }
 }
 
-/// How many classes score higher than the target; of equal scores the first wins.
+/// Number of classes that score higher than the target; of equal scores the first wins.
 fn rank(scores: &[f32], target: usize) -> usize {
     let of = scores[target];
     scores

@@ -11,7 +11,7 @@ use graft_patches::writer::{Int8PatchWriter, PatchWriter};
 use graft_runtime::{Backbone, Patch};
 use serde_json::json;
 
-use crate::cli::Output;
+use crate::commands::arguments::Output;
 use crate::output;
 use crate::report::{Report, bytes};
 

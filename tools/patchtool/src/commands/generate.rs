@@ -11,7 +11,7 @@ use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, ImageBytes, Patch, Verify};
 use serde_json::json;
 
-use crate::cli::Output;
+use crate::commands::arguments::Output;
 use crate::data::preprocess::Preprocess;
 use crate::hint::Hint;
 use crate::hyper::{Generated, Hyper, SupportSet, prototype};

@@ -11,7 +11,7 @@ use graft_runtime::Backbone;
 use serde_json::{Value, json};
 
 use self::verify::{Source, Verification};
-use crate::cli::{Common, Output};
+use super::arguments::{Common, Output, above_zero, resolution};
 use crate::data::labels::read_labels;
 use crate::hint::Hint;
 use crate::import::compile::{Settings, compile};
@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_parser = finite)]
     mean: Vec<f32>,
     /// Divides the difference: one value above zero, or one a channel with commas.
-    #[arg(long, value_delimiter = ',', value_parser = positive)]
+    #[arg(long, value_delimiter = ',', value_parser = above_zero)]
     std: Vec<f32>,
     /// Class names: one a line, or index TAB name.
     #[arg(long, value_name = "FILE.tsv")]
@@ -71,26 +71,9 @@ pub struct Arguments {
     verification: Verification,
 }
 
-/// A side, or height and width, in pixels.
-pub(super) fn resolution(text: &str) -> Result<[usize; 2], String> {
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    match (height.parse(), width.parse()) {
-        (Ok(height @ 1..=8192), Ok(width @ 1..=8192)) => Ok([height, width]),
-        _ => Err("expected a side from 1 to 8192, or HEIGHTxWIDTH".into()),
-    }
-}
-
 fn finite(text: &str) -> Result<f32, String> {
     let value = text.parse().ok().filter(|value: &f32| value.is_finite());
     value.ok_or_else(|| "expected a finite number".into())
-}
-
-fn positive(text: &str) -> Result<f32, String> {
-    let value = text
-        .parse()
-        .ok()
-        .filter(|value: &f32| value.is_normal() && *value > 0.0);
-    value.ok_or_else(|| "expected a number above zero".into())
 }
 
 /// What stands where the user gives no `--mean`, `--std` or `--resize`.

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::cli::Common;
+use crate::commands::arguments::Common;
 use crate::hint::Hint;
 
 /// Name of the program.

@@ -1,5 +1,12 @@
-//! One file a command: its arguments, and a function from them to a [`crate::report::Report`].
+//! The commands. Each is a module with its arguments and a function from them to a [`Report`].
 
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::report::Report;
+use arguments::Common;
+
+pub mod arguments;
 pub mod bench;
 pub mod demo;
 pub mod device;
@@ -17,3 +24,60 @@ pub mod quantize;
 mod ranking;
 pub mod run;
 pub mod train;
+
+/// Declares [`Command`]: the help, name and arguments of each command, and the function that runs it.
+macro_rules! commands {
+    ($common:ident: $($(#[$help:meta])* $name:ident($($arguments:tt)*) => $module:ident::$run:ident($($option:ident)?),)*) => {
+        /// The commands.
+        #[derive(Debug, Subcommand)]
+        pub enum Command {
+            $($(#[$help])* $name($($arguments)*),)*
+        }
+
+        impl Command {
+            /// Runs the command.
+            ///
+            /// # Errors
+            /// Whatever the command cannot read, do or write.
+            pub fn run(&self, $common: &Common) -> Result<Report> {
+                match self {
+                    $(Self::$name(arguments) => $module::$run(arguments $(, $option)?),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    common:
+    /// Tell the story: one backbone, patches for three tasks, one of them trained on the spot.
+    Demo(demo::Arguments) => demo::run(common),
+    /// Make a backbone from an ONNX model or a PyTorch state dict.
+    Import(import::Arguments) => import::run(common),
+    /// Make an int8 backbone of an f32 one.
+    Quantize(quantize::Arguments) => quantize::run(common),
+    /// Print the top labels of images, with one or more patches.
+    Run(run::Arguments) => run::run(),
+    /// Measure accuracy on a labelled folder, tar or zip archive.
+    Eval(eval::Arguments) => eval::run(common),
+    /// Measure latency, swap time, open time and memory.
+    Bench(bench::Arguments) => bench::run(),
+    /// Train a patch on a labelled folder, tar or zip archive.
+    Train(Box<train::Arguments>) => train::run(common),
+    /// Make a patch of a few labelled images, without training.
+    Generate(generate::Arguments) => generate::run(),
+    /// Go on learning: the next patch from the one before and a few labelled images.
+    Learn(generate::LearnArguments) => generate::learn(),
+    /// Show the contents of a backbone or patch.
+    Inspect(inspect::Arguments) => inspect::run(),
+    /// Compare two patches, or a patch and its backbone.
+    Diff(diff::Arguments) => diff::run(),
+    /// Make a device patch or an ONNX model of trained values, or a patch of an ONNX model.
+    Export(export::Arguments) => export::run(common),
+    /// Make a patch of the backbone's own values: it changes nothing.
+    Extract(extract::Arguments) => extract::run(),
+    /// Send a patch to a device while it runs.
+    Push(push::Arguments) => push::run(common),
+    /// Inspect a device, swap its patches, run it.
+    Device(device::Arguments) => device::run(),
+}

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use graft_client::Push;
 use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
 use super::device::activate;
 use crate::bar;
-use crate::cli::{Common, Line};
-use crate::device::{self, Push};
+use crate::commands::arguments::{Common, Line};
 use crate::hint::Hint;
 use crate::report::{Report, bytes};
 use crate::task::ImageFile;
@@ -25,7 +25,7 @@ pub struct Arguments {
     patch: PathBuf,
     #[command(flatten)]
     line: Line,
-    /// Where it goes. Without it: the first slot that is empty, else the first that nothing needs.
+    /// Slot that it goes to. Without it: the first that is empty, else the first that nothing needs.
     #[arg(long, value_name = "N")]
     slot: Option<u8>,
     /// The int8 backbone: the device then checks, when the patch is activated, that it gives the scores that it must give.
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let mut client = arguments.line.connect()?;
     let start = Instant::now();
     let bar = bar::bytes(patch.bytes().len(), common.quiet);
-    let pushed = device::push(&mut client, &patch, options, |step| {
+    let pushed = graft_client::push(&mut client, &patch, options, |step| {
         bar.set_position(step.done.into());
     })?;
     bar.finish_and_clear();
@@ -94,7 +94,7 @@ fn known_answer(backbone: &Path, patch: &Path) -> Result<[u8; 8]> {
     let opened = Backbone::open(backbone)?;
     let bound = Patch::open_with(patch, &opened, Verify::Full)
         .with_context(|| format!("cannot use {}", patch.display()))?;
-    device::answer(&opened, &bound)?.ok_or_else(|| {
+    graft_client::answer(&opened, &bound)?.ok_or_else(|| {
         let message = format!("{} is no int8 backbone", backbone.display());
         let hint =
             "leave --backbone out: scores in f32 are not the same to the last bit everywhere";

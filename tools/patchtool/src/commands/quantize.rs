@@ -10,7 +10,7 @@ use graft_runtime::{Backbone, Session};
 use serde_json::{Value, json};
 
 use crate::bar;
-use crate::cli::{Common, Output};
+use crate::commands::arguments::{Common, Output};
 use crate::output;
 use crate::quantize::{self, Images, Method, QuantizedBackbone};
 use crate::report::{Report, Table, bytes};
@@ -35,7 +35,7 @@ pub struct Arguments {
     output: Output,
 }
 
-/// How the scales of activations are chosen.
+/// Choice of the scales of activations.
 #[derive(Debug, Args)]
 pub(super) struct CalibrationArguments {
     /// Folder, tar or zip archive with images like those that the device will see, laid out class/image.(jpg|png).
@@ -48,7 +48,7 @@ pub(super) struct CalibrationArguments {
 /// As [`CalibrationArguments`], where the images are optional.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct CalibrationSettings {
-    /// Calibrate with so many of the images, evenly spread.
+    /// Number of the images to calibrate with, evenly spread.
     #[arg(long, value_name = "N", default_value_t = 200, requires = "calibrate", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) calibration_images: u32,
     /// Range of each activation: minmax, percentile:P (all but the outermost 100 - P in a hundred at each end), or mse

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::inputs::InputsFolder;
 use super::ranking::Ranking;
-use crate::cli::Model;
+use crate::commands::arguments::Model;
 use crate::data::image_file;
 use crate::report::{Report, Table};
 use crate::task;

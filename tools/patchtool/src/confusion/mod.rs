@@ -1,4 +1,4 @@
-//! Which classes are taken for which.
+//! Confusion matrices.
 
 mod picture;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::report::Table;
 
-/// How often images of each class were classified as each class.
+/// Counts of images of each class that were classified as each class.
 ///
 /// Only what was seen takes space: a thousand classes cost nothing where ten have images.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Confusion {
         *self.counts.entry((actual, predicted)).or_default() += 1;
     }
 
-    /// How many images of class `actual` were classified as `predicted`.
+    /// Number of images of class `actual` that were classified as `predicted`.
     pub fn count(&self, actual: usize, predicted: usize) -> usize {
         let found = self.counts.get(&(actual, predicted));
         found.copied().unwrap_or_default()

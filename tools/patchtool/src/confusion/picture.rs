@@ -68,7 +68,7 @@ fn top_left() -> Pos {
     Pos::new(HPos::Left, VPos::Top)
 }
 
-/// Where things are, in units.
+/// Positions, in units.
 struct Plan {
     /// Side of a cell.
     cell: i32,
@@ -168,7 +168,7 @@ fn names(area: &Area<'_>, plan: &Plan, labels: &[String]) -> Result<(), DrawErro
     area.draw(&Text::new("actual", (MARGIN, middle_y), style))
 }
 
-/// What the colours mean.
+/// Legend of the colours.
 fn colours(area: &Area<'_>, plan: &Plan) -> Result<(), DrawError> {
     let left = plan.left + plan.side + 3 * GAP;
     let length = plan.side.clamp(80 * UNIT, 200 * UNIT);
@@ -190,7 +190,7 @@ fn colours(area: &Area<'_>, plan: &Plan) -> Result<(), DrawError> {
     Ok(())
 }
 
-/// How dark the share of a row is.
+/// Darkness of the share of a row.
 fn shade(share: f64) -> f64 {
     share.sqrt()
 }

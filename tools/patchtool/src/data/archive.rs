@@ -2,12 +2,12 @@
 
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::dataset::DatasetError;
 use super::image_file::{ImageFileError, MAX_BYTES};
 use super::layout::{Entry, Place};
+use super::read_at::read_exact_at;
 use super::tar_file;
 use super::zip_file::ZipFile;
 
@@ -22,7 +22,7 @@ impl Archive {
     /// Lists the entries of the archive `file`; errors call it `path`.
     pub(super) fn open(path: &Path, file: File) -> Result<(Self, Vec<Entry>), DatasetError> {
         let mut start = [0; 4];
-        match file.read_exact_at(&mut start, 0) {
+        match read_exact_at(&file, &mut start, 0) {
             // A file's header, or the end of an archive without files.
             Ok(()) if matches!(&start, b"PK\x03\x04" | b"PK\x05\x06") => {
                 let (zip, entries) = ZipFile::open(path, file)?;
@@ -35,7 +35,7 @@ impl Archive {
         }
     }
 
-    /// What the system knows about the file.
+    /// The system's metadata of the file.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         match self {
             Self::Tar(file) => file.metadata(),
@@ -48,7 +48,7 @@ impl Archive {
         let read = match (self, place) {
             (Self::Tar(_), Place::Tar { length, .. }) if *length > MAX_BYTES => Ok(None),
             (Self::Tar(file), Place::Tar { offset, length }) => {
-                tar_file::read_at(file, *offset, *length).map(Some)
+                tar_file::bytes_at(file, *offset, *length).map(Some)
             }
             (Self::Zip(zip), Place::Zip { index }) => zip.read(*index, MAX_BYTES),
             _ => unreachable!("an archive has places of its own kind"),

@@ -18,10 +18,10 @@ use super::resample::{Window, resample};
 
 /// The share of the largest possible crop's area that a crop has.
 const CROP_AREA: std::ops::Range<f64> = 0.7..1.0;
-/// How much wider than the input a crop is, before it is scaled to it; also how much narrower.
+/// Factor by which a crop may be wider than the input, before it is scaled to it; also narrower.
 const CROP_STRETCH: f64 = 4.0 / 3.0;
 
-/// What is changed. Written `default` (all of it), `none`, or a list such as `crop,color`.
+/// Choice of augmentations. Written `default` (all of it), `none`, or a list such as `crop,color`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Augment {
     /// A window of 70 to 100 % of the image, anywhere in it, up to a third wider or narrower than the input.
@@ -57,7 +57,7 @@ impl Default for Augment {
     "no augmentation is called {found:?}: expected default, none, or some of crop, flip and color"
 )]
 pub struct UnknownAugmentation {
-    /// What was asked for.
+    /// The value that was asked for.
     pub found: String,
 }
 
@@ -122,12 +122,12 @@ impl Augmenter {
         }
     }
 
-    /// What the inputs look like.
+    /// Preprocessing that makes the inputs.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }
 
-    /// How many values one input has.
+    /// Number of values of one input.
     pub fn values(&self) -> usize {
         self.preprocess.values()
     }

@@ -23,7 +23,7 @@ pub fn epoch_order(seed: u64, epoch: u32, count: usize) -> Vec<usize> {
     order
 }
 
-/// How many steps an epoch of `images` has; see [`Batches`].
+/// Number of steps of an epoch of `images`; see [`Batches`].
 pub fn steps(images: usize, batch: usize) -> usize {
     let steps = images.div_ceil(batch.max(1));
     // Batches of at most two: the odd image out would be alone.
@@ -31,7 +31,7 @@ pub fn steps(images: usize, batch: usize) -> usize {
     steps - usize::from(alone)
 }
 
-/// Where the batches of an epoch lie in its order; see [`Batches`].
+/// Ranges of the batches of an epoch in its order; see [`Batches`].
 pub fn ranges(images: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
     let steps = steps(images, batch);
     // The image that would be alone is left out.

@@ -15,7 +15,7 @@ use super::dataset::Dataset;
 use super::image_file::ImageFileError;
 use super::listed;
 
-/// What a set keeps of a decoded image.
+/// Form in which a set keeps decoded images.
 pub(super) trait Form: Sync {
     /// Everything that the kept bytes depend on, besides the image.
     fn parameters(&self) -> String;
@@ -23,7 +23,7 @@ pub(super) trait Form: Sync {
     /// The bytes to keep, and the width and height that [`Self::length`] knows them by.
     fn keep(&self, image: RgbImage) -> (u32, u32, Vec<u8>);
 
-    /// How many bytes are kept of an image of this size; `None` if no image has it.
+    /// Number of bytes that are kept of an image of this size; `None` if no image has it.
     fn length(&self, width: u32, height: u32) -> Option<usize>;
 }
 
@@ -31,7 +31,7 @@ pub(super) trait Form: Sync {
 #[derive(Debug)]
 pub struct Cache {
     pub(super) contents: Contents,
-    /// Where each image starts in `pixels`, and at last where all end.
+    /// Offset in `pixels` where each image starts, and at last where all end.
     offsets: Vec<usize>,
     pub(super) pixels: Vec<u8>,
 }
@@ -57,13 +57,13 @@ pub(super) struct CachedImage {
 /// An image that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {
-    /// What is wrong with it; names the file.
+    /// The problem, with the name of the file.
     pub reason: String,
     /// The system could not read it now, but may another time: not a fault of its content.
     pub(super) passing: bool,
 }
 
-/// Why there is nothing to train on or to test with.
+/// Reasons why there is nothing to train on or to test with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CacheError {
@@ -73,9 +73,9 @@ pub enum CacheError {
     /// Every image failed.
     #[error("none of {images} images can be read; the first: {reason}")]
     NothingReadable {
-        /// How many there are.
+        /// Their number.
         images: usize,
-        /// What is wrong with the first of them.
+        /// The problem of the first of them.
         reason: String,
     },
     /// Every image of some class failed, or none was chosen.
@@ -89,15 +89,15 @@ pub enum CacheError {
         "there is not enough memory for {images} images: {bytes} bytes were read when it ended"
     )]
     OutOfMemory {
-        /// How many there are.
+        /// Their number.
         images: usize,
-        /// How many bytes the first of them took.
+        /// Bytes of the first of them.
         bytes: usize,
     },
 }
 
 impl CacheError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NoImages => "choose more images",
@@ -192,7 +192,7 @@ impl Cache {
         Ok(Self::new(contents, pixels, form).expect("a form keeps as many bytes as it says"))
     }
 
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.contents.images.len()
     }
@@ -234,7 +234,7 @@ impl Cache {
         &self.contents.digest
     }
 
-    /// How much memory the pixels take, in bytes.
+    /// Memory of the pixels, in bytes.
     pub fn bytes(&self) -> usize {
         self.pixels.len()
     }

@@ -18,12 +18,12 @@ use crate::output;
 
 /// Changes whenever decoding, scaling or this layout does.
 const VERSION: &str = "graft images 1";
-/// What all cache files together may take.
+/// Bytes that all cache files together may take.
 const MAX_BYTES: u64 = 4 << 30;
 /// Bytes before the contents: a digest and a length.
 const HEAD: usize = 32 + 8;
 
-/// Where cached images are kept: `graft/images` in `$XDG_CACHE_HOME` or `~/.cache`; nowhere if neither is known.
+/// Folder of cached images: `graft/images` in `$XDG_CACHE_HOME` or `~/.cache`; none if neither is known.
 pub fn default_folder() -> Option<PathBuf> {
     let absolute = |name| {
         env::var_os(name)

@@ -1,8 +1,8 @@
-//! Which label of a model each class folder of a data set means.
+//! Labels of a model that the class folders of a data set mean.
 
 use super::listed;
 
-/// Why class folders could not be matched with labels.
+/// Reasons why class folders cannot be matched with labels.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClassesError {
@@ -11,9 +11,9 @@ pub enum ClassesError {
     Unmapped {
         /// Their names.
         folders: Vec<String>,
-        /// How many class folders there are.
+        /// Number of class folders.
         total: usize,
-        /// How many labels the model has.
+        /// Number of labels of the model.
         labels: usize,
         /// One of them.
         example: String,
@@ -30,7 +30,7 @@ pub enum ClassesError {
 }
 
 impl ClassesError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> String {
         match self {
             Self::Unmapped { labels: 0, .. } => "the model has no labels".to_owned(),

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::preprocess::{Channels, Preprocess};
 
-/// How far from 1 each factor may be.
+/// Largest distance of each factor from 1.
 const STRENGTH: f32 = 0.2;
 /// Luma's weights (ITU-R 601-2).
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
@@ -67,7 +67,7 @@ impl Colour {
         }
     }
 
-    /// What contrast adds, for an image of this mean luma before it is brightened.
+    /// Value that contrast adds, for an image of this mean luma before it is brightened.
     fn offset(&self, mean: f32) -> f32 {
         (1.0 - self.contrast) * self.brightness * mean
     }

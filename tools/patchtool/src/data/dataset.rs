@@ -35,14 +35,14 @@ pub struct Item {
     pub(super) place: Place,
 }
 
-/// Why a data set could not be opened.
+/// Reasons why a data set cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatasetError {
     /// Nothing is there.
     #[error("the data set {} does not exist", path.display())]
     NotFound {
-        /// What was asked for.
+        /// The path that was asked for.
         path: PathBuf,
     },
     /// The system refused to read it.
@@ -50,7 +50,7 @@ pub enum DatasetError {
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file that is no archive.
@@ -58,7 +58,7 @@ pub enum DatasetError {
     NotADataset {
         /// The file.
         path: PathBuf,
-        /// What its first bytes look like.
+        /// Description of its first bytes.
         found: &'static str,
     },
     /// The archive ends early.
@@ -76,7 +76,7 @@ pub enum DatasetError {
         path: PathBuf,
         /// The last entry that was found.
         after: String,
-        /// What the reader said.
+        /// The reader's error.
         source: io::Error,
     },
     /// The zip archive's list of files, which is at its end, is missing or broken.
@@ -84,7 +84,7 @@ pub enum DatasetError {
     DamagedZip {
         /// The archive.
         path: PathBuf,
-        /// What the reader said.
+        /// The reader's error.
         source: ZipError,
     },
     /// Nothing inside.
@@ -98,7 +98,7 @@ pub enum DatasetError {
     NoImages {
         /// The folder or archive.
         path: PathBuf,
-        /// What is there instead.
+        /// Files that are there instead.
         found: String,
     },
     /// Images without folders that say what they show.
@@ -106,7 +106,7 @@ pub enum DatasetError {
     NoClassFolders {
         /// The folder or archive.
         path: PathBuf,
-        /// How many there are.
+        /// Their number.
         images: usize,
         /// One of them.
         example: String,
@@ -118,7 +118,7 @@ pub enum DatasetError {
         path: PathBuf,
         /// One of them.
         example: String,
-        /// How deep they may be nested.
+        /// Depth at which they may be nested.
         expected: &'static str,
     },
     /// Class folders with nothing in them to learn from.
@@ -132,7 +132,7 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "check the path",
@@ -173,14 +173,13 @@ impl Dataset {
     }
 
     fn open_as(path: &Path, nesting: Nesting) -> Result<Self, DatasetError> {
-        let unreadable = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => DatasetError::NotFound {
-                path: path.to_owned(),
-            },
-            _ => DatasetError::Unreadable {
-                path: path.to_owned(),
-                source,
-            },
+        let unreadable = |source: io::Error| {
+            let path = path.to_owned();
+            if source.kind() == io::ErrorKind::NotFound {
+                DatasetError::NotFound { path }
+            } else {
+                DatasetError::Unreadable { path, source }
+            }
         };
         let kind = fs::metadata(path).map_err(unreadable)?.file_type();
         let (archive, entries) = if kind.is_dir() {
@@ -205,7 +204,7 @@ impl Dataset {
         })
     }
 
-    /// How many images there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.items.len()
     }
@@ -233,12 +232,12 @@ impl Dataset {
         &self.items
     }
 
-    /// How many files were passed over.
+    /// Number of files that were passed over.
     pub fn skipped(&self) -> usize {
         self.skipped
     }
 
-    /// What changes when image `index` does: where its file is, how long it is and when it was last written.
+    /// Stamp of image `index`, which changes when the image does: path, length and last change of its file.
     pub(super) fn stamp(&self, index: usize) -> io::Result<String> {
         let item = &self.items[index];
         let (file, place) = match (&item.place, &self.archive) {
@@ -287,8 +286,7 @@ impl Dataset {
 mod tests {
     use super::*;
     use image::{ImageFormat, Rgb};
-    use std::io::{Cursor, Write as _};
-    use std::os::unix::fs::FileExt;
+    use std::io::{Cursor, Seek as _, SeekFrom, Write as _};
 
     fn png(value: u8) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -431,7 +429,11 @@ mod tests {
         for bytes in [tar_of(&files()), zip_of(&files())] {
             let archive = written(&bytes);
             for (at, &byte) in bytes.iter().enumerate().step_by(7) {
-                let put = |value: u8| archive.as_file().write_all_at(&[value], at as u64).unwrap();
+                let put = |value: u8| {
+                    let mut file = archive.as_file();
+                    file.seek(SeekFrom::Start(at as u64)).unwrap();
+                    file.write_all(&[value]).unwrap();
+                };
                 put(byte ^ 0x81);
                 if let Ok(dataset) = Dataset::open(archive.path()) {
                     (0..dataset.len()).for_each(|index| drop(dataset.decode(index)));
@@ -464,6 +466,7 @@ mod tests {
         assert!(error.to_string().contains("b/2.png"), "{error}");
     }
 
+    #[cfg(unix)]
     #[test]
     fn links_are_followed_and_loops_end() {
         let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ pub(super) fn image(side: u32, seed: u8) -> RgbImage {
     })
 }
 
-/// `class0`, `class1` and so on, with so many images each: `0.png`, `1.png` and so on, no two of them alike.
+/// `class0`, `class1` and so on, with this number of images each: `0.png`, `1.png` and so on, no two of them alike.
 pub(super) fn folder(counts: &[u8], side: u32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut seed = 0;

@@ -15,7 +15,7 @@ pub const MAX_SIDE: u32 = 16_384;
 /// The most memory that one decoded image, or one encoded file, may take.
 pub const MAX_BYTES: u64 = 512 << 20;
 
-/// Why an image could not be decoded. `name` is the file as the user knows it.
+/// Reasons why an image cannot be decoded. `name` is the file as the user knows it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageFileError {
@@ -24,7 +24,7 @@ pub enum ImageFileError {
     Unreadable {
         /// The file.
         name: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The content is neither a JPEG nor a PNG, whatever the extension says.
@@ -32,7 +32,7 @@ pub enum ImageFileError {
     NotAnImage {
         /// The file.
         name: String,
-        /// What its first bytes look like.
+        /// Description of its first bytes.
         found: String,
     },
     /// Decoding would take more memory than any photograph should.
@@ -52,13 +52,13 @@ pub enum ImageFileError {
     Damaged {
         /// The file.
         name: String,
-        /// What the decoder said.
+        /// The decoder's error.
         source: ImageError,
     },
 }
 
 impl ImageFileError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "check the path and its permissions",

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a file of labels could not be read.
+/// Reasons why a file of labels cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LabelsError {
@@ -28,7 +28,7 @@ pub enum LabelsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A line that makes no sense.
@@ -38,7 +38,7 @@ pub enum LabelsError {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         problem: LineProblem,
     },
     /// No labels at all.
@@ -57,7 +57,7 @@ pub enum LabelsError {
     },
 }
 
-/// What can be wrong with one line of a labels file.
+/// Problems of one line of a labels file.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineProblem {
@@ -81,7 +81,7 @@ pub enum LineProblem {
 }
 
 impl LabelsError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => {
@@ -199,10 +199,11 @@ mod tests {
     }
 
     fn problem(text: &str) -> (usize, LineProblem) {
-        match read(text).unwrap_err() {
-            LabelsError::Line { line, problem, .. } => (line, problem),
-            other => panic!("{other}"),
-        }
+        let error = read(text).unwrap_err();
+        let LabelsError::Line { line, problem, .. } = error else {
+            panic!("{error}");
+        };
+        (line, problem)
     }
 
     #[test]

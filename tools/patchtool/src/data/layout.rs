@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::dataset::{DatasetError, Item};
 
-/// Where the bytes of an image are.
+/// Place of the bytes of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// A file of its own.
@@ -16,7 +16,7 @@ pub(super) enum Place {
     Zip { index: usize },
 }
 
-/// How deep class folders may lie.
+/// Depth at which class folders may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nesting {
     /// Side by side, in at most one wrapping folder.
@@ -51,7 +51,7 @@ pub(super) enum EntryKind {
     Other,
 }
 
-/// What [`arrange`] makes of the entries.
+/// Result of [`arrange`].
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) classes: Vec<String>,
@@ -76,8 +76,11 @@ pub(super) fn arrange(
     let mut folders = BTreeSet::new();
     let mut others = Vec::new();
     for Entry { parts, kind } in entries {
+        if parts.iter().any(|part| is_hidden(part)) {
+            others.push(parts.join("/"));
+            continue;
+        }
         match kind {
-            _ if parts.iter().any(|part| is_hidden(part)) => others.push(parts.join("/")),
             EntryKind::Folder => drop(folders.insert(parts)),
             EntryKind::File(place) if is_image(&parts) => drop(images.insert(parts, place)),
             EntryKind::File(_) | EntryKind::Other => others.push(parts.join("/")),
@@ -112,9 +115,11 @@ pub(super) fn arrange(
 
 /// The named parts of a path in an archive: without `./`, `/` and `..`, none of which may lead out of the data set.
 pub(super) fn parts(path: &Path) -> Vec<String> {
-    let named = path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
-        _ => None,
+    let named = path.components().filter_map(|component| {
+        let Component::Normal(name) = component else {
+            return None;
+        };
+        Some(name.to_string_lossy().into_owned())
     });
     named.collect()
 }
@@ -142,7 +147,7 @@ fn described(folders: usize, others: &[String]) -> String {
     }
 }
 
-/// How many folders are wrapped around the class folders: one if every image is `wrapping/class/image`, else none.
+/// Number of folders that are wrapped around the class folders: one if every image is `wrapping/class/image`, else none.
 fn wrapping(images: &Images, nesting: Nesting) -> usize {
     let first = images.keys().next().map(|parts| &parts[0]);
     let in_class = |length| match nesting {

@@ -26,6 +26,7 @@ mod layout;
 pub mod parallel;
 pub mod preprocess;
 pub mod random;
+mod read_at;
 mod resample;
 pub mod split;
 mod tar_file;

@@ -15,7 +15,7 @@ use image::{ImageBuffer, Rgb};
 
 use super::resample::{Window, resample};
 
-/// How an image of any size becomes one of the network's size.
+/// Ways to make an image of any size one of the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resize {
     /// Scale until the image just covers this size, then keep the centre: for a square, torchvision's `Resize` of the
@@ -49,7 +49,7 @@ impl Channels {
         }
     }
 
-    /// How many there are.
+    /// Their number.
     pub fn count(self) -> usize {
         match self {
             Self::Grey => 1,
@@ -58,7 +58,7 @@ impl Channels {
     }
 }
 
-/// What is done to an image before a network sees it.
+/// Preprocessing of an image before a network sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
     /// Height of the input in pixels.
@@ -67,18 +67,18 @@ pub struct Preprocess {
     pub width: u32,
     /// Channels of the input.
     pub channels: Channels,
-    /// How the image is brought to that size.
+    /// Way to bring the image to that size.
     pub resize: Resize,
-    /// With which filter.
+    /// Filter of the resizing.
     pub filter: Filter,
     /// Subtracted from a channel, on the scale 0 to 255. Grey uses the first.
     pub mean: [f32; 3],
-    /// What a channel is then divided by, on the same scale.
+    /// Divisor of each channel after that, on the same scale.
     pub std: [f32; 3],
 }
 
 impl Preprocess {
-    /// How many values one input has.
+    /// Number of values of one input.
     pub fn values(&self) -> usize {
         self.height as usize * self.width as usize * self.channels.count()
     }
@@ -182,11 +182,11 @@ impl Preprocess {
 /// One axis of the window that the centre crop keeps.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    /// Where the window starts in the source, in source pixels.
+    /// Start of the window in the source, in source pixels.
     start: f64,
-    /// How much of the source it covers.
+    /// Length of the source that it covers.
     extent: f64,
-    /// How many input pixels it makes.
+    /// Number of input pixels that it makes.
     length: u32,
     /// Black pixels before them.
     margin: usize,

@@ -3,36 +3,36 @@
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-/// What random numbers are for: each purpose draws from a stream of its own.
+/// Purposes of random numbers: each draws from a stream of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Which images are held back for the test.
+    /// Choice of the images that are held back for the test.
     Split,
-    /// Which images a smaller selection keeps.
+    /// Choice of the images that a smaller selection keeps.
     Limit,
-    /// In which order an epoch visits the images.
+    /// Order in which an epoch visits the images.
     Order {
         /// Counted from 0.
         epoch: u32,
     },
-    /// How an image is changed in an epoch.
+    /// Changes of an image in an epoch.
     Augment {
         /// Counted from 0.
         epoch: u32,
         /// Index of the image in its set.
         image: usize,
     },
-    /// Which classes and images an episode of meta-learning has.
+    /// Choice of the classes and images of an episode of meta-learning.
     Episode {
         /// Counted from 0.
         number: u64,
     },
-    /// Which label ids the classes of an episode have.
+    /// Label ids of the classes of an episode.
     Labels {
         /// Number of the episode.
         number: u64,
     },
-    /// What the parameters of a generator are before training.
+    /// Parameters of a generator before training.
     Start,
 }
 

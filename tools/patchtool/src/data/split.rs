@@ -1,4 +1,4 @@
-//! Which images are trained on and which are held back to test.
+//! Split of images into those to train on and those to test with.
 //!
 //! Every choice is made class by class, so that each class keeps its share, and depends on the seed alone.
 
@@ -17,7 +17,7 @@ pub struct Split {
     pub test: Vec<usize>,
 }
 
-/// Why a data set cannot be trained on as it is.
+/// Reasons why a data set cannot be trained on as it is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SplitError {
@@ -30,7 +30,7 @@ pub enum SplitError {
     /// A share that leaves nothing on one side.
     #[error("a share of {found} cannot be held back: expected more than 0 and less than 1")]
     BadFraction {
-        /// What was asked for.
+        /// The value that was asked for.
         found: f64,
     },
     /// No class can spare an image.
@@ -51,15 +51,15 @@ pub enum SplitError {
     /// Too few images for one step.
     #[error("{images} images to train on are fewer than a batch of {batch}")]
     SmallerThanBatch {
-        /// How many there are.
+        /// Their number.
         images: usize,
-        /// How many a step takes.
+        /// Number of images of a step.
         batch: usize,
     },
 }
 
 impl SplitError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::OneClass { .. } => {

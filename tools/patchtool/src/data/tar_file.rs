@@ -1,14 +1,14 @@
-//! Where the files of a tar archive are, and reading them there.
+//! Positions of the files of a tar archive, and reading them there.
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use tar::{Archive, EntryType, Header};
 
 use super::dataset::DatasetError;
 use super::layout::{Entry, EntryKind, Place, parts};
+use super::read_at::{read_at, read_exact_at};
 
 /// Tar archives are made of blocks of this size.
 const BLOCK: u64 = 512;
@@ -39,20 +39,20 @@ pub(super) fn entries(path: &Path, file: &File) -> Result<Vec<Entry>, DatasetErr
     }
 }
 
-/// Reads `length` bytes at `offset` without moving a file position that other threads share.
-pub(super) fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+/// The `length` bytes at `offset`, read without moving a file position that other threads share.
+pub(super) fn bytes_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, offset)?;
+    read_exact_at(file, &mut bytes, offset)?;
     Ok(bytes)
 }
 
-/// What has been read of an archive so far.
+/// Entries of an archive that have been read so far.
 #[derive(Default)]
 struct Index {
     entries: Vec<Entry>,
     /// The last entry's path.
     last: String,
-    /// Where the last entry's data ends.
+    /// Offset where the last entry's data ends.
     end: u64,
 }
 
@@ -77,28 +77,29 @@ impl Index {
     }
 }
 
-/// How many bytes an entry takes in the archive: for a sparse file, fewer than the file has.
+/// Number of bytes that an entry takes in the archive: for a sparse file, fewer than the file has.
 fn stored_length(header: &Header, size: u64) -> io::Result<u64> {
-    match header.entry_type() {
-        EntryType::GNUSparse => header.entry_size(),
-        _ => Ok(size),
+    if header.entry_type() == EntryType::GNUSparse {
+        header.entry_size()
+    } else {
+        Ok(size)
     }
 }
 
 fn kind(entry_type: EntryType, offset: u64, length: u64) -> EntryKind {
-    match entry_type {
-        EntryType::Directory => EntryKind::Folder,
-        EntryType::Regular | EntryType::Continuous => {
-            EntryKind::File(Place::Tar { offset, length })
-        }
-        _ => EntryKind::Other,
+    if entry_type == EntryType::Directory {
+        EntryKind::Folder
+    } else if matches!(entry_type, EntryType::Regular | EntryType::Continuous) {
+        EntryKind::File(Place::Tar { offset, length })
+    } else {
+        EntryKind::Other
     }
 }
 
-/// What a file that is no archive looks like.
+/// Description of a file that is no archive.
 fn recognised(file: &File) -> &'static str {
     let mut start = [0; 8];
-    let length = file.read_at(&mut start, 0).unwrap_or(0);
+    let length = read_at(file, &mut start, 0).unwrap_or(0);
     match &start[..length] {
         [] => "an empty file",
         [0x1F, 0x8B, ..] => "a gzip file",

@@ -2,7 +2,6 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use zip::result::ZipResult;
 
 use super::dataset::DatasetError;
 use super::layout::{Entry, EntryKind, Place, parts};
+use super::read_at::read_at;
 
 /// A zip archive whose list of files has been read.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl ZipFile {
         Ok((Self { archive, file }, entries))
     }
 
-    /// What the system knows about the archive.
+    /// The system's metadata of the archive.
     pub(super) fn metadata(&self) -> io::Result<Metadata> {
         self.file.metadata()
     }
@@ -77,7 +77,7 @@ struct Shared {
 
 impl Read for Shared {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read_at(buffer, self.position)?;
+        let length = read_at(&self.file, buffer, self.position)?;
         self.position += length as u64;
         Ok(length)
     }

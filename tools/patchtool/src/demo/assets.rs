@@ -1,4 +1,4 @@
-//! What the demo carries with it: `tools/assets/demo`, and the generator of Omniglot's characters.
+//! Files that the demo carries with it: `tools/assets/demo`, and the generator of Omniglot's characters.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ pub struct DemoTask {
     pub name: &'static str,
     /// For people.
     pub title: &'static str,
-    /// How its training images may be varied.
+    /// Augmentation of its training images.
     pub augment: &'static str,
 }
 
@@ -97,7 +97,7 @@ static FILES: [(&str, &[u8]); 14] = embedded![
 /// Writes all files to this folder.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn unpack(folder: &Path) -> Result<()> {
     for (name, bytes) in FILES {
         let path = folder.join(name);

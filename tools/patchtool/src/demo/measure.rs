@@ -1,4 +1,4 @@
-//! What the demo measures of a task.
+//! Measurements of a task by the demo.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::train::evaluate::{judge, scores};
 /// The images of an archive, as inputs.
 ///
 /// # Errors
-/// What is wrong with the archive.
+/// Errors of the archive.
 pub fn open(path: &Path, preprocess: &Preprocess) -> Result<EvaluationSet> {
     let data = Dataset::open(path)?;
     let all: Vec<usize> = (0..data.len()).collect();
@@ -27,7 +27,7 @@ pub fn open(path: &Path, preprocess: &Preprocess) -> Result<EvaluationSet> {
 /// Share of the images that a patch gets right, 0 to 1.
 ///
 /// # Errors
-/// What the runtime says.
+/// Errors of the runtime.
 pub fn accuracy(backbone: &Backbone, patch: &Patch, images: &EvaluationSet) -> Result<f64> {
     let targets: Vec<usize> = (0..images.len()).map(|image| images.class(image)).collect();
     Ok(judge(&scores(backbone, patch, images)?, &targets)
@@ -54,7 +54,7 @@ pub fn generate(
 /// Median time of a run on one thread.
 ///
 /// # Errors
-/// What the runtime says.
+/// Errors of the runtime.
 pub fn latency(
     session: &mut Session<'_>,
     patch: &Patch,

@@ -59,7 +59,7 @@ pub fn write(
     };
     let task = Task {
         name: &trained.name,
-        kind: trained.kind.name(),
+        kind: &trained.kind.to_string(),
         input: trained.input,
         resize: trained.resize,
         labels,

@@ -137,7 +137,7 @@ fn models_of_one_backbone_share_their_frozen_weights() {
     let weights = WeightsFile::new(&backbone.image()).expect("it has metadata");
     let metadata = backbone.image().metadata().expect("it is readable");
     assert!(weights.name().starts_with("small-net-") && weights.name().ends_with(".weights"));
-    for (name, kind) in [("a.onnx", TrainKind::BnHead), ("b.onnx", TrainKind::Head)] {
+    for (name, kind) in [("a.onnx", TrainKind::BN_HEAD), ("b.onnx", TrainKind::HEAD)] {
         let path = folder.path().join(name);
         let mut trained = trained(&backbone.image(), kind, 7);
         for (&site, values) in &mut trained.sites {
@@ -173,7 +173,7 @@ fn models_of_one_backbone_share_their_frozen_weights() {
             !inline.clone().any(|tensor| tensor.dims.len() == 4),
             "no convolution is the task's own"
         );
-        assert_eq!(is_own(".gamma"), kind == TrainKind::BnHead);
+        assert_eq!(is_own(".gamma"), kind == TrainKind::BN_HEAD);
         assert!(
             !is_own(".mean") && !is_own(".var"),
             "statistics stayed as they were"
@@ -207,7 +207,7 @@ fn refused(change: impl FnOnce(&mut Graph)) -> ExportError {
     let path = folder.path().join("other.onnx");
     export(
         &other,
-        &trained(&other.image(), TrainKind::BnHead, 8),
+        &trained(&other.image(), TrainKind::BN_HEAD, 8),
         &path,
     );
     read(&path, &own.image(), None, Dtype::F32).expect_err("it is another network")
@@ -249,7 +249,7 @@ fn a_model_of_the_backbone_itself_is_no_patch() {
     let head = backbone.image().head().expect("it has a head");
     let site = backbone.image().site(head);
     let packed = backbone.image().weights(&site);
-    let mut same = trained(&backbone.image(), TrainKind::Head, 8);
+    let mut same = trained(&backbone.image(), TrainKind::HEAD, 8);
     same.labels.clear();
     let values = same.sites.get_mut(&head).expect("it was trained");
     values.weights = Some(graft_patches::layout::unpack_weights(

@@ -22,10 +22,10 @@ pub struct QuantizedBackbone {
     pub signal_to_noise: Vec<f32>,
 }
 
-/// What a user can choose.
+/// Choices of the user.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// How the ranges of activations are chosen.
+    /// Method by which the ranges of activations are chosen.
     pub method: Method,
     /// Whether weights are rounded, and biases corrected, so that the mean of every output channel stays.
     pub keep_means: bool,
@@ -116,16 +116,24 @@ pub(super) fn scales(
     let mut scales = vec![input_scale(input).into()];
     for (index, statistics) in statistics.iter().enumerate() {
         let layer = image.layer(index);
-        let scale = match layer.op {
+        let keeps_scale = match layer.op {
             // The greatest of some bytes is one of them.
-            Op::MaxPool if !layer.activation.is_curve() => {
-                let TensorScale { outer, .. } = scales[layer.inputs[0]];
-                outer.into()
-            }
-            _ => {
-                let (low, high) = method.range(statistics);
-                TensorScale::of_range(layer.activation, low, high)
-            }
+            Op::MaxPool => !layer.activation.is_curve(),
+            Op::Conv
+            | Op::Depthwise
+            | Op::Pointwise
+            | Op::Linear
+            | Op::Add
+            | Op::Multiply
+            | Op::AveragePool
+            | Op::GlobalAveragePool => false,
+        };
+        let scale = if keeps_scale {
+            let TensorScale { outer, .. } = scales[layer.inputs[0]];
+            outer.into()
+        } else {
+            let (low, high) = method.range(statistics);
+            TensorScale::of_range(layer.activation, low, high)
         };
         scales.push(scale);
     }

@@ -1,4 +1,4 @@
-//! How the range of a tensor is chosen.
+//! Methods to choose the range of a tensor.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use graft_patches::scale::Scale;
 
 use super::Statistics;
 
-/// Which values of a tensor its bytes reach.
+/// Range of the values of a tensor that its bytes reach.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
     /// All of them.
     MinMax,
-    /// All but the outermost: so many in a hundred are kept, what is beyond at each end is cut off.
+    /// All but the outermost: this share in a hundred is kept, values beyond it at each end are cut off.
     Percentile(f64),
     /// The range with the least mean squared error, of rounding and cutting off together.
     Mse,

@@ -40,7 +40,7 @@ pub fn float_id(backbone: &BackboneImage<'_>) -> Result<Digest, ImageError> {
     Ok(quantized.map_or(backbone.id(), |quantized| quantized.from))
 }
 
-/// Why something cannot be quantised.
+/// Reasons why something cannot be quantised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuantizeError {
@@ -49,7 +49,7 @@ pub enum QuantizeError {
     Dtype {
         /// Its dtype.
         found: Dtype,
-        /// What is needed.
+        /// The dtype that is needed.
         expected: Dtype,
     },
     /// No images to calibrate with.
@@ -60,7 +60,7 @@ pub enum QuantizeError {
     NotFinite {
         /// The layer.
         layer: usize,
-        /// What it computed.
+        /// The value that it computed.
         value: f32,
     },
     /// Images for another input than the patch's.
@@ -74,7 +74,7 @@ pub enum QuantizeError {
     /// Values that do not fit the backbone, or that the format has no room for.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// What the runtime says.
+    /// Errors of the runtime.
     #[error(transparent)]
     Runtime(#[from] graft_runtime::Error),
 }
@@ -86,12 +86,14 @@ impl From<graft_patches::ImageError> for QuantizeError {
 }
 
 impl QuantizeError {
-    /// What the user can do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Dtype { expected, .. } => match expected {
                 Dtype::I8 => "make an int8 backbone of it with `patchtool quantize`",
-                _ => "give an f32 backbone, as `patchtool import` makes it",
+                Dtype::F32 | Dtype::F16 | Dtype::I8Half => {
+                    "give an f32 backbone, as `patchtool import` makes it"
+                }
             },
             Self::NoImages => {
                 "give a folder, tar or zip archive with images like those that the device will see"

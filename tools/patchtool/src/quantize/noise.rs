@@ -1,4 +1,4 @@
-//! How far an int8 network is from its f32 one, layer by layer.
+//! Distance of an int8 network from its f32 one, layer by layer.
 
 use graft_runtime::{Backbone, Patch, Session};
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ const IMAGES: usize = 32;
 /// is from it, each with its own patch, over at most 32 of the images. Infinite where nothing differs.
 ///
 /// # Errors
-/// What the runtime says.
+/// Errors of the runtime.
 pub fn signal_to_noise(
     [float, int8]: [&Backbone; 2],
     [float_patch, int8_patch]: [&Patch; 2],

@@ -1,4 +1,4 @@
-//! What tensors hold when an f32 network runs on some images.
+//! Statistics of activations: the values of tensors when an f32 network runs on some images.
 
 use graft_runtime::{Backbone, LayerOutput, Patch, Session};
 use indicatif::ProgressBar;
@@ -20,7 +20,7 @@ pub struct Statistics {
     pub not_finite: Option<f32>,
     /// Mean of each channel.
     pub means: Vec<f64>,
-    /// How many values lie in each of equal parts from `low` to `high`.
+    /// Number of values in each of equal parts from `low` to `high`.
     pub histogram: Vec<u64>,
 }
 
@@ -28,7 +28,7 @@ impl Statistics {
     /// Of the output of each layer. The bar moves on by two for each image.
     ///
     /// # Errors
-    /// What the runtime says, and values that are not finite.
+    /// Errors of the runtime, and values that are not finite.
     pub fn of_layers(
         backbone: &Backbone,
         patch: &Patch,

@@ -23,15 +23,15 @@ const HEADER: usize = 8 + 4 + 8 + 32;
 /// A run between two steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// What the run was started with.
+    /// Settings that the run was started with.
     pub fingerprint: Fingerprint,
     /// Whole epochs behind it.
     pub epoch: usize,
     /// Steps behind it in the epoch after those.
     pub step: usize,
-    /// What these steps measured.
+    /// Sums of these steps.
     pub so_far: Totals,
-    /// What the learner knows.
+    /// State of the learner.
     pub learner: State,
     /// Time of each step, in milliseconds.
     pub step_ms: Vec<f32>,
@@ -67,7 +67,7 @@ pub struct Best {
     pub trained: Vec<u8>,
 }
 
-/// Why a checkpoint was not written or not read.
+/// Reasons why a checkpoint is not written or not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -77,7 +77,7 @@ pub enum CheckpointError {
     /// There is none.
     #[error("there is no checkpoint {}", path.display())]
     NotFound {
-        /// Where it would be.
+        /// The path that it would have.
         path: PathBuf,
     },
     /// The system refused.
@@ -85,7 +85,7 @@ pub enum CheckpointError {
     Unreadable {
         /// The checkpoint.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another kind of file.
@@ -129,7 +129,7 @@ pub enum CheckpointError {
     OtherRun {
         /// The checkpoint.
         path: PathBuf,
-        /// What differs.
+        /// The differences.
         differences: Vec<Difference>,
     },
 }
@@ -152,7 +152,7 @@ fn listed(differences: &[Difference]) -> String {
 }
 
 impl CheckpointError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Save(OutputError::Failed { source, .. }) if is_full(source) => {
@@ -182,7 +182,7 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Where the checkpoint of a run with this output is: `T.safetensors.checkpoint`.
+/// Path of the checkpoint of a run with this output: `T.safetensors.checkpoint`.
 pub fn path_for(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".checkpoint");
@@ -209,7 +209,7 @@ impl Checkpoint {
     /// Whether the checkpoint, which was at `path`, is of a run that was started with `expected`.
     ///
     /// # Errors
-    /// What differs in how the run was started.
+    /// [`CheckpointError::OtherRun`], with the differences.
     pub fn check(&self, path: &Path, expected: &Fingerprint) -> Result<(), CheckpointError> {
         let differences = self.fingerprint.differences(expected);
         if differences.is_empty() {
@@ -225,7 +225,7 @@ impl Checkpoint {
 /// Removes the checkpoint of a finished run, if there is one, and what a kill left of the next.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn remove(path: &Path) -> io::Result<()> {
     for path in [path.to_owned(), output::unfinished(path)] {
         match fs::remove_file(path) {
@@ -269,12 +269,13 @@ pub fn load<T: DeserializeOwned>(path: &Path, magic: [u8; 8]) -> Result<T, Check
 
 fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     let owned = || path.to_owned();
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound => CheckpointError::NotFound { path: owned() },
-        _ => CheckpointError::Unreadable {
-            path: owned(),
-            source,
-        },
+    let failed = |source: io::Error| {
+        let path = owned();
+        if source.kind() == io::ErrorKind::NotFound {
+            CheckpointError::NotFound { path }
+        } else {
+            CheckpointError::Unreadable { path, source }
+        }
     };
     // A device may have no end.
     if !fs::metadata(path).map_err(failed)?.is_file() {

@@ -9,14 +9,14 @@ use rand::SeedableRng as _;
 use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 
-/// Which weights are trained.
+/// The weights that are trained.
 pub(super) struct Selection {
     head: Option<usize>,
     /// For each parameter 1 for a selected value, otherwise 0; empty for the head's, all of which are trained.
     masks: Vec<Vec<f32>>,
     /// Frozen scale and bias of every site outside of the head.
     norms: BTreeMap<usize, Norm>,
-    /// How many are selected.
+    /// Number of selected weights.
     selected: usize,
     /// Gradients of the last step.
     masked: Vec<Vec<f32>>,
@@ -86,7 +86,7 @@ impl Selection {
         }
     }
 
-    /// How many values are trained, the head's included.
+    /// Number of values that are trained, the head's included.
     pub(super) fn count(&self, parameters: &[Parameter<'_>]) -> usize {
         let head = parameters
             .iter()

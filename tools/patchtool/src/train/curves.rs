@@ -27,9 +27,9 @@ const MOST_MARKS: usize = 40;
 pub struct Point {
     /// Epochs or steps behind it.
     pub at: usize,
-    /// Of what was trained on since the point before.
+    /// Score of the examples trained on since the point before.
     pub train: Score,
-    /// Of what was not trained on, where there is anything.
+    /// Score of the examples that are not trained on, where there are any.
     pub test: Option<Score>,
 }
 

@@ -1,4 +1,4 @@
-//! How good trained values are: on test images, as a device would run them.
+//! Accuracy of trained values: on test images, as a device would run them.
 
 use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch, Session};
@@ -11,12 +11,12 @@ use crate::confusion::{Confusion, predicted};
 use crate::data::evaluation_set::EvaluationSet;
 use crate::trained::Trained;
 
-/// What came of the test images.
+/// Result of the test images.
 #[derive(Clone, Debug, Default)]
 pub struct Evaluation {
     /// Loss (without label smoothing) and accuracy.
     pub score: Score,
-    /// Which classes were taken for which.
+    /// Confusion matrix.
     pub confusion: Confusion,
 }
 
@@ -40,7 +40,7 @@ pub fn evaluate(
 /// The scores of a patch for all test images, `[images][classes]`.
 ///
 /// # Errors
-/// What the runtime says.
+/// Errors of the runtime.
 pub fn scores(
     backbone: &Backbone,
     patch: &Patch,

@@ -1,4 +1,4 @@
-//! What a run trains on and is tested with.
+//! Examples that a run trains on and is tested with.
 
 use std::sync::Arc;
 
@@ -16,26 +16,26 @@ use crate::trained::Trained;
 
 /// Training and test examples.
 pub struct Examples {
-    /// What is learned from.
+    /// Examples to learn from.
     pub training: Training,
     /// To test with.
     pub test: EvaluationSet,
-    /// How many images could not be read, and are in neither.
+    /// Number of images that could not be read, and are in neither.
     pub unreadable: usize,
 }
 
-/// What is learned from.
+/// Examples to learn from.
 pub enum Training {
     /// Images, another part of each in every epoch.
     Images {
         /// Decoded.
         images: Arc<TrainingSet>,
-        /// How they are changed.
+        /// Augmentation of the images.
         augment: Augment,
-        /// What becomes of them.
+        /// Preprocessing of the images.
         preprocess: Preprocess,
     },
-    /// What the last layer sees of images, computed once: all that `head` needs.
+    /// Embeddings of images, which are inputs of the last layer, computed once: all that `head` needs.
     Embeddings {
         /// Of the training images.
         train: Embeddings,
@@ -44,7 +44,7 @@ pub enum Training {
     },
 }
 
-/// What the last layer sees of some images.
+/// Embeddings of some images: the inputs of the last layer.
 pub struct Embeddings {
     /// One after the other.
     pub values: Vec<f32>,
@@ -53,7 +53,7 @@ pub struct Embeddings {
 }
 
 impl Examples {
-    /// How many there are to train on.
+    /// Number of training examples.
     pub fn count(&self) -> usize {
         match &self.training {
             Training::Images { images, .. } => images.len(),
@@ -105,7 +105,7 @@ impl Examples {
         Ok(())
     }
 
-    /// How good a learner is, whose values are in `trained`, after an epoch.
+    /// Evaluation of a learner, whose values are in `trained`, after an epoch.
     ///
     /// # Errors
     /// As [`evaluate`].

@@ -1,4 +1,4 @@
-//! What decides the outcome of a training run.
+//! Fingerprint of a training run: all that decides its outcome.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ pub struct Fingerprint(Vec<(String, String)>);
 pub struct Difference {
     /// Its name.
     pub name: String,
-    /// What it was; `None` where it was not part of it.
+    /// The value before; `None` where there was none.
     pub before: Option<String>,
-    /// What it is; `None` where it is not part of it.
+    /// The value now; `None` where there is none.
     pub now: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl Fingerprint {
         self
     }
 
-    /// What differs from `self` in `now`, in the order of `self` and then of `now`.
+    /// The differences between `self` and `now`, in the order of `self` and then of `now`.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let new = now.0.iter().filter(|(name, _)| self.get(name).is_none());
         self.0

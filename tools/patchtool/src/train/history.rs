@@ -1,4 +1,4 @@
-//! What is measured of every epoch.
+//! Figures of every epoch.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// The mean of so many, whose sum this is.
+    /// The mean of `count` scores, whose sum this is.
     pub fn over(&self, count: usize) -> Self {
         Self {
             loss: self.loss / count as f64,

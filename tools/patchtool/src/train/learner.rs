@@ -12,19 +12,19 @@ use super::loss::{Loss, cross_entropy};
 use super::optimizer::{self, Algorithm, Optimizer, Update};
 use crate::trained::TrainKind;
 
-/// How a learner learns.
+/// Settings of a learner.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// What is trained.
+    /// Kind of the training.
     pub kind: TrainKind,
     /// The update rule.
     pub algorithm: Algorithm,
     /// Pulls weights towards zero, by this much times the learning rate.
     pub weight_decay: f32,
-    /// How much faster scales and biases learn than weights, which are far smaller.
-    pub scale_pace: f32,
-    /// What normalises a trained batch norm.
-    pub statistics: BatchNormMode,
+    /// Learning-rate multiplier of scales and biases: weights are far smaller.
+    pub scale_lr_multiplier: f32,
+    /// Mode of the batch norms that are trained.
+    pub batch_norm: BatchNormMode,
     /// Part of the target that is spread over all classes.
     pub smoothing: f32,
     /// Chooses the weights of the control kind.
@@ -36,7 +36,7 @@ pub struct Learner {
     network: Network,
     optimizer: Optimizer,
     smoothing: f32,
-    scale_pace: f32,
+    scale_lr_multiplier: f32,
     /// Only for the control kind.
     selection: Option<Selection>,
     /// Of the loss by the scores.
@@ -50,7 +50,7 @@ pub struct State {
     pub parameters: Vec<Vec<f32>>,
     /// Running statistics of every batch norm, in the network's order.
     pub statistics: Vec<Vec<f32>>,
-    /// What the optimiser remembers.
+    /// Memory of the optimiser.
     pub optimizer: optimizer::State,
 }
 
@@ -76,7 +76,7 @@ impl Learner {
         let is_control = kind == TrainKind::RandomHead;
         let trainable = Trainable {
             norm: kind.trains_norms(),
-            batch_norm: settings.statistics,
+            batch_norm: settings.batch_norm,
             depthwise: kind.trains_depthwise() || is_control,
             dense: kind == TrainKind::Full || is_control,
             head: true,
@@ -114,13 +114,13 @@ impl Learner {
             network,
             optimizer,
             smoothing: settings.smoothing,
-            scale_pace: settings.scale_pace,
+            scale_lr_multiplier: settings.scale_lr_multiplier,
             selection,
             gradient: Vec::new(),
         }
     }
 
-    /// How many values are trained.
+    /// Number of values that are trained.
     pub fn trainable(&mut self) -> usize {
         match &self.selection {
             Some(selection) => selection.count(&self.network.parameters()),
@@ -154,9 +154,9 @@ impl Learner {
                 values: &mut *parameter.values,
                 gradient: masked.map_or(parameter.gradient, |masked| &masked[at]),
                 decays: parameter.role == Role::Weights,
-                pace: match parameter.role {
+                lr_multiplier: match parameter.role {
                     Role::Weights => 1.0,
-                    Role::Scale | Role::Bias => self.scale_pace,
+                    Role::Scale | Role::Bias => self.scale_lr_multiplier,
                 },
             });
         self.optimizer.step(rate, updates);
@@ -168,7 +168,7 @@ impl Learner {
         self.network.forward(inputs)
     }
 
-    /// What was trained, by site.
+    /// The trained values, by site.
     pub fn trained(&self) -> BTreeMap<usize, SiteParameters> {
         let mut trained: BTreeMap<_, _> = self.network.trained().into_iter().collect();
         if let Some(selection) = &self.selection {
@@ -177,7 +177,7 @@ impl Learner {
         trained
     }
 
-    /// What to restore to go on from here.
+    /// The state to restore to go on from here.
     pub fn state(&mut self) -> State {
         let values = |parameter: Parameter<'_>| parameter.values.to_vec();
         State {
@@ -237,8 +237,8 @@ mod tests {
             kind,
             algorithm: Algorithm::Adam,
             weight_decay: 0.01,
-            scale_pace: 1.0,
-            statistics: BatchNormMode::Batch,
+            scale_lr_multiplier: 1.0,
+            batch_norm: BatchNormMode::Batch,
             smoothing: 0.05,
             seed: 4,
         };
@@ -256,11 +256,11 @@ mod tests {
         let (inputs, targets) = batch(1);
         let mut last = Vec::new();
         for kind in [
-            TrainKind::Head,
+            TrainKind::HEAD,
             TrainKind::RandomHead,
-            TrainKind::DwHead,
-            TrainKind::BnHead,
-            TrainKind::BnDwHead,
+            TrainKind::DW_HEAD,
+            TrainKind::BN_HEAD,
+            TrainKind::BN_DW_HEAD,
             TrainKind::Full,
         ] {
             let mut learner = learner(kind);
@@ -282,11 +282,11 @@ mod tests {
 
     #[test]
     fn a_restored_state_goes_on_alike() {
-        let mut first = learner(TrainKind::BnDwHead);
+        let mut first = learner(TrainKind::BN_DW_HEAD);
         let (inputs, targets) = batch(1);
         first.step(0.01, &inputs, &targets);
         let state = first.state();
-        let mut second = learner(TrainKind::BnDwHead);
+        let mut second = learner(TrainKind::BN_DW_HEAD);
         second.restore(state.clone()).unwrap();
         for seed in 2..5 {
             let (inputs, targets) = batch(seed);
@@ -295,12 +295,12 @@ mod tests {
             assert_eq!(losses[0].to_bits(), losses[1].to_bits());
         }
         assert_eq!(first.trained(), second.trained());
-        assert!(learner(TrainKind::Head).restore(state).is_err());
+        assert!(learner(TrainKind::HEAD).restore(state).is_err());
     }
 
     #[test]
     fn the_control_trains_as_many_values_as_bn_and_leaves_the_others() {
-        let mut bn = learner(TrainKind::BnHead);
+        let mut bn = learner(TrainKind::BN_HEAD);
         let mut control = learner(TrainKind::RandomHead);
         assert_eq!(control.trainable(), bn.trainable());
         let before = control.state();

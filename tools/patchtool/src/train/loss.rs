@@ -1,6 +1,6 @@
 //! Softmax cross-entropy with label smoothing.
 
-/// What one batch costs.
+/// Loss of one batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
     /// Mean over the images, in nats; not finite once the network has diverged.

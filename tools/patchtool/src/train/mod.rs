@@ -1,8 +1,8 @@
 //! Training a patch: epochs of steps on a network's own kernels, tests as on a device, checkpoints.
 //!
-//! Batch norm is trained on the backbone's own statistics unless `--statistics batch` says otherwise. "K for the Price
-//! of 1" (Mudrakarta et al. 2019) trains on batch statistics and keeps the task's own. On a small task that replaces what
-//! the backbone knows before gamma and beta can make up for it: `RESULTS.md` has both, on the same images.
+//! Batch norm is trained in frozen mode unless `--batch-norm batch` says otherwise. "K for the Price of 1" (Mudrakarta et
+//! al. 2019) trains in batch mode and keeps the mean and variance of the task. On a small task that replaces knowledge of
+//! the backbone before gamma and beta can make up for it: `RESULTS.md` has both, on the same images.
 
 pub mod checkpoint;
 mod control;

@@ -1,4 +1,4 @@
-//! How gradients change parameters: Adam and stochastic gradient descent.
+//! Update rules by which gradients change parameters: Adam and stochastic gradient descent.
 
 /// Adam's decay of the mean gradient.
 const BETA1: f32 = 0.9;
@@ -6,7 +6,7 @@ const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
 /// Keeps Adam's steps finite where the gradient is zero.
 const EPSILON: f32 = 1e-8;
-/// What is left of the velocity after a step.
+/// Share of the velocity that is left after a step.
 const MOMENTUM: f32 = 0.9;
 
 /// The update rule.
@@ -29,8 +29,8 @@ pub struct Update<'a> {
     pub gradient: &'a [f32],
     /// Whether weight decay applies: to weights, not to scales and biases.
     pub decays: bool,
-    /// How fast it learns, relative to the rate of the step.
-    pub pace: f32,
+    /// Factor on the learning rate of the step.
+    pub lr_multiplier: f32,
 }
 
 /// An update rule with its memory of every parameter.
@@ -43,7 +43,7 @@ pub struct Optimizer {
     memory: Vec<Vec<f32>>,
 }
 
-/// What an [`Optimizer`] remembers, for checkpoints.
+/// Memory of an [`Optimizer`], for checkpoints.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct State {
     /// Steps taken.
@@ -100,7 +100,7 @@ impl Optimizer {
             } else {
                 0.0
             };
-            let rate = rate * update.pace;
+            let rate = rate * update.lr_multiplier;
             let mut next = || memory.next().expect("a parameter more than at the start");
             match self.algorithm {
                 Algorithm::Adam => adam(update, next(), next(), rate, decay, &correction),
@@ -114,7 +114,7 @@ impl Optimizer {
         );
     }
 
-    /// What to restore to go on from here.
+    /// The state to restore to go on from here.
     pub fn state(&self) -> State {
         State {
             steps: self.steps,
@@ -187,7 +187,7 @@ fn adam(
     }
 }
 
-/// A step goes so many parts along the velocity and so many along the gradient.
+/// A step goes along the velocity and along the gradient, by one factor each.
 fn sgd(
     Update {
         values, gradient, ..
@@ -223,7 +223,7 @@ mod tests {
                 values: &mut values[..],
                 gradient,
                 decays,
-                pace: 1.0,
+                lr_multiplier: 1.0,
             };
             optimizer.step(0.01, [update]);
         }

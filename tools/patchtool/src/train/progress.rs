@@ -1,4 +1,4 @@
-//! What a user sees of a training run on stderr: a bar on a terminal, and a line for each epoch.
+//! Progress of a training run on stderr: a bar on a terminal, and a line for each epoch.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyl
 use super::checkpoint::Totals;
 use super::history::Epoch;
 
-/// What is left on the screen besides the bar.
+/// Lines that are left on the screen besides the bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
     /// A line for each epoch.
@@ -88,7 +88,7 @@ impl Progress {
     }
 }
 
-/// At the mean pace so far, tests included.
+/// At the mean speed so far, tests included.
 fn time_left(elapsed: Duration, done: usize, left: usize) -> Option<Duration> {
     let seconds = elapsed.as_secs_f64() / done as f64 * left as f64;
     Duration::try_from_secs_f64(seconds.round()).ok()

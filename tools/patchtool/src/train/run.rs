@@ -15,27 +15,27 @@ use super::progress::Progress;
 use super::schedule::Schedule;
 use crate::trained::{Metrics, Trained, TrainedError};
 
-/// What a run does.
+/// A training run.
 pub struct Run<'a> {
-    /// What is trained on.
+    /// The backbone that is trained on.
     pub backbone: &'a Backbone,
-    /// What learns.
+    /// The network in training.
     pub learner: Learner,
-    /// What from.
+    /// The examples that it learns from.
     pub examples: Examples,
     /// The result but for sites and metrics.
     pub template: Trained,
-    /// How long, and how fast.
+    /// Length and learning rate.
     pub plan: Plan,
-    /// Where checkpoints go.
+    /// Path of the checkpoint.
     pub checkpoint: PathBuf,
-    /// What they have to match.
+    /// Fingerprint that a checkpoint has to match.
     pub fingerprint: Fingerprint,
     /// When it was started: before the images were decoded.
     pub started: Instant,
 }
 
-/// How long a run is, and how fast it learns.
+/// Length and learning rate of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// At most.
@@ -46,7 +46,7 @@ pub struct Plan {
     pub rate: f32,
     /// Epochs of warm-up.
     pub warmup: f32,
-    /// Ends the run after so many epochs without a better one.
+    /// Number of epochs without a better one after which the run ends.
     pub patience: Option<usize>,
     /// Least time between two checkpoints within an epoch.
     pub checkpoint_every: Duration,
@@ -54,7 +54,7 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// What a run leaves.
+/// Result of a run.
 pub struct Outcome {
     /// The best epoch's values.
     pub trained: Trained,
@@ -70,7 +70,7 @@ pub struct Outcome {
     pub diverged: bool,
 }
 
-/// Why a run ended early.
+/// Reasons why a run ends early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -108,7 +108,7 @@ impl TrainError {
         matches!(self, Self::Diverged { .. } | Self::Trained(_))
     }
 
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Diverged { .. } => "try a smaller --lr or a longer --warmup, with --force",

@@ -12,7 +12,7 @@ pub struct Schedule {
     pub steps: usize,
     /// Steps of the warm-up, which are part of `steps`.
     pub warmup: usize,
-    /// What is left of the base rate at the end, 0 to 1.
+    /// Share of the base rate that is left at the end, 0 to 1.
     pub last: f32,
 }
 

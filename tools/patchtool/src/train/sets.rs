@@ -21,25 +21,25 @@ use crate::data::split::{self, Split, check_batch, check_classes, match_classes}
 use crate::data::training_set::TrainingSet;
 use crate::trained::Trained;
 
-/// Which images, and for which input.
+/// A choice of images, for one input.
 pub struct Request<'a> {
     /// To train on.
     pub data: &'a Path,
     /// To test with; otherwise a part of `data`.
     pub test: Option<&'a Path>,
-    /// Which part of each class.
+    /// Share of each class that is tested on.
     pub split: f64,
-    /// How many to train on at most.
+    /// Largest number of images to train on.
     pub limit: Option<usize>,
     /// Of every choice among them.
     pub seed: u64,
     /// Images of a step.
     pub batch: usize,
-    /// What becomes of them.
+    /// Preprocessing of the images.
     pub preprocess: &'a Preprocess,
     /// No progress bar.
     pub is_quiet: bool,
-    /// Where decoded images are kept between runs.
+    /// Folder where decoded images are kept between runs.
     pub cache: Option<PathBuf>,
 }
 
@@ -204,7 +204,7 @@ impl Sets {
         [self.train.cache().digest(), self.test.digest()]
     }
 
-    /// What a run learns from: images, or what the last layer sees of them.
+    /// The examples of a run: images, or their embeddings.
     ///
     /// # Errors
     /// A backbone that the runtime cannot run.

@@ -14,7 +14,7 @@ impl Trained {
     pub fn check(&self, backbone: &BackboneImage<'_>) -> Result<(), TrainedError> {
         let expected = match backbone.dtype() {
             Dtype::I8 => backbone.metadata()?.quantized.unwrap_or_default().from,
-            _ => backbone.id(),
+            Dtype::F32 | Dtype::F16 | Dtype::I8Half => backbone.id(),
         };
         if self.backbone.id != expected {
             return Err(TrainedError::WrongBackbone {
@@ -65,7 +65,7 @@ impl Trained {
                         kind,
                     });
                 }
-                _ => {}
+                (true, true) | (false, false) => {}
             }
         }
         let outputs = match &values.norm {

@@ -24,7 +24,7 @@ impl Trained {
         Ok(self.replacements(backbone)?.compile(backbone, dtype)?)
     }
 
-    /// What the patch of these values replaces: batch norms folded with each site's own bias. The backbone is the one that
+    /// The replacements of the patch of these values: batch norms folded with each site's own bias. The backbone is the one that
     /// they were trained on, or its int8 twin.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Trained {
         })
     }
 
-    /// What the patch says of itself.
+    /// The patch's own metadata.
     fn metadata(&self) -> PatchMetadata {
         let data = Path::new(&self.data.path).file_name().unwrap_or_default();
         PatchMetadata {

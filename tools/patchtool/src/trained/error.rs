@@ -1,10 +1,10 @@
-//! What can be wrong with a trained file or its values.
+//! Errors of trained files and their values.
 
 use graft_patches::records::What;
 use graft_patches::writer::WriteError;
 use graft_patches::{Digest, ImageError};
 
-/// Why trained values were refused. [`TrainedError::hint`] says what to do.
+/// Reasons why trained values are refused. [`TrainedError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainedError {
@@ -25,7 +25,7 @@ pub enum TrainedError {
     /// The contents do not match their digest.
     #[error("the contents have digest {found:.12}, the file says {expected:.12}")]
     Digest {
-        /// Of what was read.
+        /// Digest of the bytes that were read.
         found: Digest,
         /// As written.
         expected: Digest,
@@ -35,7 +35,7 @@ pub enum TrainedError {
     Tensor {
         /// Its name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: &'static str,
     },
     /// Trained on another backbone.
@@ -65,7 +65,7 @@ pub enum TrainedError {
     Missing {
         /// The site.
         site: usize,
-        /// What is missing.
+        /// The missing values.
         what: What,
         /// The kind.
         kind: super::TrainKind,
@@ -75,7 +75,7 @@ pub enum TrainedError {
     Unexpected {
         /// The site.
         site: usize,
-        /// What is there.
+        /// The superfluous values.
         what: What,
         /// The kind.
         kind: super::TrainKind,
@@ -85,7 +85,7 @@ pub enum TrainedError {
     Length {
         /// The site.
         site: usize,
-        /// Which tensor.
+        /// Name of the tensor.
         part: &'static str,
         /// Values there are.
         found: usize,
@@ -97,13 +97,13 @@ pub enum TrainedError {
     Value {
         /// The site.
         site: usize,
-        /// Which tensor.
+        /// Name of the tensor.
         part: &'static str,
-        /// Which value.
+        /// Index of the value.
         index: usize,
-        /// What it is.
+        /// The value.
         value: f32,
-        /// What it should be.
+        /// The values that are allowed.
         expected: &'static str,
     },
     /// The backbone's own metadata.
@@ -115,7 +115,7 @@ pub enum TrainedError {
 }
 
 impl TrainedError {
-    /// What the user can do about it; of an error that this one passes on, its own hint.
+    /// Advice to the user; of an error that this one passes on, its own hint.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Safetensors(_) | Self::Digest { .. } | Self::Metadata(_) => {

@@ -19,7 +19,7 @@ use super::{BackboneRef, DataRef, Metrics, Trained, TrainedError};
 const HEADER: &str = "graft";
 const DIGEST: &str = "graft.digest";
 
-/// What is no tensor.
+/// Everything that is no tensor.
 #[derive(Serialize, Deserialize)]
 struct Header {
     kind: String,
@@ -183,7 +183,7 @@ fn parse_resize(text: &str) -> Result<Resize, serde_json::Error> {
 }
 
 impl InputHeader {
-    /// What a patch can carry.
+    /// The input, if a patch can carry it.
     fn checked(&self) -> Result<Input, serde_json::Error> {
         let input = Input {
             shape: Shape::new(self.height, self.width, self.channels),

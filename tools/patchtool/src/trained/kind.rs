@@ -1,21 +1,14 @@
-//! What a training run may change.
+//! Kinds of training: the kinds of patches, and what they are compared with.
 
 use graft_patches::records::{Dtype, Kinds, Site, What};
 
-/// What is trained: a kind of patch, or a baseline to compare patches with.
+/// Kind of a training run: the patch that comes out of it, or a baseline to compare patches with.
 ///
-/// The first four are patches (Mudrakarta et al. 2019, "K for the Price of 1").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Patches train the head and whatever else their kinds name (Mudrakarta et al. 2019, "K for the Price of 1").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrainKind {
-    /// The last layer.
-    Head,
-    /// Every batch norm, and the last layer.
-    #[default]
-    BnHead,
-    /// Every depthwise filter, and the last layer.
-    DwHead,
-    /// Every batch norm, every depthwise filter, and the last layer.
-    BnDwHead,
+    /// The values of a patch of these kinds, the head among them.
+    Patch(Kinds),
     /// Baseline: every value.
     Full,
     /// Control: the last layer, and as many weights as `bn` has scales and biases, chosen at random.
@@ -23,52 +16,57 @@ pub enum TrainKind {
 }
 
 impl TrainKind {
-    /// All of them.
+    /// The last layer.
+    pub const HEAD: Self = Self::Patch(Kinds::HEAD);
+    /// Every batch norm, and the last layer.
+    pub const BN_HEAD: Self = Self::Patch(Kinds::HEAD.with(Kinds::BN));
+    /// Every depthwise filter, and the last layer.
+    pub const DW_HEAD: Self = Self::Patch(Kinds::HEAD.with(Kinds::DW));
+    /// Every batch norm, every depthwise filter, and the last layer.
+    pub const BN_DW_HEAD: Self = Self::Patch(Kinds::HEAD.with(Kinds::BN).with(Kinds::DW));
+
+    /// All kinds.
     pub const ALL: [Self; 6] = [
-        Self::Head,
-        Self::BnHead,
-        Self::DwHead,
-        Self::BnDwHead,
+        Self::HEAD,
+        Self::BN_HEAD,
+        Self::DW_HEAD,
+        Self::BN_DW_HEAD,
         Self::Full,
         Self::RandomHead,
     ];
 
-    /// As users type it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Head => "head",
-            Self::BnHead => "bn+head",
-            Self::DwHead => "dw+head",
-            Self::BnDwHead => "bn+dw+head",
-            Self::Full => "full",
-            Self::RandomHead => "random+head",
-        }
-    }
-
     /// Whether scale and bias of sites other than the head are trained.
     pub const fn trains_norms(self) -> bool {
-        matches!(self, Self::BnHead | Self::BnDwHead | Self::Full)
+        self.trains(Kinds::BN)
     }
 
     /// Whether depthwise filters are trained.
     pub const fn trains_depthwise(self) -> bool {
-        matches!(self, Self::DwHead | Self::BnDwHead | Self::Full)
+        self.trains(Kinds::DW)
+    }
+
+    const fn trains(self, kind: Kinds) -> bool {
+        match self {
+            Self::Patch(kinds) => kinds.contains(kind),
+            Self::Full => true,
+            Self::RandomHead => false,
+        }
     }
 
     /// Kinds of the patch that carries it. A baseline replaces everything.
     pub const fn kinds(self) -> Kinds {
         match self {
-            Self::Head => Kinds::HEAD,
-            Self::BnHead => Kinds::HEAD.with(Kinds::BN),
-            Self::DwHead => Kinds::HEAD.with(Kinds::DW),
-            Self::BnDwHead => Kinds::HEAD.with(Kinds::BN).with(Kinds::DW),
+            Self::Patch(kinds) => kinds,
             Self::Full | Self::RandomHead => Kinds::GENERATED,
         }
     }
 
     /// Whether it is there to compare patches with, and is none itself.
     pub const fn is_baseline(self) -> bool {
-        matches!(self, Self::Full | Self::RandomHead)
+        match self {
+            Self::Patch(_) => false,
+            Self::Full | Self::RandomHead => true,
+        }
     }
 
     /// Whether trained values have `what` for `site`: no more, no less.
@@ -77,9 +75,20 @@ impl TrainKind {
     }
 }
 
+impl Default for TrainKind {
+    fn default() -> Self {
+        Self::BN_HEAD
+    }
+}
+
 impl std::fmt::Display for TrainKind {
+    /// As users type it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
+        match self {
+            Self::Patch(kinds) => f.pad(&kinds.to_string()),
+            Self::Full => f.pad("full"),
+            Self::RandomHead => f.pad("random+head"),
+        }
     }
 }
 
@@ -88,15 +97,17 @@ impl std::str::FromStr for TrainKind {
 
     /// The parts in any order: `head+bn` is `bn+head`.
     fn from_str(text: &str) -> Result<Self, UnknownTrainKind> {
-        let parts = |text: &str| {
-            let mut parts: Vec<String> = text.split('+').map(str::to_owned).collect();
-            parts.sort_unstable();
-            parts
-        };
-        Self::ALL
-            .into_iter()
-            .find(|kind| parts(kind.name()) == parts(text))
-            .ok_or(UnknownTrainKind)
+        match text {
+            "full" => return Ok(Self::Full),
+            "random+head" | "head+random" => return Ok(Self::RandomHead),
+            _ => {}
+        }
+        let kinds: Kinds = text.parse().map_err(|_| UnknownTrainKind)?;
+        let is_repeated = text.split('+').count() > kinds.to_string().split('+').count();
+        match kinds.contains(Kinds::HEAD) && !kinds.contains(Kinds::GENERATED) && !is_repeated {
+            true => Ok(Self::Patch(kinds)),
+            false => Err(UnknownTrainKind),
+        }
     }
 }
 
@@ -114,15 +125,23 @@ mod tests {
     #[test]
     fn every_name_is_read_back_and_is_the_patch_that_it_says() {
         for kind in TrainKind::ALL {
-            assert_eq!(kind.name().parse(), Ok(kind));
+            assert_eq!(kind.to_string().parse(), Ok(kind));
             if !kind.is_baseline() {
-                assert_eq!(kind.kinds().to_string(), kind.name());
+                assert_eq!(kind.kinds().to_string(), kind.to_string());
                 assert_eq!(kind.kinds().contains(Kinds::BN), kind.trains_norms());
                 assert_eq!(kind.kinds().contains(Kinds::DW), kind.trains_depthwise());
             }
         }
-        assert_eq!("head+dw+bn".parse(), Ok(TrainKind::BnDwHead));
-        for text in ["", "bn", "head+", "bn+bn+head", "FULL"] {
+        assert_eq!("head+dw+bn".parse(), Ok(TrainKind::BN_DW_HEAD));
+        for text in [
+            "",
+            "bn",
+            "head+",
+            "bn+bn+head",
+            "generated",
+            "generated+head",
+            "FULL",
+        ] {
             assert!(text.parse::<TrainKind>().is_err(), "{text}");
         }
     }

@@ -1,4 +1,4 @@
-//! What training leaves behind: the values of the trained sites and where they come from, for one backbone.
+//! Results of training: the values of the trained sites and their origin, for one backbone.
 //!
 //! A trained file (`.safetensors`) is for workstations: it keeps raw batch norms, so training can go on from it.
 //! [`Trained::compile`] makes the device patch of it.
@@ -26,17 +26,17 @@ pub use kind::{TrainKind, UnknownTrainKind};
 /// The result of one training run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
-    /// What was trained.
+    /// Kind of the training.
     pub kind: TrainKind,
     /// The task.
     pub name: String,
     /// Tool and version that trained it.
     pub tool: String,
-    /// What it was trained on.
+    /// The backbone that it was trained on.
     pub backbone: BackboneRef,
     /// Resolution and normalisation.
     pub input: Input,
-    /// How photographs are resized.
+    /// Resizing of photographs.
     pub resize: Resize,
     /// Class names by index; empty where the backbone's own labels serve.
     pub labels: Vec<String>,
@@ -44,7 +44,7 @@ pub struct Trained {
     pub seed: u64,
     /// The data set.
     pub data: DataRef,
-    /// How the run went.
+    /// Figures of the run.
     pub metrics: Metrics,
     /// Trained values by site of the backbone.
     pub sites: BTreeMap<usize, SiteParameters>,
@@ -55,7 +55,7 @@ pub struct Trained {
 pub struct BackboneRef {
     /// Its name, for people.
     pub name: String,
-    /// What counts.
+    /// Its id, which decides.
     pub id: Digest,
 }
 
@@ -72,7 +72,7 @@ pub struct DataRef {
     pub test_images: u32,
 }
 
-/// How a training run went.
+/// Figures of a training run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Epochs that were run.

@@ -28,7 +28,7 @@ proptest! {
     #[test]
     fn a_damaged_file_is_refused(at in any::<Index>(), bit in 0..8u8) {
         let backbone = backbone(1);
-        let trained = trained(&backbone.image(), TrainKind::BnHead, 2);
+        let trained = trained(&backbone.image(), TrainKind::BN_HEAD, 2);
         let mut bytes = trained.to_bytes(&backbone.image()).expect("it fits");
         let at = at.index(bytes.len());
         prop_assert!(Trained::from_bytes(&bytes[..at]).is_err(), "cut at {at}");
@@ -74,7 +74,7 @@ proptest! {
 #[test]
 fn another_backbone_is_refused_with_both_ids() {
     let (one, other) = (backbone(1), backbone(2));
-    let trained = trained(&one.image(), TrainKind::BnHead, 3);
+    let trained = trained(&one.image(), TrainKind::BN_HEAD, 3);
     let error = trained
         .compile(&other.image(), Dtype::F32)
         .expect_err("it is for another");
@@ -88,7 +88,7 @@ fn values_that_do_not_fit_are_refused() {
     let backbone = backbone(1);
     let image = backbone.image();
     let refused = |change: &dyn Fn(&mut Trained)| {
-        let mut trained = trained(&image, TrainKind::BnHead, 4);
+        let mut trained = trained(&image, TrainKind::BN_HEAD, 4);
         change(&mut trained);
         let error = trained
             .compile(&image, Dtype::F32)
@@ -171,7 +171,7 @@ fn kinds_are_read_as_they_are_shown() {
     for kind in TrainKind::ALL {
         assert_eq!(kind.to_string().parse(), Ok(kind));
     }
-    assert_eq!("head+bn".parse(), Ok(TrainKind::BnHead));
+    assert_eq!("head+bn".parse(), Ok(TrainKind::BN_HEAD));
     assert!("bn".parse::<TrainKind>().is_err());
-    assert_eq!(TrainKind::BnHead.kinds(), Kinds::BN.with(Kinds::HEAD));
+    assert_eq!(TrainKind::BN_HEAD.kinds(), Kinds::BN.with(Kinds::HEAD));
 }

@@ -113,7 +113,7 @@ mod tests {
     use graft_runtime::Patch;
 
     use super::*;
-    use crate::cli::Common;
+    use crate::commands::arguments::Common;
 
     #[test]
     fn few_drawings_make_patches_that_know_what_other_people_draw() {

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use graft_client::{Client, Device, Ended, Memory, State, Task, patch_metadata};
 use graft_patches::Digest;
 use serde_json::{Value, json};
 
 use super::task_name;
-use crate::cli::Line;
-use crate::device::{Client, Device, Ended, Memory, State, Task, patch_metadata};
+use crate::commands::arguments::Line;
 use crate::report::{Report, Table, bytes};
 
 /// Shows what the device is, its slots and its memory.

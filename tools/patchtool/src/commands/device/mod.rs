@@ -6,10 +6,10 @@ mod run;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use graft_client::{Client, DeviceError, Task};
 use serde_json::json;
 
-use crate::cli::Line;
-use crate::device::{Client, DeviceError, Task};
+use crate::commands::arguments::Line;
 use crate::report::Report;
 
 /// Arguments of `device`.
@@ -25,7 +25,7 @@ enum Command {
     Info(Line),
     /// Serve the patch of a slot, on trial: a reset before it is confirmed goes back.
     Activate {
-        /// Which.
+        /// Number of the slot.
         #[arg(long, value_name = "N")]
         slot: u8,
         #[command(flatten)]
@@ -84,7 +84,7 @@ pub(super) fn activate(client: &mut Client, slot: u8) -> Result<Report> {
     })
 }
 
-/// What the device serves now.
+/// Report of what the device serves now.
 fn serving(client: &mut Client) -> Result<Report> {
     let device = client.device()?;
     let name = task_name(device.serving);
@@ -104,7 +104,7 @@ fn task_name(task: Task) -> String {
     }
 }
 
-/// What values the device is to run with.
+/// Task that the device is to run with.
 #[derive(Debug, Args)]
 struct TaskArguments {
     /// Run with the patch of this slot, not with what the device serves.

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use graft_client::{Device, DeviceError, content};
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
 use graft_runtime::Backbone;
 use serde_json::{Value, json};
 
 use super::{TaskArguments, task_name};
-use crate::cli::Line;
+use crate::commands::arguments::Line;
 use crate::commands::bench::macs;
 use crate::data::image_file;
-use crate::device::{Device, DeviceError, content};
 use crate::report::{Report, Table};
 use crate::task::preprocess;
 
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     backbone: Option<PathBuf>,
 }
 
-/// What the backbone's file says of a layer.
+/// Description of a layer in the backbone's file.
 struct Layer {
     name: Option<String>,
     op: &'static str,

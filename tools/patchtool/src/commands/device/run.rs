@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use graft_client::content;
 use serde_json::json;
 
 use super::TaskArguments;
-use crate::cli::Line;
+use crate::commands::arguments::Line;
 use crate::commands::ranking::Ranking;
 use crate::data::image_file;
-use crate::device::content;
 use crate::report::{Report, Table};
 use crate::task::preprocess;
 

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{Arguments, Written, check_kind, patch, report, trained};
 use crate::bar;
-use crate::cli::Common;
+use crate::commands::arguments::Common;
 use crate::export::qdq;
 use crate::hint::Hint;
 use crate::output;

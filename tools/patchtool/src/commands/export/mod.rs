@@ -13,9 +13,9 @@ use graft_patches::{PatchImage, Verify};
 use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
 
-use super::import::resolution;
+use super::arguments::resolution;
 use super::quantize::CalibrationSettings;
-use crate::cli::Common;
+use crate::commands::arguments::Common;
 use crate::export::{self, ExportError, WeightsFile};
 use crate::hint::Hint;
 use crate::output;

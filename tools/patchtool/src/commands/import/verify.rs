@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use graft_runtime::Backbone;
 
-use crate::cli::Common;
+use crate::commands::arguments::Common;
 use crate::import::onnx::Softmax;
 use crate::report::Report;
 
@@ -19,7 +19,7 @@ pub(super) struct Verification {
     verify: Vec<PathBuf>,
     /// Largest difference of a score that --verify tolerates: relative to the range of an image's scores, by default
     /// 0.0001; of an int8 model the mean difference in steps of the scores' scale, by default 3.
-    #[arg(long, requires = "verify", value_parser = super::positive)]
+    #[arg(long, requires = "verify", value_parser = crate::commands::arguments::above_zero)]
     tolerance: Option<f32>,
 }
 

@@ -1,13 +1,13 @@
-//! What `patchtool train` is told.
+//! Arguments of `patchtool train`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use graft_patches::records::Kinds;
 use graft_runtime::gradient;
 
-use super::super::import::resolution;
 use crate::TOOL;
-use crate::cli::Output;
+use crate::commands::arguments::{Output, above_zero, number, resolution};
 use crate::data::augment::Augment;
 use crate::train::fingerprint::Fingerprint;
 use crate::train::optimizer::Algorithm;
@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Share of every class of --data that is not learned from but tested on, where there is no --test.
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = split)]
     pub split: f32,
-    /// What is trained: head, bn+head, dw+head, bn+dw+head, or full (everything: a baseline that no patch can carry).
+    /// Kind of the training: head, bn+head, dw+head, bn+dw+head, or full (everything: a baseline that no patch can carry).
     #[arg(long, default_value_t)]
     pub kind: TrainKind,
     /// The trained parameters, as safetensors.
@@ -41,16 +41,16 @@ pub struct Arguments {
     /// Times that every image is learned from.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = count(100_000))]
     pub epochs: u32,
-    /// What normalises while batch norm is trained: the backbone's own statistics, or those of every batch. A patch
-    /// starts better from what the backbone knows (RESULTS.md); an untrained network has none.
-    #[arg(long, value_enum, default_value_t = Statistics::Backbone)]
-    pub statistics: Statistics,
-    /// Learning rate of weights after the warm-up. By default what suits the kind and the optimizer.
+    /// Mode of the batch norms that are trained: frozen (the backbone's own mean and variance) or batch (those of every
+    /// batch). A patch starts better from what the backbone knows (RESULTS.md); an untrained network knows nothing.
+    #[arg(long, value_enum, default_value_t = BatchNormMode::Frozen)]
+    pub batch_norm: BatchNormMode,
+    /// Learning rate of weights after the warm-up. By default one that suits the kind and the optimizer.
     #[arg(long, value_name = "RATE", value_parser = above_zero)]
     pub lr: Option<f32>,
-    /// How much faster scales and biases learn than weights.
+    /// Learning-rate multiplier of scales and biases: how much faster than weights they learn.
     #[arg(long, value_name = "TIMES", default_value_t = 3.0, value_parser = above_zero)]
-    pub scale_pace: f32,
+    pub scale_lr_multiplier: f32,
     /// Images in a step.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(4096))]
     pub batch: u32,
@@ -60,13 +60,13 @@ pub struct Arguments {
     /// The same seed, data and settings give the same patch, on any number of threads.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Where to train.
+    /// Device to train on.
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     pub device: Device,
     /// Go on from the checkpoint beside the output.
     #[arg(long)]
     pub resume: bool,
-    /// How gradients change the parameters.
+    /// Update rule by which gradients change the parameters.
     #[arg(long, value_enum, default_value_t = Algorithm::Adam)]
     pub optimizer: Algorithm,
     /// Epochs over which the learning rate rises from zero; then it falls in a cosine.
@@ -78,7 +78,7 @@ pub struct Arguments {
     /// Weight decay, on weights only.
     #[arg(long, value_name = "DECAY", default_value_t = 1e-4, value_parser = not_negative)]
     pub weight_decay: f32,
-    /// How training images are varied: default, none, or some of crop,flip,color. Leave out flip where mirror images mean
+    /// Augmentation of training images: default, none, or some of crop,flip,color. Leave out flip where mirror images mean
     /// something else, as with letters and digits. The kind head sees images as they are.
     #[arg(long, value_name = "HOW", default_value_t = Augment::default())]
     pub augment: Augment,
@@ -108,39 +108,39 @@ pub struct Arguments {
     pub threads: usize,
 }
 
-/// Where to train.
+/// Devices to train on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Device {
     /// All cores.
     Cpu,
 }
 
-/// What normalises while batch norm is trained.
+/// Mode of the batch norms that are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Statistics {
+pub enum BatchNormMode {
     /// The backbone's own mean and variance of every channel.
-    Backbone,
+    Frozen,
     /// Mean and variance of the batch; their running means go into the patch.
     Batch,
 }
 
-impl From<Statistics> for gradient::BatchNormMode {
-    fn from(statistics: Statistics) -> Self {
-        match statistics {
-            Statistics::Backbone => Self::Frozen,
-            Statistics::Batch => Self::Batch,
+impl From<BatchNormMode> for gradient::BatchNormMode {
+    fn from(mode: BatchNormMode) -> Self {
+        match mode {
+            BatchNormMode::Frozen => Self::Frozen,
+            BatchNormMode::Batch => Self::Batch,
         }
     }
 }
 
 impl Arguments {
-    /// The learning rate after the warm-up: the one given, or what suits the kind and the optimiser.
+    /// The learning rate after the warm-up: the one given, or one that suits the kind and the optimiser.
     pub fn rate(&self) -> f32 {
         self.lr.unwrap_or_else(|| rate(self.kind, self.optimizer))
     }
 
-    /// What decides the outcome of the run on the data with these digests, for its checkpoint. The threads, the name
-    /// and the pictures do not; `resolution` is the input's height and width.
+    /// Everything that decides the outcome of the run on the data with these digests, for its checkpoint. The threads, the
+    /// name and the pictures do not; `resolution` is the input's height and width.
     pub fn fingerprint(
         &self,
         backbone: &str,
@@ -157,11 +157,11 @@ impl Arguments {
             .with("--kind", self.kind)
             .with("--epochs", self.epochs)
             .with("--lr", self.rate())
-            .with("--scale-pace", self.scale_pace)
+            .with("--scale-lr-multiplier", self.scale_lr_multiplier)
             .with("--batch", self.batch)
             .with(
-                "--statistics",
-                format!("{:?}", self.statistics).to_lowercase(),
+                "--batch-norm",
+                format!("{:?}", self.batch_norm).to_lowercase(),
             )
             .with(
                 "--resolution",
@@ -185,9 +185,10 @@ impl Arguments {
 /// few steps, want more.
 fn rate(kind: TrainKind, algorithm: Algorithm) -> f32 {
     let adam = match kind {
-        TrainKind::Head => 3e-3,
-        TrainKind::BnHead | TrainKind::RandomHead => 2e-3,
-        TrainKind::DwHead | TrainKind::BnDwHead => 1e-3,
+        TrainKind::HEAD => 3e-3,
+        // Filters are many values each, and want smaller steps than scales and biases.
+        TrainKind::Patch(kinds) if kinds.contains(Kinds::DW) => 1e-3,
+        TrainKind::Patch(_) | TrainKind::RandomHead => 2e-3,
         TrainKind::Full => 3e-4,
     };
     match algorithm {
@@ -199,11 +200,6 @@ fn rate(kind: TrainKind, algorithm: Algorithm) -> f32 {
 
 fn count(most: u32) -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=i64::from(most))
-}
-
-fn number(text: &str, is_right: impl Fn(f32) -> bool, expected: &str) -> Result<f32, String> {
-    let value = text.parse().ok().filter(|&value: &f32| is_right(value));
-    value.ok_or_else(|| format!("expected {expected}"))
 }
 
 fn split(text: &str) -> Result<f32, String> {
@@ -219,14 +215,6 @@ fn smoothing(text: &str) -> Result<f32, String> {
         text,
         |value| (0.0..1.0).contains(&value),
         "a share from 0 to below 1",
-    )
-}
-
-pub fn above_zero(text: &str) -> Result<f32, String> {
-    number(
-        text,
-        |value| value.is_normal() && value > 0.0,
-        "a number above zero",
     )
 }
 
@@ -262,11 +250,11 @@ mod tests {
         let a = parse("").unwrap();
         assert_eq!(
             (a.kind, a.epochs, a.batch, a.seed),
-            (TrainKind::BnHead, 20, 32, 1)
+            (TrainKind::BN_HEAD, 20, 32, 1)
         );
         assert_eq!((a.split, a.smoothing, a.warmup), (0.2, 0.1, 1.0));
         assert!(a.patience.is_none() && a.test.is_none() && !a.resume);
-        assert_eq!(a.rate(), rate(TrainKind::BnHead, Algorithm::Adam));
+        assert_eq!(a.rate(), rate(TrainKind::BN_HEAD, Algorithm::Adam));
         assert_eq!(parse("--lr 0.5").unwrap().rate(), 0.5);
         Line::command().debug_assert();
     }
@@ -320,8 +308,8 @@ mod tests {
             "--batch 3",
             "--seed 3",
             "--optimizer sgd",
-            "--statistics batch",
-            "--scale-pace 1",
+            "--batch-norm batch",
+            "--scale-lr-multiplier 1",
             "--warmup 3",
             "--smoothing 0.3",
             "--weight-decay 0.3",

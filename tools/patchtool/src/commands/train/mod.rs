@@ -1,6 +1,6 @@
 //! `patchtool train`: a patch from a folder of labelled images.
 
-pub mod arguments;
+mod arguments;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use graft_runtime::Backbone;
 use serde_json::json;
 
-pub use arguments::{Arguments, Statistics};
+pub use arguments::{Arguments, BatchNormMode};
 
 use crate::TOOL;
-use crate::cli::{Common, Output};
+use crate::commands::arguments::{Common, Output};
 use crate::data::cache::default_folder;
 use crate::hint::Hint;
 use crate::output;
@@ -116,10 +116,10 @@ fn prepare<'a>(
     let metadata = backbone.image().metadata()?;
     let kind = arguments.kind;
     let has_norms = metadata.sites.iter().any(|site| site.batch_norm.is_some());
-    if arguments.statistics == Statistics::Batch && !(has_norms && kind.trains_norms()) {
+    if arguments.batch_norm == BatchNormMode::Batch && !(has_norms && kind.trains_norms()) {
         bail!(Hint::new(
-            format!("no batch norm is trained by {kind} on this backbone, so none has statistics"),
-            "leave out --statistics batch",
+            format!("{kind} trains no batch norm of this backbone"),
+            "leave out --batch-norm batch",
         ));
     }
     let mut input = backbone.image().input();
@@ -140,22 +140,24 @@ fn prepare<'a>(
         cache: arguments.cache.clone().or_else(default_folder),
     };
     let sets = match kind {
-        TrainKind::Head => request.open_inputs()?,
-        _ => request.open_images()?,
+        TrainKind::HEAD => request.open_inputs()?,
+        TrainKind::Patch(_) | TrainKind::Full | TrainKind::RandomHead => request.open_images()?,
     };
     let settings = Settings {
         kind,
         algorithm: arguments.optimizer,
         weight_decay: arguments.weight_decay,
-        scale_pace: arguments.scale_pace,
-        statistics: arguments.statistics.into(),
+        scale_lr_multiplier: arguments.scale_lr_multiplier,
+        batch_norm: arguments.batch_norm.into(),
         smoothing: arguments.smoothing,
         seed: arguments.seed,
     };
     let classes = sets.test.classes().len();
     let mut learner = match kind {
-        TrainKind::Head => Learner::head(backbone, classes, settings)?,
-        _ => Learner::new(backbone, input.shape, classes, settings)?,
+        TrainKind::HEAD => Learner::head(backbone, classes, settings)?,
+        TrainKind::Patch(_) | TrainKind::Full | TrainKind::RandomHead => {
+            Learner::new(backbone, input.shape, classes, settings)?
+        }
     };
     let template = Trained {
         kind,
@@ -235,7 +237,7 @@ fn report(outcome: &Outcome) -> Report {
     );
     let json = json!({
         "name": trained.name,
-        "kind": trained.kind.name(),
+        "kind": trained.kind.to_string(),
         "best": { "epoch": best_epoch, "test_accuracy": test_accuracy },
         "last": { "test_accuracy": outcome.history.last().map(|epoch| epoch.test.accuracy) },
         "epochs": epochs,

@@ -1,4 +1,4 @@
-//! Why a device did not do what was asked.
+//! Reasons why a device does not do what it is asked to.
 
 use std::io;
 use std::time::Duration;
@@ -6,34 +6,34 @@ use std::time::Duration;
 use graft_link::{FrameError, Refusal};
 use graft_patches::Digest;
 
-use super::port::Port;
+use crate::port::Port;
 
-/// Why a device did not do what was asked.
+/// Reasons why a device does not do what it is asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
     /// There is nothing to talk to.
     #[error("cannot open {port}")]
     Open {
-        /// Where.
+        /// The port.
         port: Port,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The line is gone. The system's error is kept as text: a command whose own output is cut off ends well, this does not.
     #[error("lost the connection to the device at {port}: {reason}")]
     Lost {
-        /// Where.
+        /// The port.
         port: Port,
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
     /// The line is there, but nobody answers.
     #[error("no answer from {port} within {} s", .waited.as_secs_f32())]
     NoAnswer {
-        /// Where.
+        /// The port.
         port: Port,
-        /// For how long.
+        /// Time that was waited.
         waited: Duration,
     },
     /// The device has firmware of another release.
@@ -50,7 +50,7 @@ pub enum DeviceError {
     /// An answer, but to something else.
     #[error("the device gives another answer than was asked for")]
     Answer,
-    /// What is in flash is not what was sent.
+    /// The bytes in flash are others than were sent.
     #[error("the device says: {}", Refusal::Digest)]
     Digest,
     /// The patch was tried and gave wrong scores.
@@ -61,7 +61,7 @@ pub enum DeviceError {
     Refused {
         /// Its words.
         text: String,
-        /// What to do about it.
+        /// Advice to the user.
         hint: &'static str,
     },
     /// A file of or for another backbone.
@@ -77,7 +77,7 @@ pub enum DeviceError {
         "none of the {slots} slots is free: each is active, on trial or what a rollback goes back to"
     )]
     NoFreeSlot {
-        /// How many there are.
+        /// Their number.
         slots: u8,
     },
     /// Metadata in a slot that cannot be read.
@@ -86,7 +86,7 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
-    /// What to do about it.
+    /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Open {
@@ -119,13 +119,15 @@ impl DeviceError {
 
 impl From<Refusal<'_>> for DeviceError {
     fn from(refusal: Refusal<'_>) -> Self {
-        match refusal {
-            Refusal::Digest => Self::Digest,
-            Refusal::SelfCheck => Self::SelfCheck,
-            refusal => Self::Refused {
+        if matches!(refusal, Refusal::Digest) {
+            Self::Digest
+        } else if matches!(refusal, Refusal::SelfCheck) {
+            Self::SelfCheck
+        } else {
+            Self::Refused {
                 text: refusal.to_string(),
                 hint: refusal.hint(),
-            },
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
-//! What a task on a device is for, from the metadata that it carries.
+//! Purpose of a task on a device, from the metadata that it carries.
 
 use graft_link::Task;
 use graft_patches::geometry::Shape;
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, Resize};
 use graft_patches::records::Input;
 
-use super::client::Client;
-use super::error::DeviceError;
+use crate::client::Client;
+use crate::error::DeviceError;
 
-/// What a task is for, and what images it takes.
+/// Purpose of a task, and the images that it takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
     /// The task that the patch serves, or its slot where it does not say; the name of the backbone.
@@ -17,7 +17,7 @@ pub struct Content {
     pub labels: Vec<String>,
     /// Size of its images. The device knows how pixels become values: mean is 0, standard deviation 1.
     pub input: Input,
-    /// How photographs are resized.
+    /// Resizing of photographs.
     pub resize: Resize,
 }
 

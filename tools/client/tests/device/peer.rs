@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use graft_client::{Client, DeviceError, Patience, Port};
 use graft_link::{FRAME, Receiver, Reply, Request, VERSION, checksum, encode};
-use patchtool::device::{Client, DeviceError, Patience, Port};
 
 /// A peer that answers each request with the bytes that `reply` makes of its id and itself.
 fn peer(reply: impl FnMut(u16, Request<'_>) -> Vec<u8> + Send + 'static) -> Client {
@@ -106,9 +106,10 @@ fn late_and_double_answers_are_dropped() {
     // Each answer comes with a copy of itself and of the one before.
     let mut before = Vec::new();
     let mut client = peer(move |id, request| {
-        let answer = match request {
-            Request::Checksum { .. } | Request::Confirm => frame(id, Reply::Done),
-            _ => frame(id, Reply::Input([id.into(), 2, 3])),
+        let answer = if matches!(request, Request::Checksum { .. } | Request::Confirm) {
+            frame(id, Reply::Done)
+        } else {
+            frame(id, Reply::Input([id.into(), 2, 3]))
         };
         let all = [&before[..], &answer, &answer].concat();
         before = answer;
@@ -116,8 +117,8 @@ fn late_and_double_answers_are_dropped() {
     });
     for _ in 0..5 {
         client.confirm().unwrap();
-        let [id, ..] = client.input(patchtool::device::Task::Own).unwrap();
-        let [next, ..] = client.input(patchtool::device::Task::Own).unwrap();
+        let [id, ..] = client.input(graft_client::Task::Own).unwrap();
+        let [next, ..] = client.input(graft_client::Task::Own).unwrap();
         assert_eq!((id as u16).wrapping_add(1), next as u16);
     }
 }
@@ -141,7 +142,7 @@ fn endless_answers_are_refused() {
             },
         )
     });
-    let metadata = client.metadata(patchtool::device::Task::Own);
+    let metadata = client.metadata(graft_client::Task::Own);
     assert!(matches!(metadata, Err(DeviceError::Answer)));
     let mut client = peer(|id, _| {
         frame(
@@ -152,7 +153,7 @@ fn endless_answers_are_refused() {
             },
         )
     });
-    let metadata = client.metadata(patchtool::device::Task::Own);
+    let metadata = client.metadata(graft_client::Task::Own);
     assert!(matches!(metadata, Err(DeviceError::Answer)));
 }
 
@@ -207,10 +208,12 @@ fn a_device_that_is_still_starting_is_waited_for() {
         let mut asked = 0;
         serve(&listener, |id, request| {
             asked += 1;
-            match request {
-                Request::Device if asked == 1 => Vec::new(),
-                Request::Device => frame(id, Reply::Device(DEVICE)),
-                _ => frame(id, Reply::Done),
+            if !matches!(request, Request::Device) {
+                frame(id, Reply::Done)
+            } else if asked == 1 {
+                Vec::new()
+            } else {
+                frame(id, Reply::Device(DEVICE))
             }
         });
         asked

@@ -1,4 +1,4 @@
-//! Where a device is, and the line to it.
+//! Address of a device, and the line to it.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serialport::SerialPort;
 
-/// How long a TCP peer may take to accept a connection.
+/// Time that a TCP peer may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Where a device is.
+/// Address of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Port {
     /// Host and port, such as `localhost:4000`: a simulator, or a serial-to-network bridge.
@@ -66,7 +66,7 @@ impl Port {
     /// Bits a second of a serial port where no other number is given.
     pub const BAUD: u32 = 115_200;
 
-    /// The same port with so many bits a second; of TCP there is no such number.
+    /// The same port at `baud` bits a second; of TCP there is no such number.
     pub fn with_baud(self, baud: u32) -> Self {
         match self {
             Self::Tcp(_) => self,
@@ -75,7 +75,7 @@ impl Port {
     }
 
     /// Opens the line.
-    pub(super) fn open(&self) -> io::Result<Box<dyn Line>> {
+    pub(crate) fn open(&self) -> io::Result<Box<dyn Line>> {
         match self {
             Self::Tcp(address) => Ok(Box::new(connect(address)?)),
             Self::Serial { path, baud } => Ok(Box::new(
@@ -101,9 +101,9 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(failure)
 }
 
-/// What carries bytes to a device and back.
-pub(super) trait Line: Read + Write + Send {
-    /// How long a read may wait for the first byte.
+/// A line that carries bytes to a device and back.
+pub(crate) trait Line: Read + Write + Send {
+    /// Limits the time that a read may wait for the first byte.
     fn wait(&mut self, time: Duration) -> io::Result<()>;
 }
 

@@ -10,8 +10,8 @@ use graft_link::{
 use graft_patches::Digest;
 use tracing::{debug, info};
 
-use super::error::DeviceError;
-use super::port::{Line, Port};
+use crate::error::DeviceError;
+use crate::port::{Line, Port};
 
 /// More than any metadata, scores or layers take: a device that claims to have more is not believed.
 const MOST_BYTES: u32 = 16 << 20;
@@ -22,12 +22,26 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The least time for an answer of a device that has just been found.
 const HELLO: Duration = Duration::from_secs(1);
 
-/// How long a device is waited for.
+/// Reads the one kind of answer that fits a request; `None` for any other.
+macro_rules! only {
+    ($reply:pat => $value:expr) => {
+        |reply| {
+            if let $reply = reply {
+                Some($value)
+            } else {
+                None
+            }
+        }
+    };
+}
+pub(crate) use only;
+
+/// Time that a device is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Until a question is asked again; twice as long after each time.
     pub first: Duration,
-    /// How often it is asked, at least once.
+    /// Number of times that it is asked, at least once.
     pub times: u32,
 }
 
@@ -50,7 +64,7 @@ pub struct Client {
     id: u16,
 }
 
-/// What a device is and does; see [`graft_link::Device`].
+/// State of a device; see [`graft_link::Device`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Device {
     /// Board and CPU.
@@ -63,32 +77,32 @@ pub struct Device {
     pub input: [u32; 3],
     /// Kernels that it runs on.
     pub kernels: String,
-    /// How many slots there are.
+    /// Number of slots.
     pub slots: u8,
     /// Bytes of each.
     pub slot_len: u32,
     /// Bytes of a page, which is erased as a whole.
     pub page_len: u32,
-    /// What runs with no other task named.
+    /// The task that runs when no other is named.
     pub serving: Task,
-    /// What it serves after a reset.
+    /// The task that it serves after a reset.
     pub active: Task,
     /// The slot on trial.
     pub trial: Option<u8>,
-    /// What a rollback without a trial goes back to.
+    /// The task that a rollback without a trial goes back to.
     pub previous: Option<Task>,
-    /// Why it last went back.
+    /// The reason why it last went back.
     pub ended: Option<Ended>,
-    /// How many records have been committed.
+    /// Number of records that have been committed.
     pub sequence: u32,
     /// Frames run since it started.
     pub frames: u32,
-    /// What `ticks` counts.
+    /// Unit of `ticks`: this many are a second.
     pub ticks_per_second: u32,
 }
 
 impl Device {
-    /// How long so many ticks are.
+    /// Seconds that `ticks` take.
     pub fn seconds(&self, ticks: u32) -> f64 {
         f64::from(ticks) / f64::from(self.ticks_per_second.max(1))
     }
@@ -117,25 +131,25 @@ impl From<graft_link::Device<'_>> for Device {
     }
 }
 
-/// What a run gave.
+/// Result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
-    /// What it ran with.
+    /// The task that it ran with.
     pub task: Task,
     /// One for each class.
     pub scores: Vec<f32>,
-    /// How long it took, of [`Device::ticks_per_second`].
+    /// Time that it took, in ticks, of [`Device::ticks_per_second`].
     pub ticks: u32,
 }
 
-/// Where the time of a run went.
+/// Times of a run, by layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// What it ran with.
+    /// The task that it ran with.
     pub task: Task,
     /// Ticks of each layer, of [`Device::ticks_per_second`].
     pub layers: Vec<u32>,
-    /// How long all of it took.
+    /// Ticks of the whole run.
     pub ticks: u32,
 }
 
@@ -201,37 +215,31 @@ impl Client {
         self
     }
 
-    /// What the device is and does.
+    /// The device's state.
     ///
     /// # Errors
     /// A line that fails, or what the device refuses: so of every question.
     pub fn device(&mut self) -> Result<Device, DeviceError> {
-        self.ask(&Request::Device, |reply| match reply {
-            Reply::Device(device) => Some(device.into()),
-            _ => None,
-        })
+        self.ask(
+            &Request::Device,
+            only!(Reply::Device(device) => device.into()),
+        )
     }
 
-    /// Where the device's memory goes.
+    /// Use of the device's memory.
     ///
     /// # Errors
     /// As [`Self::device`].
     pub fn memory(&mut self) -> Result<Memory, DeviceError> {
-        self.ask(&Request::Memory, |reply| match reply {
-            Reply::Memory(memory) => Some(memory),
-            _ => None,
-        })
+        self.ask(&Request::Memory, only!(Reply::Memory(memory) => memory))
     }
 
-    /// What is in a slot.
+    /// Contents of a slot.
     ///
     /// # Errors
     /// As [`Self::device`].
     pub fn slot(&mut self, slot: u8) -> Result<Slot, DeviceError> {
-        self.ask(&Request::Slot(slot), |reply| match reply {
-            Reply::Slot(slot) => Some(slot),
-            _ => None,
-        })
+        self.ask(&Request::Slot(slot), only!(Reply::Slot(slot) => slot))
     }
 
     /// Height, width and channels of a task's input.
@@ -239,10 +247,7 @@ impl Client {
     /// # Errors
     /// As [`Self::device`].
     pub fn input(&mut self, task: Task) -> Result<[u32; 3], DeviceError> {
-        self.ask(&Request::Input(task), |reply| match reply {
-            Reply::Input(shape) => Some(shape),
-            _ => None,
-        })
+        self.ask(&Request::Input(task), only!(Reply::Input(shape) => shape))
     }
 
     /// The metadata section of a task's image.
@@ -331,10 +336,10 @@ impl Client {
         let mut all = Vec::new();
         loop {
             let request = request(all.len() as u32);
-            let (total, piece) = self.ask(&request, |reply| match reply {
-                Reply::Bytes { total, bytes } => Some((total, bytes.to_vec())),
-                _ => None,
-            })?;
+            let (total, piece) = self.ask(
+                &request,
+                only!(Reply::Bytes { total, bytes } => (total, bytes.to_vec())),
+            )?;
             all.extend_from_slice(&piece);
             if all.len() == total as usize {
                 return Ok(all);
@@ -346,12 +351,12 @@ impl Client {
     }
 
     /// Asks for what is answered by [`Reply::Done`].
-    pub(super) fn order(&mut self, request: &Request<'_>) -> Result<(), DeviceError> {
+    pub(crate) fn order(&mut self, request: &Request<'_>) -> Result<(), DeviceError> {
         self.ask(request, |reply| (reply == Reply::Done).then_some(()))
     }
 
     /// Asks until there is an answer. `read` takes what it needs of the kind of answer that fits the request.
-    pub(super) fn ask<T>(
+    pub(crate) fn ask<T>(
         &mut self,
         request: &Request<'_>,
         read: impl Fn(Reply<'_>) -> Option<T>,
@@ -405,9 +410,11 @@ impl Client {
                         continue;
                     }
                 };
-                return match frame.message().map_err(DeviceError::Frame)? {
-                    Reply::Refused(refusal) => Err(refusal.into()),
-                    reply => read(reply).map(Some).ok_or(DeviceError::Answer),
+                let reply = frame.message().map_err(DeviceError::Frame)?;
+                return if let Reply::Refused(refusal) = reply {
+                    Err(refusal.into())
+                } else {
+                    read(reply).map(Some).ok_or(DeviceError::Answer)
                 };
             }
         }
@@ -435,8 +442,9 @@ impl Client {
 }
 
 fn ran(reply: Reply<'_>) -> Option<(Task, u32)> {
-    match reply {
-        Reply::Ran { task, ticks, .. } => Some((task, ticks)),
-        _ => None,
+    if let Reply::Ran { task, ticks, .. } = reply {
+        Some((task, ticks))
+    } else {
+        None
     }
 }

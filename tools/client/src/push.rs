@@ -7,15 +7,15 @@ use graft_patches::PatchImage;
 use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch, Session};
 
-use super::client::{Client, Device};
-use super::error::DeviceError;
+use crate::client::{Client, Device, only};
+use crate::error::DeviceError;
 
-/// How a patch is pushed.
+/// Options of a push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Push {
-    /// Where it goes; `None`: the first slot that is empty, else the first that nothing needs.
+    /// The slot that it goes to; `None`: the first that is empty, else the first that nothing needs.
     pub slot: Option<u8>,
-    /// What [`answer`] gives: the device checks itself by it when the patch is activated.
+    /// The result of [`answer`]: the device checks itself by it when the patch is activated.
     pub answer: Option<[u8; 8]>,
     /// Send also what is there already.
     pub all: bool,
@@ -24,7 +24,7 @@ pub struct Push {
 /// Any bytes for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upload<'a> {
-    /// Where they go.
+    /// The slot that they go to.
     pub slot: u8,
     /// All of them.
     pub bytes: &'a [u8],
@@ -34,10 +34,10 @@ pub struct Upload<'a> {
     pub all: bool,
 }
 
-/// What a push did.
+/// Result of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// Where the patch is.
+    /// The slot that the patch is in.
     pub slot: u8,
     /// Its length.
     pub bytes: u32,
@@ -47,7 +47,7 @@ pub struct Pushed {
     pub kept: u32,
 }
 
-/// How far a push is.
+/// Progress of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Bytes that are in flash.
@@ -56,7 +56,7 @@ pub struct Step {
     pub total: u32,
 }
 
-/// What is known of the scores that a patch gives for [`test_pattern`]: the first bytes of the BLAKE3 digest of them as
+/// Digest of the scores that a patch gives for [`test_pattern`]: the first bytes of the BLAKE3 digest of them as
 /// little-endian f32. `None` for an f32 backbone, whose scores are not the same to the last bit everywhere.
 ///
 /// # Errors
@@ -106,7 +106,7 @@ pub fn push(
     match client.upload(upload, &mut progress) {
         // Pages with the checksum of others are rare, but not impossible.
         Err(DeviceError::Digest) if !upload.all => {
-            tracing::warn!("what is in flash is not the patch: sending all of it");
+            tracing::warn!("the bytes in flash are not the patch: sending all of it");
             let upload = Upload {
                 all: true,
                 ..upload
@@ -209,10 +209,7 @@ impl Client {
             offset: page.start,
             length: page.end - page.start,
         };
-        let found = self.ask(&request, |reply| match reply {
-            Reply::Checksum(found) => Some(found),
-            _ => None,
-        })?;
+        let found = self.ask(&request, only!(Reply::Checksum(found) => found))?;
         Ok(found == checksum(part(bytes, page)))
     }
 }

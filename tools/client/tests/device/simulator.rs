@@ -6,22 +6,22 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use graft_client::{Client, Patience, Port};
 use graft_firmware::Next;
 use graft_runtime::Backbone;
-use patchtool::device::{Client, Patience, Port};
 
 use super::board::{Flash, Setup};
 
-/// What is wrong with the line.
+/// Faults of the line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trouble {
-    /// Of the bytes in each direction, one in so many is lost.
+    /// Of the bytes in each direction, one in this number is lost.
     pub(crate) lose: Option<u32>,
-    /// One in so many is another one.
+    /// One in this number is another one.
     pub(crate) change: Option<u32>,
     /// Before each answer comes what a boot loader may print.
     pub(crate) noise: bool,
-    /// Of the bytes to the device, so many arrive, then the connection ends.
+    /// Of the bytes to the device, this number arrives, then the connection ends.
     pub(crate) cut_after: Option<usize>,
     /// With the connection the power goes.
     pub(crate) power_cut: bool,
