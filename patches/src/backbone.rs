@@ -2,7 +2,7 @@
 
 use zerocopy::FromBytes;
 
-use crate::container::{Container, Header, Kind, SectionKind, Verify, backbone_id};
+use crate::container::{Container, Kind, SectionKind, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::int8_values;
@@ -36,12 +36,6 @@ impl<'a> BackboneImage<'a> {
     pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
         let index = Container::check(bytes, Kind::Backbone, verify)?;
         let image = Self { bytes, index };
-        let id = Header::ref_from_prefix(bytes).map(|(header, _)| backbone_id(header));
-        if id.ok() != Some(image.id()) {
-            return Err(ImageError::Header {
-                problem: "the backbone id does not match the sections",
-            });
-        }
         image.check_records()?;
         plan::check(&image)?;
         if verify == Verify::Full {
@@ -148,8 +142,7 @@ impl<'a> BackboneImage<'a> {
     }
 
     fn section(&self, kind: SectionKind) -> &'a [u8] {
-        let (offset, length) = self.index.section(kind);
-        &self.bytes[offset..offset + length]
+        self.index.section(self.bytes, kind)
     }
 
     fn records<T>(&self, kind: SectionKind, head: usize) -> &'a [T]

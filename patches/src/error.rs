@@ -4,6 +4,7 @@ use crate::container::{Kind, SectionKind};
 use crate::digest::Digest;
 use crate::geometry::Shape;
 use crate::records::What;
+use crate::section::SectionName;
 
 /// Why an image was refused. Every variant says what was found and what was expected; [`ImageError::hint`] says what
 /// to do.
@@ -77,6 +78,14 @@ pub enum ImageError {
         section: SectionKind,
         /// What is wrong.
         problem: &'static str,
+    },
+    /// A section that this release does not know, or not of such an image.
+    #[error("section {} of {image} is not known to this release", SectionName(*code))]
+    UnknownSection {
+        /// Code in the section table ([`SectionKind`]).
+        code: u32,
+        /// The image it is in.
+        image: Kind,
     },
     /// The header does not match its digest.
     #[error("the header does not match its digest")]
@@ -224,10 +233,10 @@ pub enum ImageError {
         /// Input of the patch.
         found: Shape,
     },
-    /// A patch that goes on learning and knows of other classes than its head has.
-    #[error("the patch knows how it learned {found} classes, its head has {expected}")]
-    LearnedClasses {
-        /// Classes that it knows of.
+    /// A continual state of another number of classes than the patch's head has.
+    #[error("the patch has the continual state of {found} classes, its head has {expected}")]
+    ContinualClasses {
+        /// Classes of the state.
         found: usize,
         /// Classes of its head; zero where it leaves the backbone's.
         expected: usize,
@@ -260,7 +269,7 @@ impl ImageError {
             Self::Magic { .. } => {
                 "give a .backbone made by `patchtool import` or a .patch made for it"
             }
-            Self::Version { .. } | Self::Layout { .. } => {
+            Self::Version { .. } | Self::Layout { .. } | Self::UnknownSection { .. } => {
                 "make the file again with the patchtool of this version, or update this program"
             }
             Self::Kind { found, .. } => match found {
@@ -276,7 +285,7 @@ impl ImageError {
             | Self::SectionDigest { .. }
             | Self::Record { .. }
             | Self::Metadata
-            | Self::LearnedClasses { .. }
+            | Self::ContinualClasses { .. }
             | Self::NormLength { .. } => {
                 "the file is damaged or was made by a faulty tool: fetch or make it again"
             }

@@ -3,8 +3,6 @@
 use zerocopy::FromBytes;
 
 use crate::backbone::BackboneImage;
-#[cfg(feature = "alloc")]
-use crate::container::LEARNED_VERSION;
 use crate::container::{ALIGN, Container, Kind, SectionKind, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
@@ -164,7 +162,7 @@ impl<'a> PatchImage<'a> {
         self.check_complete(backbone)?;
         self.check_scales(backbone)?;
         #[cfg(feature = "alloc")]
-        self.check_learned(backbone)?;
+        self.check_continual_state(backbone)?;
         if verify == Verify::Full {
             self.check_values(backbone)?;
         }
@@ -313,16 +311,16 @@ impl<'a> PatchImage<'a> {
         Ok(())
     }
 
-    /// What it knows of its classes is for programs that learn on: a device that only runs it does not read that.
+    /// The continual state is for programs that learn on: a device that only runs the patch does not read it.
     #[cfg(feature = "alloc")]
-    fn check_learned(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
-        let Some(learned) = self.learned()? else {
+    fn check_continual_state(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        let Some(state) = self.continual_state()? else {
             return Ok(());
         };
         let head = backbone
             .head()
             .and_then(|head| self.find(head, What::Weights));
-        learned.check(head.map_or(0, |head| head.outputs))
+        state.check(head.map_or(0, |head| head.outputs))
     }
 
     /// A claimed kind that no site answers to would be a patch that silently does less than it says.
@@ -344,8 +342,7 @@ impl<'a> PatchImage<'a> {
     }
 
     fn section(&self, kind: SectionKind) -> &'a [u8] {
-        let (offset, length) = self.index.section(kind);
-        &self.bytes[offset..offset + length]
+        self.index.section(self.bytes, kind)
     }
 
     fn records(&self) -> &'a [PatchRecord] {
@@ -394,12 +391,6 @@ impl<'a> PatchImage<'a> {
         self.index.digest
     }
 
-    /// Version of the format: [`crate::container::FORMAT_VERSION`], or of patches that go on learning
-    /// [`crate::container::LEARNED_VERSION`].
-    pub fn format_version(&self) -> u16 {
-        self.index.version
-    }
-
     /// Kinds that it claims.
     pub fn kinds(&self) -> Kinds {
         self.index.kinds
@@ -445,15 +436,15 @@ impl<'a> PatchImage<'a> {
         postcard::from_bytes(self.metadata_bytes()).map_err(|_| ImageError::Metadata)
     }
 
-    /// What it knows of its classes, where it goes on learning; `None` in other patches.
+    /// The state that continual learning goes on from; `None` in other patches.
     ///
     /// # Errors
-    /// [`ImageError::Section`] where that cannot be decoded, which [`PatchImage::check_against`] rules out.
+    /// [`ImageError::Section`] where it cannot be decoded, which [`PatchImage::check_against`] rules out.
     #[cfg(feature = "alloc")]
-    pub fn learned(&self) -> Result<Option<crate::Learned>, ImageError> {
-        match self.format_version() {
-            LEARNED_VERSION => crate::Learned::decode(self.section(SectionKind::Learned)).map(Some),
-            _ => Ok(None),
+    pub fn continual_state(&self) -> Result<Option<crate::ContinualState>, ImageError> {
+        match self.section(SectionKind::ContinualState) {
+            [] => Ok(None),
+            section => crate::ContinualState::decode(section).map(Some),
         }
     }
 }

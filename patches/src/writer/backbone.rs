@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use zerocopy::IntoBytes;
 
-use crate::container::{Kind, assemble};
+use crate::container::{Kind, SectionKind};
+use crate::digest::Digest;
 use crate::geometry::{Padding, Shape};
 use crate::layout::{pack_epilogue, pack_weights, padded};
 use crate::metadata::BackboneMetadata;
@@ -15,6 +16,7 @@ use crate::records::{
 };
 use crate::scale::ScaleRecord;
 
+use super::container::assemble;
 use super::{WriteError, append, plan};
 
 /// The values of one site, row-major.
@@ -211,16 +213,20 @@ impl BackboneWriter {
         Ok(assemble(
             Kind::Backbone,
             Kinds::default(),
-            None,
+            // Follows from the sections.
+            Digest::default(),
             &[
-                InputRecord::from(&self.input).as_bytes(),
-                layers.as_bytes(),
-                self.sites.as_bytes(),
-                self.scales.as_bytes(),
-                &plan_section,
-                &self.epilogues,
-                &self.frozen,
-                &metadata,
+                (
+                    SectionKind::Input,
+                    InputRecord::from(&self.input).as_bytes(),
+                ),
+                (SectionKind::Layers, layers.as_bytes()),
+                (SectionKind::Sites, self.sites.as_bytes()),
+                (SectionKind::Plan, &plan_section),
+                (SectionKind::Epilogues, &self.epilogues),
+                (SectionKind::Frozen, &self.frozen),
+                (SectionKind::Metadata, &metadata),
+                (SectionKind::Scales, self.scales.as_bytes()),
             ],
         ))
     }

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
+use crate::continual_state::ContinualState;
 use crate::half_table::TableSite;
 use crate::layout::{PANEL, pack_int8_weights, unpack_int8_weights};
-use crate::learned::Learned;
 use crate::metadata::{BackboneMetadata, PatchMetadata};
 use crate::records::{Dtype, Input, Kinds, Op, Site, What};
 use crate::requantize::RequantizePanel;
@@ -168,7 +168,7 @@ pub struct Int8PatchWriter<'a> {
     dtype: Dtype,
     scales: Vec<TensorScale>,
     sites: BTreeMap<usize, Replaced>,
-    learned: Option<Learned>,
+    continual_state: Option<ContinualState>,
 }
 
 /// What a patch makes of a site.
@@ -195,7 +195,7 @@ impl<'a> Int8PatchWriter<'a> {
             dtype: Dtype::I8,
             scales: scales_of(&backbone),
             sites: BTreeMap::new(),
-            learned: None,
+            continual_state: None,
         }
     }
 
@@ -277,10 +277,10 @@ impl<'a> Int8PatchWriter<'a> {
         Ok(self)
     }
 
-    /// As [`super::PatchWriter::learned`]: it says which classes are of one task. What is learned next is better learned from
-    /// the values in f32.
-    pub fn learned(&mut self, learned: Learned) -> &mut Self {
-        self.learned = Some(learned);
+    /// As [`super::PatchWriter::continual_state`]: it says which classes are of one task. Later tasks are better learned
+    /// from the values in f32.
+    pub fn continual_state(&mut self, state: ContinualState) -> &mut Self {
+        self.continual_state = Some(state);
         self
     }
 
@@ -363,7 +363,7 @@ impl<'a> Int8PatchWriter<'a> {
             input: self.input,
             dtype: self.dtype,
             scales: &scales,
-            learned: self.learned.as_ref(),
+            continual_state: self.continual_state.as_ref(),
             values: contents,
         };
         contents.write(&self.backbone, metadata)

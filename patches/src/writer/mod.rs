@@ -1,11 +1,13 @@
 //! Writers of images, in memory: the caller puts the bytes where it wants them.
 
 mod backbone;
+mod container;
 mod int8;
 mod patch;
 mod plan;
 
 pub use backbone::{BackboneWriter, SiteValues};
+pub use container::seal;
 pub use int8::{Int8PatchWriter, Int8Values, int8_backbone};
 pub use patch::PatchWriter;
 

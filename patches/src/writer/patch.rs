@@ -8,13 +8,14 @@ use half::vec::HalfFloatVecExt;
 use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
-use crate::container::{Kind, assemble};
+use crate::container::{Kind, SectionKind};
+use crate::continual_state::ContinualState;
 use crate::layout::{pack_epilogue, pack_weights};
-use crate::learned::Learned;
 use crate::metadata::PatchMetadata;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
 
+use super::container::assemble;
 use super::{WriteError, append};
 
 /// Collects replacements for an f32 backbone in any order, then writes the image. A later replacement of the same values
@@ -26,7 +27,7 @@ pub struct PatchWriter<'a> {
     input: Input,
     dtype: Dtype,
     values: BTreeMap<(usize, What), (usize, Vec<f32>)>,
-    learned: Option<Learned>,
+    continual_state: Option<ContinualState>,
 }
 
 impl<'a> PatchWriter<'a> {
@@ -38,7 +39,7 @@ impl<'a> PatchWriter<'a> {
             input: backbone.input(),
             dtype: Dtype::F32,
             values: BTreeMap::new(),
-            learned: None,
+            continual_state: None,
         }
     }
 
@@ -125,9 +126,9 @@ impl<'a> PatchWriter<'a> {
         Ok(self)
     }
 
-    /// What the patch knows of its classes, for one that goes on learning.
-    pub fn learned(&mut self, learned: Learned) -> &mut Self {
-        self.learned = Some(learned);
+    /// The state that continual learning goes on from.
+    pub fn continual_state(&mut self, state: ContinualState) -> &mut Self {
+        self.continual_state = Some(state);
         self
     }
 
@@ -160,7 +161,7 @@ impl<'a> PatchWriter<'a> {
             input: self.input,
             dtype: self.dtype,
             scales: &[],
-            learned: self.learned.as_ref(),
+            continual_state: self.continual_state.as_ref(),
             values: values.collect::<Result<_, WriteError>>()?,
         };
         contents.write(&self.backbone, metadata)
@@ -173,7 +174,7 @@ pub(super) struct Contents<'a> {
     pub(super) input: Input,
     pub(super) dtype: Dtype,
     pub(super) scales: &'a [ScaleRecord],
-    pub(super) learned: Option<&'a Learned>,
+    pub(super) continual_state: Option<&'a ContinualState>,
     /// By site: output channels and packed bytes.
     pub(super) values: BTreeMap<(usize, What), (usize, Vec<u8>)>,
 }
@@ -203,22 +204,21 @@ impl Contents<'_> {
             ..metadata.clone()
         };
         let metadata = postcard::to_allocvec(&metadata).map_err(|_| WriteError::Metadata)?;
-        let learned = self.learned.map(postcard::to_allocvec).transpose();
-        let learned = learned.map_err(|_| WriteError::Metadata)?;
+        let state = self.continual_state.map(postcard::to_allocvec).transpose();
+        let state = state.map_err(|_| WriteError::Metadata)?.unwrap_or_default();
         let input = InputRecord::from(&self.input);
-        let mut sections = alloc::vec![
-            input.as_bytes(),
-            records.as_bytes(),
-            self.scales.as_bytes(),
-            &section,
-            &metadata,
-        ];
-        sections.extend(learned.as_deref());
         Ok(assemble(
             Kind::Patch,
             self.kinds,
-            Some(backbone.id()),
-            &sections,
+            backbone.id(),
+            &[
+                (SectionKind::Input, input.as_bytes()),
+                (SectionKind::Records, records.as_bytes()),
+                (SectionKind::Values, &section),
+                (SectionKind::Metadata, &metadata),
+                (SectionKind::Scales, self.scales.as_bytes()),
+                (SectionKind::ContinualState, &state),
+            ],
         ))
     }
 }
