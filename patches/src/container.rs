@@ -127,15 +127,14 @@ impl Container {
         let mut order = Order::of(kind);
         let mut end = HEADER_LEN;
         for record in used {
-            let section = order.next(record)?;
-            let (offset, length) = place(bytes, record, section, end)?;
+            let place = order.place(record)?;
+            let section = kind.sections()[place];
+            let (offset, length) = bounds(bytes, record, section, end)?;
             let is_checked = verify == Verify::Full || section.is_structure();
             if is_checked && Digest::of(&bytes[offset..offset + length]) != record.digest {
                 return Err(ImageError::SectionDigest { section });
             }
-            if let Some(place) = kind.place(section) {
-                container.sections[place] = (offset, length);
-            }
+            container.sections[place] = (offset, length);
             end = offset + length;
         }
         order.end()?;
@@ -226,60 +225,57 @@ fn check_header(bytes: &[u8], expected: Kind) -> Result<(&Header, &[SectionRecor
     Ok((header, used))
 }
 
-/// The sections that may still come: all required ones, then any of the optional ones, each once.
+/// The order of sections: all required ones, then any of the optional ones, each once.
 struct Order {
     image: Kind,
-    required: &'static [SectionKind],
-    optional: &'static [SectionKind],
+    /// The first place that the next section may have ([`Kind::place`]).
+    next: usize,
 }
 
 impl Order {
     fn of(image: Kind) -> Self {
-        Self {
-            image,
-            required: image.required(),
-            optional: image.optional(),
-        }
+        Self { image, next: 0 }
     }
 
-    /// The kind of the next section in the file.
-    fn next(&mut self, record: &SectionRecord) -> Result<SectionKind, ImageError> {
+    /// The place of the next section in the file.
+    fn place(&mut self, record: &SectionRecord) -> Result<usize, ImageError> {
         let (code, image) = (record.kind.get(), self.image);
-        let section = image
-            .section(code)
-            .ok_or(ImageError::UnknownSection { code, image })?;
-        let wrong = |section, problem| Err(ImageError::Section { section, problem });
-        if let Some((&expected, rest)) = self.required.split_first() {
-            if section != expected {
-                return wrong(expected, "missing or out of order");
-            }
-            self.required = rest;
-            return Ok(section);
-        }
-        let Some(at) = self.optional.iter().position(|&other| other == section) else {
-            return wrong(section, "twice or out of order");
+        let sections = image.sections().iter();
+        let place = sections
+            .map(|&section| section as u32)
+            .position(|known| known == code);
+        let place = place.ok_or(ImageError::UnknownSection { code, image })?;
+        let wrong = |place: usize, problem| {
+            let section = image.sections()[place];
+            Err(ImageError::Section { section, problem })
         };
-        if record.length == 0 {
-            return wrong(section, "optional, and there with nothing in it");
+        if place < self.next {
+            return wrong(place, "twice or out of order");
         }
-        self.optional = &self.optional[at + 1..];
-        Ok(section)
+        if place > self.next && self.next < image.required() {
+            return wrong(self.next, "missing or out of order");
+        }
+        if place >= image.required() && record.length == 0 {
+            return wrong(place, "optional, and there with nothing in it");
+        }
+        self.next = place + 1;
+        Ok(place)
     }
 
     fn end(&self) -> Result<(), ImageError> {
-        match self.required.first() {
-            Some(&section) => Err(ImageError::Section {
-                section,
-                problem: "missing",
-            }),
-            None => Ok(()),
+        if self.next >= self.image.required() {
+            return Ok(());
         }
+        Err(ImageError::Section {
+            section: self.image.sections()[self.next],
+            problem: "missing",
+        })
     }
 }
 
 /// Checks that a section is aligned, in bounds and right behind the previous one but for zeros. Returns its start and
 /// length.
-fn place(
+fn bounds(
     bytes: &[u8],
     record: &SectionRecord,
     section: SectionKind,

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::SectionKind;
 use crate::error::ImageError;
+use crate::section::SectionKind;
 
 /// The state of continual learning (Vladymyrov, Zhmoginov, Sandler: "Continual HyperTransformer", TMLR 2024). The
 /// prototypes themselves are the rows of the patch's head.

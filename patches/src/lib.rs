@@ -12,6 +12,8 @@
 extern crate alloc;
 
 mod backbone;
+mod backbone_check;
+mod checked;
 pub mod container;
 #[cfg(feature = "alloc")]
 mod continual_state;
@@ -19,19 +21,19 @@ mod digest;
 mod error;
 pub mod geometry;
 pub mod half_table;
-mod input;
 mod int8_values;
-mod kinds;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod metadata;
+mod parse;
 mod patch;
-mod patch_record;
 pub mod plan;
 pub mod records;
 pub mod requantize;
 pub mod scale;
 mod section;
+mod shape;
+mod unchecked;
 mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;

@@ -13,8 +13,17 @@ pub const PAGE: usize = 4096;
 /// Most sections, required and optional, that this release knows of one kind of image.
 pub(crate) const MAX_KNOWN: usize = 8;
 const _: () = {
-    assert!(Kind::Backbone.required().len() + Kind::Backbone.optional().len() <= MAX_KNOWN);
-    assert!(Kind::Patch.required().len() + Kind::Patch.optional().len() <= MAX_KNOWN);
+    assert!(Kind::Backbone.sections().len() <= MAX_KNOWN);
+    assert!(Kind::Patch.sections().len() <= MAX_KNOWN);
+    let (backbone, patch) = (Kind::Backbone.required(), Kind::Patch.required());
+    assert!(matches!(
+        Kind::Backbone.sections()[backbone - 1],
+        SectionKind::Metadata
+    ));
+    assert!(matches!(
+        Kind::Patch.sections()[patch - 1],
+        SectionKind::Metadata
+    ));
 };
 
 /// The two kinds of image.
@@ -28,8 +37,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The sections that every image of this kind has, in file order.
-    pub(crate) const fn required(self) -> &'static [SectionKind] {
+    /// The sections that an image of this kind may have, in file order. The place of [`SectionKind::Signature`] is behind
+    /// all of them.
+    pub(crate) const fn sections(self) -> &'static [SectionKind] {
         match self {
             Self::Backbone => &[
                 SectionKind::Input,
@@ -39,36 +49,30 @@ impl Kind {
                 SectionKind::Epilogues,
                 SectionKind::Frozen,
                 SectionKind::Metadata,
+                SectionKind::Scales,
             ],
             Self::Patch => &[
                 SectionKind::Input,
                 SectionKind::Records,
                 SectionKind::Values,
                 SectionKind::Metadata,
+                SectionKind::Scales,
+                SectionKind::ContinualState,
             ],
         }
     }
 
-    /// The sections that may follow those, in file order. The place of [`SectionKind::Signature`] is behind all of them.
-    pub(crate) const fn optional(self) -> &'static [SectionKind] {
+    /// The number of [`Self::sections`] that it must have: the first ones, up to the metadata.
+    pub(crate) const fn required(self) -> usize {
         match self {
-            Self::Backbone => &[SectionKind::Scales],
-            Self::Patch => &[SectionKind::Scales, SectionKind::ContinualState],
+            Self::Backbone => 7,
+            Self::Patch => 4,
         }
-    }
-
-    fn known(self) -> impl Iterator<Item = SectionKind> {
-        self.required().iter().chain(self.optional()).copied()
-    }
-
-    /// The section with this code, if an image of this kind may have it.
-    pub(crate) fn section(self, code: u32) -> Option<SectionKind> {
-        self.known().find(|&section| section as u32 == code)
     }
 
     /// The place of a section among those that an image of this kind may have, less than [`MAX_KNOWN`].
     pub(crate) fn place(self, section: SectionKind) -> Option<usize> {
-        self.known().position(|known| known == section)
+        self.sections().iter().position(|&other| other == section)
     }
 }
 

@@ -4,11 +4,10 @@ use alloc::vec::Vec;
 
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-use crate::container::{
-    FORMAT_VERSION, HEADER_LEN, Header, Kind, LAYOUT_VERSION, MAGIC, SectionKind,
-};
+use crate::container::{FORMAT_VERSION, HEADER_LEN, Header, LAYOUT_VERSION, MAGIC};
 use crate::digest::Digest;
 use crate::records::Kinds;
+use crate::section::{Kind, SectionKind};
 
 /// The bytes of an image with these sections, given in file order. Empty optional ones are left out.
 pub(super) fn assemble(
@@ -26,7 +25,7 @@ pub(super) fn assemble(
     header.kinds = kinds.bits().into();
     header.backbone_id = backbone_id;
     let is_there = |&(section, content): &(SectionKind, &[u8])| {
-        !content.is_empty() || kind.required().contains(&section)
+        !content.is_empty() || kind.place(section) < Some(kind.required())
     };
     let sections = sections.iter().copied().filter(is_there);
     for (record, (section, content)) in header.sections.iter_mut().zip(sections) {

@@ -23,7 +23,7 @@ use super::{BackboneWriter, WriteError};
 pub struct Int8Values {
     /// `[outputs][depth]`, -127 to 127.
     pub weights: Vec<i8>,
-    /// What one unit of each output channel's weights stands for, above zero.
+    /// The number that one unit of each output channel's weights stands for, above zero.
     pub weight_scales: Vec<f32>,
     /// Of the epilogue in f32: what follows the sum of products in units of the tensors. One per output channel.
     pub scale: Vec<f32>,
@@ -120,7 +120,7 @@ fn around(backbone: &BackboneImage<'_>, site: &Site, scales: &[TensorScale]) -> 
 /// values of its sites.
 ///
 /// # Errors
-/// What does not fit.
+/// The misfit.
 pub fn int8_backbone(
     base: &BackboneImage<'_>,
     scales: &[TensorScale],
@@ -171,7 +171,7 @@ pub struct Int8PatchWriter<'a> {
     continual_state: Option<ContinualState>,
 }
 
-/// What a patch makes of a site.
+/// A site that a patch replaces.
 #[derive(Debug)]
 struct Replaced {
     values: Int8Values,
@@ -223,7 +223,7 @@ impl<'a> Int8PatchWriter<'a> {
         self
     }
 
-    /// How values are stored: [`Dtype::I8`] unless said otherwise, or [`Dtype::I8Half`].
+    /// The storage of values: [`Dtype::I8`] unless said otherwise, or [`Dtype::I8Half`].
     ///
     /// # Panics
     /// If it is the dtype of patches for another backbone.
@@ -349,7 +349,7 @@ impl<'a> Int8PatchWriter<'a> {
                 Dtype::I8Half => narrowed(index, What::Epilogue, &table_site.narrow(&table))?
                     .as_bytes()
                     .to_vec(),
-                _ => table.as_bytes().to_vec(),
+                Dtype::F32 | Dtype::F16 | Dtype::I8 => table.as_bytes().to_vec(),
             };
             contents.insert((index, What::Epilogue), (outputs, table));
             if replaced.has_weights {

@@ -8,12 +8,12 @@ use half::vec::HalfFloatVecExt;
 use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
-use crate::container::{Kind, SectionKind};
 use crate::continual_state::ContinualState;
 use crate::layout::{pack_epilogue, pack_weights};
 use crate::metadata::PatchMetadata;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
+use crate::section::{Kind, SectionKind};
 
 use super::container::assemble;
 use super::{WriteError, append};
@@ -74,7 +74,7 @@ impl<'a> PatchWriter<'a> {
         self
     }
 
-    /// How values are stored; f32 unless said otherwise.
+    /// The storage of values; f32 unless said otherwise.
     pub fn dtype(&mut self, dtype: Dtype) -> &mut Self {
         self.dtype = dtype;
         self
@@ -151,7 +151,7 @@ impl<'a> PatchWriter<'a> {
         let stored = |(&(site, what), (outputs, values)): (&(usize, What), &(usize, Vec<f32>))| {
             let bytes = match self.dtype {
                 Dtype::F16 => narrowed(site, what, values)?.as_bytes().to_vec(),
-                _ => values.as_bytes().to_vec(),
+                Dtype::F32 | Dtype::I8 | Dtype::I8Half => values.as_bytes().to_vec(),
             };
             Ok(((site, what), (*outputs, bytes)))
         };
@@ -168,7 +168,7 @@ impl<'a> PatchWriter<'a> {
     }
 }
 
-/// What a patch holds, as stored.
+/// The contents of a patch, as stored.
 pub(super) struct Contents<'a> {
     pub(super) kinds: Kinds,
     pub(super) input: Input,
