@@ -3,7 +3,7 @@
 use graft_patches::geometry::Shape;
 use graft_patches::records::Kinds;
 use graft_runtime::gradient::{Network, Norm, Role, Statistics, Trainable};
-use graft_runtime::kernels::available;
+use graft_runtime::kernels::f32::available;
 use graft_runtime::{Backbone, Image, Patch, Session};
 use graft_tests::operators::{INPUT, operators};
 use graft_tests::training::{ALL, gradients, setup, trained_elements};

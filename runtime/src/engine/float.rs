@@ -4,7 +4,8 @@ use graft_patches::Values;
 use graft_patches::records::Op;
 
 use super::{Arithmetic, LayerTask, SiteValues};
-use crate::kernels::{Conv, Elementwise, Epilogue, Kernels, PANEL, Pointwise, Pool};
+use crate::kernels::PANEL;
+use crate::kernels::f32::{Conv, Elementwise, Epilogue, Kernels, Pointwise, Pool};
 use crate::workers::{Output, Part, Workers};
 
 /// Kernels, threads and scratch memory.
