@@ -8,7 +8,8 @@ use graft_patches::metadata::BatchNorm;
 
 use super::network::BatchNormMode;
 use super::values::Norm;
-use crate::kernels::{Activation, Affine};
+use crate::kernels::Activation;
+use crate::kernels::f32::Affine;
 
 /// How much of a batch's statistics goes into the running ones, as PyTorch's default.
 const MOMENTUM: f32 = 0.1;
