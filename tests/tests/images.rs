@@ -32,7 +32,7 @@ fn backbone_of(dtype: Dtype) -> Backbone {
     }
 }
 
-/// Where the fixed-size records of an image are: from the end of the header to the first big section.
+/// Place of the fixed-size records of an image: from the end of the header to the first big section.
 fn records(bytes: &[u8], sections: usize) -> std::ops::Range<usize> {
     let header = Header::parse(bytes).expect("a whole header");
     let last = header.sections[sections - 1];
