@@ -92,7 +92,7 @@ fn start_head(network: &mut Network, backbone: &Backbone, head: usize) {
     for parameter in parameters.filter(|parameter| parameter.site == head) {
         parameter.values.copy_from_slice(match parameter.role {
             Role::Weights => &weights,
-            _ => &bias,
+            Role::Scale | Role::Bias => &bias,
         });
     }
 }

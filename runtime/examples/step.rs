@@ -7,9 +7,9 @@ mod shared;
 use std::error::Error;
 use std::time::Instant;
 
+use graft_patches::geometry::Shape;
 use graft_runtime::Backbone;
 use graft_runtime::gradient::Network;
-use graft_runtime::kernels::Shape;
 use shared::{cross_entropy_gradient, trainable};
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -17,7 +17,7 @@ const MESSAGE: &str = "lengths and alignment were checked by Arena::new";
 #[cfg(all(feature = "std", target_os = "linux"))]
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Where the parts of an arena are, in bytes.
+/// Lengths of the parts of an arena, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArenaLayout {
     activations: usize,
@@ -27,7 +27,7 @@ pub(crate) struct ArenaLayout {
     shapes: usize,
 }
 
-/// What the length of an arena depends on beside the backbone.
+/// The machine's part in the length of an arena.
 #[derive(Clone, Copy)]
 pub(crate) struct Machine {
     scratch: int8::Scratch,
@@ -52,8 +52,8 @@ impl ArenaLayout {
             .max();
         let last = image.tensor(image.layer_count()).shape;
         let scores = match image.dtype() {
-            Dtype::I8 => last.pixels().saturating_mul(image.max_classes()),
-            _ => 0,
+            Dtype::I8 | Dtype::I8Half => last.pixels().saturating_mul(image.max_classes()),
+            Dtype::F32 | Dtype::F16 => 0,
         };
         Self {
             activations: whole_lines(image.arena_bytes()),
@@ -78,22 +78,31 @@ impl ArenaLayout {
     }
 }
 
-/// What a layer's kernel needs beside its operands.
+/// Memory that a layer's kernel needs beside its operands.
 fn scratch_bytes(image: &BackboneImage<'_>, index: usize, machine: Machine) -> usize {
     let layer = image.layer(index);
     match (image.dtype(), layer.op) {
-        (Dtype::I8, Op::Conv | Op::Pointwise | Op::Linear) => {
+        (Dtype::I8 | Dtype::I8Half, Op::Conv | Op::Pointwise | Op::Linear) => {
             let depth = layer.site.map_or(0, |site| image.site(site).depth);
             match image.tensor(index + 1).shape.pixels() {
                 1 if layer.op != Op::Conv => machine.scratch.linear(depth),
                 _ => machine.scratch.dense(depth),
             }
         }
-        (Dtype::F32, Op::Conv) => {
+        (Dtype::F32 | Dtype::F16, Op::Conv) => {
             let inputs = image.tensor(layer.inputs[0]).shape.channels;
             conv_scratch_len(&layer.window, inputs).saturating_mul(size_of::<f32>())
         }
-        _ => 0,
+        (Dtype::F32 | Dtype::F16, Op::Pointwise | Op::Linear)
+        | (
+            _,
+            Op::Depthwise
+            | Op::Add
+            | Op::Multiply
+            | Op::AveragePool
+            | Op::MaxPool
+            | Op::GlobalAveragePool,
+        ) => 0,
     }
 }
 

@@ -16,8 +16,8 @@ pub fn lines(dtype: Dtype, kernels: &str) -> Vec<String> {
     let twin = Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid");
     let [float_patch, int8_patch] = int8::random_patches(&float, &twin, 37, 5);
     let (backbone, patch) = match dtype {
-        Dtype::I8 => (twin, int8_patch),
-        _ => (float, float_patch),
+        Dtype::I8 | Dtype::I8Half => (twin, int8_patch),
+        Dtype::F32 | Dtype::F16 => (float, float_patch),
     };
     let patch = Patch::from_bytes(&patch, &backbone).expect("it fits");
     let mut session = Session::new(&backbone).expect("kernels are there");

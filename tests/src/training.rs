@@ -1,16 +1,16 @@
-//! What tests of training share.
+//! Networks in training for tests.
 
 use graft_patches::geometry::Shape;
 use graft_patches::layout::{dense_index, depthwise_index};
 use graft_runtime::Backbone;
-use graft_runtime::gradient::{Network, Parameter, Role, Statistics, Trainable};
+use graft_runtime::gradient::{BatchNormMode, Network, Parameter, Role, Trainable};
 
 use crate::Random;
 
 /// Everything is trained.
 pub const ALL: Trainable = Trainable {
     norm: true,
-    statistics: Statistics::Batch,
+    batch_norm: BatchNormMode::Batch,
     depthwise: true,
     dense: true,
     head: true,
@@ -19,7 +19,7 @@ pub const ALL: Trainable = Trainable {
 /// Classes of the networks.
 pub const CLASSES: usize = 4;
 
-/// A network whose head is not zero, a batch of so many images, and how much each score counts in the loss.
+/// A network whose head is not zero, a batch of `images` images, and how much each score counts in the loss.
 pub fn setup(
     backbone: &Backbone,
     input: Shape,
@@ -48,7 +48,7 @@ pub fn gradients(network: &mut Network) -> Vec<Vec<f32>> {
     parameters.iter().map(|p| p.gradient.to_vec()).collect()
 }
 
-/// Where a parameter's values are: the others are padding.
+/// Places of a parameter's values: the others are padding.
 pub fn trained_elements(backbone: &Backbone, parameter: &Parameter<'_>) -> Vec<usize> {
     if parameter.role != Role::Weights {
         return (0..parameter.values.len()).collect();

@@ -1,7 +1,7 @@
 //! Every kernel set of this machine gives what `tests/cases` has on record.
 
 use graft_patches::records::Dtype;
-use graft_runtime::{Session, kernels};
+use graft_runtime::{Session, kernel_names};
 use graft_tests::cases::{Demo, lines, recorded};
 use graft_tests::layers;
 
@@ -11,7 +11,7 @@ fn every_kernel_gives_the_recorded_scores_with_a_swap_before_every_frame() {
     let cases = recorded();
     assert!(cases.len() >= 40);
     assert!(cases.windows(2).all(|pair| pair[0].task != pair[1].task));
-    for name in kernels::names(Dtype::I8) {
+    for name in kernel_names(Dtype::I8) {
         let mut session = Session::new(&demo.backbone).expect("kernels are there");
         session.use_kernels(name).expect("they are there");
         for case in &cases {
@@ -30,7 +30,7 @@ fn the_demo_sees_what_most_images_show() {
 
 #[test]
 fn every_int8_kernel_gives_the_recorded_layers() {
-    for name in kernels::names(Dtype::I8) {
+    for name in kernel_names(Dtype::I8) {
         assert_eq!(layers::lines(Dtype::I8, name), on_record("int8"), "{name}");
     }
 }

@@ -1,16 +1,15 @@
 //! The gradients of training against finite differences, and its forward pass against the runtime's.
 
 use graft_patches::geometry::Shape;
-use graft_patches::records::Kinds;
-use graft_runtime::gradient::{Network, Norm, Role, Statistics, Trainable};
-use graft_runtime::kernels::f32::available;
-use graft_runtime::{Backbone, Image, Patch, Session};
+use graft_patches::records::{Dtype, Kinds};
+use graft_runtime::gradient::{BatchNormMode, Network, Norm, Role, Trainable};
+use graft_runtime::{Backbone, Image, Patch, Session, kernel_names};
 use graft_tests::operators::{INPUT, operators};
 use graft_tests::training::{ALL, gradients, setup, trained_elements};
 use graft_tests::{Random, identity_patch};
 
 const IMAGES: usize = 9;
-/// What rounding of the scores gives to a difference.
+/// The part of a difference that the scores' rounding makes.
 const ROUNDING: f32 = 1e-3;
 
 fn loss(network: &mut Network, batch: &[f32], loss: &[f32]) -> f64 {
@@ -72,7 +71,7 @@ fn check_gradients(name: &str, backbone: &Backbone, input: Shape, trainable: Tra
 }
 
 #[test]
-fn finite_differences_of_every_operator_on_batch_statistics() {
+fn finite_differences_of_every_operator_with_batch_norm() {
     for (name, backbone) in operators(true) {
         check_gradients(name, &backbone, INPUT, ALL);
     }
@@ -97,14 +96,14 @@ fn finite_differences_of_every_kind() {
             ..depthwise
         };
         check_gradients(name, &backbone, INPUT, trainable);
-        for statistics in [Statistics::Batch, Statistics::Backbone] {
+        for batch_norm in [BatchNormMode::Batch, BatchNormMode::Frozen] {
             check_gradients(
                 name,
                 &backbone,
                 INPUT,
                 Trainable {
                     norm: true,
-                    statistics,
+                    batch_norm,
                     ..trainable
                 },
             );
@@ -141,9 +140,9 @@ fn finite_differences_of_a_whole_network() {
 }
 
 #[test]
-fn training_on_the_backbones_statistics_starts_from_its_own_scores() {
+fn frozen_batch_norm_starts_from_the_backbones_own_scores() {
     let trainable = Trainable {
-        statistics: Statistics::Backbone,
+        batch_norm: BatchNormMode::Frozen,
         ..ALL
     };
     let frozen = Trainable {
@@ -179,23 +178,22 @@ fn training_on_the_backbones_statistics_starts_from_its_own_scores() {
 fn kernels_agree() {
     let backbone = graft_tests::backbone(24, 3);
     let input = Shape::new(24, 24, 3);
-    let run = |kernels| {
+    let run = |name| {
         let (mut network, batch, factors) = setup(&backbone, input, ALL, IMAGES);
-        network.use_kernels(kernels);
+        network.use_kernels(name).expect("it is named");
         network.forward(&batch);
         network.backward(&factors);
         gradients(&mut network)
     };
-    let mut all = available();
+    let mut all = kernel_names(Dtype::F32).into_iter();
     let expected = run(all.next().expect("the reference is always there"));
-    for kernels in all {
-        for (expected, found) in expected.iter().zip(run(kernels)) {
+    for name in all {
+        for (expected, found) in expected.iter().zip(run(name)) {
             let largest = expected.iter().fold(0.0f32, |most, g| most.max(g.abs()));
             for (expected, found) in expected.iter().zip(found) {
                 assert!(
                     (expected - found).abs() <= 1e-3 * largest,
-                    "{}: {found}, not {expected}",
-                    kernels.name
+                    "{name}: {found}, not {expected}"
                 );
             }
         }
@@ -250,7 +248,7 @@ fn frozen_layers_run_as_in_the_runtime() {
                 Role::Weights => parameter
                     .values
                     .copy_from_slice(backbone.image().weights(&site)),
-                _ => parameter.values.fill(0.25),
+                Role::Scale | Role::Bias => parameter.values.fill(0.25),
             }
         }
     }

@@ -25,12 +25,14 @@ fn reseal(mut bytes: Vec<u8>, changes: &[(Index, u8)], range: std::ops::Range<us
 fn backbone_of(dtype: Dtype) -> Backbone {
     let float = backbone(SIDE, 1);
     match dtype.of_backbone() {
-        Dtype::I8 => Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid"),
-        _ => float,
+        Dtype::I8 | Dtype::I8Half => {
+            Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid")
+        }
+        Dtype::F32 | Dtype::F16 => float,
     }
 }
 
-/// Where the fixed-size records of an image are: from the end of the header to the first big section.
+/// Place of the fixed-size records of an image: from the end of the header to the first big section.
 fn records(bytes: &[u8], sections: usize) -> std::ops::Range<usize> {
     let header = Header::parse(bytes).expect("a whole header");
     let last = header.sections[sections - 1];
@@ -81,9 +83,11 @@ proptest! {
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
         let backbone = backbone_of(dtype);
-        let bytes = match dtype.of_backbone() {
-            Dtype::I8 => int8::random_patch_as(dtype, &backbone_of(Dtype::F32), &backbone, 7, 2),
-            _ => random_patch_as(dtype, &backbone, 7, 2),
+        let bytes = match dtype {
+            Dtype::I8 | Dtype::I8Half => {
+                int8::random_patch_as(dtype, &backbone_of(Dtype::F32), &backbone, 7, 2)
+            }
+            Dtype::F32 | Dtype::F16 => random_patch_as(dtype, &backbone, 7, 2),
         };
         let range = records(&bytes, 3);
         if let Ok(patch) = Patch::from_bytes(&reseal(bytes, &changes, range), &backbone) {

@@ -5,7 +5,7 @@ use graft_patches::container;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{Int8PatchWriter, PatchWriter};
 use graft_runtime::{
-    Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernels,
+    Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernel_names,
 };
 use graft_tests::{Random, backbone, identity_patch, image, int8, patch, random_patch};
 
@@ -25,7 +25,7 @@ fn scores(backbone: &Backbone, patch: &Patch, values: &[f32]) -> Vec<f32> {
         .to_vec()
 }
 
-/// The bytes of every layer, by kernels of this name on so many threads.
+/// The bytes of every layer, by kernels of this name on `threads` threads.
 fn layers(backbone: &Backbone, patch: &Patch, name: &str, threads: usize) -> Vec<Vec<i8>> {
     let mut session = Session::with_threads(backbone, threads).expect("threads start");
     session.use_kernels(name).expect("they are there");
@@ -71,7 +71,7 @@ fn every_kernel_computes_the_same_bytes_in_every_layer() {
     let bound = Patch::from_bytes(&int8_patch, &int8).expect("it fits");
     for patch in [&int8.identity(), &bound] {
         let expected = layers(&int8, patch, "reference", 1);
-        for name in kernels::names(Dtype::I8) {
+        for name in kernel_names(Dtype::I8) {
             for threads in [1, 3] {
                 assert_eq!(layers(&int8, patch, name, threads), expected, "{name}");
             }
@@ -169,7 +169,7 @@ fn a_patch_of_a_smaller_input_runs_on_every_kernel() {
     let twin = Patch::from_bytes(&int8::twin(&float, &int8, &small), &int8).expect("it fits");
     let expected = layers(&int8, &twin, "reference", 1);
     assert!(expected[0].len() < layers(&int8, &int8.identity(), "reference", 1)[0].len());
-    for name in kernels::names(Dtype::I8) {
+    for name in kernel_names(Dtype::I8) {
         for threads in [1, 3] {
             assert_eq!(layers(&int8, &twin, name, threads), expected, "{name}");
         }
@@ -241,7 +241,7 @@ fn a_site_with_other_scales_around_it_needs_its_table() {
     );
 }
 
-/// What is said of a head patch that scales the input anew but has no table of the first layer.
+/// The error of a head patch that scales the input anew but has no table of the first layer.
 fn without_first_table(int8: &Backbone) -> Error {
     let mut bytes = int8::identity_patch(int8, Kinds::HEAD);
     let header = *graft_patches::container::Header::parse(&bytes).expect("it has one");

@@ -3,14 +3,14 @@
 use graft_patches::ImageError;
 use graft_patches::geometry::Shape;
 use graft_patches::layout::unpack_weights;
-use graft_runtime::gradient::{BatchNorm, Network, Norm, Statistics, Trainable};
+use graft_runtime::gradient::{BatchNorm, BatchNormMode, Network, Norm, Trainable};
 use graft_runtime::{Backbone, Error};
 use graft_tests::operators::{INPUT, operators, with_dead_site, with_metadata};
 use graft_tests::training::{ALL, CLASSES, gradients, setup};
 use graft_tests::{backbone, without_head, without_pool};
 
 const HEAD: Trainable = Trainable {
-    statistics: Statistics::Batch,
+    batch_norm: BatchNormMode::Batch,
     norm: false,
     depthwise: false,
     dense: false,

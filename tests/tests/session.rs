@@ -2,8 +2,7 @@
 
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::PatchWriter;
-use graft_runtime::kernels;
-use graft_runtime::{Backbone, Error, Image, Patch, Session};
+use graft_runtime::{Backbone, Error, Image, Patch, Session, kernel_names};
 use graft_tests::{Random, backbone, identity_patch, image, patch, wide_linear};
 
 const SIDE: usize = 32;
@@ -172,7 +171,7 @@ fn all_kernels_agree_with_the_reference() {
         .fold((f32::MAX, f32::MIN), |(low, high), &score| {
             (low.min(score), high.max(score))
         });
-    for name in kernels::names(Dtype::F32) {
+    for name in kernel_names(Dtype::F32) {
         session.use_kernels(name).expect("it is there");
         let scores = session
             .run(&patch, Image::Values(&values))

@@ -1,17 +1,17 @@
-//! What the examples of training share.
+//! Arguments and the loss of the examples of training.
 
 use std::error::Error;
 
-use graft_runtime::gradient::{Statistics, Trainable};
+use graft_runtime::gradient::{BatchNormMode, Trainable};
 
-/// Some of `bn` (on batch statistics) or `fixed-bn` (on the backbone's), `dw`, `dense` and `head`, joined by `+`.
+/// Some of `bn` (batch norm in mode batch) or `fixed-bn` (frozen), `dw`, `dense` and `head`, joined by `+`.
 pub(crate) fn trainable(kinds: &str) -> Result<Trainable, Box<dyn Error>> {
     let mut trainable = Trainable::default();
     for kind in kinds.split('+') {
         *match kind {
             "bn" => &mut trainable.norm,
             "fixed-bn" => {
-                trainable.statistics = Statistics::Backbone;
+                trainable.batch_norm = BatchNormMode::Frozen;
                 &mut trainable.norm
             }
             "dw" => &mut trainable.depthwise,

@@ -3,10 +3,9 @@
 use graft_patches::Values;
 use graft_patches::records::Op;
 
-use super::{Arithmetic, LayerTask, SiteValues};
-use crate::kernels::PANEL;
+use super::{Arithmetic, LayerCall, SiteValues};
 use crate::kernels::f32::{Conv, Elementwise, Epilogue, Kernels, Pointwise, Pool};
-use crate::workers::{Output, Part, Workers};
+use crate::workers::{Part, Workers};
 
 /// Kernels, threads and scratch memory.
 pub(crate) struct Float<'a> {
@@ -19,104 +18,115 @@ pub(crate) struct Float<'a> {
 impl Arithmetic for Float<'_> {
     type Value = f32;
 
-    fn layer(&mut self, task: LayerTask<'_, f32>) {
-        match task.site {
-            Some(_) => self.site(task),
-            None => self.unweighted(task),
+    fn layer(&mut self, call: &LayerCall<'_, f32>, output: &mut [f32]) {
+        let kernels = self.kernels;
+        match call.layer.op {
+            Op::Conv => self.conv(call, output, &kernels.conv),
+            Op::Depthwise => self.conv(call, output, &|conv, first, out, _| {
+                (kernels.depthwise)(conv, first, out);
+            }),
+            Op::Pointwise | Op::Linear => self.pointwise(call, output),
+            Op::Add => self.elementwise(call, output, kernels.add),
+            Op::Multiply => self.elementwise(call, output, kernels.multiply),
+            Op::AveragePool => self.pool(call, output, kernels.average_pool),
+            Op::MaxPool => self.pool(call, output, kernels.max_pool),
+            Op::GlobalAveragePool => self.pool(call, output, kernels.global_average_pool),
         }
     }
 }
 
 impl Float<'_> {
-    fn site(&mut self, task: LayerTask<'_, f32>) {
-        let Some(SiteValues {
-            site,
-            epilogue: Values::F32(table),
-            weights: Values::F32(weights),
-        }) = task.site
-        else {
-            unreachable!("binding has seen to the dtype");
-        };
-        let (kernels, shape, output) = (self.kernels, task.output_shape, task.output);
-        let work = output.len() * site.depth;
-        let row = shape.width * shape.channels;
-        let epilogue = Epilogue {
-            table,
-            activation: task.layer.activation,
-        };
+    fn conv(
+        &mut self,
+        call: &LayerCall<'_, f32>,
+        output: &mut [f32],
+        kernel: &(dyn Fn(&Conv, usize, &mut [f32], &mut [f32]) + Sync),
+    ) {
+        let (weights, epilogue) = site(call);
         let conv = Conv {
-            input: task.operands[0],
-            input_shape: task.input_shape,
-            output_shape: shape,
-            window: task.layer.window,
+            input: call.operands[0],
+            input_shape: call.input_shape,
+            output_shape: call.output_shape,
+            window: call.layer.window,
             weights,
             epilogue,
         };
-        let pointwise = Pointwise {
-            input: task.operands[0],
-            inputs: task.input_shape.channels,
-            outputs: shape.channels,
-            weights,
-            epilogue,
-        };
-        match task.layer.op {
-            Op::Conv => self.compute(output, row, work, &|first, out, scratch| {
-                (kernels.conv)(&conv, first, out, scratch);
-            }),
-            Op::Depthwise => self.compute(output, row, work, &|first, out, _| {
-                (kernels.depthwise)(&conv, first, out);
-            }),
-            // One pixel has no rows to share: its panels are shared instead.
-            _ if shape.pixels() == 1 => self.compute(output, PANEL, work, &|first, out, _| {
-                (kernels.linear)(&pointwise, first, out);
-            }),
-            _ => self.compute(output, shape.channels, work, &|first, out, _| {
-                (kernels.pointwise)(&pointwise, first, out);
-            }),
-        }
+        self.compute(call, output, &|first, out, scratch| {
+            kernel(&conv, first, out, scratch);
+        });
     }
 
-    fn unweighted(&mut self, task: LayerTask<'_, f32>) {
-        let (kernels, shape, output) = (self.kernels, task.output_shape, task.output);
-        let activation = task.layer.activation;
-        let [left, right] = task.operands;
+    fn pointwise(&mut self, call: &LayerCall<'_, f32>, output: &mut [f32]) {
+        let (weights, epilogue) = site(call);
+        let pointwise = Pointwise {
+            input: call.operands[0],
+            inputs: call.input_shape.channels,
+            outputs: call.output_shape.channels,
+            weights,
+            epilogue,
+        };
+        let kernel = match call.output_shape.pixels() {
+            1 => self.kernels.linear,
+            _ => self.kernels.pointwise,
+        };
+        self.compute(call, output, &|first, out, _| {
+            kernel(&pointwise, first, out)
+        });
+    }
+
+    fn elementwise(
+        &mut self,
+        call: &LayerCall<'_, f32>,
+        output: &mut [f32],
+        kernel: fn(&Elementwise, usize, &mut [f32]),
+    ) {
+        let [left, right] = call.operands;
         let elementwise = Elementwise {
             left,
             right,
-            activation,
+            activation: call.layer.activation,
         };
-        let pool = Pool {
-            input: left,
-            input_shape: task.input_shape,
-            output_shape: shape,
-            window: task.layer.window,
-            count_padding: task.layer.count_padding,
-            activation,
-        };
-        let row = shape.width * shape.channels;
-        let work = output.len() * task.layer.window.kernel[0] * task.layer.window.kernel[1];
-        match task.layer.op {
-            Op::Add => self.compute(output, 1, work, &|first, out, _| {
-                (kernels.add)(&elementwise, first, out);
-            }),
-            Op::Multiply => self.compute(output, 1, work, &|first, out, _| {
-                (kernels.multiply)(&elementwise, first, out);
-            }),
-            Op::AveragePool => self.compute(output, row, work, &|first, out, _| {
-                (kernels.average_pool)(&pool, first, out);
-            }),
-            Op::MaxPool => self.compute(output, row, work, &|first, out, _| {
-                (kernels.max_pool)(&pool, first, out);
-            }),
-            _ => self.compute(output, 1, left.len(), &|first, out, _| {
-                (kernels.global_average_pool)(&pool, first, out);
-            }),
-        }
+        self.compute(call, output, &|first, out, _| {
+            kernel(&elementwise, first, out)
+        });
     }
 
-    fn compute(&mut self, values: &mut [f32], unit: usize, work: usize, part: &Part<'_, f32>) {
-        let output = Output { values, unit, work };
-        self.workers
-            .compute(output, self.scratch, self.scratch_per_thread, part);
+    fn pool(
+        &mut self,
+        call: &LayerCall<'_, f32>,
+        output: &mut [f32],
+        kernel: fn(&Pool, usize, &mut [f32]),
+    ) {
+        let pool = Pool {
+            input: call.operands[0],
+            input_shape: call.input_shape,
+            output_shape: call.output_shape,
+            window: call.layer.window,
+            count_padding: call.layer.count_padding,
+            activation: call.layer.activation,
+        };
+        self.compute(call, output, &|first, out, _| kernel(&pool, first, out));
     }
+
+    fn compute(&mut self, call: &LayerCall<'_, f32>, output: &mut [f32], part: &Part<'_, f32>) {
+        self.workers.compute(
+            call.output(output),
+            self.scratch,
+            self.scratch_per_thread,
+            part,
+        );
+    }
+}
+
+fn site<'a>(call: &LayerCall<'a, f32>) -> (&'a [f32], Epilogue<'a>) {
+    let Some(SiteValues {
+        epilogue: Values::F32(table),
+        weights: Values::F32(weights),
+        ..
+    }) = call.site
+    else {
+        unreachable!("loading and binding have seen to sites and dtypes");
+    };
+    let activation = call.layer.activation;
+    (weights, Epilogue { table, activation })
 }

@@ -2,15 +2,14 @@
 
 use graft_patches::Values;
 use graft_patches::geometry::Activation;
-use graft_patches::records::{Layer, Op};
+use graft_patches::records::Op;
 use graft_patches::requantize::Quantized;
 use graft_patches::scale::{Scale, ScaleRecord, curve};
 use zerocopy::IntoBytes;
 
-use super::{Arithmetic, LayerTask, SiteValues};
-use crate::kernels::PANEL;
+use super::{Arithmetic, LayerCall, SiteValues};
 use crate::kernels::int8::{Conv, Elementwise, Epilogue, Kernels, Operand, Pointwise, Pool};
-use crate::workers::{Output, Workers};
+use crate::workers::Workers;
 
 /// Kernels, threads and scratch memory, and the scales of all tensors.
 pub(crate) struct Int8<'a> {
@@ -24,11 +23,11 @@ pub(crate) struct Int8<'a> {
 /// As [`crate::workers::Part`], with scratch memory as int8 kernels take it.
 type BytesPart<'a> = dyn Fn(usize, &mut [i8], &mut [u8]) + Sync + 'a;
 
-/// What a layer's values become: bounds, or a table after none.
+/// The end of a layer: bounds, or a table after none.
 struct After {
-    /// What the kernel writes.
+    /// Zero point and bounds that the kernel writes with.
     output: Quantized,
-    /// Its scale.
+    /// Scale that the kernel writes in.
     scale: f32,
     curve: Option<[i8; 256]>,
 }
@@ -36,10 +35,26 @@ struct After {
 impl Arithmetic for Int8<'_> {
     type Value = i8;
 
-    fn layer(&mut self, task: LayerTask<'_, i8>) {
-        match task.site {
-            Some(_) => self.site(task),
-            None => self.unweighted(task),
+    fn layer(&mut self, call: &LayerCall<'_, i8>, output: &mut [i8]) {
+        let kernels = self.kernels;
+        let after = self.after(call.index, call.layer.activation);
+        match call.layer.op {
+            Op::Conv => self.conv(call, output, &after, &kernels.conv),
+            Op::Depthwise => self.conv(call, output, &after, &|conv, first, out, _| {
+                (kernels.depthwise)(conv, first, out);
+            }),
+            Op::Pointwise | Op::Linear => self.pointwise(call, output, &after),
+            Op::Add => {
+                let right = self.scale(call.layer.inputs[1]).scale / after.scale;
+                self.elementwise(call, output, &after, right, kernels.add);
+            }
+            Op::Multiply => {
+                let right = self.scale(call.layer.inputs[1]).scale;
+                self.elementwise(call, output, &after, right, kernels.multiply);
+            }
+            Op::AveragePool => self.pool(call, output, &after, kernels.average_pool),
+            Op::MaxPool => self.pool(call, output, &after, kernels.max_pool),
+            Op::GlobalAveragePool => self.pool(call, output, &after, kernels.global_average_pool),
         }
     }
 }
@@ -59,143 +74,107 @@ impl Int8<'_> {
         }
     }
 
-    fn site(&mut self, task: LayerTask<'_, i8>) {
-        let Some(SiteValues {
-            site,
-            epilogue: Values::Requantize(table),
-            weights: Values::I8(weights),
-        }) = task.site
-        else {
-            unreachable!("binding has seen to the dtype");
-        };
-        let (kernels, shape, output) = (self.kernels, task.output_shape, task.output);
-        let after = self.after(task.index, task.layer.activation);
-        let work = output.len() * site.depth;
-        let row = shape.width * shape.channels;
-        let epilogue = Epilogue {
-            table,
-            output: after.output,
-        };
-        let conv = Conv {
-            input: task.operands[0],
-            input_shape: task.input_shape,
-            output_shape: shape,
-            window: task.layer.window,
-            padding: self.scale(task.layer.inputs[0]).zero_point,
-            weights,
-            epilogue,
-        };
-        let pointwise = Pointwise {
-            input: task.operands[0],
-            inputs: task.input_shape.channels,
-            outputs: shape.channels,
-            weights,
-            epilogue,
-        };
-        match task.layer.op {
-            Op::Conv => self.compute(output, row, work, &after, &|first, out, scratch| {
-                (kernels.conv)(&conv, first, out, scratch);
-            }),
-            Op::Depthwise => self.compute(output, row, work, &after, &|first, out, _| {
-                (kernels.depthwise)(&conv, first, out);
-            }),
-            // One pixel has no rows to share: its panels are shared instead.
-            _ if shape.pixels() == 1 => {
-                self.compute(output, PANEL, work, &after, &|first, out, scratch| {
-                    (kernels.linear)(&pointwise, first, out, scratch);
-                });
-            }
-            _ => self.compute(
-                output,
-                shape.channels,
-                work,
-                &after,
-                &|first, out, scratch| {
-                    (kernels.pointwise)(&pointwise, first, out, scratch);
-                },
-            ),
-        }
-    }
-
-    fn unweighted(&mut self, task: LayerTask<'_, i8>) {
-        let (kernels, shape, output) = (self.kernels, task.output_shape, task.output);
-        let layer = task.layer;
-        let after = self.after(task.index, layer.activation);
-        let input = self.scale(layer.inputs[0]);
-        let pool = Pool {
-            input: task.operands[0],
-            input_shape: task.input_shape,
-            output_shape: shape,
-            window: layer.window,
-            count_padding: layer.count_padding,
-            zero_point: input.zero_point,
-            multiplier: input.scale / after.scale,
-            output: after.output,
-        };
-        let row = shape.width * shape.channels;
-        let work = output.len() * layer.window.kernel[0] * layer.window.kernel[1];
-        match layer.op {
-            Op::Add | Op::Multiply => {
-                let elementwise = self.elementwise(&task.operands, layer, &after);
-                let kernel = match layer.op {
-                    Op::Add => kernels.add,
-                    _ => kernels.multiply,
-                };
-                self.compute(output, 1, work, &after, &|first, out, _| {
-                    kernel(&elementwise, first, out);
-                });
-            }
-            Op::AveragePool => self.compute(output, row, work, &after, &|first, out, _| {
-                (kernels.average_pool)(&pool, first, out);
-            }),
-            Op::MaxPool => self.compute(output, row, work, &after, &|first, out, _| {
-                (kernels.max_pool)(&pool, first, out);
-            }),
-            _ => self.compute(output, 1, pool.input.len(), &after, &|first, out, _| {
-                (kernels.global_average_pool)(&pool, first, out);
-            }),
-        }
-    }
-
-    /// The operands of a sum or product (`graft_patches::requantize`).
-    fn elementwise<'o>(
-        &self,
-        operands: &[&'o [i8]; 2],
-        layer: &Layer,
+    fn conv(
+        &mut self,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
         after: &After,
-    ) -> Elementwise<'o> {
-        let [left, right] = layer.inputs.map(|input| self.scale(input));
-        let right_multiplier = match layer.op {
-            Op::Add => right.scale / after.scale,
-            _ => right.scale,
+        kernel: &(dyn Fn(&Conv, usize, &mut [i8], &mut [u8]) + Sync),
+    ) {
+        let (weights, epilogue) = site(call, after);
+        let conv = Conv {
+            input: call.operands[0],
+            input_shape: call.input_shape,
+            output_shape: call.output_shape,
+            window: call.layer.window,
+            padding: self.scale(call.layer.inputs[0]).zero_point,
+            weights,
+            epilogue,
         };
-        Elementwise {
+        self.compute(call, output, after, &|first, out, scratch| {
+            kernel(&conv, first, out, scratch);
+        });
+    }
+
+    fn pointwise(&mut self, call: &LayerCall<'_, i8>, output: &mut [i8], after: &After) {
+        let (weights, epilogue) = site(call, after);
+        let pointwise = Pointwise {
+            input: call.operands[0],
+            inputs: call.input_shape.channels,
+            outputs: call.output_shape.channels,
+            weights,
+            epilogue,
+        };
+        let kernel = match call.output_shape.pixels() {
+            1 => self.kernels.linear,
+            _ => self.kernels.pointwise,
+        };
+        self.compute(call, output, after, &|first, out, scratch| {
+            kernel(&pointwise, first, out, scratch);
+        });
+    }
+
+    /// A sum or product; `graft_patches::requantize` has the multipliers of its operands.
+    fn elementwise(
+        &mut self,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
+        after: &After,
+        right_multiplier: f32,
+        kernel: fn(&Elementwise, usize, &mut [i8]),
+    ) {
+        let [left, right] = call.layer.inputs.map(|input| self.scale(input));
+        let elementwise = Elementwise {
             left: Operand {
-                values: operands[0],
+                values: call.operands[0],
                 zero_point: left.zero_point,
                 multiplier: left.scale / after.scale,
             },
             right: Operand {
-                values: operands[1],
+                values: call.operands[1],
                 zero_point: right.zero_point,
                 multiplier: right_multiplier,
             },
             output: after.output,
-        }
+        };
+        self.compute(call, output, after, &|first, out, _| {
+            kernel(&elementwise, first, out);
+        });
+    }
+
+    fn pool(
+        &mut self,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
+        after: &After,
+        kernel: fn(&Pool, usize, &mut [i8]),
+    ) {
+        let input = self.scale(call.layer.inputs[0]);
+        let pool = Pool {
+            input: call.operands[0],
+            input_shape: call.input_shape,
+            output_shape: call.output_shape,
+            window: call.layer.window,
+            count_padding: call.layer.count_padding,
+            zero_point: input.zero_point,
+            multiplier: input.scale / after.scale,
+            output: after.output,
+        };
+        self.compute(call, output, after, &|first, out, _| {
+            kernel(&pool, first, out)
+        });
     }
 
     fn compute(
         &mut self,
-        values: &mut [i8],
-        unit: usize,
-        work: usize,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
         after: &After,
         part: &BytesPart<'_>,
     ) {
-        let output = Output { values, unit, work };
         let lookup = self.kernels.lookup;
         self.workers.compute(
-            output,
+            call.output(output),
             self.scratch,
             self.scratch_per_thread,
             &|first, out: &mut [i8], scratch: &mut [i8]| {
@@ -206,4 +185,17 @@ impl Int8<'_> {
             },
         );
     }
+}
+
+fn site<'a>(call: &LayerCall<'a, i8>, after: &After) -> (&'a [i8], Epilogue<'a>) {
+    let Some(SiteValues {
+        epilogue: Values::Requantize(table),
+        weights: Values::I8(weights),
+        ..
+    }) = call.site
+    else {
+        unreachable!("loading and binding have seen to sites and dtypes");
+    };
+    let output = after.output;
+    (weights, Epilogue { table, output })
 }

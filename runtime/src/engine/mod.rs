@@ -6,25 +6,27 @@ mod int8;
 use core::ops::Range;
 
 use graft_patches::geometry::Shape;
-use graft_patches::records::{Layer, Site, What};
+use graft_patches::layout::PANEL;
+use graft_patches::records::{Layer, Op, Site, What};
 use graft_patches::{BackboneImage, Values};
 
 use crate::Patch;
+use crate::workers::Output;
 
 pub(crate) use float::Float;
 pub(crate) use int8::Int8;
 
-/// What layers are computed in.
+/// The arithmetic that layers are computed in.
 pub(crate) trait Arithmetic {
     /// One value of an activation.
     type Value;
 
     /// Computes a layer.
-    fn layer(&mut self, task: LayerTask<'_, Self::Value>);
+    fn layer(&mut self, call: &LayerCall<'_, Self::Value>, output: &mut [Self::Value]);
 }
 
 /// A layer with everything that it computes with.
-pub(crate) struct LayerTask<'a, T> {
+pub(crate) struct LayerCall<'a, T> {
     pub(crate) index: usize,
     pub(crate) layer: &'a Layer,
     pub(crate) site: Option<SiteValues<'a>>,
@@ -33,10 +35,29 @@ pub(crate) struct LayerTask<'a, T> {
     /// Of the first operand.
     pub(crate) input_shape: Shape,
     pub(crate) output_shape: Shape,
-    pub(crate) output: &'a mut [T],
 }
 
-/// What a site runs with.
+impl<T> LayerCall<'_, T> {
+    /// The output, with how threads may share it.
+    fn output<'o>(&self, values: &'o mut [T]) -> Output<'o, T> {
+        let shape = self.output_shape;
+        let (row, len) = (shape.width * shape.channels, values.len());
+        let taps = self.layer.window.kernel[0] * self.layer.window.kernel[1];
+        let depth = self.site.as_ref().map_or(0, |values| values.site.depth);
+        let (unit, work) = match self.layer.op {
+            Op::Conv | Op::Depthwise => (row, len * depth),
+            // One pixel has no rows to share: its panels are shared instead.
+            Op::Pointwise | Op::Linear if shape.pixels() == 1 => (PANEL, len * depth),
+            Op::Pointwise | Op::Linear => (shape.channels, len * depth),
+            Op::Add | Op::Multiply => (1, len),
+            Op::AveragePool | Op::MaxPool => (row, len * taps),
+            Op::GlobalAveragePool => (1, self.operands[0].len()),
+        };
+        Output { values, unit, work }
+    }
+}
+
+/// The values that a site runs with.
 pub(crate) struct SiteValues<'a> {
     pub(crate) site: Site,
     pub(crate) epilogue: Values<'a>,
@@ -86,15 +107,15 @@ pub(crate) fn run<'a, A: Arithmetic>(
         scores = out_range.clone();
         let (left_values, right_values, output) =
             operands(activations, left_range, right_range, out_range);
-        arithmetic.layer(LayerTask {
+        let call = LayerCall {
             index,
             layer: &layer,
             site,
             operands: [left_values, right_values],
             input_shape: shapes[left],
             output_shape: shape,
-            output,
-        });
+        };
+        arithmetic.layer(&call, output);
         observe(index, output);
     }
     &activations[scores]

@@ -1,4 +1,4 @@
-//! What follows a layer's accumulators: scale, bias and activation, frozen or trained.
+//! Scale, bias and activation after a layer's accumulators, frozen or trained.
 
 use std::boxed::Box;
 use std::vec;
@@ -6,12 +6,12 @@ use std::vec::Vec;
 
 use graft_patches::metadata::BatchNorm;
 
-use super::network::Statistics;
+use super::network::BatchNormMode;
 use super::values::Norm;
 use crate::kernels::Activation;
 use crate::kernels::f32::Affine;
 
-/// How much of a batch's statistics goes into the running ones, as PyTorch's default.
+/// Share of a batch's statistics in the running ones, as PyTorch's default.
 const MOMENTUM: f32 = 0.1;
 
 /// Shift, scale, bias and activation of a layer during training.
@@ -30,7 +30,7 @@ pub(super) struct TrainedEpilogue {
     pub(super) factors: [Vec<f32>; 3],
 }
 
-/// Where the scale and bias of a step come from.
+/// The source of a step's scale and bias.
 pub(super) enum State {
     /// The backbone's.
     Frozen,
@@ -47,7 +47,7 @@ pub(super) struct Batch {
     pub(super) running_mean: Vec<f32>,
     pub(super) running_var: Vec<f32>,
     pub(super) epsilon: f32,
-    statistics: Statistics,
+    mode: BatchNormMode,
     name: std::string::String,
     own: Vec<f32>,
     /// The backbone's, of the accumulators with the convolution's own bias.
@@ -108,13 +108,13 @@ impl TrainedEpilogue {
         !matches!(self.state, State::Frozen)
     }
 
-    /// What the moments of this epilogue's accumulators are shifted by; `None` where none are needed.
+    /// The shift of the moments of this epilogue's accumulators; `None` where no moments are needed.
     pub(super) fn moments_shift(&self) -> Option<&[f32]> {
         match &self.state {
-            State::Batch(batch) if batch.statistics == Statistics::Batch => {
+            State::Batch(batch) if batch.mode == BatchNormMode::Batch => {
                 Some(&batch.running_mean)
             }
-            _ => None,
+            State::Batch(_) | State::Frozen | State::Affine { .. } => None,
         }
     }
 
@@ -180,7 +180,7 @@ impl TrainedEpilogue {
                     self.gradients[1][c] = g[c];
                     let scale = batch.gamma[c] * inverse;
                     self.factors[0][c] = scale;
-                    if batch.statistics == Statistics::Backbone {
+                    if batch.mode == BatchNormMode::Frozen {
                         continue; // constants pass no gradient on
                     }
                     self.factors[1][c] = -scale * inverse * g_zhat / batch.count;
@@ -213,9 +213,9 @@ impl TrainedEpilogue {
 impl Batch {
     /// The mean to save, with the convolution's own bias: to the bit what it was where it is a constant.
     fn mean(&self) -> Vec<f32> {
-        match self.statistics {
-            Statistics::Backbone => self.first_mean.clone(),
-            Statistics::Batch => {
+        match self.mode {
+            BatchNormMode::Frozen => self.first_mean.clone(),
+            BatchNormMode::Batch => {
                 let means = self.running_mean.iter().zip(&self.own);
                 means.map(|(mean, own)| mean + own).collect()
             }
@@ -223,7 +223,7 @@ impl Batch {
     }
 
     /// Training starts from the backbone's batch norm.
-    pub(super) fn new(start: &BatchNorm, own: Option<&[f32]>, statistics: Statistics) -> Self {
+    pub(super) fn new(start: &BatchNorm, own: Option<&[f32]>, mode: BatchNormMode) -> Self {
         let channels = start.gamma.len();
         let own = own.map_or_else(|| vec![0.0; channels], <[f32]>::to_vec);
         Self {
@@ -237,7 +237,7 @@ impl Batch {
                 .collect(),
             running_var: start.var.clone(),
             epsilon: start.epsilon,
-            statistics,
+            mode,
             name: start.name.clone(),
             own,
             first_mean: start.mean.clone(),

@@ -6,16 +6,15 @@ use std::vec::Vec;
 use graft_patches::records::Op;
 
 use super::lanes::{Lane, Part, clear_sums, group, grown, share, total_sums};
-use super::network::{Network, Node};
+use super::network::{Network, Node, SiteNode};
 use crate::kernels::Activation;
 use crate::kernels::f32::{Conv, Elementwise, Epilogue, Pointwise, Pool, conv_scratch_len};
 
 impl Network {
-    /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm on the statistics that
-    /// [`Trainable`](super::Trainable) names.
-    /// Returns the scores, `[images][classes]`.
+    /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm in the mode that
+    /// [`Trainable`](super::Trainable) names. Returns the scores, `[images][classes]`.
     ///
-    /// On batch statistics each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a
+    /// In mode [`Batch`](super::BatchNormMode::Batch) each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a
     /// batch has one value a channel (one image at 1 x 1) it leaves them as they are.
     ///
     /// # Panics
@@ -31,7 +30,7 @@ impl Network {
         self.tensors[input].clear();
         self.tensors[input].extend_from_slice(inputs);
         for index in self.first..self.nodes.len() {
-            self.turn(index);
+            self.transpose(index);
             self.forward_layer(index);
         }
         let scores = self.nodes.len();
@@ -48,15 +47,15 @@ impl Network {
         &self.logits
     }
 
-    /// Weights that were trained have to be turned again, where the gradient of their input is wanted.
-    fn turn(&mut self, index: usize) {
+    /// Weights that were trained have to be transposed again, where the gradient of their input is wanted.
+    fn transpose(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         let is_trained = node
             .site
             .as_ref()
             .is_some_and(|site| site.weights.is_some());
         if is_trained && self.wanted[node.layer.inputs[0]] {
-            node.turn(&self.backbone.image(), &self.shapes);
+            node.transpose(&self.backbone.image(), &self.shapes);
         }
     }
 
@@ -116,66 +115,79 @@ impl Network {
             sums: [sums, _],
             ..
         } = lane;
+        let kernels = self.kernels;
         let tensors = node.layer.inputs;
         let left = self.output(tensors[0], part, left).values();
-        if node.layer.op.arity() == 2 {
-            let right = self.output(tensors[1], part, right).values();
-            self.elementwise(node, index, images, [left, right], out);
-        } else if node.site.is_some() {
-            self.weigh(node, index, left, columns, out);
-        } else {
-            self.pool(node, index, images, left, out);
+        match node.layer.op {
+            Op::Conv => self.convolve(node, index, left, out, |conv, out| {
+                let len = conv_scratch_len(&conv.window, conv.input_shape.channels);
+                (kernels.conv)(conv, 0, out, grown(columns, len));
+            }),
+            Op::Depthwise => self.convolve(node, index, left, out, |conv, out| {
+                (kernels.depthwise)(conv, 0, out);
+            }),
+            Op::Pointwise | Op::Linear => self.pointwise(node, index, left, out),
+            Op::Add => {
+                let right = self.output(tensors[1], part, right).values();
+                elementwise(kernels.add, [left, right], images, out);
+            }
+            Op::Multiply => {
+                let right = self.output(tensors[1], part, right).values();
+                elementwise(kernels.multiply, [left, right], images, out);
+            }
+            Op::AveragePool => self.pool(kernels.average_pool, node, index, left, out),
+            Op::MaxPool => self.pool(kernels.max_pool, node, index, left, out),
+            Op::GlobalAveragePool => {
+                self.pool(kernels.global_average_pool, node, index, left, out);
+            }
         }
         if let Some(shift) = shift {
             (self.kernels.gradient.moments)(out, shift, &mut sums[..2 * shift.len()]);
         }
     }
 
-    /// A site without its epilogue.
-    fn weigh(
+    /// A convolution or depthwise convolution without its epilogue, image by image.
+    fn convolve(
         &self,
         node: &Node,
         index: usize,
         input: &[f32],
-        scratch: &mut Vec<f32>,
         out: &mut [f32],
+        mut kernel: impl FnMut(&Conv, &mut [f32]),
     ) {
-        let Some(site) = &node.site else { return };
-        let image = self.backbone.image();
-        let weights = site
-            .weights
-            .as_deref()
-            .unwrap_or_else(|| image.weights(&site.site));
         let (input_shape, output_shape) =
             (self.shapes[node.layer.inputs[0]], self.shapes[index + 1]);
-        let epilogue = self.no_epilogue();
-        if matches!(node.layer.op, Op::Pointwise | Op::Linear) {
-            let task = Pointwise {
-                input,
-                inputs: input_shape.channels,
-                outputs: output_shape.channels,
-                weights,
-                epilogue,
-            };
-            return (self.kernels.pointwise)(&task, 0, out);
-        }
         let images = input.chunks_exact(input_shape.len());
         for (input, out) in images.zip(out.chunks_exact_mut(output_shape.len())) {
-            let window = node.layer.window;
-            let task = Conv {
+            let conv = Conv {
                 input,
                 input_shape,
                 output_shape,
-                window,
-                weights,
-                epilogue,
+                window: node.layer.window,
+                weights: self.weights(node.weighted()),
+                epilogue: self.no_epilogue(),
             };
-            if node.layer.op == Op::Depthwise {
-                (self.kernels.depthwise)(&task, 0, out);
-            } else {
-                let len = conv_scratch_len(&window, input_shape.channels);
-                (self.kernels.conv)(&task, 0, out, grown(scratch, len));
-            }
+            kernel(&conv, out);
+        }
+    }
+
+    /// A pointwise convolution or fully connected layer without its epilogue, over the pixels of all images.
+    fn pointwise(&self, node: &Node, index: usize, input: &[f32], out: &mut [f32]) {
+        let pointwise = Pointwise {
+            input,
+            inputs: self.shapes[node.layer.inputs[0]].channels,
+            outputs: self.shapes[index + 1].channels,
+            weights: self.weights(node.weighted()),
+            epilogue: self.no_epilogue(),
+        };
+        (self.kernels.pointwise)(&pointwise, 0, out);
+    }
+
+    /// The weights of a site: trained ones, or the backbone's.
+    pub(super) fn weights<'a>(&'a self, site: &'a SiteNode) -> &'a [f32] {
+        match &site.weights {
+            Some(trained) => trained,
+            None => self.backbone.image().weights(&site.site),
         }
     }
 
@@ -187,43 +199,23 @@ impl Network {
         }
     }
 
-    fn elementwise(
+    fn pool(
         &self,
+        kernel: fn(&Pool, usize, &mut [f32]),
         node: &Node,
         index: usize,
-        images: usize,
-        operands: [&[f32]; 2],
+        input: &[f32],
         out: &mut [f32],
     ) {
-        let [left, right] = operands.map(|values| values.chunks_exact(values.len() / images));
+        let images = input.chunks_exact(self.shapes[node.layer.inputs[0]].len());
         let outs = out.chunks_exact_mut(self.shapes[index + 1].len());
-        for ((left, right), out) in left.zip(right).zip(outs) {
-            let task = Elementwise {
-                left,
-                right,
-                activation: Activation::NONE,
-            };
-            match node.layer.op {
-                Op::Add => (self.kernels.add)(&task, 0, out),
-                _ => (self.kernels.multiply)(&task, 0, out),
-            }
-        }
-    }
-
-    fn pool(&self, node: &Node, index: usize, images: usize, input: &[f32], out: &mut [f32]) {
-        let outs = out.chunks_exact_mut(self.shapes[index + 1].len());
-        for (input, out) in input.chunks_exact(input.len() / images).zip(outs) {
-            let task = self.pool_task(node, index, input);
-            match node.layer.op {
-                Op::AveragePool => (self.kernels.average_pool)(&task, 0, out),
-                Op::MaxPool => (self.kernels.max_pool)(&task, 0, out),
-                _ => (self.kernels.global_average_pool)(&task, 0, out),
-            }
+        for (input, out) in images.zip(outs) {
+            kernel(&self.pool_call(node, index, input), 0, out);
         }
     }
 
     /// A pool layer on one image.
-    pub(super) fn pool_task<'a>(&self, node: &Node, index: usize, input: &'a [f32]) -> Pool<'a> {
+    pub(super) fn pool_call<'a>(&self, node: &Node, index: usize, input: &'a [f32]) -> Pool<'a> {
         Pool {
             input,
             input_shape: self.shapes[node.layer.inputs[0]],
@@ -255,6 +247,25 @@ impl Network {
     }
 }
 
+/// A sum or product without its activation, image by image.
+fn elementwise(
+    kernel: fn(&Elementwise, usize, &mut [f32]),
+    operands: [&[f32]; 2],
+    images: usize,
+    out: &mut [f32],
+) {
+    let [left, right] = operands.map(|values| values.chunks_exact(values.len() / images));
+    let outs = out.chunks_exact_mut(out.len() / images);
+    for ((left, right), out) in left.zip(right).zip(outs) {
+        let elementwise = Elementwise {
+            left,
+            right,
+            activation: Activation::NONE,
+        };
+        kernel(&elementwise, 0, out);
+    }
+}
+
 /// Some images of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Images {
@@ -263,7 +274,7 @@ pub(super) struct Images {
 }
 
 impl Images {
-    /// Their part of a tensor of so many values an image.
+    /// Their part of a tensor of `len` values an image.
     pub(super) fn of(self, values: &[f32], len: usize) -> &[f32] {
         &values[self.first * len..][..self.images * len]
     }

@@ -2,13 +2,14 @@
 
 use std::mem::take;
 
+use graft_patches::geometry::Shape;
 use graft_patches::records::Op;
 
 use super::forward::Images;
 use super::lanes::{Lane, grown};
-use super::network::{Network, Node, SiteNode};
+use super::network::{Network, Node};
 use crate::kernels::f32::gradient::{self, DepthwiseGradient, Outer, gather, scatter};
-use crate::kernels::f32::{Conv, Pointwise};
+use crate::kernels::f32::{Conv, Pointwise, Pool};
 
 /// An operand whose gradient is wanted.
 #[derive(Clone, Copy)]
@@ -40,12 +41,7 @@ impl LayerGradient<'_> {
         else {
             return;
         };
-        let Self {
-            network,
-            node,
-            index,
-            ..
-        } = *self;
+        let network = self.network;
         let Lane {
             operands: [operand, _],
             columns,
@@ -54,46 +50,63 @@ impl LayerGradient<'_> {
         } = lane;
         let kernels = &network.kernels.gradient;
         let input = network
-            .output(node.layer.inputs[0], self.images, operand)
+            .output(self.node.layer.inputs[0], self.images, operand)
             .values();
         let weights = &mut weights[..site.gradient.len()];
-        let (input_shape, output_shape) = (
-            network.shapes[node.layer.inputs[0]],
-            network.shapes[index + 1],
-        );
         let inputs = site.site.depth;
-        let outputs = output_shape.channels;
-        if matches!(node.layer.op, Op::Pointwise | Op::Linear) {
-            let task = Outer {
+        let outputs = self.output_shape().channels;
+        let outer = |input: &[f32], gradient: &[f32], weights: &mut [f32]| {
+            let outer = Outer {
                 input,
                 inputs,
-                gradient: self.gradient,
+                gradient,
                 outputs,
             };
-            return (kernels.outer)(&task, weights);
-        }
-        let images = input.chunks_exact(input_shape.len());
-        for (input, gradient) in images.zip(self.gradient.chunks_exact(output_shape.len())) {
-            let window = node.layer.window;
-            if node.layer.op == Op::Depthwise {
-                let task = DepthwiseGradient {
-                    input_shape,
-                    output_shape,
-                    window,
-                    gradient,
-                };
-                (kernels.depthwise_filter)(&task, input, weights);
-            } else {
-                let columns = grown(columns, output_shape.pixels() * inputs);
-                gather(input_shape, output_shape, window, input, columns);
-                let task = Outer {
-                    input: columns,
-                    inputs,
-                    gradient,
-                    outputs,
-                };
-                (kernels.outer)(&task, weights);
+            (kernels.outer)(&outer, weights);
+        };
+        match self.node.layer.op {
+            Op::Conv => {
+                let (from, to) = (self.input_shape(), self.output_shape());
+                for (input, gradient) in self.by_image(input) {
+                    let columns = grown(columns, to.pixels() * inputs);
+                    gather(from, to, self.node.layer.window, input, columns);
+                    outer(columns, gradient, weights);
+                }
             }
+            Op::Depthwise => {
+                for (input, gradient) in self.by_image(input) {
+                    (kernels.depthwise_filter)(&self.depthwise(gradient), input, weights);
+                }
+            }
+            Op::Pointwise | Op::Linear => outer(input, self.gradient, weights),
+            Op::Add
+            | Op::Multiply
+            | Op::AveragePool
+            | Op::MaxPool
+            | Op::GlobalAveragePool => unreachable!("loading has seen to sites"),
+        }
+    }
+
+    fn input_shape(&self) -> Shape {
+        self.network.shapes[self.node.layer.inputs[0]]
+    }
+
+    fn output_shape(&self) -> Shape {
+        self.network.shapes[self.index + 1]
+    }
+
+    /// The first operand of each image with the gradient of its accumulators.
+    fn by_image<'i>(&'i self, input: &'i [f32]) -> impl Iterator<Item = (&'i [f32], &'i [f32])> {
+        let gradients = self.gradient.chunks_exact(self.output_shape().len());
+        input.chunks_exact(self.input_shape().len()).zip(gradients)
+    }
+
+    fn depthwise<'g>(&self, gradient: &'g [f32]) -> DepthwiseGradient<'g> {
+        DepthwiseGradient {
+            input_shape: self.input_shape(),
+            output_shape: self.output_shape(),
+            window: self.node.layer.window,
+            gradient,
         }
     }
 
@@ -113,85 +126,67 @@ impl LayerGradient<'_> {
 
     /// Writes this layer's part of the gradient of an operand.
     fn write(&self, tensor: usize, lane: &mut Lane, out: &mut [f32]) {
-        match (self.node.layer.op, &self.node.site) {
-            (Op::Depthwise, Some(site)) => self.depthwise(site, out),
-            (_, Some(site)) => self.dense(site, lane, out),
-            (Op::Add, None) => self.add(tensor, out),
-            (Op::Multiply, None) => self.multiply(tensor, lane, out),
-            (op, None) => self.pool(op, lane, out),
+        match self.node.layer.op {
+            Op::Conv => self.conv_input(lane, out),
+            Op::Depthwise => self.depthwise_input(out),
+            Op::Pointwise | Op::Linear => self.columns(self.gradient, out),
+            Op::Add => self.add(tensor, out),
+            Op::Multiply => self.multiply(tensor, lane, out),
+            Op::AveragePool => self.pool(gradient::average, &[], out),
+            Op::MaxPool => {
+                let operand = &mut lane.operands[0];
+                let input = self.node.layer.inputs[0];
+                let input = self.network.output(input, self.images, operand);
+                self.pool(gradient::max, input.values(), out);
+            }
+            Op::GlobalAveragePool => self.pool(gradient::global_average, &[], out),
         }
     }
 
-    fn dense(&self, site: &SiteNode, lane: &mut Lane, out: &mut [f32]) {
-        let Self {
-            network,
-            node,
-            index,
-            ..
-        } = *self;
-        let (input_shape, output_shape) = (
-            network.shapes[node.layer.inputs[0]],
-            network.shapes[index + 1],
-        );
-        let product = |gradient, out: &mut [f32]| {
-            let task = Pointwise {
-                input: gradient,
-                inputs: output_shape.channels,
-                outputs: site.site.depth,
-                weights: &site.transposed,
-                epilogue: network.no_epilogue(),
-            };
-            (network.kernels.pointwise)(&task, 0, out);
+    /// The gradient of the windows that a dense layer's accumulators read: of a pointwise one, of its input.
+    fn columns(&self, gradient: &[f32], out: &mut [f32]) {
+        let site = self.node.weighted();
+        let pointwise = Pointwise {
+            input: gradient,
+            inputs: self.output_shape().channels,
+            outputs: site.site.depth,
+            weights: &site.transposed,
+            epilogue: self.network.no_epilogue(),
         };
-        if node.layer.op != Op::Conv {
-            return product(self.gradient, out);
-        }
+        (self.network.kernels.pointwise)(&pointwise, 0, out);
+    }
+
+    fn conv_input(&self, lane: &mut Lane, out: &mut [f32]) {
+        let (from, to) = (self.input_shape(), self.output_shape());
+        let depth = self.node.weighted().site.depth;
+        let columns = grown(&mut lane.columns, to.pixels() * depth);
         out.fill(0.0);
-        let columns = grown(&mut lane.columns, output_shape.pixels() * site.site.depth);
-        let images = self.gradient.chunks_exact(output_shape.len());
-        for (gradient, out) in images.zip(out.chunks_exact_mut(input_shape.len())) {
-            product(gradient, columns);
-            scatter(input_shape, output_shape, node.layer.window, columns, out);
+        let gradients = self.gradient.chunks_exact(to.len());
+        for (gradient, out) in gradients.zip(out.chunks_exact_mut(from.len())) {
+            self.columns(gradient, columns);
+            scatter(from, to, self.node.layer.window, columns, out);
         }
     }
 
-    fn depthwise(&self, site: &SiteNode, out: &mut [f32]) {
-        let Self {
-            network,
-            node,
-            index,
-            ..
-        } = *self;
-        let (input_shape, output_shape) = (
-            network.shapes[node.layer.inputs[0]],
-            network.shapes[index + 1],
-        );
-        let image = network.backbone.image();
-        let weights = site
-            .weights
-            .as_deref()
-            .unwrap_or_else(|| image.weights(&site.site));
-        let images = self.gradient.chunks_exact(output_shape.len());
-        for (gradient, out) in images.zip(out.chunks_exact_mut(input_shape.len())) {
+    fn depthwise_input(&self, out: &mut [f32]) {
+        let site = self.node.weighted();
+        let network = self.network;
+        let (from, to) = (self.input_shape(), self.output_shape());
+        let gradients = self.gradient.chunks_exact(to.len());
+        for (gradient, out) in gradients.zip(out.chunks_exact_mut(from.len())) {
             if let Some(window) = site.flipped {
-                let task = Conv {
+                let conv = Conv {
                     input: gradient,
-                    input_shape: output_shape,
-                    output_shape: input_shape,
+                    input_shape: to,
+                    output_shape: from,
                     window,
                     weights: &site.transposed,
                     epilogue: network.no_epilogue(),
                 };
-                (network.kernels.depthwise)(&task, 0, out);
+                (network.kernels.depthwise)(&conv, 0, out);
             } else {
-                let window = node.layer.window;
-                let task = DepthwiseGradient {
-                    input_shape,
-                    output_shape,
-                    window,
-                    gradient,
-                };
-                (network.kernels.gradient.depthwise_input)(&task, weights, out);
+                let kernel = network.kernels.gradient.depthwise_input;
+                kernel(&self.depthwise(gradient), network.weights(site), out);
             }
         }
     }
@@ -238,32 +233,15 @@ impl LayerGradient<'_> {
         }
     }
 
-    fn pool(&self, op: Op, lane: &mut Lane, out: &mut [f32]) {
-        let Self {
-            network,
-            node,
-            index,
-            images,
-            ..
-        } = *self;
-        // An average has the same gradient wherever its input is, so that only a maximum's is made again.
-        let input = match op {
-            Op::MaxPool => network
-                .output(node.layer.inputs[0], images, &mut lane.operands[0])
-                .values(),
-            _ => &[],
-        };
-        let input_len = out.len() / images.images;
-        let gradients = self.gradient.chunks_exact(network.shapes[index + 1].len());
+    /// A pool; only the gradient of a maximum depends on its input.
+    fn pool(&self, kernel: fn(&Pool, &[f32], &mut [f32]), input: &[f32], out: &mut [f32]) {
+        let input_len = self.input_shape().len();
+        let gradients = self.gradient.chunks_exact(self.output_shape().len());
         out.fill(0.0);
         for (image, (out, gradient)) in out.chunks_exact_mut(input_len).zip(gradients).enumerate() {
             let input = input.get(image * input_len..).unwrap_or_default();
-            let task = network.pool_task(node, index, input);
-            match op {
-                Op::AveragePool => gradient::average(&task, gradient, out),
-                Op::MaxPool => gradient::max(&task, gradient, out),
-                _ => gradient::global_average(&task, gradient, out),
-            }
+            let pool = self.network.pool_call(self.node, self.index, input);
+            kernel(&pool, gradient, out);
         }
     }
 }

@@ -8,7 +8,7 @@ use graft_patches::geometry::Shape;
 use graft_patches::layout::{unpack_epilogue, unpack_weights, weights_len};
 use graft_patches::metadata::SiteMetadata;
 use graft_patches::plan::infer_shapes;
-use graft_patches::records::{Dtype, Layer, Op, Site};
+use graft_patches::records::{Dtype, Layer, Site};
 use graft_patches::{BackboneImage, ImageError};
 
 use super::epilogue::{Batch, State, TrainedEpilogue};
@@ -16,26 +16,26 @@ use super::lanes::{LANES, Lane};
 use super::values::SiteParameters;
 use crate::kernels::f32::gradient::{flip, transpose};
 use crate::kernels::f32::{Kernels, select};
-use crate::kernels::{Activation, PANEL, Window};
+use crate::kernels::{Activation, KernelSet, PANEL, Window};
 use crate::{Backbone, Error};
 
-/// What normalises the accumulators of a trained batch norm.
+/// The mean and variance that a trained batch norm normalises with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Statistics {
-    /// The mean and variance of the batch (Ioffe and Szegedy 2015); their running means go into the result.
+pub enum BatchNormMode {
+    /// The backbone's own, as constants: training starts from exactly the backbone's scores.
+    Frozen,
+    /// Those of the batch (Ioffe and Szegedy 2015, algorithm 1); their running means go into the result.
     #[default]
     Batch,
-    /// The backbone's own mean and variance, as constants: training starts from exactly what the backbone computes.
-    Backbone,
 }
 
-/// Which values are trained.
+/// The values that are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trainable {
     /// Scale and bias of every site but the head: gamma and beta where the backbone has raw batch norm.
     pub norm: bool,
-    /// Of raw batch norm that is trained.
-    pub statistics: Statistics,
+    /// Mean and variance of raw batch norm that is trained.
+    pub batch_norm: BatchNormMode,
     /// Filters of depthwise sites.
     pub depthwise: bool,
     /// Weights of all other sites but the head.
@@ -44,7 +44,7 @@ pub struct Trainable {
     pub head: bool,
 }
 
-/// What a parameter is.
+/// The role of a parameter in its site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Gamma of batch norm, or the scale of a site without it.
@@ -55,26 +55,49 @@ pub enum Role {
     Weights,
 }
 
-/// Some values that are trained.
+/// Values of a site that are trained together.
 #[derive(Debug)]
 pub struct Parameter<'a> {
-    /// Site that they belong to.
+    /// Index of the site.
     pub site: usize,
-    /// What they are.
+    /// Their role in it.
     pub role: Role,
-    /// How many are trained: padding does not count.
+    /// Number of trained values: padding does not count.
     pub trained: usize,
     /// Weights in the packed layout, whose padding is zero and has a gradient of zero; otherwise one per channel.
     pub values: &'a mut [f32],
-    /// As many.
+    /// As many as values.
     pub gradient: &'a [f32],
 }
 
-/// A backbone in training: what is frozen is read in place, what is trained has values, gradients and statistics.
+/// A backbone in training: frozen values are read in place, trained ones have gradients and batch norm statistics.
 ///
 /// Use: [`forward`](Self::forward) a batch, [`backward`](Self::backward) the gradient of the loss, then change the
 /// [`parameters`](Self::parameters). The batch is shared among up to 16 of rayon's threads; results do not depend on
 /// their number.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::Backbone;
+/// use graft_runtime::gradient::Network;
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let mut network = Network::head(&backbone, 3)?; // trains the last layer alone, for 3 classes
+/// let embeddings = vec![0.1; 4 * network.input_len()]; // of 4 images
+/// for _ in 0..20 {
+///     let scores = network.forward(&embeddings);
+///     // Loss: half the squared distance of each score from 1.
+///     let gradient: Vec<f32> = scores.iter().map(|score| score - 1.0).collect();
+///     network.backward(&gradient);
+///     for parameter in network.parameters() {
+///         for (value, gradient) in parameter.values.iter_mut().zip(parameter.gradient) {
+///             *value -= 0.01 * gradient;
+///         }
+///     }
+/// }
+/// assert!(network.forward(&embeddings).iter().all(|score| (0.5..1.5).contains(score)));
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 pub struct Network {
     pub(super) backbone: Backbone,
     pub(super) kernels: &'static Kernels,
@@ -105,7 +128,7 @@ pub(super) struct Node {
     pub(super) epilogue: Option<TrainedEpilogue>,
 }
 
-/// What a site has in training.
+/// A site in training.
 pub(super) struct SiteNode {
     pub(super) index: usize,
     pub(super) site: Site,
@@ -113,15 +136,15 @@ pub(super) struct SiteNode {
     pub(super) weights: Option<Vec<f32>>,
     /// Of trained weights, packed.
     pub(super) gradient: Vec<f32>,
-    /// Dense: packed weights with inputs and outputs exchanged. Depthwise of stride 1: filters turned around. Empty
+    /// Dense: packed weights with inputs and outputs exchanged. Depthwise of stride 1: flipped filters. Empty
     /// where the gradient of the input is not wanted.
     pub(super) transposed: Vec<f32>,
-    /// Of the convolution with the turned filters.
+    /// Window of the convolution with the flipped filters.
     pub(super) flipped: Option<Window>,
 }
 
 impl Network {
-    /// A network for batches of images of this shape, with a head of so many classes.
+    /// A network for batches of images of this shape, with a head of `classes` classes.
     ///
     /// The head starts at zero where it is trained, everything else at the backbone's values.
     ///
@@ -206,7 +229,7 @@ impl Network {
         }
         for node in &mut nodes[first..] {
             if wanted[node.layer.inputs[0]] {
-                node.turn(&image, &shapes);
+                node.transpose(&image, &shapes);
             }
         }
         // A convolution's gradient is a product with a window of all its inputs.
@@ -247,9 +270,16 @@ impl Network {
         self.nodes[self.first].layer.inputs[0]
     }
 
-    /// Uses these kernels from now on, whatever was picked.
-    pub fn use_kernels(&mut self, kernels: &'static Kernels) {
-        self.kernels = kernels;
+    /// Uses the f32 kernels of this name from now on, whatever was picked; [`crate::kernel_names`] has those of this
+    /// machine.
+    ///
+    /// # Errors
+    /// [`Error::Kernels`] where this machine has none of this name.
+    pub fn use_kernels(&mut self, name: &str) -> Result<(), Error> {
+        if let KernelSet::F32(kernels) = KernelSet::by_name(Dtype::F32, name)? {
+            self.kernels = kernels;
+        }
+        Ok(())
     }
 
     /// All trained values with the gradients of the last backward pass, always in the same order.
@@ -313,13 +343,13 @@ impl Network {
                 State::Batch(batch) => {
                     Some([&mut batch.running_mean[..], &mut batch.running_var[..]])
                 }
-                _ => None,
+                State::Frozen | State::Affine { .. } => None,
             })
             .flatten()
             .collect()
     }
 
-    /// What was trained, by site, to save.
+    /// The trained values by site, to save.
     pub fn trained(&self) -> Vec<(usize, SiteParameters)> {
         let sites = self
             .nodes
@@ -369,7 +399,7 @@ fn check_classes(
     Ok(())
 }
 
-/// What all nodes are built from.
+/// The inputs of all nodes.
 struct Build<'a> {
     image: BackboneImage<'a>,
     trainable: Trainable,
@@ -423,7 +453,7 @@ impl Build<'_> {
             Some(norm) => State::Batch(Box::new(Batch::new(
                 norm,
                 known.and_then(|site| site.bias.as_deref()),
-                self.trainable.statistics,
+                self.trainable.batch_norm,
             ))),
             None => State::Affine { is_head: false },
         }
@@ -433,8 +463,8 @@ impl Build<'_> {
         let is_head = index == self.head;
         let trained = match (is_head, site.is_depthwise) {
             (true, _) => self.trainable.head,
-            (_, true) => self.trainable.depthwise,
-            _ => self.trainable.dense,
+            (false, true) => self.trainable.depthwise,
+            (false, false) => self.trainable.dense,
         };
         let outputs = if is_head { self.classes } else { site.outputs };
         let len = weights_len(outputs, site.depth);
@@ -457,13 +487,21 @@ impl Build<'_> {
 }
 
 impl Node {
+    /// The site of an operator with weights.
+    pub(super) fn weighted(&self) -> &SiteNode {
+        match &self.site {
+            Some(site) => site,
+            None => unreachable!("loading has seen to sites"),
+        }
+    }
+
     /// Makes a site's weights for the gradient of its input; again after each change of the weights.
-    pub(super) fn turn(&mut self, image: &BackboneImage<'_>, shapes: &[Shape]) {
+    pub(super) fn transpose(&mut self, image: &BackboneImage<'_>, shapes: &[Shape]) {
         let Some(node) = &mut self.site else { return };
         let SiteNode { site, weights, .. } = node;
         let weights = weights.as_deref().unwrap_or_else(|| image.weights(site));
         let [input, output] = [self.layer.inputs[0], site.layer + 1].map(|tensor| shapes[tensor]);
-        if self.layer.op == Op::Depthwise {
+        if site.is_depthwise {
             if let Some((filters, window)) = flip(weights, input, output, self.layer.window) {
                 node.transposed = filters;
                 node.flipped = Some(window);

@@ -324,7 +324,7 @@ fn every_set_of_kernels_has_the_same_int8_scores() {
     for pixels in images(4, 5) {
         session.use_kernels("reference").expect("always there");
         let expected = session.run(&patch, &pixels).expect("it runs").to_vec();
-        for name in graft_runtime::kernels::names(Dtype::I8) {
+        for name in graft_runtime::kernel_names(Dtype::I8) {
             session.use_kernels(name).expect("it is named");
             assert_eq!(
                 session.run(&patch, &pixels).expect("it runs"),

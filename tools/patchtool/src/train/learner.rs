@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use graft_patches::geometry::Shape;
-use graft_runtime::gradient::{Network, Parameter, Role, SiteParameters, Statistics, Trainable};
+use graft_runtime::gradient::{BatchNormMode, Network, Parameter, Role, SiteParameters, Trainable};
 use graft_runtime::{Backbone, Error};
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub struct Settings {
     /// How much faster scales and biases learn than weights, which are far smaller.
     pub scale_pace: f32,
     /// What normalises a trained batch norm.
-    pub statistics: Statistics,
+    pub statistics: BatchNormMode,
     /// Part of the target that is spread over all classes.
     pub smoothing: f32,
     /// Chooses the weights of the control kind.
@@ -76,7 +76,7 @@ impl Learner {
         let is_control = kind == TrainKind::RandomHead;
         let trainable = Trainable {
             norm: kind.trains_norms(),
-            statistics: settings.statistics,
+            batch_norm: settings.statistics,
             depthwise: kind.trains_depthwise() || is_control,
             dense: kind == TrainKind::Full || is_control,
             head: true,
@@ -238,7 +238,7 @@ mod tests {
             algorithm: Algorithm::Adam,
             weight_decay: 0.01,
             scale_pace: 1.0,
-            statistics: Statistics::Batch,
+            statistics: BatchNormMode::Batch,
             smoothing: 0.05,
             seed: 4,
         };

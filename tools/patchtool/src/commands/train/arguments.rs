@@ -124,10 +124,10 @@ pub enum Statistics {
     Batch,
 }
 
-impl From<Statistics> for gradient::Statistics {
+impl From<Statistics> for gradient::BatchNormMode {
     fn from(statistics: Statistics) -> Self {
         match statistics {
-            Statistics::Backbone => Self::Backbone,
+            Statistics::Backbone => Self::Frozen,
             Statistics::Batch => Self::Batch,
         }
     }
