@@ -94,10 +94,10 @@ fn unweighted(criterion: &mut Criterion) {
             ("add", kernels.add, right.get()),
             ("scale", kernels.multiply, &right.get()[..channels]),
         ] {
-            let task = elementwise(left.get(), right);
+            let call = elementwise(left.get(), right);
             let name = format!("{name} {side}x{side}x{channels}");
             layers::measure(&mut group, &name, length, || {
-                kernel(black_box(&task), 0, black_box(out.get_mut()));
+                kernel(black_box(&call), 0, black_box(out.get_mut()));
             });
         }
         let table = [7; 256];
@@ -110,15 +110,15 @@ fn unweighted(criterion: &mut Criterion) {
         let shapes = Shapes::new(side, channels, channels, 3, 1);
         let input = Aligned::new(shapes.input.len(), 3);
         let mut out = Aligned::new(shapes.output.len(), 0);
-        let task = pool(input.get(), &shapes);
+        let call = pool(input.get(), &shapes);
         let name = format!("global {side}x{side}x{channels}");
         layers::measure(&mut group, &name, input.get().len(), || {
-            (kernels.global_average_pool)(black_box(&task), 0, &mut out.get_mut()[..channels]);
+            (kernels.global_average_pool)(black_box(&call), 0, &mut out.get_mut()[..channels]);
         });
         for (name, kernel) in [("average", kernels.average_pool), ("max", kernels.max_pool)] {
             let name = format!("{name} {side}x{side}x{channels}-k3");
             layers::measure(&mut group, &name, input.get().len(), || {
-                kernel(black_box(&task), 0, black_box(out.get_mut()));
+                kernel(black_box(&call), 0, black_box(out.get_mut()));
             });
         }
     }
@@ -150,7 +150,7 @@ fn pool<'a>(input: &'a [i8], shapes: &Shapes) -> Pool<'a> {
     }
 }
 
-/// What all layers write.
+/// The output of all layers.
 const OUTPUT: Quantized = Quantized {
     zero_point: -128,
     min: -128,

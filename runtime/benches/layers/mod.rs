@@ -129,7 +129,7 @@ impl<T: Copy> Aligned<T> {
     }
 }
 
-/// Times a layer of so many multiply-accumulate operations.
+/// Times a layer of `macs` multiply-accumulate operations.
 pub(crate) fn measure(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,

@@ -6,6 +6,9 @@
 //! panel, channel or element, as each entry of [`f32::Kernels`] and [`int8::Kernels`] says) and the output slice of just
 //! that part.
 //!
+//! Both dtypes share the checks of lengths (`check`), sliding windows (`window`), the walk of
+//! elementwise operators (`elementwise`), the safe functions around kernels (`entry`) and the selection (`select`).
+//!
 //! # Adding an operator or an instruction set
 //! An operator is a folder for each dtype: `mod.rs` checks the operands, `reference.rs` is obviously right, `simd.rs` is
 //! fast, `cortex_m.rs` is for microcontrollers. Its entry is in `Kernels` and in `table.rs` of the dtype and in
@@ -18,6 +21,9 @@
 //! reference and a fast version. An activation needs its slope in `norm/slope.rs` and `norm/reference.rs`. Then a case
 //! in `tests/adjoint.rs`, and one for the finite differences in `graft_tests::operators`.
 
+mod check;
+#[cfg(simd)]
+mod elementwise;
 #[cfg(simd)]
 mod entry;
 pub mod f32;
@@ -26,7 +32,6 @@ mod isa;
 mod select;
 #[cfg(test)]
 mod tests;
-#[cfg(any(simd, target_arch = "arm"))]
 mod window;
 
 pub use select::KernelError;

@@ -31,7 +31,7 @@ pub use norm::Affine;
 pub use super::select::available_f32 as available;
 #[cfg(feature = "f32")]
 pub use super::select::select;
-use super::{Activation, PANEL, Shape, Window};
+use super::{Activation, PANEL, Shape, Window, window};
 
 /// A convolution (all input channels to all output channels) or depthwise convolution (channel by channel).
 #[derive(Clone, Copy, Debug)]
@@ -129,8 +129,5 @@ pub const CONV_ROWS: usize = 12;
 
 /// Floats of scratch memory that [`Kernels::conv`] needs for a window over `inputs` channels.
 pub const fn conv_scratch_len(window: &Window, inputs: usize) -> usize {
-    window.kernel[0]
-        .saturating_mul(window.kernel[1])
-        .saturating_mul(inputs)
-        .saturating_mul(CONV_ROWS)
+    window::depth(window, inputs).saturating_mul(CONV_ROWS)
 }

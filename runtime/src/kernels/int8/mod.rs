@@ -7,9 +7,9 @@
 //! gives the same bytes as the reference.
 //!
 //! The fast versions of layers with weights are written once, over what an instruction set does with sixteen channels at
-//! a time (`lanes`); depthwise layers have a second way, for lanes that can interleave rows (`depthwise/interleaved`).
+//! a time (`isa::lanes`); depthwise layers have a second way, for lanes that can interleave rows (`depthwise/interleaved`).
 //! The other layers are few and light: theirs are plain loops that the compiler vectorises for each instruction set.
-//! Cortex-M has no room for lanes: its kernels are in `cortex_m.rs` of each folder, on the instructions of `dsp`.
+//! Cortex-M has no room for lanes: its kernels are in `cortex_m.rs` of each folder, on the instructions in `isa::cortex_m`.
 
 pub(super) mod conv;
 pub(super) mod depthwise;
@@ -26,7 +26,7 @@ mod tests;
 pub use epilogue::Epilogue;
 pub use graft_patches::requantize::{Quantized, RequantizePanel};
 
-use graft_patches::layout::{QUAD, quad_weights_len, weights_len};
+use graft_patches::layout::QUAD;
 
 pub use super::select::available_int8 as available;
 use super::{Shape, Window};
@@ -46,7 +46,7 @@ pub struct Conv<'a> {
     pub output_shape: Shape,
     /// Kernel, stride, padding.
     pub window: Window,
-    /// What padding holds: the input's zero point.
+    /// The value of padding: the input's zero point.
     pub padding: i8,
     /// Packed weights: dense with K = kh * kw * C_in, or depthwise.
     pub weights: &'a [i8],
@@ -74,14 +74,14 @@ pub struct Pointwise<'a> {
 pub struct Operand<'a> {
     /// Activations.
     pub values: &'a [i8],
-    /// What stands for zero.
+    /// The value that stands for zero.
     pub zero_point: i8,
     /// Finite.
     pub multiplier: f32,
 }
 
 impl Operand<'_> {
-    /// What one of the values stands for.
+    /// The real number that one of the values stands for.
     #[inline(always)]
     fn real(&self, value: i8) -> f32 {
         (i32::from(value) - i32::from(self.zero_point)) as f32 * self.multiplier
@@ -112,7 +112,7 @@ pub struct Pool<'a> {
     pub window: Window,
     /// Average only: whether padding counts in the divisor.
     pub count_padding: bool,
-    /// What stands for zero in the input.
+    /// The value that stands for zero in the input.
     pub zero_point: i8,
     /// Scale of the input over that of the output, finite.
     pub multiplier: f32,
@@ -190,54 +190,4 @@ impl Scratch {
         let padded = inputs.div_ceil(QUAD).saturating_mul(QUAD);
         padded.saturating_mul(each).saturating_add(self.margin)
     }
-}
-
-/// Panics unless weights, table and scratch memory, of which `needed` bytes are, are as long as a matrix product needs.
-fn check_dense(
-    weights: &[i8],
-    epilogue: &Epilogue,
-    [inputs, outputs]: [usize; 2],
-    scratch: &[u8],
-    needed: usize,
-) {
-    assert!(
-        weights.len() >= quad_weights_len(outputs, inputs),
-        "weights are too short for {inputs} x {outputs}"
-    );
-    assert!(scratch.len() >= needed, "scratch memory is too short");
-    epilogue.check(outputs);
-}
-
-/// Panics unless input and output are as long as the output rows from `first` need.
-fn check_rows(
-    input: &[i8],
-    [input_shape, output_shape]: [Shape; 2],
-    window: &Window,
-    first: usize,
-    out: &[i8],
-) {
-    let row = output_shape.width.saturating_mul(output_shape.channels);
-    assert_eq!(input.len(), input_shape.len(), "input has another shape");
-    assert!(
-        out.len().is_multiple_of(row) && first + out.len() / row <= output_shape.height,
-        "output is not whole rows of the layer"
-    );
-    assert_eq!(
-        window.output(input_shape),
-        Some([output_shape.height, output_shape.width]),
-        "the window gives another shape"
-    );
-}
-
-/// Panics unless depthwise weights and table are long enough.
-fn check_depthwise(call: &Conv) {
-    let channels = call.output_shape.channels;
-    let [height, width] = call.window.kernel;
-    let taps = height.saturating_mul(width);
-    assert_eq!(call.input_shape.channels, channels, "channels are kept");
-    assert!(
-        call.weights.len() >= weights_len(channels, taps),
-        "weights are too short"
-    );
-    call.epilogue.check(channels);
 }

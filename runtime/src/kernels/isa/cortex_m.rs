@@ -1,4 +1,4 @@
-//! What the kernels of Cortex-M compute with: words of four bytes or of two halves of 16 bits.
+//! Cortex-M: words of four bytes or of two halves of 16 bits, and the kernels that compute with them.
 //!
 //! Each function is an instruction or two of the DSP extension, and has a twin in plain Rust where there is none: smaller
 //! cores, and the tests on the host, run the same kernels.
@@ -291,8 +291,8 @@ pub(in crate::kernels) use instructions::{
 /// Four bytes as halves of 16 bits: bytes 0 and 2, then 1 and 3.
 pub(in crate::kernels) type Halves = [u32; 2];
 
-/// From the first weights of [`multiply_nine_taps`] to the bytes between rows of inputs, in entries: as many as three rows
-/// and columns have with a frame of one around them.
+/// From the first weights of [`multiply_nine_taps`] to the bytes between rows of inputs, in entries: the number of three
+/// rows and columns with a frame of one around them.
 pub(in crate::kernels) const ROW_STEP: usize = 25;
 
 /// Reads four bytes, wherever they begin.

@@ -1,4 +1,4 @@
-//! What an instruction set does with the sixteen channels of a panel.
+//! The sixteen channels of a panel in int8, as an instruction set computes them.
 
 use graft_patches::layout::PANEL;
 
@@ -7,7 +7,7 @@ use crate::kernels::int8::{Quantized, RequantizePanel};
 /// Sixteen channels at a time.
 ///
 /// # Safety
-/// Of all methods: the CPU has the instruction set; pointers are good for as many bytes as each method says.
+/// Of all methods: the CPU has the instruction set; pointers are good for the bytes that each method names.
 pub(in crate::kernels) trait Lanes: Copy {
     /// Every input of a dense product is taken exclusive-or this: with 128, which adds 128, where it takes them unsigned.
     const OFFSET: u8;

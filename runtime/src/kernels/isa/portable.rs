@@ -216,7 +216,7 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
     }
 }
 
-/// Where in a strip the bytes are that become lane `lane` of vector `vector`.
+/// The place in a strip of the bytes that become lane `lane` of vector `vector`.
 #[cfg(test)]
 fn interleaved(vector: usize, lane: usize) -> usize {
     16 * (lane / 4) + 4 * vector + lane % 4

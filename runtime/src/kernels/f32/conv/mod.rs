@@ -9,35 +9,29 @@ pub(in crate::kernels) mod simd;
 use graft_patches::layout::weights_len;
 
 use super::{Conv, conv_scratch_len};
+use crate::kernels::check;
+use crate::kernels::window::{self, Sliding};
 
 /// Panics unless the operands are as long as a convolution of the output rows from `first` needs.
 pub(in crate::kernels) fn check(call: &Conv, first: usize, out: &[f32], scratch: &[f32]) {
-    let [height, width] = call.window.kernel;
     let (inputs, outputs) = (call.input_shape.channels, call.output_shape.channels);
-    let depth = height.saturating_mul(width).saturating_mul(inputs);
-    check_rows(call, first, out);
-    assert!(
-        call.weights.len() >= weights_len(outputs, depth),
-        "weights are too short"
-    );
-    assert!(
-        scratch.len() >= conv_scratch_len(&call.window, inputs),
-        "scratch memory is too short"
-    );
+    let depth = window::depth(&call.window, inputs);
+    call.check_rows(first, out);
+    check::weights(call.weights.len(), weights_len(outputs, depth));
+    check::scratch(scratch.len(), conv_scratch_len(&call.window, inputs));
 }
 
-/// Panics unless input, output and epilogue fit the shapes, for the output rows from `first`.
-pub(in crate::kernels) fn check_rows(call: &Conv, first: usize, out: &[f32]) {
-    let row = call.output_shape.width * call.output_shape.channels;
-    assert_eq!(
-        call.input.len(),
-        call.input_shape.len(),
-        "input has another shape"
-    );
-    assert!(out.len().is_multiple_of(row), "output is not whole rows");
-    assert!(
-        first + out.len() / row <= call.output_shape.height,
-        "output has too many rows"
-    );
-    call.epilogue.check(call.output_shape.channels);
+impl Conv<'_> {
+    /// Panics unless input, output and epilogue fit the shapes, for the output rows from `first`.
+    pub(super) fn check_rows(&self, first: usize, out: &[f32]) {
+        let shapes = [self.input_shape, self.output_shape];
+        check::rows(self.input.len(), shapes, &self.window, first, out.len());
+        self.epilogue.check(self.output_shape.channels);
+    }
+
+    /// The window over the input.
+    #[inline(always)]
+    pub(super) fn sliding(&self) -> Sliding {
+        Sliding::new(self.input_shape, self.window)
+    }
 }

@@ -1,7 +1,10 @@
 //! Plain convolution.
 
+use graft_patches::layout::dense_index;
+
 use super::check;
-use crate::kernels::f32::{Conv, PANEL};
+use crate::kernels::f32::Conv;
+use crate::kernels::window::depth;
 
 pub(in crate::kernels) fn conv(call: &Conv, first: usize, out: &mut [f32], scratch: &mut [f32]) {
     check(call, first, out, scratch);
@@ -17,30 +20,13 @@ pub(in crate::kernels) fn conv(call: &Conv, first: usize, out: &mut [f32], scrat
 
 /// The window's sum at one output position and channel.
 fn sum(call: &Conv, y: usize, x: usize, channel: usize) -> f32 {
-    let Conv {
-        input_shape,
-        window,
-        ..
-    } = call;
-    let [kernel_height, kernel_width] = window.kernel;
-    let [top, left] = window.pad_before(*input_shape);
-    let inputs = input_shape.channels;
-    let panel = channel / PANEL * kernel_height * kernel_width * inputs * PANEL;
+    let inputs = call.input_shape.channels;
+    let depth = depth(&call.window, inputs);
     let mut sum = 0.0;
-    for ky in 0..kernel_height {
-        for kx in 0..kernel_width {
-            let (row, column) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
-            if row < top || row >= top + input_shape.height {
-                continue;
-            }
-            if column < left || column >= left + input_shape.width {
-                continue;
-            }
-            let input = ((row - top) * input_shape.width + column - left) * inputs;
-            let weight = panel + (ky * kernel_width + kx) * inputs * PANEL + channel % PANEL;
-            for i in 0..inputs {
-                sum += call.input[input + i] * call.weights[weight + i * PANEL];
-            }
+    for (tap, pixel) in call.sliding().pixels([y, x]) {
+        for i in 0..inputs {
+            let weight = call.weights[dense_index(channel, tap * inputs + i, depth)];
+            sum += call.input[pixel * inputs + i] * weight;
         }
     }
     sum

@@ -2,7 +2,7 @@
 
 use crate::kernels::f32::{CONV_ROWS, Conv, Pointwise, pointwise};
 use crate::kernels::isa::vector::Vector;
-use crate::kernels::window::clip;
+use crate::kernels::window::{Clipped, depth};
 
 /// Convolution in register tiles as in [`pointwise::simd::pointwise`].
 ///
@@ -21,14 +21,14 @@ pub(in crate::kernels) unsafe fn conv<
     out: &mut [f32],
     scratch: &mut [f32],
 ) {
-    let inputs = call.window.kernel[0] * call.window.kernel[1] * call.input_shape.channels;
+    let inputs = depth(&call.window, call.input_shape.channels);
     let outputs = call.output_shape.channels;
-    let pad = call.window.pad_before(call.input_shape);
+    let sliding = call.sliding();
     let (mut y, mut x) = (first, 0);
     for out in out.chunks_mut(CONV_ROWS * outputs) {
         for window in scratch.chunks_exact_mut(inputs).take(out.len() / outputs) {
             // SAFETY: the caller vouches for the instruction set.
-            unsafe { gather::<V>(call, pad, [y, x], window) };
+            unsafe { gather::<V>(call.input, &sliding.clip([y, x]), window) };
             x += 1;
             if x == call.output_shape.width {
                 (y, x) = (y + 1, 0);
@@ -46,24 +46,18 @@ pub(in crate::kernels) unsafe fn conv<
     }
 }
 
-/// Copies the window of output row `y` and column `x`, `[kh][kw][C_in]`, zeros where it lies on padding.
+/// [`Clipped::gather`] with zeros for padding, compiled for the instruction set.
 ///
 /// # Safety
 /// As for every method of [`Vector`].
 #[inline(always)]
-unsafe fn gather<V: Vector>(call: &Conv, pad: [usize; 2], [y, x]: [usize; 2], to: &mut [f32]) {
-    let (shape, window) = (call.input_shape, call.window);
-    let rows = clip(y, window.stride[0], pad[0], window.kernel[0], shape.height);
-    let columns = clip(x, window.stride[1], pad[1], window.kernel[1], shape.width);
-    if rows.taps.len() < window.kernel[0] || columns.taps.len() < window.kernel[1] {
+unsafe fn gather<V: Vector>(input: &[f32], window: &Clipped, to: &mut [f32]) {
+    if !window.is_whole() {
         to.fill(0.0);
     }
-    let length = columns.taps.len() * shape.channels;
-    for (row, ky) in (rows.start..).zip(rows.taps) {
-        let from = &call.input[(row * shape.width + columns.start) * shape.channels..][..length];
-        let to = &mut to[(ky * window.kernel[1] + columns.taps.start) * shape.channels..][..length];
+    for run in window.runs() {
         // SAFETY: the caller vouches for the instruction set.
-        unsafe { copy::<V>(from, to) };
+        unsafe { copy::<V>(&input[run.input], &mut to[run.window]) };
     }
 }
 

@@ -1,7 +1,9 @@
 //! Plain depthwise convolution.
 
+use graft_patches::layout::depthwise_index;
+
 use super::check;
-use crate::kernels::f32::{Conv, PANEL};
+use crate::kernels::f32::Conv;
 
 pub(in crate::kernels) fn depthwise(call: &Conv, first: usize, out: &mut [f32]) {
     check(call, first, out);
@@ -17,29 +19,11 @@ pub(in crate::kernels) fn depthwise(call: &Conv, first: usize, out: &mut [f32]) 
 
 /// The window's sum at one output position and channel.
 fn sum(call: &Conv, y: usize, x: usize, channel: usize) -> f32 {
-    let Conv {
-        input_shape,
-        window,
-        ..
-    } = call;
-    let [kernel_height, kernel_width] = window.kernel;
-    let [top, left] = window.pad_before(*input_shape);
-    let channels = input_shape.channels;
+    let channels = call.input_shape.channels;
     let mut sum = 0.0;
-    for ky in 0..kernel_height {
-        for kx in 0..kernel_width {
-            let (row, column) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
-            if row < top || row >= top + input_shape.height {
-                continue;
-            }
-            if column < left || column >= left + input_shape.width {
-                continue;
-            }
-            let pixel = (row - top) * input_shape.width + column - left;
-            let tap = ky * kernel_width + kx;
-            sum += call.input[pixel * channels + channel]
-                * call.weights[tap * channels.next_multiple_of(PANEL) + channel];
-        }
+    for (tap, pixel) in call.sliding().pixels([y, x]) {
+        let weight = call.weights[depthwise_index(channel, tap, channels)];
+        sum += call.input[pixel * channels + channel] * weight;
     }
     sum
 }

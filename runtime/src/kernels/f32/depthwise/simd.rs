@@ -3,7 +3,6 @@
 use super::tile::{COLUMNS, Place, Row, tile};
 use crate::kernels::f32::Conv;
 use crate::kernels::isa::vector::Vector;
-use crate::kernels::window::clip;
 
 /// Depthwise convolution with tiles for the usual kernels, pixel by pixel for others.
 ///
@@ -35,8 +34,7 @@ pub(in crate::kernels) unsafe fn depthwise<V: Vector, const WIDTH: usize>(
 #[inline(always)]
 fn row<'a>(call: &Conv<'a>, y: usize) -> Row<'a> {
     let (shape, window) = (call.input_shape, call.window);
-    let [top, _] = window.pad_before(shape);
-    let rows = clip(y, window.stride[0], top, window.kernel[0], shape.height);
+    let rows = call.sliding().span(0, y);
     let mut row = Row {
         input: call.input[rows.start * shape.width * shape.channels..].as_ptr(),
         weights: call.weights.as_ptr(),
@@ -94,10 +92,9 @@ unsafe fn tiles<V: Vector, const WIDTH: usize, const KERNEL: usize, const STRIDE
 /// `row` is made for this row of the output; `check` holds.
 #[inline(always)]
 unsafe fn pixels<V: Vector>(call: &Conv, row: &Row, out: &mut [f32]) {
-    let (shape, window) = (call.input_shape, call.window);
-    let [_, left] = window.pad_before(shape);
+    let sliding = call.sliding();
     for (x, out) in out.chunks_exact_mut(row.channels).enumerate() {
-        let columns = clip(x, window.stride[1], left, window.kernel[1], shape.width);
+        let columns = sliding.span(1, x);
         for channel in (0..row.channels).step_by(V::LANES) {
             let channels = row.channels - channel;
             // SAFETY: the window is clipped to the input, and only channels below `row.channels` are touched.

@@ -7,7 +7,7 @@ use crate::kernels::isa::vector::Vector;
 /// Output columns of a tile.
 pub(super) const COLUMNS: usize = 4;
 
-/// What all tiles of one output row share.
+/// The operands that all tiles of one output row share.
 pub(super) struct Row<'a> {
     /// First input row under the kernel.
     pub(super) input: *const f32,
@@ -95,7 +95,7 @@ impl Row<'_> {
 /// Stands for an input column on padding.
 static ZEROS: [f32; 2 * PANEL] = [0.0; 2 * PANEL];
 
-/// Where a tile lies.
+/// The place of a tile.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// First input column, negative on padding.

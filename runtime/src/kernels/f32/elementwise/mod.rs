@@ -7,17 +7,9 @@ pub(in crate::kernels) mod reference;
 pub(in crate::kernels) mod simd;
 
 use super::Elementwise;
+use crate::kernels::check;
 
 /// Panics unless the operands are as long as the elements from `first` need.
 pub(in crate::kernels) fn check(call: &Elementwise, first: usize, out: &[f32]) {
-    assert!(
-        first + out.len() <= call.left.len(),
-        "output is longer than the first operand"
-    );
-    assert!(
-        !call.right.is_empty() && call.left.len().is_multiple_of(call.right.len()),
-        "second operand of {} values does not repeat over {}",
-        call.right.len(),
-        call.left.len()
-    );
+    check::elements([call.left.len(), call.right.len()], first, out.len());
 }

@@ -1,5 +1,6 @@
-//! Fast sum and product: stretches over which neither operand starts again.
+//! Fast sum and product: vectors of stretches over which neither operand starts again.
 
+use crate::kernels::elementwise::stretches;
 use crate::kernels::f32::epilogue::simd::activate;
 use crate::kernels::f32::{Activation, Elementwise};
 use crate::kernels::isa::vector::Vector;
@@ -15,16 +16,11 @@ const GROUP: usize = 4;
 pub(in crate::kernels) unsafe fn elementwise<V: Vector, const PRODUCT: bool>(
     call: &Elementwise,
     first: usize,
-    mut out: &mut [f32],
+    out: &mut [f32],
 ) {
-    let mut left = &call.left[first..][..out.len()];
-    let mut right = &call.right[first % call.right.len()..];
-    while !out.is_empty() {
-        let length = out.len().min(right.len());
-        let (now, later) = core::mem::take(&mut out).split_at_mut(length);
+    for (left, right, out) in stretches(call.left, call.right, first, out) {
         // SAFETY: the caller vouches for the instruction set.
-        unsafe { stretch::<V, PRODUCT>(&left[..length], &right[..length], now, call.activation) };
-        (left, right, out) = (&left[length..], call.right, later);
+        unsafe { stretch::<V, PRODUCT>(left, right, out, call.activation) };
     }
 }
 

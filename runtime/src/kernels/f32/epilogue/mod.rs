@@ -6,6 +6,7 @@ pub(in crate::kernels) mod simd;
 use graft_patches::layout::{epilogue_len, scale_index};
 
 use super::{Activation, PANEL};
+use crate::kernels::check;
 
 /// The per-channel affine map and activation after a weighted layer.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +28,6 @@ impl Epilogue<'_> {
 
     /// Panics unless the table has an entry for each of the channels.
     pub(in crate::kernels) fn check(&self, channels: usize) {
-        assert!(
-            self.table.len() >= epilogue_len(channels),
-            "epilogue table has {} values, too few for {channels} channels",
-            self.table.len()
-        );
+        check::table(self.table.len(), epilogue_len(channels));
     }
 }

@@ -1,4 +1,4 @@
-//! What follows an accumulator, as training needs it: a scale, a bias and an activation on a whole batch, its gradient,
+//! The epilogue as training needs it: a scale, a bias and an activation on a batch of accumulators, its gradient,
 //! and the moments of batch norm. Plain loops over channels, which the compiler vectorises for each instruction set.
 
 pub(in crate::kernels) mod reference;
@@ -31,17 +31,17 @@ pub(in crate::kernels) fn check(call: &Affine, out: &[f32]) {
     assert_eq!(
         call.values.len(),
         out.len(),
-        "as many outputs as accumulators"
+        "an output for each accumulator"
     );
 }
 
-/// Panics unless the gradients are as many as the accumulators and there is a sum of each kind for each channel.
+/// Panics unless there is a gradient for each accumulator and a sum of each kind for each channel.
 pub(in crate::kernels) fn check_sums(call: &Affine, gradient: &[f32], sums: &[f32]) {
     check(call, gradient);
     assert_eq!(sums.len(), 2 * call.scale.len(), "two sums a channel");
 }
 
-/// Panics unless the operands are as many as the accumulators and the factors as many as the channels.
+/// Panics unless there is an operand for each accumulator and a factor of each kind for each channel.
 pub(in crate::kernels) fn check_input(
     call: &Affine,
     gradient: &[f32],

@@ -10,44 +10,24 @@ mod tile;
 
 use graft_patches::layout::weights_len;
 
-use super::{PANEL, Pointwise};
+use super::Pointwise;
+use crate::kernels::check;
 
 /// Panics unless the operands are as long as a pointwise convolution of the pixels from `first` needs.
 pub(in crate::kernels) fn check(call: &Pointwise, first: usize, out: &[f32]) {
+    let channels = [call.inputs, call.outputs];
     check_weights(call);
-    assert!(
-        out.len().is_multiple_of(call.outputs),
-        "output is not whole pixels"
-    );
-    let last = first + out.len() / call.outputs;
-    assert!(
-        call.input.len() >= last * call.inputs,
-        "input ends before pixel {last}"
-    );
+    check::pixels(call.input.len(), channels, first, out.len());
 }
 
 /// Panics unless the operands are as long as a fully connected layer's panels from `first` need.
 pub(in crate::kernels) fn check_linear(call: &Pointwise, first: usize, out: &[f32]) {
+    let channels = [call.inputs, call.outputs];
     check_weights(call);
-    assert!(
-        call.input.len() >= call.inputs,
-        "input is not a whole pixel"
-    );
-    let last = first * PANEL + out.len();
-    assert!(
-        out.is_empty()
-            || last == call.outputs
-            || (last < call.outputs && last.is_multiple_of(PANEL)),
-        "output does not end at a panel"
-    );
+    check::panels(call.input.len(), channels, first, out.len());
 }
 
 fn check_weights(call: &Pointwise) {
-    assert!(
-        call.weights.len() >= weights_len(call.outputs, call.inputs),
-        "weights are too short for {} x {}",
-        call.inputs,
-        call.outputs
-    );
+    check::weights(call.weights.len(), weights_len(call.outputs, call.inputs));
     call.epilogue.check(call.outputs);
 }

@@ -63,7 +63,7 @@ unsafe fn block<
     let mut channel = 0;
     while channel < call.outputs {
         let left = (call.outputs - channel).div_ceil(V::LANES);
-        // SAFETY: `channel` starts a panel, and so many panels are left in the weights and the table.
+        // SAFETY: `channel` starts a panel, and the weights and the table have all panels of `outputs`.
         unsafe {
             let output = output.add(channel);
             if left > WIDE - NARROW {

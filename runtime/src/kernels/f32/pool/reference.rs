@@ -1,19 +1,15 @@
 //! Plain pools.
 
 use super::{check, check_global, divisor};
-use crate::kernels::f32::{Pool, Shape, Window};
+use crate::kernels::f32::Pool;
 
 pub(in crate::kernels) fn average_pool(call: &Pool, first: usize, out: &mut [f32]) {
-    pool(call, first, out, |values| {
-        let (sum, taps) = values.fold((0.0, 0), |(sum, taps), x| (sum + x, taps + 1));
-        sum / divisor(call, taps)
-    });
+    let mean = |sum, taps| sum / divisor(call, taps);
+    pool(call, first, out, 0.0, |sum, x| sum + x, mean);
 }
 
 pub(in crate::kernels) fn max_pool(call: &Pool, first: usize, out: &mut [f32]) {
-    pool(call, first, out, |values| {
-        values.fold(f32::NEG_INFINITY, f32::max)
-    });
+    pool(call, first, out, f32::NEG_INFINITY, f32::max, |max, _| max);
 }
 
 pub(in crate::kernels) fn global_average_pool(call: &Pool, first: usize, out: &mut [f32]) {
@@ -28,42 +24,28 @@ pub(in crate::kernels) fn global_average_pool(call: &Pool, first: usize, out: &m
     }
 }
 
-/// Reduces the values of each window that lie on the input.
+/// Reduces the values of each window that lie on the input, then finishes with their number.
 fn pool(
     call: &Pool,
     first: usize,
     out: &mut [f32],
-    reduce: impl Fn(&mut dyn Iterator<Item = f32>) -> f32,
+    start: f32,
+    reduce: impl Fn(f32, f32) -> f32,
+    finish: impl Fn(f32, usize) -> f32,
 ) {
     check(call, first, out);
+    let sliding = call.sliding();
     let (width, channels) = (call.output_shape.width, call.output_shape.channels);
     for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
             for (channel, out) in pixel.iter_mut().enumerate() {
-                let mut values = window(call.input, call.input_shape, call.window, [y, x, channel]);
-                let value = reduce(&mut values);
-                *out = call.activation.of(value);
+                let (mut value, mut taps) = (start, 0);
+                for (_, pixel) in sliding.pixels([y, x]) {
+                    value = reduce(value, call.input[pixel * channels + channel]);
+                    taps += 1;
+                }
+                *out = call.activation.of(finish(value, taps));
             }
         }
     }
-}
-
-/// The input values of one channel under the window of one output position.
-pub(in crate::kernels) fn window<T: Copy>(
-    input: &[T],
-    shape: Shape,
-    window: Window,
-    [y, x, channel]: [usize; 3],
-) -> impl Iterator<Item = T> {
-    let [top, left] = window.pad_before(shape);
-    let rows = (0..window.kernel[0]).map(move |ky| y * window.stride[0] + ky);
-    let rows = rows.filter(move |row| (top..top + shape.height).contains(row));
-    rows.flat_map(move |row| {
-        let columns = (0..window.kernel[1]).map(move |kx| x * window.stride[1] + kx);
-        let columns = columns.filter(move |column| (left..left + shape.width).contains(column));
-        columns.map(move |column| {
-            let pixel = (row - top) * shape.width + column - left;
-            input[pixel * shape.channels + channel]
-        })
-    })
 }

@@ -4,7 +4,6 @@ use super::divisor;
 use crate::kernels::f32::Pool;
 use crate::kernels::f32::epilogue::simd::activate;
 use crate::kernels::isa::vector::Vector;
-use crate::kernels::window::clip;
 
 /// Vectors that a global pool sums at a time: a pixel's part is then whole cache lines.
 const GROUP: usize = 4;
@@ -19,20 +18,12 @@ pub(in crate::kernels) unsafe fn pool<V: Vector, const MAX: bool>(
     first: usize,
     out: &mut [f32],
 ) {
-    let (shape, window) = (call.input_shape, call.window);
-    let [top, left] = window.pad_before(shape);
-    let pixels = out.chunks_exact_mut(shape.channels);
-    for (pixel, out) in (first * call.output_shape.width..).zip(pixels) {
-        let (y, x) = (
-            pixel / call.output_shape.width,
-            pixel % call.output_shape.width,
-        );
-        let rows = clip(y, window.stride[0], top, window.kernel[0], shape.height);
-        let columns = clip(x, window.stride[1], left, window.kernel[1], shape.width);
-        let corner = (rows.start * shape.width + columns.start) * shape.channels;
-        let taps = [rows.taps.len(), columns.taps.len()];
-        // SAFETY: `clip` keeps these taps on the input.
-        unsafe { window_of::<V, MAX>(call, &call.input[corner..], taps, out) };
+    let windows = call.sliding().windows(first, call.output_shape.width);
+    let pixels = out.chunks_exact_mut(call.output_shape.channels);
+    for (window, out) in windows.zip(pixels) {
+        let (input, taps) = (&call.input[window.corner()..], window.taps());
+        // SAFETY: these taps lie on the input.
+        unsafe { window_of::<V, MAX>(call, input, taps, out) };
     }
 }
 

@@ -55,7 +55,7 @@ proptest! {
     ) {
         let length = pixels * channels;
         let shift: Vec<f32> = values(channels, seed ^ 2).iter().map(|mean| mean * 100.0 + 1000.0).collect();
-        // What the accumulators' own rounding leaves of the deviations.
+        // The deviations, as the accumulators' own rounding leaves them.
         let z: Vec<f32> = values(length, seed).iter().enumerate().map(|(i, x)| x + shift[i % channels]).collect();
         let plain: Vec<f32> = z.iter().enumerate().map(|(i, z)| z - shift[i % channels]).collect();
         let [gradient, scale, bias] = [3, 4, 5].map(|i| values(length, seed ^ i));

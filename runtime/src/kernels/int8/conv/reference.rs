@@ -41,14 +41,8 @@ pub(in crate::kernels) fn value(
     tap: [usize; 2],
     channel: usize,
 ) -> i8 {
-    let shape = call.input_shape;
-    let pad = call.window.pad_before(shape);
-    let [row, column] = [0, 1]
-        .map(|axis| (position[axis] * call.window.stride[axis] + tap[axis]).checked_sub(pad[axis]));
-    match (row, column) {
-        (Some(row), Some(column)) if row < shape.height && column < shape.width => {
-            call.input[(row * shape.width + column) * shape.channels + channel]
-        }
-        _ => call.padding,
-    }
+    let pixel = call.sliding().pixel(position, tap);
+    pixel.map_or(call.padding, |pixel| {
+        call.input[pixel * call.input_shape.channels + channel]
+    })
 }

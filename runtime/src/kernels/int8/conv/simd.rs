@@ -7,7 +7,7 @@ use graft_patches::layout::QUAD;
 use crate::kernels::int8::pointwise::simd::{Product, fill};
 use crate::kernels::int8::{BLOCK, Conv};
 use crate::kernels::isa::lanes::Lanes;
-use crate::kernels::window::{self, clip};
+use crate::kernels::window::{Sliding, depth};
 
 /// Bytes copied at a time: the rows of a window are short.
 const WORD: usize = 16;
@@ -23,7 +23,7 @@ pub(in crate::kernels) unsafe fn conv<L: Lanes, const ROWS: usize, const WIDE: u
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    let inputs = call.window.kernel[0] * call.window.kernel[1] * call.input_shape.channels;
+    let inputs = depth(&call.window, call.input_shape.channels);
     let (depth, outputs) = (inputs.next_multiple_of(QUAD), call.output_shape.channels);
     let windows = Windows::new(call);
     let (mut y, mut x) = (first, 0);
@@ -54,31 +54,20 @@ pub(in crate::kernels) unsafe fn conv<L: Lanes, const ROWS: usize, const WIDE: u
 /// meets weights of zero or is a window to come.
 struct Windows<'a> {
     call: &'a Conv<'a>,
-    /// Rows of padding above, columns to the left.
-    pad: [usize; 2],
+    sliding: Sliding,
     /// Output rows and columns whose windows lie on the input as a whole.
     inside: [Range<usize>; 2],
 }
 
 impl<'a> Windows<'a> {
     fn new(call: &'a Conv<'a>) -> Self {
-        let (input, output, window) = (call.input_shape, call.output_shape, call.window);
-        let pad = window.pad_before(input);
-        let inside = |axis: usize, size, outputs| {
-            window::inside(
-                window.stride[axis],
-                pad[axis],
-                window.kernel[axis],
-                size,
-                outputs,
-            )
-        };
+        let (sliding, output) = (call.sliding(), call.output_shape);
         Self {
             call,
-            pad,
+            sliding,
             inside: [
-                inside(0, input.height, output.height),
-                inside(1, input.width, output.width),
+                sliding.inside(0, output.height),
+                sliding.inside(1, output.width),
             ],
         }
     }
@@ -114,8 +103,8 @@ impl<'a> Windows<'a> {
             window,
             ..
         } = *self.call;
-        let row = y * window.stride[0] - self.pad[0];
-        let column = columns.start * window.stride[1] - self.pad[1];
+        let row = y * window.stride[0] - self.sliding.pad[0];
+        let column = columns.start * window.stride[1] - self.sliding.pad[1];
         let input = &input[(row * shape.width + column) * shape.channels..];
         let row = shape.width * shape.channels;
         let step = window.stride[1] * shape.channels;
@@ -130,24 +119,11 @@ impl<'a> Windows<'a> {
     }
 
     /// Copies any window.
-    fn clipped<L: Lanes>(&self, [y, x]: [usize; 2], to: &mut [u8]) {
-        let Conv {
-            input_shape: shape,
-            window,
-            ..
-        } = *self.call;
-        let [height, width] = window.kernel;
-        let rows = clip(y, window.stride[0], self.pad[0], height, shape.height);
-        let columns = clip(x, window.stride[1], self.pad[1], width, shape.width);
-        let length = columns.taps.len() * shape.channels;
-        to[..height * width * shape.channels].fill(self.call.padding as u8 ^ L::OFFSET);
-        for (row, ky) in (rows.start..).zip(rows.taps) {
-            let from = (row * shape.width + columns.start) * shape.channels;
-            let start = (ky * width + columns.taps.start) * shape.channels;
-            fill::<L>(
-                &mut to[start..][..length],
-                &self.call.input[from..][..length],
-            );
+    fn clipped<L: Lanes>(&self, position: [usize; 2], to: &mut [u8]) {
+        let depth = depth(&self.call.window, self.call.input_shape.channels);
+        to[..depth].fill(self.call.padding as u8 ^ L::OFFSET);
+        for run in self.sliding.clip(position).runs() {
+            fill::<L>(&mut to[run.window], &self.call.input[run.input]);
         }
     }
 }

@@ -10,8 +10,7 @@ use crate::kernels::int8::epilogue::cortex_m::Requantize;
 use crate::kernels::isa::cortex_m::{
     Halves, ROW_STEP, multiply_four, multiply_nine_taps, read, unpack,
 };
-use crate::kernels::window::{Span, clip, inside};
-use crate::kernels::{Shape, Window};
+use crate::kernels::window::{Sliding, Span};
 
 /// Channels of a word.
 const WORD: usize = 4;
@@ -26,15 +25,13 @@ pub(in crate::kernels) fn depthwise(call: &Conv, first: usize, out: &mut [i8]) {
     }
     check(call, first, out);
     let channels = call.output_shape.channels;
-    let pad = call.window.pad_before(call.input_shape);
-    let framed = Framed::new(call, pad);
+    let sliding = call.sliding();
+    let framed = Framed::new(call, sliding);
     let frame = usize::from(framed.is_some());
     let pitch = width + 2 * frame;
     let mut strip = Strip {
         call,
-        shape: call.input_shape,
-        window: call.window,
-        pad,
+        sliding,
         offset: u32::from(-i16::from(call.padding) as u16) * 0x1_0001,
         requantize: Requantize::new(call.epilogue.output),
         weights: [[0; 2]; TAPS],
@@ -63,11 +60,8 @@ pub(in crate::kernels) fn depthwise(call: &Conv, first: usize, out: &mut [i8]) {
 /// what that changes in the sum of all taps is in `start`.
 struct Strip<'a> {
     call: &'a Conv<'a>,
-    /// Those of `call`, here so that what is written to the output is not taken to change them.
-    shape: Shape,
-    window: Window,
-    /// Rows of padding above, columns to the left.
-    pad: [usize; 2],
+    /// That of `call`, here so that what is written to the output is not taken to change it.
+    sliding: Sliding,
     /// The padding negated, in both halves.
     offset: u32,
     requantize: Requantize,
@@ -114,9 +108,9 @@ impl Strip<'_> {
     /// Output rows from `first` of a layer that is [`Framed`]. There are four channels.
     #[inline(never)]
     fn framed(&self, framed: &Framed, first: usize, out: &mut [i8]) {
-        let channels = self.shape.channels;
-        let row = self.shape.width * channels;
-        let step = self.window.stride[1] * channels;
+        let channels = self.sliding.input.channels;
+        let row = self.sliding.input.width * channels;
+        let step = self.sliding.window.stride[1] * channels;
         let rows = out.chunks_exact_mut(self.call.output_shape.width * channels);
         for (y, out) in (first..).zip(rows) {
             let [start, skip] = framed.place(0, y);
@@ -154,16 +148,10 @@ impl Strip<'_> {
 
     /// Output rows from `first`, for kernels of `SIDE` x `SIDE` or with 0 for any; `IS_FULL` if there are four channels.
     fn rows<const SIDE: usize, const IS_FULL: bool>(&self, first: usize, out: &mut [i8]) {
-        let (shape, window, width) = (self.shape, self.window, self.call.output_shape.width);
+        let width = self.call.output_shape.width;
         let inside = match SIDE {
             0 => 0..0,
-            _ => inside(
-                window.stride[1],
-                self.pad[1],
-                window.kernel[1],
-                shape.width,
-                width,
-            ),
+            _ => self.sliding.inside(1, width),
         };
         for x in (0..inside.start).chain(inside.end..width) {
             self.clipped::<IS_FULL>(x, first, out);
@@ -176,10 +164,10 @@ impl Strip<'_> {
     /// Output columns `inside`, all of whose windows lie on the input.
     #[inline(never)]
     fn whole<const SIDE: usize>(&self, inside: Range<usize>, first: usize, out: &mut [i8]) {
-        let (channels, stride) = (self.shape.channels, self.window.stride[1]);
+        let (channels, stride) = (self.sliding.input.channels, self.sliding.window.stride[1]);
         let columns = Span {
             taps: 0..SIDE,
-            start: inside.start * stride - self.pad[1],
+            start: inside.start * stride - self.sliding.pad[1],
         };
         let row = self.call.output_shape.width * channels;
         for (y, out) in (first..).zip(out.chunks_exact_mut(row)) {
@@ -200,14 +188,8 @@ impl Strip<'_> {
     /// Output column `x`, whose windows may lie on padding.
     #[inline(never)]
     fn clipped<const IS_FULL: bool>(&self, x: usize, first: usize, out: &mut [i8]) {
-        let (shape, window) = (self.shape, self.window);
-        let columns = clip(
-            x,
-            window.stride[1],
-            self.pad[1],
-            window.kernel[1],
-            shape.width,
-        );
+        let shape = self.sliding.input;
+        let columns = self.sliding.span(1, x);
         let row = self.call.output_shape.width * shape.channels;
         for (y, out) in (first..).zip(out.chunks_exact_mut(row)) {
             let place = self.place(y, &columns);
@@ -229,17 +211,11 @@ impl Strip<'_> {
         }
     }
 
-    /// Where the window of output row `y` and these columns begins.
+    /// The place where the window of output row `y` and these columns begins.
     #[inline(always)]
     fn place(&self, y: usize, columns: &Span) -> Place {
-        let (shape, window) = (self.shape, self.window);
-        let rows = clip(
-            y,
-            window.stride[0],
-            self.pad[0],
-            window.kernel[0],
-            shape.height,
-        );
+        let shape = self.sliding.input;
+        let rows = self.sliding.span(0, y);
         let tap = self.corner + rows.taps.start * self.pitch + columns.taps.start;
         let pixel = rows.start * shape.width + columns.start;
         let input = self.call.input.as_ptr();
@@ -261,7 +237,7 @@ impl Strip<'_> {
     /// It lies on the input; there are four channels.
     #[inline(always)]
     unsafe fn sums<const SIDE: usize>(&self, place: &Place) -> [i32; WORD] {
-        let (step, offset) = (self.shape.channels, self.offset);
+        let (step, offset) = (self.sliding.input.channels, self.offset);
         let &Place {
             mut from,
             mut weights,
@@ -287,7 +263,7 @@ impl Strip<'_> {
     /// The same of the first `count` channels.
     ///
     /// # Safety
-    /// It lies on the input; there are so many channels.
+    /// It lies on the input; there are `count` channels.
     unsafe fn some_sums(&self, place: &Place, count: usize) -> [i32; WORD] {
         let &Place {
             mut from,
@@ -299,7 +275,7 @@ impl Strip<'_> {
             for column in 0..place.columns {
                 // SAFETY: by the caller's promise; the weights are those of the tap.
                 unsafe {
-                    let inputs = first(from.add(column * self.shape.channels), count);
+                    let inputs = first(from.add(column * self.sliding.input.channels), count);
                     sums = multiply_four(sums, &mut inputs.as_ptr(), 0, self.offset, &mut weights);
                 }
             }
@@ -313,45 +289,42 @@ impl Strip<'_> {
 /// A layer with windows of 3 x 3 that are at most one row and one column off the input. They are moved onto it, and their
 /// weights as far the other way: zeros of the frame around the weights meet the inputs that are not of the window.
 struct Framed {
-    input: [usize; 2],
-    stride: [usize; 2],
-    pad: [usize; 2],
+    sliding: Sliding,
     /// The output columns whose windows need not be moved in a row.
     inside: Range<usize>,
 }
 
 impl Framed {
     /// None if the layer is another.
-    fn new(call: &Conv, pad: [usize; 2]) -> Option<Self> {
-        let (window, output) = (call.window, call.output_shape);
-        let [input, output] = [call.input_shape, output].map(|shape| [shape.height, shape.width]);
+    fn new(call: &Conv, sliding: Sliding) -> Option<Self> {
+        let Sliding { window, pad, .. } = sliding;
+        let output = [call.output_shape.height, call.output_shape.width];
         let fits = |axis: usize| {
             let last = output[axis].saturating_sub(1) * window.stride[axis];
-            input[axis] >= 3 && pad[axis] <= 1 && last + 2 <= input[axis] + pad[axis]
+            let size = sliding.size(axis);
+            size >= 3 && pad[axis] <= 1 && last + 2 <= size + pad[axis]
         };
         if window.kernel != [3, 3] || !fits(0) || !fits(1) {
             return None;
         }
         Some(Self {
-            input,
-            stride: window.stride,
-            pad,
-            inside: inside(window.stride[1], pad[1], 3, input[1], output[1]),
+            sliding,
+            inside: sliding.inside(1, output[1]),
         })
     }
 
     /// Of output position `index` of an axis: where the window is moved to, and the first of the framed weights.
     #[inline(always)]
     fn place(&self, axis: usize, index: usize) -> [usize; 2] {
-        let corner = index * self.stride[axis];
-        let start = corner
-            .saturating_sub(self.pad[axis])
-            .min(self.input[axis] - 3);
-        [start, start + self.pad[axis] + 1 - corner]
+        let Sliding { window, pad, .. } = self.sliding;
+        let corner = index * window.stride[axis];
+        let last = self.sliding.size(axis) - window.kernel[axis];
+        let start = corner.saturating_sub(pad[axis]).min(last);
+        [start, start + pad[axis] + 1 - corner]
     }
 }
 
-/// Where what is on the input of a window begins.
+/// The place where the part of a window on the input begins.
 struct Place {
     columns: usize,
     /// From one row of the input to the next.

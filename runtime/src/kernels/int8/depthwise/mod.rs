@@ -8,11 +8,15 @@ pub(in crate::kernels) mod reference;
 #[cfg(simd)]
 pub(in crate::kernels) mod simd;
 
-use super::{Conv, check_depthwise, check_rows};
+use super::Conv;
+use crate::kernels::check;
 
 /// Panics unless the operands are as long as the output rows from `first` need.
 pub(in crate::kernels) fn check(call: &Conv, first: usize, out: &[i8]) {
-    let shapes = [call.input_shape, call.output_shape];
-    check_rows(call.input, shapes, &call.window, first, out);
-    check_depthwise(call);
+    call.check_rows(first, out);
+    check::depthwise(
+        [call.input_shape, call.output_shape],
+        &call.window,
+        call.weights.len(),
+    );
 }

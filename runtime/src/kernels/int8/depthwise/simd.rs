@@ -6,7 +6,7 @@ use graft_patches::layout::{PANEL, depthwise_index};
 
 use crate::kernels::int8::Conv;
 use crate::kernels::isa::lanes::Lanes;
-use crate::kernels::window;
+use crate::kernels::window::Sliding;
 
 /// The body once for each of the numbers that are below the count: a loop would keep weights and offsets in memory, and
 /// the compiler does not open it.
@@ -53,7 +53,7 @@ unsafe fn rows<L: Lanes, const SIDE: usize, const TAPS: usize>(
             let strip = Strip {
                 call,
                 channel,
-                pad: call.window.pad_before(call.input_shape),
+                sliding: call.sliding(),
                 count: (channels - channel).min(PANEL),
             };
             // SAFETY: `channel` is one of the layer's, `y` one of its rows, `row` its output.
@@ -77,8 +77,7 @@ unsafe fn rows<L: Lanes, const SIDE: usize, const TAPS: usize>(
 struct Strip<'a> {
     call: &'a Conv<'a>,
     channel: usize,
-    /// Rows of padding above, columns to the left.
-    pad: [usize; 2],
+    sliding: Sliding,
     count: usize,
 }
 
@@ -86,19 +85,12 @@ impl Strip<'_> {
     /// The output pixels of row `y` whose windows lie on the input.
     #[inline(always)]
     fn inside(&self, y: usize) -> Range<usize> {
-        let Conv {
-            input_shape: input,
-            output_shape: output,
-            window,
-            ..
-        } = *self.call;
-        let [top, left] = self.pad;
-        let [height, width] = window.kernel;
-        let [down, across] = window.stride;
-        if !window::inside(down, top, height, input.height, output.height).contains(&y) {
-            return 0..0;
+        let output = self.call.output_shape;
+        if self.sliding.inside(0, output.height).contains(&y) {
+            self.sliding.inside(1, output.width)
+        } else {
+            0..0
         }
-        window::inside(across, left, width, input.width, output.width)
     }
 
     /// Outputs at `inside`, whose windows lie on the input; `out` is at the row's first pixel.
@@ -115,7 +107,7 @@ impl Strip<'_> {
         let Self { call, channel, .. } = *self;
         let (input, output) = (call.input_shape, call.output_shape);
         let count = if IS_FULL { PANEL } else { self.count };
-        let [top, left] = self.pad;
+        let [top, left] = self.sliding.pad;
         let [down, across] = call.window.stride;
         if inside.is_empty() {
             return;
@@ -160,9 +152,9 @@ impl Strip<'_> {
         unsafe {
             let mut sums = L::deep();
             for ky in 0..height {
-                let row = (y * down + ky).wrapping_sub(self.pad[0]);
+                let row = (y * down + ky).wrapping_sub(self.sliding.pad[0]);
                 for kx in 0..width {
-                    let column = (x * across + kx).wrapping_sub(self.pad[1]);
+                    let column = (x * across + kx).wrapping_sub(self.sliding.pad[1]);
                     let from = if row < shape.height && column < shape.width {
                         self.pixel([row, column])
                     } else {

@@ -5,16 +5,10 @@ pub(in crate::kernels) mod reference;
 pub(in crate::kernels) mod simd;
 
 use super::Elementwise;
+use crate::kernels::check;
 
 /// Panics unless the operands are as long as the elements from `first` need.
 pub(in crate::kernels) fn check(call: &Elementwise, first: usize, out: &[i8]) {
-    let [left, right] = [&call.left, &call.right].map(|operand| operand.values.len());
-    assert!(
-        first + out.len() <= left,
-        "output is longer than the first operand"
-    );
-    assert!(
-        right > 0 && left.is_multiple_of(right),
-        "second operand of {right} values does not repeat over {left}"
-    );
+    let operands = [call.left.values.len(), call.right.values.len()];
+    check::elements(operands, first, out.len());
 }

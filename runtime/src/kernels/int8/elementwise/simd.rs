@@ -1,5 +1,6 @@
 //! Fast sum and product: stretches over which neither operand starts again, in groups that the compiler vectorises.
 
+use crate::kernels::elementwise::stretches;
 use crate::kernels::int8::Elementwise;
 
 /// Elements of a group.
@@ -19,16 +20,11 @@ pub(in crate::kernels) fn multiply(call: &Elementwise, first: usize, out: &mut [
 fn elementwise(
     call: &Elementwise,
     first: usize,
-    mut out: &mut [i8],
+    out: &mut [i8],
     operator: impl Fn(f32, f32) -> f32 + Copy,
 ) {
-    let mut left = &call.left.values[first..][..out.len()];
-    let mut right = &call.right.values[first % call.right.values.len()..];
-    while !out.is_empty() {
-        let length = out.len().min(right.len());
-        let (now, later) = core::mem::take(&mut out).split_at_mut(length);
-        stretch(call, &left[..length], &right[..length], now, operator);
-        (left, right, out) = (&left[length..], call.right.values, later);
+    for (left, right, out) in stretches(call.left.values, call.right.values, first, out) {
+        stretch(call, left, right, out, operator);
     }
 }
 

@@ -51,7 +51,7 @@ fn multiply_add(values: [i32; 4], multipliers: &[f32; 4], addend: f32) -> [i32; 
 /// The requantisation rule in the order that takes least without vectors: rounds, adds the zero point, saturates.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Requantize {
-    /// What a rounded value's bits count from.
+    /// The bits of a rounded value that becomes the byte 0.
     pub(in crate::kernels) zero: i32,
     /// The least and the greatest byte, four times each, unless they are those of any byte.
     bounds: Option<[u32; 2]>,

@@ -6,6 +6,7 @@ pub(in crate::kernels) mod cortex_m;
 use graft_patches::layout::PANEL;
 
 use super::{Quantized, RequantizePanel};
+use crate::kernels::check;
 
 /// The requantisation after a weighted layer.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +28,6 @@ impl Epilogue<'_> {
 
     /// Panics unless the table has an entry for each of the channels.
     pub(in crate::kernels) fn check(&self, channels: usize) {
-        assert!(
-            self.table.len() >= channels.div_ceil(PANEL),
-            "the table is too short for {channels} channels"
-        );
+        check::table(self.table.len(), channels.div_ceil(PANEL));
     }
 }

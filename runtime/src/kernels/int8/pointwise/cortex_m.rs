@@ -117,7 +117,7 @@ impl<'a> Product<'a> {
                 bias: panel.bias.as_ptr().cast(),
                 requantize: self.requantize,
             };
-            // SAFETY: the panel has so many channels, rounded up, and each of the `R` rows of `out` so many.
+            // SAFETY: `channels` are in the panels, rounded up, and in each of the `R` rows of `out`.
             unsafe {
                 let mut to = out.as_mut_ptr().add(start);
                 let end = to.add((channels - start).min(PANEL));

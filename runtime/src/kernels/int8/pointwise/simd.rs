@@ -31,7 +31,7 @@ pub(in crate::kernels) unsafe fn pointwise<L: Lanes, const ROWS: usize, const WI
             }
         }
         let product = Product::of(call, scratch);
-        // SAFETY: `rows` pixels of `depth` inputs are in scratch memory, and as many of `outputs` in `out`.
+        // SAFETY: `rows` pixels of `depth` inputs are in scratch memory, and `rows` pixels of `outputs` in `out`.
         unsafe { product.block::<L, ROWS, WIDE>(rows, out.as_mut_ptr()) };
     }
 }
@@ -115,7 +115,7 @@ impl<'a> Product<'a> {
     /// All output channels of the first `rows` pixels, to `[rows][outputs]` at `out`.
     ///
     /// # Safety
-    /// So many pixels are there, with weights and table for `outputs`; the CPU has the instruction set of `L`.
+    /// `rows` pixels are there, with weights and table for `outputs`; the CPU has the instruction set of `L`.
     #[inline(always)]
     pub(in crate::kernels) unsafe fn block<L: Lanes, const ROWS: usize, const WIDE: usize>(
         &self,

@@ -4,39 +4,37 @@ pub(in crate::kernels) mod reference;
 #[cfg(simd)]
 pub(in crate::kernels) mod simd;
 
-use super::{Pool, check_rows};
+use super::Pool;
+use crate::kernels::check;
+use crate::kernels::window::{Sliding, taps};
 
 /// Panics unless the operands are as long as a pool of the output rows from `first` needs.
 pub(in crate::kernels) fn check(call: &Pool, first: usize, out: &[i8]) {
     let shapes = [call.input_shape, call.output_shape];
-    check_rows(call.input, shapes, &call.window, first, out);
-    assert_eq!(
-        call.input_shape.channels, call.output_shape.channels,
-        "channels are kept"
-    );
+    check::rows(call.input.len(), shapes, &call.window, first, out.len());
+    check::channels_kept(shapes);
 }
 
 /// Panics unless the operands are as long as a global pool of the channels from `first` needs.
 pub(in crate::kernels) fn check_global(call: &Pool, first: usize, out: &[i8]) {
-    assert_eq!(
-        call.input.len(),
-        call.input_shape.len(),
-        "input has another shape"
-    );
-    assert!(
-        first + out.len() <= call.input_shape.channels,
-        "output has too many channels"
-    );
+    check::means(call.input.len(), call.input_shape, first, out.len());
 }
 
-/// What the sum of a window of `taps` values, padding not counted, is multiplied with.
+impl Pool<'_> {
+    /// The window over the input.
+    #[inline(always)]
+    fn sliding(&self) -> Sliding {
+        Sliding::new(self.input_shape, self.window)
+    }
+}
+
+/// The factor of the sum of a window of which `on_input` taps lie on the input.
 #[inline(always)]
-fn average_factor(call: &Pool, taps: usize) -> f32 {
-    let [height, width] = call.window.kernel;
+fn average_factor(call: &Pool, on_input: usize) -> f32 {
     let count = if call.count_padding {
-        height * width
+        taps(&call.window)
     } else {
-        taps
+        on_input
     };
     call.multiplier / count as f32
 }
@@ -48,7 +46,7 @@ fn average(call: &Pool, sum: i32, taps: usize, factor: f32) -> i8 {
     call.output.requantize(sum.wrapping_sub(zero), factor)
 }
 
-/// What the greatest of the stored values becomes.
+/// The output of a window whose greatest stored value this is.
 #[inline(always)]
 fn maximum(call: &Pool, greatest: i8) -> i8 {
     let above = i32::from(greatest) - i32::from(call.zero_point);

@@ -1,58 +1,54 @@
 //! Plain pools.
 
 use super::{average, average_factor, check, check_global, maximum};
-use crate::kernels::f32::pool::reference::window;
 use crate::kernels::int8::Pool;
 
 pub(in crate::kernels) fn average_pool(call: &Pool, first: usize, out: &mut [i8]) {
-    pool(call, first, out, |values| {
-        let (sum, taps) = sum(values);
-        average(call, sum, taps, average_factor(call, taps))
-    });
+    let mean = |sum, taps| average(call, sum, taps, average_factor(call, taps));
+    pool(call, first, out, 0, add, mean);
 }
 
 pub(in crate::kernels) fn max_pool(call: &Pool, first: usize, out: &mut [i8]) {
-    pool(call, first, out, |values| {
-        maximum(call, values.max().unwrap_or(i8::MIN))
+    pool(call, first, out, i8::MIN, i8::max, |max, _| {
+        maximum(call, max)
     });
 }
 
 pub(in crate::kernels) fn global_average_pool(call: &Pool, first: usize, out: &mut [i8]) {
     check_global(call, first, out);
-    let channels = call.input_shape.channels;
+    let (pixels, channels) = (call.input_shape.pixels(), call.input_shape.channels);
     for (channel, out) in (first..).zip(out) {
         let values = call.input[channel..].iter().step_by(channels);
-        let (sum, pixels) = sum(&mut values.copied());
+        let sum = values.fold(0, |sum, &value| add(sum, value));
         *out = average(call, sum, pixels, call.multiplier / pixels as f32);
     }
 }
 
-/// The sum and the number of some values.
-fn sum(values: &mut dyn Iterator<Item = i8>) -> (i32, usize) {
-    values.fold((0, 0), |(sum, count), value| {
-        (i32::wrapping_add(sum, value.into()), count + 1)
-    })
+fn add(sum: i32, value: i8) -> i32 {
+    sum.wrapping_add(value.into())
 }
 
-/// Reduces the values of each window that lie on the input.
-fn pool(
+/// Reduces the values of each window that lie on the input, then finishes with their number.
+fn pool<A: Copy>(
     call: &Pool,
     first: usize,
     out: &mut [i8],
-    reduce: impl Fn(&mut dyn Iterator<Item = i8>) -> i8,
+    start: A,
+    reduce: impl Fn(A, i8) -> A,
+    finish: impl Fn(A, usize) -> i8,
 ) {
     check(call, first, out);
+    let sliding = call.sliding();
     let (width, channels) = (call.output_shape.width, call.output_shape.channels);
     for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
             for (channel, out) in pixel.iter_mut().enumerate() {
-                let place = [y, x, channel];
-                *out = reduce(&mut window(
-                    call.input,
-                    call.input_shape,
-                    call.window,
-                    place,
-                ));
+                let (mut value, mut taps) = (start, 0);
+                for (_, pixel) in sliding.pixels([y, x]) {
+                    value = reduce(value, call.input[pixel * channels + channel]);
+                    taps += 1;
+                }
+                *out = finish(value, taps);
             }
         }
     }

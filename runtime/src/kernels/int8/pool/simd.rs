@@ -2,7 +2,6 @@
 
 use super::{average, average_factor, maximum};
 use crate::kernels::int8::Pool;
-use crate::kernels::window::clip;
 
 #[inline(always)]
 pub(in crate::kernels) fn average_pool(call: &Pool, first: usize, out: &mut [i8]) {
@@ -29,7 +28,7 @@ pub(in crate::kernels) fn global_average_pool(call: &Pool, first: usize, out: &m
     channels(call, input, [shape.height, shape.width], reduction, out);
 }
 
-/// What a pool makes of the values of a window.
+/// The reduction of the values of a window.
 trait Reduction: Copy {
     type Value: Copy;
     /// Of no values.
@@ -85,17 +84,11 @@ fn windows<R: Reduction>(
     out: &mut [i8],
     reduction: impl Fn(usize) -> R,
 ) {
-    let (shape, window, output) = (call.input_shape, call.window, call.output_shape);
-    let [top, left] = window.pad_before(shape);
-    let pixels = out.chunks_exact_mut(output.channels);
-    for (pixel, out) in (first * output.width..).zip(pixels) {
-        let [y, x] = [pixel / output.width, pixel % output.width];
-        let rows = clip(y, window.stride[0], top, window.kernel[0], shape.height);
-        let columns = clip(x, window.stride[1], left, window.kernel[1], shape.width);
-        let corner = (rows.start * shape.width + columns.start) * shape.channels;
-        let taps = [rows.taps.len(), columns.taps.len()];
-        let reduction = reduction(taps[0] * taps[1]);
-        channels(call, &call.input[corner..], taps, reduction, out);
+    let windows = call.sliding().windows(first, call.output_shape.width);
+    let pixels = out.chunks_exact_mut(call.output_shape.channels);
+    for (window, out) in windows.zip(pixels) {
+        let (input, taps) = (&call.input[window.corner()..], window.taps());
+        channels(call, input, taps, reduction(taps[0] * taps[1]), out);
     }
 }
 

@@ -1,8 +1,9 @@
 //! Plain gradients of the depthwise convolution: output by output, as the convolution itself runs.
 
-use graft_patches::layout::padded;
+use graft_patches::layout::depthwise_index;
 
 use super::{DepthwiseGradient, check_filter, check_input};
+use crate::kernels::window::Sliding;
 
 /// Gradient of the input.
 pub(in crate::kernels) fn input(call: &DepthwiseGradient, weights: &[f32], out: &mut [f32]) {
@@ -19,23 +20,12 @@ pub(in crate::kernels) fn filter(call: &DepthwiseGradient, input: &[f32], sums: 
 
 /// Calls `add(index of the input, index of the weight, gradient of the output)` for each product of the convolution.
 fn each(call: &DepthwiseGradient, mut add: impl FnMut(usize, usize, f32)) {
-    let (input, output, window) = (call.input_shape, call.output_shape, call.window);
-    let [top, left] = window.pad_before(input);
-    let channels = input.channels;
+    let sliding = Sliding::new(call.input_shape, call.window);
+    let (channels, width) = (call.input_shape.channels, call.output_shape.width);
     for (i, &d) in call.gradient.iter().enumerate() {
-        let (pixel, c) = (i / channels, i % channels);
-        let (y, x) = (pixel / output.width, pixel % output.width);
-        for ky in 0..window.kernel[0] {
-            for kx in 0..window.kernel[1] {
-                let (row, column) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
-                let on_rows = (top..top + input.height).contains(&row);
-                let on_columns = (left..left + input.width).contains(&column);
-                if on_rows && on_columns {
-                    let pixel = (row - top) * input.width + column - left;
-                    let tap = ky * window.kernel[1] + kx;
-                    add(pixel * channels + c, tap * padded(channels) + c, d);
-                }
-            }
+        let (output, c) = (i / channels, i % channels);
+        for (tap, pixel) in sliding.pixels([output / width, output % width]) {
+            add(pixel * channels + c, depthwise_index(c, tap, channels), d);
         }
     }
 }

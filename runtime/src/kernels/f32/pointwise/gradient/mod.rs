@@ -33,7 +33,7 @@ pub fn transpose(weights: &[f32], inputs: usize, outputs: usize, transposed: &mu
     }
 }
 
-/// Panics unless the operands have as many pixels and the sums are packed weights.
+/// Panics unless both operands have the same pixels and the sums are packed weights.
 pub(in crate::kernels) fn check(call: &Outer, sums: &[f32]) {
     let pixels = call.input.len() / call.inputs.max(1);
     assert!(
@@ -42,7 +42,7 @@ pub(in crate::kernels) fn check(call: &Outer, sums: &[f32]) {
     );
     assert!(
         call.gradient.len() == pixels * call.outputs,
-        "as many pixels of gradient"
+        "a pixel of gradient for each of the input"
     );
     assert!(
         sums.len() >= weights_len(call.outputs, call.inputs),
