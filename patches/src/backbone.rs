@@ -2,21 +2,24 @@
 
 use zerocopy::FromBytes;
 
-use crate::container::{Container, Header, Kind, SectionKind, Verify, backbone_id};
+use crate::backbone_check;
+use crate::checked::checked;
+use crate::container::{Container, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::int8_values;
-use crate::plan;
+use crate::parse::wrong;
 use crate::records::{
-    Dtype, Input, InputRecord, Layer, LayerRecord, MAX_LAYERS, Op, PlanRecord, Site, SiteRecord,
-    Tensor, TensorRecord, What,
+    Dtype, Input, InputRecord, Layer, LayerRecord, PlanRecord, Site, SiteRecord, Tensor,
+    TensorRecord, What,
 };
 use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
+use crate::section::{Kind, SectionKind};
+use crate::unchecked::{UncheckedBackbone, dtype};
 use crate::values::Values;
-use crate::values::checked;
 
-/// Where the parts of a checked backbone are: plain numbers, so that an owner of the bytes can keep it beside them
+/// The places of the parts of a checked backbone: plain numbers, so that an owner of the bytes can keep it beside them
 /// and make [`BackboneImage`]s at no cost.
 #[derive(Clone, Copy, Debug)]
 pub struct BackboneIndex(Container);
@@ -25,25 +28,18 @@ pub struct BackboneIndex(Container);
 #[derive(Clone, Copy, Debug)]
 pub struct BackboneImage<'a> {
     bytes: &'a [u8],
-    index: Container,
+    container: Container,
 }
 
 impl<'a> BackboneImage<'a> {
     /// Checks the bytes of a backbone. They must be aligned to 64.
     ///
     /// # Errors
-    /// What is wrong with the bytes. After success no method fails on their account.
+    /// The fault of the bytes. After success no method fails on their account.
     pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
-        let index = Container::check(bytes, Kind::Backbone, verify)?;
-        let image = Self { bytes, index };
-        let id = Header::ref_from_prefix(bytes).map(|(header, _)| backbone_id(header));
-        if id.ok() != Some(image.id()) {
-            return Err(ImageError::Header {
-                problem: "the backbone id does not match the sections",
-            });
-        }
-        image.check_records()?;
-        plan::check(&image)?;
+        let container = Container::check(bytes, Kind::Backbone, verify)?;
+        backbone_check::check(&UncheckedBackbone::parse(bytes, &container)?)?;
+        let image = Self { bytes, container };
         if verify == Verify::Full {
             image.check_values()?;
         }
@@ -54,79 +50,16 @@ impl<'a> BackboneImage<'a> {
     pub fn from_index(bytes: &'a [u8], index: BackboneIndex) -> Self {
         Self {
             bytes,
-            index: index.0,
+            container: index.0,
         }
     }
 
-    /// Where the parts are, for [`BackboneImage::from_index`].
+    /// The places of the parts, for [`BackboneImage::from_index`].
     pub fn index(&self) -> BackboneIndex {
-        BackboneIndex(self.index)
+        BackboneIndex(self.container)
     }
 
-    fn check_records(&self) -> Result<(), ImageError> {
-        let wrong = |section, index, problem| ImageError::Record {
-            section,
-            index,
-            problem,
-        };
-        let size = |section, record: usize, head: usize| {
-            let bytes = self.section(section).len();
-            match bytes.checked_sub(head) {
-                Some(rest) if rest.is_multiple_of(record) => Ok(rest / record),
-                _ => Err(ImageError::Section {
-                    section,
-                    problem: "not a whole number of records",
-                }),
-            }
-        };
-        let scales = size(SectionKind::Scales, size_of::<ScaleRecord>(), 0)?;
-        let inputs = size(SectionKind::Input, size_of::<InputRecord>(), 0)?;
-        let layers = size(SectionKind::Layers, size_of::<LayerRecord>(), 0)?;
-        size(SectionKind::Sites, size_of::<SiteRecord>(), 0)?;
-        let tensors = size(
-            SectionKind::Plan,
-            size_of::<TensorRecord>(),
-            size_of::<PlanRecord>(),
-        )?;
-        let is_scaled = scales == 0 || scales == layers + 1;
-        if inputs != 1 || layers == 0 || layers > MAX_LAYERS || tensors != layers + 1 || !is_scaled
-        {
-            return Err(ImageError::Section {
-                section: SectionKind::Plan,
-                problem: "the numbers of inputs, layers, tensors and scales do not fit together",
-            });
-        }
-        let input = self
-            .input_record()
-            .decode()
-            .map_err(|problem| wrong(SectionKind::Input, 0, problem))?;
-        for (index, tensor) in self.tensor_records().iter().enumerate() {
-            tensor
-                .decode()
-                .map_err(|problem| wrong(SectionKind::Plan, index, problem))?;
-        }
-        let is_reserved_set = self.plan_record().reserved.iter().any(|&word| word != 0)
-            || self
-                .tensor_records()
-                .iter()
-                .any(|tensor| tensor.reserved.iter().any(|&word| word != 0))
-            || self
-                .site_records()
-                .iter()
-                .any(|site| site.reserved != 0 || site.reserved2.iter().any(|&word| word != 0));
-        if is_reserved_set {
-            return Err(wrong(
-                SectionKind::Plan,
-                0,
-                "a reserved field of a site or of the plan is set",
-            ));
-        }
-        if self.tensor(0).shape != input.shape {
-            return Err(wrong(SectionKind::Plan, 0, "not the shape of the input"));
-        }
-        Ok(())
-    }
-
+    /// Values that kernels rely on: [`int8_values`].
     fn check_values(&self) -> Result<(), ImageError> {
         for index in 0..self.site_count() {
             let site = self.site(index);
@@ -135,21 +68,15 @@ impl<'a> BackboneImage<'a> {
                 (What::Weights, SectionKind::Frozen),
             ] {
                 let values = self.values(&site, what);
-                int8_values::check(values, site.depth, site.is_depthwise).map_err(|problem| {
-                    ImageError::Record {
-                        section,
-                        index,
-                        problem,
-                    }
-                })?;
+                int8_values::check(values, site.depth, site.is_depthwise)
+                    .map_err(wrong(section, index))?;
             }
         }
         Ok(())
     }
 
     fn section(&self, kind: SectionKind) -> &'a [u8] {
-        let (offset, length) = self.index.section(kind);
-        &self.bytes[offset..offset + length]
+        self.container.section(self.bytes, kind)
     }
 
     fn records<T>(&self, kind: SectionKind, head: usize) -> &'a [T]
@@ -167,12 +94,12 @@ impl<'a> BackboneImage<'a> {
 
     /// BLAKE3 over layers, sites, scales, identity epilogues and frozen weights: what patches are made for.
     pub fn id(&self) -> Digest {
-        self.index.backbone_id
+        self.container.backbone_id
     }
 
     /// BLAKE3 of the header, which covers the digest of every section.
     pub fn digest(&self) -> Digest {
-        self.index.digest
+        self.container.digest
     }
 
     fn input_record(&self) -> &'a InputRecord {
@@ -184,7 +111,7 @@ impl<'a> BackboneImage<'a> {
         checked(self.input_record().decode())
     }
 
-    pub(crate) fn layer_records(&self) -> &'a [LayerRecord] {
+    fn layer_records(&self) -> &'a [LayerRecord] {
         self.records(SectionKind::Layers, 0)
     }
 
@@ -201,13 +128,9 @@ impl<'a> BackboneImage<'a> {
         checked(self.layer_records()[index].decode())
     }
 
-    /// What it computes in: f32, or int8 where its tensors have scales.
+    /// The dtype that it computes in: f32, or int8 where its tensors have scales.
     pub fn dtype(&self) -> Dtype {
-        if self.scales().is_empty() {
-            Dtype::F32
-        } else {
-            Dtype::I8
-        }
+        dtype(self.scales())
     }
 
     /// The scales of all tensors of an int8 backbone; empty in f32.
@@ -229,20 +152,7 @@ impl<'a> BackboneImage<'a> {
     /// # Panics
     /// If there is no such site.
     pub fn site(&self, index: usize) -> Site {
-        let record = &self.site_records()[index];
-        let layer = usize::from(record.layer.get());
-        let op = self.layer_records().get(layer).map(|layer| layer.op);
-        let is_depthwise = op == Some(Op::Depthwise as u8);
-        Site {
-            layer,
-            outputs: record.outputs.get() as usize,
-            depth: record.depth.get() as usize,
-            is_head: layer + 1 == self.layer_count() && !is_depthwise,
-            is_depthwise,
-            weights: record.weights.get() as usize,
-            epilogue: record.epilogue.get() as usize,
-            weight_scales: record.weight_scales.get() as usize,
-        }
+        checked(self.site_records()[index].decode(self.layer_records()))
     }
 
     /// The head, if the last layer is one.
@@ -330,7 +240,7 @@ impl<'a> BackboneImage<'a> {
             weight_scales: &values(
                 self.frozen(),
                 site.weight_scales,
-                weight_scales_bytes(site.outputs),
+                site.weight_scales_bytes(),
             )[..site.outputs],
             table: values(self.epilogues(), site.epilogue, bytes(What::Epilogue)),
         }
@@ -351,20 +261,15 @@ impl<'a> BackboneImage<'a> {
     }
 }
 
-/// What an int8 site computes with.
+/// The values of an int8 site.
 #[derive(Clone, Copy, Debug)]
 pub struct Int8Site<'a> {
     /// Packed ([`crate::layout`]).
     pub weights: &'a [i8],
-    /// What one unit of each output channel's weights stands for. Not needed to run: for who makes tables.
+    /// The number that one unit of each output channel's weights stands for. Not needed to run: for who makes tables.
     pub weight_scales: &'a [f32],
     /// The identity epilogue.
     pub table: &'a [RequantizePanel],
-}
-
-/// Bytes of the weight scales of a site, padded to whole panels.
-pub(crate) const fn weight_scales_bytes(outputs: usize) -> usize {
-    crate::layout::padded(outputs).saturating_mul(size_of::<f32>())
 }
 
 /// Values in place. Offsets and lengths were checked at open.

@@ -1,12 +1,12 @@
-//! What can be wrong with an image, and what to do about it.
+//! The faults of images, and what to do about them.
 
-use crate::container::{Kind, SectionKind};
 use crate::digest::Digest;
 use crate::geometry::Shape;
-use crate::records::What;
+use crate::records::{Dtype, Kinds, What};
+use crate::section::{Kind, SectionKind, SectionName};
 
-/// Why an image was refused. Every variant says what was found and what was expected; [`ImageError::hint`] says what
-/// to do.
+/// The reason why an image was refused. Every variant says what was found and what was expected; [`ImageError::hint`]
+/// says what to do.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
@@ -45,9 +45,9 @@ pub enum ImageError {
     /// A patch where a backbone was expected, or the reverse.
     #[error("this is {found}, expected {expected}")]
     Kind {
-        /// What the file is.
+        /// The kind of the file.
         found: Kind,
-        /// What the caller asked for.
+        /// The kind that the caller asked for.
         expected: Kind,
     },
     /// The header names another length than the file has.
@@ -67,16 +67,24 @@ pub enum ImageError {
     /// A header field outside what the format allows.
     #[error("header: {problem}")]
     Header {
-        /// What is wrong.
+        /// The fault.
         problem: &'static str,
     },
     /// A section that is missing, misplaced or of a wrong size.
     #[error("section {section}: {problem}")]
     Section {
-        /// Which section.
+        /// The section.
         section: SectionKind,
-        /// What is wrong.
+        /// The fault.
         problem: &'static str,
+    },
+    /// A section that this release does not know, or not of such an image.
+    #[error("section {} of {image} is not known to this release", SectionName(*code))]
+    UnknownSection {
+        /// Code in the section table ([`SectionKind`]).
+        code: u32,
+        /// The image it is in.
+        image: Kind,
     },
     /// The header does not match its digest.
     #[error("the header does not match its digest")]
@@ -84,17 +92,17 @@ pub enum ImageError {
     /// A section's bytes do not match its digest.
     #[error("section {section} does not match its digest")]
     SectionDigest {
-        /// Which section.
+        /// The section.
         section: SectionKind,
     },
     /// A record that contradicts the format or another record.
     #[error("section {section}, record {index}: {problem}")]
     Record {
-        /// Which section.
+        /// The section.
         section: SectionKind,
-        /// Which record.
+        /// The record, from 0.
         index: usize,
-        /// What is wrong.
+        /// The fault.
         problem: &'static str,
     },
     /// The metadata cannot be decoded.
@@ -105,9 +113,9 @@ pub enum ImageError {
     NormLength {
         /// The site.
         site: usize,
-        /// Which values.
+        /// The name of the values.
         what: &'static str,
-        /// How many there are.
+        /// The number that there is.
         found: usize,
         /// Output channels of the site.
         expected: usize,
@@ -120,11 +128,11 @@ pub enum ImageError {
         site: usize,
         /// The channel.
         channel: usize,
-        /// Which value.
+        /// The name of the value.
         what: &'static str,
         /// The value.
         found: f64,
-        /// What it must be.
+        /// The values that are allowed.
         expected: &'static str,
     },
     /// A patch made for another backbone.
@@ -139,9 +147,9 @@ pub enum ImageError {
     #[error("the patch has {found} values, the backbone computes in {expected}")]
     OtherDtype {
         /// Values of the patch.
-        found: crate::records::Dtype,
+        found: Dtype,
         /// Values of the backbone.
-        expected: crate::records::Dtype,
+        expected: Dtype,
     },
     /// Another scale of a tensor than the table of a site, which the patch leaves as it is, was made for.
     #[error("the patch scales a tensor of site {site} anew, but leaves the site's table as it is")]
@@ -165,7 +173,7 @@ pub enum ImageError {
     MissingSite {
         /// The site left out.
         site: usize,
-        /// What is missing.
+        /// The missing part.
         what: What,
         /// The claimed kind.
         kind: &'static str,
@@ -175,10 +183,10 @@ pub enum ImageError {
     UnclaimedSite {
         /// The site.
         site: usize,
-        /// What is carried.
+        /// The part that is carried.
         what: What,
         /// The claimed kinds.
-        kinds: crate::records::Kinds,
+        kinds: Kinds,
     },
     /// Values of an unknown type, or of another type than the first of the patch.
     #[error("site {site}: values of dtype {found}, expected {expected}")]
@@ -188,14 +196,14 @@ pub enum ImageError {
         /// Code in the patch ([`crate::records::Dtype`]).
         found: u8,
         /// The type of the first values; f32 where those are unknown.
-        expected: crate::records::Dtype,
+        expected: Dtype,
     },
     /// Values of another size than the site has.
     #[error("site {site}: {found} bytes of {what}, expected {expected}")]
     SiteLength {
         /// The site.
         site: usize,
-        /// What is carried.
+        /// The part that is carried.
         what: What,
         /// Bytes in the patch.
         found: usize,
@@ -224,10 +232,10 @@ pub enum ImageError {
         /// Input of the patch.
         found: Shape,
     },
-    /// A patch that goes on learning and knows of other classes than its head has.
-    #[error("the patch knows how it learned {found} classes, its head has {expected}")]
-    LearnedClasses {
-        /// Classes that it knows of.
+    /// A continual state of another number of classes than the patch's head has.
+    #[error("the patch has the continual state of {found} classes, its head has {expected}")]
+    ContinualClasses {
+        /// Classes of the state.
         found: usize,
         /// Classes of its head; zero where it leaves the backbone's.
         expected: usize,
@@ -251,7 +259,7 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    /// What the user can do about it.
+    /// The remedy for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::TooShort { .. } | Self::Length { .. } => {
@@ -260,7 +268,7 @@ impl ImageError {
             Self::Magic { .. } => {
                 "give a .backbone made by `patchtool import` or a .patch made for it"
             }
-            Self::Version { .. } | Self::Layout { .. } => {
+            Self::Version { .. } | Self::Layout { .. } | Self::UnknownSection { .. } => {
                 "make the file again with the patchtool of this version, or update this program"
             }
             Self::Kind { found, .. } => match found {
@@ -276,7 +284,7 @@ impl ImageError {
             | Self::SectionDigest { .. }
             | Self::Record { .. }
             | Self::Metadata
-            | Self::LearnedClasses { .. }
+            | Self::ContinualClasses { .. }
             | Self::NormLength { .. } => {
                 "the file is damaged or was made by a faulty tool: fetch or make it again"
             }

@@ -134,7 +134,7 @@ impl Window {
     }
 }
 
-/// What follows `scale * acc + bias` in a layer, fused into the kernel's store.
+/// The function that follows `scale * acc + bias` in a layer, fused into the kernel's store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `min(max(x, min), max)`: none (infinite bounds), ReLU, ReLU6.

@@ -16,15 +16,12 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::backbone::BackboneImage;
 use crate::layout::{PANEL, int8_weight_sums};
-use crate::patch::PatchImage;
-use crate::records::{Site, What};
+use crate::records::Site;
 use crate::requantize::RequantizePanel;
 use crate::scale::whole_bias;
-use crate::values::Values;
 
-/// What a multiplier is stored times of.
+/// The factor of stored multipliers.
 const UNITS: f32 = 128.0;
 
 /// (multiplier, bias) of [`PANEL`] output channels in half precision. Padded lanes hold zeros.
@@ -66,27 +63,7 @@ pub struct TableSite<'a> {
     pub zero_point: i8,
 }
 
-impl<'a> TableSite<'a> {
-    /// A site as it runs with a patch: the patch's weights where it has some, the scales of the patch.
-    ///
-    /// # Panics
-    /// If the patch was not checked against this int8 backbone, or there is no such site.
-    pub fn of(patch: &PatchImage<'a>, backbone: &BackboneImage<'a>, index: usize) -> Self {
-        let site = backbone.site(index);
-        let own = patch.find(index, What::Weights);
-        let weights = match own.map(|own| own.values) {
-            Some(Values::I8(weights)) => weights,
-            _ => backbone.int8(&site).weights,
-        };
-        let input = backbone.layer(site.layer).inputs[0];
-        Self {
-            site,
-            outputs: own.map_or(site.outputs, |own| own.outputs),
-            weights,
-            zero_point: patch.scales()[input].get().outer.zero_point,
-        }
-    }
-
+impl TableSite<'_> {
     /// Makes the table that kernels read, panel by panel.
     pub fn widen(&self, table: &[HalfPanel], wide: &mut [RequantizePanel]) {
         for (index, (half, wide)) in table.iter().zip(wide).enumerate() {
@@ -115,7 +92,7 @@ impl<'a> TableSite<'a> {
         stored
     }
 
-    /// What the zero point of the input adds to the sums of a panel.
+    /// The share of the zero point of the input in the sums of a panel.
     fn zeros(&self, panel: usize) -> [i32; PANEL] {
         let Site {
             depth,

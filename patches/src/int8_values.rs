@@ -1,5 +1,5 @@
-//! What int8 kernels rely on beside memory safety, so that all of them compute the same bytes: checked with the digests of
-//! values, by [`Verify::Full`](crate::Verify::Full).
+//! Properties of values that int8 kernels rely on beside memory safety, so that all of them compute the same bytes: checked
+//! with the digests of values, by [`Verify::Full`](crate::Verify::Full).
 
 use crate::layout::{PANEL, QUAD, quad_weights_len};
 use crate::values::Values;
@@ -18,7 +18,7 @@ pub(crate) fn check(
         }
         Values::I8(packed) if packed.contains(&i8::MIN) => Err("a weight of -128"),
         Values::I8(packed) if !is_depthwise => check_padding(packed, depth),
-        _ => Ok(()),
+        Values::I8(_) | Values::F32(_) | Values::F16(_) => Ok(()),
     }
 }
 

@@ -12,34 +12,37 @@
 extern crate alloc;
 
 mod backbone;
+mod backbone_check;
+mod checked;
 pub mod container;
+#[cfg(feature = "alloc")]
+mod continual_state;
 mod digest;
 mod error;
 pub mod geometry;
 pub mod half_table;
-mod input;
 mod int8_values;
-mod kinds;
 pub mod layout;
 #[cfg(feature = "alloc")]
-mod learned;
-#[cfg(feature = "alloc")]
 pub mod metadata;
+mod parse;
 mod patch;
-mod patch_record;
 pub mod plan;
 pub mod records;
 pub mod requantize;
 pub mod scale;
+mod section;
+mod shape;
+mod unchecked;
 mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;
 
 pub use backbone::{BackboneImage, BackboneIndex, Int8Site};
 pub use container::Verify;
+#[cfg(feature = "alloc")]
+pub use continual_state::{ContinualClass, ContinualState};
 pub use digest::{Digest, NotADigest};
 pub use error::ImageError;
-#[cfg(feature = "alloc")]
-pub use learned::{Learned, LearnedClass};
 pub use patch::{PatchImage, PatchIndex, Replacement};
 pub use values::Values;

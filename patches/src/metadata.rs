@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::ImageError;
 
-/// How a photograph becomes an input image.
+/// The way from a photograph to an input image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resize {
-    /// What is kept of the photograph.
+    /// The part of the photograph that is kept.
     pub fit: Fit,
-    /// How pixels are resampled.
+    /// The resampling of pixels.
     pub filter: Filter,
 }
 
-/// What is kept of a photograph.
+/// The part of a photograph that is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fit {
     /// The photograph is scaled to cover the input's size divided by this share in thousandths (875: 256 for 224),
@@ -31,7 +31,7 @@ pub enum Fit {
     Stretch,
 }
 
-/// How pixels are resampled; both with the support scaled when shrinking, as PIL does.
+/// The resampling of pixels; both with the support scaled when shrinking, as PIL does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// a = -0.5, as TensorFlow's EfficientNets are trained.
@@ -93,7 +93,7 @@ pub struct BackboneMetadata {
     pub source: String,
     /// Tool and version that wrote it.
     pub tool: String,
-    /// How photographs are resized.
+    /// The resizing of photographs.
     pub resize: Resize,
     /// Class names by index; may be empty.
     pub labels: Vec<String>,
@@ -101,33 +101,33 @@ pub struct BackboneMetadata {
     pub layers: Vec<String>,
     /// Per site.
     pub sites: Vec<SiteMetadata>,
-    /// Where an int8 backbone comes from; `None` in f32.
+    /// The origin of an int8 backbone; `None` in f32.
     pub quantized: Option<QuantizedFrom>,
 }
 
-/// How an int8 backbone was made of an f32 one.
+/// The making of an int8 backbone from an f32 one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QuantizedFrom {
     /// Id of the f32 backbone: what its patches were trained for. Zero where there was none.
     pub from: Digest,
-    /// How scales were chosen.
+    /// The choice of scales.
     pub calibration: Calibration,
     /// Signal-to-noise ratio of each layer's output in decibels, on the calibration images; empty where it is not known.
     pub signal_to_noise: Vec<f32>,
 }
 
-/// What the scales of activations were chosen by.
+/// The images and the method that the scales of activations were chosen by.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// The method and its setting, as `patchtool quantize --method` takes it.
     pub method: String,
     /// Digest of the images.
     pub data: Digest,
-    /// How many they were.
+    /// Their number.
     pub images: u32,
 }
 
-/// What the importer knew of a site.
+/// The importer's knowledge of a site.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SiteMetadata {
     /// Name of the weight tensor in the model (ONNX initialiser, state-dict key).
@@ -236,26 +236,26 @@ impl BatchNorm {
 pub struct PatchMetadata {
     /// The task that it serves.
     pub name: String,
-    /// Where its values come from.
+    /// The origin of its values.
     pub source: String,
     /// Tool and version that wrote it.
     pub tool: String,
-    /// How photographs are resized.
+    /// The resizing of photographs.
     pub resize: Resize,
     /// First layer whose result differs from the backbone's; the writer fills it in.
     pub first_patched_layer: u16,
     /// Class names by index; empty where the backbone's own head and labels serve.
     pub labels: Vec<String>,
-    /// How its values were trained; `None` where they were not, or nothing is known of it.
+    /// The training of its values; `None` where they were not, or nothing is known of it.
     pub training: Option<Training>,
-    /// How its scales were chosen; `None` in f32, and where they are the backbone's.
+    /// The choice of its scales; `None` in f32, and where they are the backbone's.
     pub calibration: Option<Calibration>,
 }
 
-/// What is known of the training run behind a patch.
+/// The facts of the training run behind a patch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Training {
-    /// What was trained, as `patchtool train --kind` takes it.
+    /// The kind that was trained, as `patchtool train --kind` takes it.
     pub kind: String,
     /// Tool and version that trained it.
     pub tool: String,

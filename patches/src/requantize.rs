@@ -50,7 +50,7 @@ pub struct RequantizePanel {
 /// The s8 tensor that a layer writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantized {
-    /// What stands for zero.
+    /// The byte that stands for zero.
     pub zero_point: i8,
     /// Least value: the activation's lower bound, or -128.
     pub min: i8,

@@ -13,12 +13,12 @@ use crate::requantize::{Quantized, round_ties_even};
 /// Least and greatest scale: the quotient of any two is a finite f32.
 pub const SCALES: core::ops::RangeInclusive<f32> = 1e-12..=1e12;
 
-/// What the bytes of a tensor stand for: `scale * (q - zero_point)`.
+/// The meaning of the bytes of a tensor: `scale * (q - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     /// In units of the tensor, above zero.
     pub scale: f32,
-    /// What stands for zero.
+    /// The byte that stands for zero.
     pub zero_point: i8,
 }
 
@@ -199,7 +199,7 @@ pub fn curve(activation: Activation, scale: TensorScale) -> [i8; 256] {
     table
 }
 
-/// What an int8 site computes with: the scales around it.
+/// The scales around an int8 site.
 #[derive(Clone, Copy, Debug)]
 pub struct Requantization {
     /// Of the tensor that it reads.
@@ -211,7 +211,7 @@ pub struct Requantization {
 /// Greatest bias before the zero point of the input is taken away: with 2^15 products of weights and inputs less their zero
 /// point beside it, a sum stays below 2^31.
 const GREATEST_BIAS: f64 = (1 << 29) as f64;
-/// A bias of so many steps of the output saturates it.
+/// A bias of this number of steps of the output saturates it.
 const GREATEST_STEPS: f64 = 256.0;
 
 impl Requantization {

@@ -4,6 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+use crate::checked::checked;
 use crate::half_table::HalfPanel;
 use crate::records::{Dtype, What};
 use crate::requantize::RequantizePanel;
@@ -36,7 +37,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// How many; panels of an int8 epilogue.
+    /// The number of values; of panels of an int8 epilogue.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
@@ -101,9 +102,4 @@ impl<'a> Values<'a> {
 fn whole<T: FromBytes + Immutable>(bytes: &[u8]) -> &[T] {
     let whole = &bytes[..bytes.len() / size_of::<T>() * size_of::<T>()];
     checked(<[T]>::ref_from_bytes(whole))
-}
-
-/// What was checked at open, so that it cannot fail. `expect` would have the error's text in a microcontroller's flash.
-pub(crate) fn checked<T, E>(result: Result<T, E>) -> T {
-    result.unwrap_or_else(|_| unreachable!("checked at open"))
 }

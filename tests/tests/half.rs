@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
 
-use graft_patches::container;
+use graft_patches::container::{Header, SectionKind};
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds, What};
-use graft_patches::writer::{PatchWriter, WriteError};
+use graft_patches::writer::{self, PatchWriter, WriteError};
 use graft_patches::{ImageError, Verify};
 use graft_runtime::{Backbone, Error, Image, Patch, Session};
 use graft_tests::{backbone, image, random_patch, random_patch_as};
@@ -138,12 +138,16 @@ fn the_caller_may_give_the_memory() {
 fn a_patch_has_one_dtype() {
     let backbone = backbone(SIDE, 1);
     let bytes = random_patch(&backbone, 7, 3);
-    let header = container::Header::parse(&bytes).expect("a whole header");
-    let records = header.sections[1].offset.get() as usize;
+    let header = Header::parse(&bytes).expect("a whole header");
+    let records = header
+        .section(SectionKind::Records)
+        .expect("required")
+        .offset
+        .get() as usize;
     for (record, code) in [(1, 2), (0, 2), (0, 4), (0, 9)] {
         let mut mixed = bytes.clone();
         mixed[records + 16 * record + 3] = code;
-        container::seal(&mut mixed);
+        writer::seal(&mut mixed);
         let error = Patch::from_bytes(&mixed, &backbone);
         assert!(
             matches!(error, Err(Error::Image(ImageError::Dtype { .. }))),

@@ -1,9 +1,9 @@
 //! Int8 backbones and their patches: close to f32, the same bytes from all kernels, and what is refused.
 
 use graft_patches::PatchImage;
-use graft_patches::container;
+use graft_patches::container::{Header, SectionKind};
 use graft_patches::records::{Dtype, Kinds, What};
-use graft_patches::writer::{Int8PatchWriter, PatchWriter};
+use graft_patches::writer::{self, Int8PatchWriter, PatchWriter};
 use graft_runtime::{
     Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernel_names,
 };
@@ -145,7 +145,7 @@ fn patches_of_the_other_dtype_are_refused() {
         // The id alone is not what keeps them apart.
         let mut forged = bytes;
         forged[64..96].copy_from_slice(&other.id().0);
-        container::seal(&mut forged);
+        writer::seal(&mut forged);
         let error = Patch::from_bytes(&forged, other).expect_err("values of the other dtype");
         assert!(
             matches!(error, Error::Image(ImageError::OtherDtype { .. })),
@@ -193,19 +193,19 @@ fn a_patch_of_a_smaller_input_runs_on_every_kernel() {
 fn values_that_kernels_disagree_on_are_refused() {
     let [_, int8] = twins();
     let bytes = int8.image().bytes();
-    let header = *container::Header::parse(bytes).expect("it has one");
-    let at = |section: usize| header.sections[section].offset.get() as usize;
+    let header = *Header::parse(bytes).expect("it has one");
+    let at = |kind| header.section(kind).expect("required").offset.get() as usize;
     let infinite = f32::INFINITY.to_le_bytes();
     let changes: [(usize, &[u8]); 3] = [
-        (at(5), &infinite),
-        (at(6), &[0x80]),
+        (at(SectionKind::Epilogues), &infinite),
+        (at(SectionKind::Frozen), &[0x80]),
         // The first layer has 27 inputs: of the last quad of each channel, one byte is padding.
-        (at(6) + 6 * 64 + 3, &[1]),
+        (at(SectionKind::Frozen) + 6 * 64 + 3, &[1]),
     ];
     for (at, new) in changes {
         let mut changed = bytes.to_vec();
         changed[at..at + new.len()].copy_from_slice(new);
-        container::seal(&mut changed);
+        writer::seal(&mut changed);
         let error = Backbone::from_bytes(&changed).expect_err("kernels rely on it");
         assert!(
             matches!(error, Error::Image(ImageError::Record { .. })),
@@ -244,11 +244,15 @@ fn a_site_with_other_scales_around_it_needs_its_table() {
 /// What is said of a head patch that scales the input anew but has no table of the first layer.
 fn without_first_table(int8: &Backbone) -> Error {
     let mut bytes = int8::identity_patch(int8, Kinds::HEAD);
-    let header = *graft_patches::container::Header::parse(&bytes).expect("it has one");
-    let scales = header.sections[2].offset.get() as usize;
+    let header = *Header::parse(&bytes).expect("it has one");
+    let scales = header
+        .section(SectionKind::Scales)
+        .expect("int8 has it")
+        .offset
+        .get() as usize;
     bytes[scales..scales + 4].copy_from_slice(&0.125f32.to_le_bytes());
     bytes[scales + 4..scales + 8].copy_from_slice(&0.125f32.to_le_bytes());
-    graft_patches::container::seal(&mut bytes);
+    writer::seal(&mut bytes);
     Patch::from_bytes(&bytes, int8).expect_err("the table is for another scale")
 }
 
@@ -257,10 +261,14 @@ fn scales_are_checked() {
     let [float, int8] = twins();
     for (at, value) in [(0, f32::NAN), (0, 0.0), (0, -1.0), (0, 1e30), (4, 0.5)] {
         let mut bytes = int8.image().bytes().to_vec();
-        let header = *graft_patches::container::Header::parse(&bytes).expect("it has one");
-        let scales = header.sections[3].offset.get() as usize;
+        let header = *Header::parse(&bytes).expect("it has one");
+        let scales = header
+            .section(SectionKind::Scales)
+            .expect("int8 has it")
+            .offset
+            .get() as usize;
         bytes[scales + at..scales + at + 4].copy_from_slice(&value.to_le_bytes());
-        graft_patches::container::seal(&mut bytes);
+        writer::seal(&mut bytes);
         let error = Backbone::from_bytes(&bytes).expect_err("a scale is wrong");
         assert!(
             matches!(error, Error::Image(ImageError::Record { .. })),

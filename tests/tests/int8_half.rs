@@ -4,10 +4,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
 
-use graft_patches::container;
+use graft_patches::container::{Header, SectionKind};
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds, What};
-use graft_patches::writer::{Int8PatchWriter, WriteError};
+use graft_patches::writer::{self, Int8PatchWriter, WriteError};
 use graft_patches::{ImageError, Verify};
 use graft_runtime::{Backbone, Error, Image, LayerOutput, Patch, Session, kernel_names};
 use graft_tests::{backbone, image, int8};
@@ -200,9 +200,14 @@ fn the_caller_may_give_the_memory() {
 /// A patch with another value of this byte of its records.
 fn changed(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    let header = *container::Header::parse(&bytes).expect("a whole header");
-    bytes[header.sections[1].offset.get() as usize + at] = value;
-    container::seal(&mut bytes);
+    let header = *Header::parse(&bytes).expect("a whole header");
+    bytes[header
+        .section(SectionKind::Records)
+        .expect("required")
+        .offset
+        .get() as usize
+        + at] = value;
+    writer::seal(&mut bytes);
     bytes
 }
 
@@ -245,7 +250,7 @@ fn it_is_for_int8_backbones_only() {
     // Made out to be for the f32 backbone.
     let mut bytes = half;
     bytes[64..96].copy_from_slice(&float.id().0);
-    container::seal(&mut bytes);
+    writer::seal(&mut bytes);
     let error = Patch::from_bytes(&bytes, float).expect_err("the backbone is f32");
     assert!(
         matches!(

@@ -1,4 +1,4 @@
-//! What the application asks of a board. A port implements these traits (`firmware/PORTING.md`).
+//! The traits of a board. A port implements these traits (`firmware/PORTING.md`).
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::digital::{InputPin, OutputPin};
@@ -19,7 +19,7 @@ pub unsafe trait MappedFlash: NorFlash {
 
 /// Time, to measure by.
 pub trait Clock {
-    /// How many ticks a second has.
+    /// Ticks of a second.
     const TICKS_PER_SECOND: u32;
 
     /// A counter that wraps around: cycles, or those of a timer.
@@ -34,7 +34,7 @@ pub trait Board {
     /// The link to the host. It keeps what arrives while a frame is run, at least [`graft_link::FRAME`] bytes, and a write
     /// fails after a time where the host takes nothing.
     type Serial: Read + ReadReady + Write;
-    /// Where patches are stored.
+    /// The flash that patches are stored in.
     type Flash: MappedFlash;
     /// Toggles with every frame.
     type Light: OutputPin;
@@ -55,7 +55,7 @@ pub trait Board {
     fn delay(&mut self) -> &mut Self::Delay;
     /// Counts.
     fn clock(&mut self) -> &mut Self::Clock;
-    /// Where the memory goes; the application adds what the session uses of the arena.
+    /// The use of memory; the application adds what the session uses of the arena.
     fn memory(&self) -> Memory;
     /// Fills the image with the next frame of a camera. False where there is none: the last image that the host sent, or
     /// at first [`graft_link::test_pattern`], is run again.

@@ -8,23 +8,21 @@ use graft_runtime::Backbone;
 use graft_slots::Layout;
 
 use crate::board::{Board, Clock};
+use crate::error::Error;
 use crate::log::{info, warning};
-use crate::server::{FlashError, Server};
-use crate::{Buffers, Error};
+use crate::run::FRAMES_PER_SECOND;
+use crate::server::{Buffers, FlashError, Server};
 
-/// How often an image is run at most: this part of a second passes between two frames.
-pub const FRAMES_PER_SECOND: u32 = 2;
-
-/// How long a button is held at least, in milliseconds: contacts bounce.
+/// The shortest time that a button is held, in milliseconds: contacts bounce.
 const DEBOUNCE_MS: u32 = 5;
 
-/// How long an answer may take to leave the board before it restarts, in milliseconds.
+/// The longest time that an answer may take to leave the board before it restarts, in milliseconds.
 const FAREWELL_MS: u32 = 20;
 
 /// Most bytes that are read from the link in one turn.
 const BYTES_PER_TURN: usize = 2 * FRAME;
 
-/// What to do next.
+/// The next thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Poll again at once.
@@ -98,7 +96,7 @@ impl<B: Board> Device<B> {
         Next::Poll
     }
 
-    /// Where the memory goes.
+    /// The use of memory.
     pub fn memory(&self) -> Memory {
         self.server.memory()
     }

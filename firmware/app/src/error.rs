@@ -1,4 +1,4 @@
-//! Why the application does not start, or does not do what the host asks.
+//! The errors of the application: it does not start, or does not do what the host asks.
 
 use core::fmt::Debug;
 
@@ -6,7 +6,7 @@ use graft_link::Refusal;
 use graft_runtime::Error as RuntimeError;
 use graft_slots::{Error as SlotError, FinishError};
 
-/// Why the application does not start. Nothing is served.
+/// The reason why the application does not start. Nothing is served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error<F: Debug> {
@@ -19,16 +19,16 @@ pub enum Error<F: Debug> {
     /// Memory that is too small for this backbone.
     #[error("the backbone needs memory for {expected} {what}, there is for {found}: reserve more")]
     Buffer {
-        /// What the memory is for.
+        /// The purpose of the memory.
         what: &'static str,
-        /// How many there is memory for.
+        /// The number that there is memory for.
         found: usize,
-        /// How many there are.
+        /// The number that there are.
         expected: usize,
     },
 }
 
-/// Why a request is not done.
+/// The reason why a request is not done.
 #[derive(Debug)]
 pub(crate) enum Problem<F: Debug> {
     /// The slots refuse.

@@ -1,4 +1,4 @@
-//! What the host asks, and what it is answered.
+//! Requests of the host, and the answers to them.
 
 use core::fmt::Write as _;
 
@@ -168,6 +168,16 @@ fn refused_by_slots<F: core::fmt::Debug>(error: SlotError<F>) -> Refusal<'static
         SlotError::NoPrevious => Refusal::NoPrevious,
         SlotError::NoUpload => Refusal::NoUpload,
         SlotError::OutOfOrder { expected } => Refusal::OutOfOrder { expected },
-        _ => Refusal::Flash,
+        SlotError::Flash(_)
+        | SlotError::Geometry { .. }
+        | SlotError::SlotCount { .. }
+        | SlotError::SlotLength { .. }
+        | SlotError::Capacity { .. }
+        | SlotError::PageTooSmall { .. }
+        | SlotError::Version { .. }
+        | SlotError::Layout { .. }
+        | SlotError::Exhausted
+        | SlotError::Unwritten { .. }
+        | SlotError::Stale { .. } => Refusal::Flash,
     }
 }

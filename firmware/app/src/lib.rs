@@ -31,6 +31,7 @@ mod upload;
 mod wire;
 
 pub use board::{Board, Clock, MappedFlash};
-pub use device::{Device, FRAMES_PER_SECOND, Next};
+pub use device::{Device, Next};
 pub use error::Error;
+pub use run::FRAMES_PER_SECOND;
 pub use server::Buffers;

@@ -5,11 +5,12 @@ use graft_runtime::Patch;
 use zerocopy::IntoBytes as _;
 
 use crate::board::{Board, Clock};
-use crate::device::FRAMES_PER_SECOND;
 use crate::error::Problem;
 use crate::log::info;
 use crate::server::{FlashError, Server};
 
+/// The most frames that are run in a second.
+pub const FRAMES_PER_SECOND: u32 = 2;
 /// Frames for which an image that the host has begun is left alone, if it is not run before: ten seconds.
 const FRAMES_HELD: u32 = 10 * FRAMES_PER_SECOND;
 
@@ -64,7 +65,7 @@ impl<B: Board> Server<B> {
         let slots = self.store.layout().slots;
         self.tasks.get(task).ok_or(match task {
             Task::Slot(slot) if slot < slots => Refusal::Empty { slot },
-            _ => Refusal::NoSuchSlot { slots },
+            Task::Own | Task::Slot(_) => Refusal::NoSuchSlot { slots },
         })
     }
 
@@ -86,7 +87,7 @@ impl<B: Board> Server<B> {
         Ok(())
     }
 
-    /// Runs the image with a task and keeps the scores; returns how many ticks it took.
+    /// Runs the image with a task and keeps the scores; returns the ticks that it took.
     pub(crate) fn run(&mut self, task: Task) -> Result<u32, Problem<FlashError<B>>> {
         self.ready(task)?;
         self.held_for = 0;
@@ -146,7 +147,7 @@ impl<B: Board> Server<B> {
         Ok(ticks)
     }
 
-    /// How long it takes until another patch is what the next frame reads.
+    /// The time until another patch is what the next frame reads.
     fn profile_swaps(&mut self, task: Task) {
         let serving = self.serving;
         let start = self.board.clock().ticks();

@@ -1,4 +1,4 @@
-//! What the device holds and serves.
+//! The state of the device: its store, its tasks and the session that serves them.
 
 use core::ops::Range;
 
@@ -9,15 +9,15 @@ use graft_slots::{Ended, Error as SlotError, FinishError, Layout, Store, Verifie
 use heapless::String;
 
 use crate::board::Board;
-use crate::error::Problem;
+use crate::error::{Error, Problem};
 use crate::log::{info, warning};
 use crate::tasks::{Tasks, bind};
-use crate::{Error, wire};
+use crate::wire;
 
 /// Most bytes of text about a patch that is refused.
 const REASON: usize = 200;
 
-/// What the flash of a board fails with.
+/// The error of the flash of a board.
 pub(crate) type FlashError<B> = <<B as Board>::Flash as ErrorType>::Error;
 
 /// Memory that the device works in, for the life of the program.
@@ -39,7 +39,7 @@ pub(crate) struct Server<B: Board> {
     pub(crate) session: Session<'static>,
     pub(crate) store: Store<B::Flash>,
     pub(crate) tasks: Tasks,
-    /// What frames are run with: at the start the active task, then what the button and the host choose.
+    /// The task of frames: at the start the active task, then what the button and the host choose.
     pub(crate) serving: Task,
     pub(crate) image: &'static mut [u8],
     /// Bytes of the image that have arrived.
@@ -163,7 +163,7 @@ impl<B: Board> Server<B> {
         slots.find(is_served).map_or(Task::Own, Task::Slot)
     }
 
-    /// Where the memory goes.
+    /// The use of memory.
     pub(crate) fn memory(&self) -> Memory {
         Memory {
             backbone: self.backbone.image().bytes().len() as u32,

@@ -30,7 +30,7 @@ impl Tasks {
         }
     }
 
-    /// What a task runs with; the backbone's own values where its slot holds no patch.
+    /// The patch that a task runs with; the backbone's own values where its slot holds no patch.
     pub(crate) fn get_or_own(&self, task: Task) -> &Patch {
         self.get(task).unwrap_or(&self.own)
     }

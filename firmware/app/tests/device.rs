@@ -25,7 +25,7 @@ fn image(backbone: &Backbone) -> Vec<u8> {
     (0..length).map(|at| (at * 31 % 251) as u8).collect()
 }
 
-/// What the host's engine gives.
+/// The scores of the host's engine.
 fn scores(backbone: &Backbone, patch: &Patch, image: &[u8]) -> Vec<u8> {
     let mut session = Session::new(backbone).expect("kernels are there");
     let scores = session.run(patch, image).expect("the image fits");

@@ -27,7 +27,7 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes)
 }
 
-/// Why bytes are no frame, or a frame no message.
+/// The reason why bytes are no frame, or a frame no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Noise, or a frame that has lost or changed bytes: the peer is to be asked again.

@@ -1,4 +1,4 @@
-//! What host and device say to each other.
+//! The messages between host and device.
 //!
 //! The host asks, the device answers; offsets and lengths are in bytes. See the crate's documentation for their order.
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Most bytes of an image, a patch or metadata in one message.
 pub const CHUNK: usize = 512;
 
-/// What values a backbone runs with.
+/// The values that a backbone runs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// The backbone's own.
@@ -16,12 +16,12 @@ pub enum Task {
     Slot(u8),
 }
 
-/// What the host asks.
+/// A request of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// The device: [`Reply::Device`].
     Device,
-    /// Where its memory goes: [`Reply::Memory`].
+    /// The use of its memory: [`Reply::Memory`].
     Memory,
     /// A slot: [`Reply::Slot`].
     Slot(u8),
@@ -29,7 +29,7 @@ pub enum Request<'a> {
     Metadata {
         /// The backbone's or a patch's.
         task: Task,
-        /// Where to read on.
+        /// The offset to read on from.
         offset: u32,
     },
     /// Of which size a task takes images: [`Reply::Input`].
@@ -48,14 +48,14 @@ pub enum Request<'a> {
     },
     /// The CRC-32 of a part of the slot of the upload, as it is in flash: [`Reply::Checksum`].
     Checksum {
-        /// Where it begins.
+        /// The offset where it begins.
         offset: u32,
         /// At most a page.
         length: u32,
     },
     /// A part of the upload, in order or from the start of a page, which is erased: [`Reply::Done`].
     Write {
-        /// Where it goes.
+        /// Its offset.
         offset: u32,
         /// At most [`CHUNK`].
         bytes: &'a [u8],
@@ -70,7 +70,7 @@ pub enum Request<'a> {
     Rollback,
     /// A part of the input image, 8-bit pixels, NHWC: [`Reply::Done`].
     Image {
-        /// Where it goes; 0 begins another image.
+        /// Its offset; 0 begins another image.
         offset: u32,
         /// At most [`CHUNK`].
         bytes: &'a [u8],
@@ -87,7 +87,7 @@ pub enum Request<'a> {
     Restart,
 }
 
-/// What the device answers.
+/// An answer of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply<'a> {
     /// It is done.
@@ -104,13 +104,13 @@ pub enum Reply<'a> {
     Checksum(u32),
     /// A run has finished.
     Ran {
-        /// What it ran with.
+        /// The task that it ran with.
         task: Task,
         /// How many.
         scores: u32,
-        /// How many were timed; 0 where none was asked for.
+        /// The number of those that were timed; 0 where none was asked for.
         layers: u32,
-        /// How long it took, of [`Device::ticks_per_second`].
+        /// The time that it took, in ticks of [`Device::ticks_per_second`].
         ticks: u32,
     },
     /// A part of something longer.
@@ -124,7 +124,7 @@ pub enum Reply<'a> {
     Refused(Refusal<'a>),
 }
 
-/// What a device is and does.
+/// The description and the state of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Device<'a> {
     /// Board and CPU.
@@ -137,31 +137,31 @@ pub struct Device<'a> {
     pub input: [u32; 3],
     /// Kernels that it runs on.
     pub kernels: &'a str,
-    /// How many slots there are.
+    /// The number of slots.
     pub slots: u8,
     /// Bytes of each.
     pub slot_len: u32,
     /// Bytes of a page, which is erased as a whole.
     pub page_len: u32,
-    /// What runs with no other task named.
+    /// The task that runs with no other task named.
     pub serving: Task,
-    /// What it serves after a reset.
+    /// The task that it serves after a reset.
     pub active: Task,
     /// The slot on trial.
     pub trial: Option<u8>,
-    /// What a rollback without a trial goes back to.
+    /// The task that a rollback without a trial goes back to.
     pub previous: Option<Task>,
-    /// Why it last went back.
+    /// The reason why it last went back.
     pub ended: Option<Ended>,
     /// Number of the newest record of the slots: it grows with each change.
     pub sequence: u32,
     /// Frames run since it started.
     pub frames: u32,
-    /// What [`Reply::Ran`] counts.
+    /// The unit of time of [`Reply::Ran`].
     pub ticks_per_second: u32,
 }
 
-/// Where the memory goes, in bytes.
+/// The use of memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     /// Code and constants in flash.
@@ -170,11 +170,11 @@ pub struct Memory {
     pub backbone: u32,
     /// All static memory, with the arena.
     pub statics: u32,
-    /// What is reserved for the arena.
+    /// Memory reserved for the arena.
     pub arena: u32,
-    /// What the session uses of it.
+    /// The part of it that the session uses.
     pub arena_used: u32,
-    /// What is reserved for the stack.
+    /// Memory reserved for the stack.
     pub stack: u32,
     /// The most that was ever used of it.
     pub stack_used: u32,
@@ -183,7 +183,7 @@ pub struct Memory {
 /// A slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// What it holds.
+    /// Whether there is a patch, and how far it is trusted.
     pub state: State,
     /// Length of the patch; 0 where empty.
     pub length: u32,
@@ -193,7 +193,7 @@ pub struct Slot {
     pub has_answer: bool,
 }
 
-/// What a slot holds.
+/// The state of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Nothing, or a part of a patch.
@@ -206,7 +206,7 @@ pub enum State {
     Good,
 }
 
-/// Why a trial, or the active patch, was left.
+/// The reason for leaving a trial, or the active patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// The host asked.
@@ -219,7 +219,7 @@ pub enum Ended {
     Damaged,
 }
 
-/// Why a request is not done. Nothing has changed, unless it says so.
+/// The reason why a request is not done. Nothing has changed, unless it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal<'a> {
     /// The frame's checksum is right, but it holds no request of this version.
@@ -228,13 +228,13 @@ pub enum Refusal<'a> {
     /// No such slot.
     #[error("there is no such slot: the device has {slots}")]
     NoSuchSlot {
-        /// How many there are.
+        /// The number of slots.
         slots: u8,
     },
     /// The slot is served.
     #[error("slot {slot} is in use")]
     InUse {
-        /// Which.
+        /// The slot.
         slot: u8,
     },
     /// The patch is longer than a slot.
@@ -251,7 +251,7 @@ pub enum Refusal<'a> {
     /// A part of the upload comes out of order.
     #[error("the device expects the upload to go on at byte {expected}")]
     OutOfOrder {
-        /// Where it goes on.
+        /// The offset where it goes on.
         expected: u32,
     },
     /// A part of the upload that begins or ends inside of what the flash writes at once.
@@ -266,19 +266,19 @@ pub enum Refusal<'a> {
     /// It is not a patch for this backbone.
     #[error("the device refuses the patch: {reason}")]
     Patch {
-        /// What is wrong with it.
+        /// The fault.
         reason: &'a str,
     },
     /// The slot holds no patch.
     #[error("slot {slot} is empty")]
     Empty {
-        /// Which.
+        /// The slot.
         slot: u8,
     },
     /// Another patch is on trial.
     #[error("slot {slot} is on trial")]
     OnTrial {
-        /// Which.
+        /// The slot.
         slot: u8,
     },
     /// No patch is on trial.
@@ -310,7 +310,7 @@ pub enum Refusal<'a> {
 }
 
 impl Refusal<'_> {
-    /// What to do about it.
+    /// The remedy.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Malformed

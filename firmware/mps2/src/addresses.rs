@@ -1,4 +1,4 @@
-//! Where the boards have their devices (Arm's application notes AN385, AN386, AN500, AN505; QEMU's `hw/arm/mps2.c` and
+//! The addresses of the boards' devices (Arm's application notes AN385, AN386, AN500, AN505; QEMU's `hw/arm/mps2.c` and
 //! `hw/arm/mps2-tz.c`).
 
 /// Board and CPU.
@@ -44,7 +44,7 @@ pub use board::FPGAIO;
 pub use board::PSRAM;
 /// Timer 0.
 pub use board::TIMER;
-/// What it counts in a second.
+/// Its ticks in a second.
 pub use board::TIMER_HZ;
 /// UART 0.
 pub use board::UART;

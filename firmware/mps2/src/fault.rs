@@ -1,4 +1,4 @@
-//! What is left to do when the program has failed: say so, and start anew. A patch on trial is rolled back by that.
+//! The end of a program that has failed: say so, and start anew. A patch on trial is rolled back by that.
 
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};

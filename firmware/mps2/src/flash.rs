@@ -12,7 +12,7 @@ use semihosting::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use crate::addresses;
 
-/// What is erased at once.
+/// Bytes that are erased at once.
 const PAGE: usize = 4096;
 
 /// Slots that hold patches of the demo's size, and larger ones.
@@ -28,7 +28,7 @@ pub struct Flash {
     file: File,
 }
 
-/// Why the flash does not do something.
+/// The reason why the flash does not do something.
 #[derive(Debug, defmt::Format)]
 pub enum FlashError {
     /// Not whole words or pages of it.

@@ -62,7 +62,7 @@ fn main() -> ! {
     }
 }
 
-/// What it needs of the stack is free again when frames are run.
+/// Its own frame, so that the stack that it needs is free again when frames are run.
 #[inline(never)]
 fn start() -> Result<&'static mut Device<Mps2>, ()> {
     let backbone =

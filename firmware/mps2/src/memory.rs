@@ -1,4 +1,4 @@
-//! Where the memory goes, as the linker laid it out.
+//! The use of memory, as the linker laid it out.
 
 use graft_link::Memory;
 
@@ -15,7 +15,7 @@ unsafe extern "C" {
     static _backbone_end: u8;
 }
 
-/// What the board has of each memory, in bytes; the application adds the backbone and the arena.
+/// Bytes that the board has of each memory; the application adds the backbone and the arena.
 pub fn report() -> Memory {
     let data = (&raw const __edata).addr() - (&raw const __sdata).addr();
     let bss = (&raw const __ebss).addr() - (&raw const __sbss).addr();

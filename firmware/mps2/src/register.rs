@@ -13,7 +13,7 @@ impl Register {
         Self((base + offset) as *mut u32)
     }
 
-    /// What it holds.
+    /// Its value.
     pub fn read(self) -> u32 {
         // SAFETY: by the promise to `new`.
         unsafe { self.0.read_volatile() }

@@ -37,7 +37,7 @@ const BAUD: u32 = 115_200;
 
 static QUEUE: StaticCell<Queue<u8, BUFFER>> = StaticCell::new();
 
-/// What the interrupt writes to; set before it is enabled, and touched by nothing else after.
+/// The queue that the interrupt writes to; set before it is enabled, and touched by nothing else after.
 static mut RECEIVED: Option<Producer<'static, u8>> = None;
 
 /// Bytes that have arrived and found no room, until the next read.

@@ -1,11 +1,10 @@
-//! What can go wrong, and what to do about it.
+//! The errors of the store, and what to do about them.
 
-use crate::store::Layout;
+use crate::slot::Layout;
 
-/// Why the store refused something. Nothing has changed then, but with [`Error::Flash`] and [`Error::Unwritten`]: after
+/// A refusal of the store. Nothing has changed then, but with [`Error::Flash`] and [`Error::Unwritten`]: after
 /// these, flash may already hold what was to be written, as after a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error<E> {
     /// The flash driver failed.
     #[error("the flash memory failed: {0:?}")]
@@ -48,7 +47,7 @@ pub enum Error<E> {
         expected: u64,
     },
     /// A page cannot hold a record.
-    #[error("a page has {found} bytes, a record of that many slots {expected}: fewer slots")]
+    #[error("a page has {found} bytes, a record of all slots {expected}: fewer slots")]
     PageTooSmall {
         /// Bytes of a page.
         found: usize,
@@ -86,21 +85,21 @@ pub enum Error<E> {
         "flash at byte {offset} does not keep what is written to it: it may be worn out; try again"
     )]
     Unwritten {
-        /// Where, from the beginning of the flash memory.
+        /// The place, from the beginning of the flash memory.
         offset: u32,
     },
     /// No such slot.
     #[error("there is no slot {slot}: there are {slots}, from 0")]
     NoSlot {
-        /// Which was asked for.
+        /// The slot that was asked for.
         slot: u8,
-        /// How many there are.
+        /// The number of slots.
         slots: u8,
     },
     /// The slot is active or on trial.
     #[error("slot {slot} is in use: take another one")]
     InUse {
-        /// Which.
+        /// The slot.
         slot: u8,
     },
     /// The patch is longer than a slot.
@@ -131,25 +130,25 @@ pub enum Error<E> {
     /// A part out of order.
     #[error("the upload goes on at byte {expected}, or at the start of a page")]
     OutOfOrder {
-        /// Where, from the beginning of the upload.
+        /// The place, from the beginning of the upload.
         expected: u32,
     },
     /// The slot holds no patch.
     #[error("slot {slot} is empty")]
     Empty {
-        /// Which.
+        /// The slot.
         slot: u8,
     },
     /// The slot holds something else than what was verified.
     #[error("slot {slot} has changed since it was verified: verify it again")]
     Stale {
-        /// Which.
+        /// The slot.
         slot: u8,
     },
     /// Another patch is on trial.
     #[error("slot {slot} is on trial: confirm it or roll it back first")]
     OnTrial {
-        /// Which.
+        /// The slot.
         slot: u8,
     },
     /// No patch is on trial.
@@ -160,7 +159,7 @@ pub enum Error<E> {
     NoPrevious,
 }
 
-/// Why an upload is not finished, or a slot not verified.
+/// The reason why an upload is not finished, or a slot not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FinishError<C, E> {
     /// The store refused.

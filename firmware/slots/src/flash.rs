@@ -11,7 +11,7 @@ const READ_BUFFER: usize = 128;
 /// The longest word of flash that can be written.
 const MAX_WORD: usize = 256;
 
-/// What erased flash reads as.
+/// The value of erased bytes.
 const BLANK: u8 = 0xff;
 
 /// CRC-32 of records and of what is uploaded, the one of Ethernet and zip.

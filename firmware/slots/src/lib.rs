@@ -62,9 +62,12 @@
 mod error;
 mod flash;
 mod log;
+mod progress;
 mod record;
+mod slot;
 mod store;
 mod upload;
 
 pub use error::{Error, FinishError};
-pub use store::{Ended, Layout, MAX_SLOTS, Slot, State, Store, Task, Upload, Verified};
+pub use slot::{Ended, Layout, MAX_SLOTS, Slot, State, Task, Upload};
+pub use store::{Store, Verified};

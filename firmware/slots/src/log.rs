@@ -6,12 +6,12 @@ use zerocopy::{FromZeros, IntoBytes};
 use crate::error::Error;
 use crate::flash;
 use crate::record::{CRC_START, Header, Record, Status, VERSION};
-use crate::store::Layout;
+use crate::slot::Layout;
 
-/// How many pages there are for records.
+/// The number of pages for records.
 pub(crate) const PAGES: u32 = 2;
 
-/// Where the newest record is.
+/// The place of the newest record.
 pub(crate) struct Log {
     layout: Layout,
     /// Offset of the newest record, if there is any.

@@ -34,7 +34,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 use crate::flash::CRC;
-use crate::store::{Ended, Layout, MAX_SLOTS, Task, Upload};
+use crate::slot::{Ended, Layout, MAX_SLOTS, Task, Upload};
 
 /// Version of the records that this crate writes.
 pub(crate) const VERSION: u8 = 1;
@@ -46,11 +46,11 @@ const NO_SLOT: u8 = 0xff;
 /// Where the bytes begin that the CRC covers.
 pub(crate) const CRC_START: u32 = 8;
 
-/// What a record says.
+/// The contents of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Status {
     pub(crate) active: Task,
-    /// What was active before; the backbone's own values if it is no longer there.
+    /// The values that were active before; the backbone's own values if it is no longer there.
     pub(crate) previous: Task,
     pub(crate) trial: Option<u8>,
     pub(crate) ended: Option<Ended>,
@@ -95,7 +95,7 @@ pub(crate) struct Header {
     zero: [u8; 8],
 }
 
-/// What a record says of a slot.
+/// The part of a record about one slot.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Entry {
@@ -177,7 +177,7 @@ impl Record {
         &mut self.as_mut_bytes()[..Self::len(layout) as usize]
     }
 
-    /// What it says, unless that makes no sense: then this crate has not written it.
+    /// Its contents, unless they make no sense: then this crate has not written it.
     pub(crate) fn status(&self, layout: Layout) -> Option<Status> {
         let header = &self.header;
         let mut status = Status {

@@ -7,75 +7,9 @@ use embedded_storage::nor_flash::NorFlash;
 use crate::error::{Error, FinishError};
 use crate::flash;
 use crate::log::{self, Log};
+use crate::progress::Progress;
 use crate::record::{Patch, Status};
-use crate::upload::Progress;
-
-/// Most slots that a store can have.
-pub const MAX_SLOTS: usize = 8;
-
-/// How flash is divided: two pages of records at offset 0, then the slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// How many slots there are, 1 to [`MAX_SLOTS`].
-    pub slots: u8,
-    /// Bytes of each: a multiple of the page.
-    pub slot_len: u32,
-}
-
-/// What a slot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Nothing, or a part of a patch.
-    Empty,
-    /// A patch that was checked.
-    Written,
-    /// A patch that is served until the next reset, unless it is confirmed.
-    Trial,
-    /// A patch that was confirmed.
-    Good,
-}
-
-/// What is to be known of a patch before it comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Upload {
-    /// Bytes of the whole file.
-    pub length: u32,
-    /// BLAKE3 of the whole file.
-    pub digest: [u8; 32],
-    /// What the self-check must give, where the host knows. The store only keeps it.
-    pub answer: Option<[u8; 8]>,
-}
-
-/// A slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// What it holds.
-    pub state: State,
-    /// The patch; `None` if [`State::Empty`].
-    pub contents: Option<Upload>,
-}
-
-/// What values a backbone runs with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// The backbone's own.
-    Own,
-    /// Those of the patch in a slot.
-    Slot(u8),
-}
-
-/// Why a trial, or the active patch, was left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The host asked.
-    Asked,
-    /// A reset came before it was confirmed.
-    Reset,
-    /// It gave other scores than it should.
-    SelfCheck,
-    /// Its bytes in flash have changed.
-    Damaged,
-}
+use crate::slot::{Ended, Layout, MAX_SLOTS, Slot, State, Task, Upload};
 
 /// Proof that the bytes in a slot were compared with their digest, and checked by the caller: [`Store::verify`].
 #[derive(Debug)]
@@ -126,7 +60,7 @@ impl<F: NorFlash> Store<F> {
         &self.flash
     }
 
-    /// How flash is divided.
+    /// The division of flash.
     pub fn layout(&self) -> Layout {
         self.layout
     }
@@ -136,7 +70,7 @@ impl<F: NorFlash> Store<F> {
         log::page_len::<F>()
     }
 
-    /// What a slot holds; `None` if there is no such slot.
+    /// The contents of a slot; `None` if there is no such slot.
     pub fn slot(&self, slot: u8) -> Option<Slot> {
         if slot >= self.layout.slots {
             return None;
@@ -159,7 +93,7 @@ impl<F: NorFlash> Store<F> {
         log::PAGES * Self::page_len() + u32::from(slot) * self.layout.slot_len
     }
 
-    /// What is served after a reset.
+    /// The values that are served after a reset.
     pub fn active(&self) -> Task {
         self.status.active
     }
@@ -169,18 +103,18 @@ impl<F: NorFlash> Store<F> {
         self.status.trial
     }
 
-    /// What is served now: the patch on trial, else the active one.
+    /// The values that are served now: those of the patch on trial, else the active ones.
     pub fn serving(&self) -> Task {
         self.status.trial.map_or(self.status.active, Task::Slot)
     }
 
-    /// What [`Self::roll_back`] without a trial returns to: what was active before, or the backbone's own values if that
-    /// has been overwritten since; `None` if these are active.
+    /// The values that [`Self::roll_back`] without a trial returns to: those that were active before, or the backbone's own
+    /// if these have been overwritten since; `None` if the backbone's own are active.
     pub fn previous(&self) -> Option<Task> {
         (self.status.active != Task::Own).then_some(self.status.previous)
     }
 
-    /// Why the last trial or active patch was left, if one was since the last activation.
+    /// The reason for leaving the last trial or active patch, if one was since the last activation.
     pub fn ended(&self) -> Option<Ended> {
         self.status.ended
     }

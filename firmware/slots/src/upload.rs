@@ -6,17 +6,10 @@ use embedded_storage::nor_flash::NorFlash;
 
 use crate::error::{Error, FinishError};
 use crate::flash;
+use crate::progress::Progress;
 use crate::record::{Patch, Status};
-use crate::store::{Store, Task, Upload};
-
-/// An upload that has begun.
-#[derive(Clone, Copy)]
-pub(crate) struct Progress {
-    slot: u8,
-    upload: Upload,
-    /// The last part that was written, from the beginning of the upload. What follows it in its page is blank.
-    last: Option<(u32, u32)>,
-}
+use crate::slot::{Task, Upload};
+use crate::store::Store;
 
 impl<F: NorFlash> Store<F> {
     /// Begins an upload to a slot, which is empty from now on. An upload that was begun before is forgotten; what it has
@@ -141,20 +134,5 @@ impl<F: NorFlash> Store<F> {
             rest = after;
         }
         Ok(())
-    }
-}
-
-impl Progress {
-    /// The part of the upload that begins at an offset.
-    fn range<E>(&self, offset: u32, length: usize) -> Result<Range<u32>, Error<E>> {
-        let end = u32::try_from(length)
-            .ok()
-            .and_then(|length| offset.checked_add(length));
-        match end {
-            Some(end) if end <= self.upload.length => Ok(offset..end),
-            _ => Err(Error::OutOfRange {
-                length: self.upload.length,
-            }),
-        }
     }
 }

@@ -29,11 +29,11 @@ type Nor = Flash<4, 4, PAGE>;
 enum Step {
     /// Slot, patch.
     Begin(u8, usize),
-    /// Goes on where the last part ended, with so many bytes of the patch.
+    /// Goes on where the last part ended, with this number of bytes of the patch.
     Next(usize),
     /// The last part again.
     Again,
-    /// From anywhere, so many bytes of the patch or others.
+    /// From anywhere, this number of bytes of the patch or others.
     Write(usize, usize, bool),
     Checksum(u32, u32),
     /// Whether the caller's check passes.
@@ -163,7 +163,7 @@ impl Expected {
 }
 
 impl Expected {
-    /// What a step does; a part to be written is named by `part`.
+    /// The effect of a step; a part to be written is named by `part`.
     fn take(
         &mut self,
         step: &Step,
@@ -247,12 +247,19 @@ impl Expected {
                 Some((offset, patch[offset.min(end)..end].to_vec()))
             }
             Step::Write(offset, length, false) => Some((offset, vec![offset as u8; length])),
-            _ => None,
+            Step::Begin(..)
+            | Step::Checksum(..)
+            | Step::Finish(_)
+            | Step::Activate(..)
+            | Step::Confirm
+            | Step::RollBack
+            | Step::Discard(_)
+            | Step::Reset => None,
         }
     }
 }
 
-/// Why a store did not take a step.
+/// The reason why a store did not take a step.
 #[derive(Debug, PartialEq)]
 enum Failure {
     Flash,
@@ -315,7 +322,7 @@ fn take(
     Ok(())
 }
 
-/// Takes steps on a store and on the model. One write in so many fails, if any does.
+/// Takes steps on a store and on the model. One write in `torn_writes` fails, if any does.
 fn compare(seed: u64, torn_writes: u32, steps: &[Step]) {
     let patches = patches();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

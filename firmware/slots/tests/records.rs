@@ -1,4 +1,4 @@
-//! What is refused when a store is opened, and where records go.
+//! Refusals when a store is opened, and the places of records.
 
 mod flash;
 
@@ -22,7 +22,7 @@ fn nor<const R: usize, const W: usize, const E: usize>(length: usize) -> Flash<R
     Flash::new(random_bytes(&mut rng, length), rng)
 }
 
-/// Flash after so many records of uploads that have begun.
+/// Flash after `records` records of uploads that have begun.
 fn begun(records: usize) -> Nor {
     let mut store = Store::open(nor(2 * PAGE + 2048), LAYOUT).unwrap();
     for record in 0..records {

@@ -14,11 +14,11 @@ static BACKBONES: LazyLock<[Backbone; 2]> = LazyLock::new(|| {
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let mut sealed = bytes.to_vec();
-    graft_patches::container::seal(&mut sealed);
+    graft_patches::writer::seal(&mut sealed);
     for backbone in &*BACKBONES {
         let _ = Patch::from_bytes(bytes, backbone);
         if let Ok(patch) = Patch::from_bytes(&sealed, backbone) {
-            let _ = patch.image().map(|image| (image.metadata(), image.learned()));
+            let _ = patch.image().map(|image| (image.metadata(), image.continual_state()));
             run_if_small(backbone, &patch);
         }
     }

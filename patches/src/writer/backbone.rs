@@ -4,17 +4,20 @@ use alloc::vec::Vec;
 
 use zerocopy::IntoBytes;
 
-use crate::container::{Kind, assemble};
+use crate::digest::Digest;
 use crate::geometry::{Padding, Shape};
 use crate::layout::{pack_epilogue, pack_weights, padded};
 use crate::metadata::BackboneMetadata;
-use crate::plan::output_shape;
 use crate::records::{
-    Dtype, Input, InputRecord, Kinds, Layer, LayerRecord, MAX_LAYERS, MAX_SIDE, Op, PlanRecord,
+    Input, InputRecord, Kinds, Layer, LayerRecord, MAX_LAYERS, MAX_SIDE, Op, PlanRecord,
     SiteRecord, TensorRecord,
 };
 use crate::scale::ScaleRecord;
+use crate::section::{Kind, SectionKind};
+use crate::shape::output_shape;
+use crate::unchecked::dtype;
 
+use super::container::assemble;
 use super::{WriteError, append, plan};
 
 /// The values of one site, row-major.
@@ -75,7 +78,7 @@ impl BackboneWriter {
     /// in. Returns its output tensor and shape.
     ///
     /// # Errors
-    /// What does not fit.
+    /// The misfit.
     pub fn push(
         &mut self,
         layer: Layer,
@@ -160,11 +163,7 @@ impl BackboneWriter {
         values: Packed,
     ) -> Result<usize, WriteError> {
         let site = self.sites.len();
-        let taps = layer.window.kernel[0] * layer.window.kernel[1];
-        let depth = match layer.op {
-            Op::Depthwise => taps,
-            _ => taps * input.channels,
-        };
+        let depth = layer.depth(input.channels);
         let outputs = values.outputs;
         check_sizes(
             site,
@@ -197,7 +196,7 @@ impl BackboneWriter {
     /// Writes the image, with room in its plan for heads of up to `max_classes` classes.
     ///
     /// # Errors
-    /// What does not fit.
+    /// The misfit.
     pub fn finish(
         self,
         max_classes: usize,
@@ -211,16 +210,20 @@ impl BackboneWriter {
         Ok(assemble(
             Kind::Backbone,
             Kinds::default(),
-            None,
+            // Follows from the sections.
+            Digest::default(),
             &[
-                InputRecord::from(&self.input).as_bytes(),
-                layers.as_bytes(),
-                self.sites.as_bytes(),
-                self.scales.as_bytes(),
-                &plan_section,
-                &self.epilogues,
-                &self.frozen,
-                &metadata,
+                (
+                    SectionKind::Input,
+                    InputRecord::from(&self.input).as_bytes(),
+                ),
+                (SectionKind::Layers, layers.as_bytes()),
+                (SectionKind::Sites, self.sites.as_bytes()),
+                (SectionKind::Plan, &plan_section),
+                (SectionKind::Epilogues, &self.epilogues),
+                (SectionKind::Frozen, &self.frozen),
+                (SectionKind::Metadata, &metadata),
+                (SectionKind::Scales, self.scales.as_bytes()),
             ],
         ))
     }
@@ -237,12 +240,7 @@ impl BackboneWriter {
             });
         };
         let max_classes = max_classes.clamp(scores.channels, MAX_SIDE);
-        let dtype = if self.scales.is_empty() {
-            Dtype::F32
-        } else {
-            Dtype::I8
-        };
-        let size = dtype.size() as u64;
+        let size = dtype(&self.scales).size() as u64;
         let mut bytes: Vec<u64> = self
             .shapes
             .iter()
@@ -273,7 +271,7 @@ impl BackboneWriter {
     }
 }
 
-/// Fails where as many values are there as not expected: `(what, found, expected)`.
+/// Fails at the first of these numbers of values that is not the expected one: `(what, found, expected)`.
 pub(super) fn check_sizes(
     site: usize,
     sizes: &[(&'static str, usize, usize)],

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
+use crate::continual_state::ContinualState;
 use crate::half_table::TableSite;
 use crate::layout::{PANEL, pack_int8_weights, unpack_int8_weights};
-use crate::learned::Learned;
 use crate::metadata::{BackboneMetadata, PatchMetadata};
 use crate::records::{Dtype, Input, Kinds, Op, Site, What};
 use crate::requantize::RequantizePanel;
@@ -23,7 +23,7 @@ use super::{BackboneWriter, WriteError};
 pub struct Int8Values {
     /// `[outputs][depth]`, -127 to 127.
     pub weights: Vec<i8>,
-    /// What one unit of each output channel's weights stands for, above zero.
+    /// The number that one unit of each output channel's weights stands for, above zero.
     pub weight_scales: Vec<f32>,
     /// Of the epilogue in f32: what follows the sum of products in units of the tensors. One per output channel.
     pub scale: Vec<f32>,
@@ -120,7 +120,7 @@ fn around(backbone: &BackboneImage<'_>, site: &Site, scales: &[TensorScale]) -> 
 /// values of its sites.
 ///
 /// # Errors
-/// What does not fit.
+/// The misfit.
 pub fn int8_backbone(
     base: &BackboneImage<'_>,
     scales: &[TensorScale],
@@ -168,10 +168,10 @@ pub struct Int8PatchWriter<'a> {
     dtype: Dtype,
     scales: Vec<TensorScale>,
     sites: BTreeMap<usize, Replaced>,
-    learned: Option<Learned>,
+    continual_state: Option<ContinualState>,
 }
 
-/// What a patch makes of a site.
+/// A site that a patch replaces.
 #[derive(Debug)]
 struct Replaced {
     values: Int8Values,
@@ -195,7 +195,7 @@ impl<'a> Int8PatchWriter<'a> {
             dtype: Dtype::I8,
             scales: scales_of(&backbone),
             sites: BTreeMap::new(),
-            learned: None,
+            continual_state: None,
         }
     }
 
@@ -223,7 +223,7 @@ impl<'a> Int8PatchWriter<'a> {
         self
     }
 
-    /// How values are stored: [`Dtype::I8`] unless said otherwise, or [`Dtype::I8Half`].
+    /// The storage of values: [`Dtype::I8`] unless said otherwise, or [`Dtype::I8Half`].
     ///
     /// # Panics
     /// If it is the dtype of patches for another backbone.
@@ -277,10 +277,10 @@ impl<'a> Int8PatchWriter<'a> {
         Ok(self)
     }
 
-    /// As [`super::PatchWriter::learned`]: it says which classes are of one task. What is learned next is better learned from
-    /// the values in f32.
-    pub fn learned(&mut self, learned: Learned) -> &mut Self {
-        self.learned = Some(learned);
+    /// As [`super::PatchWriter::continual_state`]: it says which classes are of one task. Later tasks are better learned
+    /// from the values in f32.
+    pub fn continual_state(&mut self, state: ContinualState) -> &mut Self {
+        self.continual_state = Some(state);
         self
     }
 
@@ -349,7 +349,7 @@ impl<'a> Int8PatchWriter<'a> {
                 Dtype::I8Half => narrowed(index, What::Epilogue, &table_site.narrow(&table))?
                     .as_bytes()
                     .to_vec(),
-                _ => table.as_bytes().to_vec(),
+                Dtype::F32 | Dtype::F16 | Dtype::I8 => table.as_bytes().to_vec(),
             };
             contents.insert((index, What::Epilogue), (outputs, table));
             if replaced.has_weights {
@@ -363,7 +363,7 @@ impl<'a> Int8PatchWriter<'a> {
             input: self.input,
             dtype: self.dtype,
             scales: &scales,
-            learned: self.learned.as_ref(),
+            continual_state: self.continual_state.as_ref(),
             values: contents,
         };
         contents.write(&self.backbone, metadata)

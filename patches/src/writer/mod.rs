@@ -1,15 +1,17 @@
 //! Writers of images, in memory: the caller puts the bytes where it wants them.
 
 mod backbone;
+mod container;
 mod int8;
 mod patch;
 mod plan;
 
 pub use backbone::{BackboneWriter, SiteValues};
+pub use container::seal;
 pub use int8::{Int8PatchWriter, Int8Values, int8_backbone};
 pub use patch::PatchWriter;
 
-/// Why an image cannot be written.
+/// The reason why an image cannot be written.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
@@ -18,7 +20,7 @@ pub enum WriteError {
     Layer {
         /// Index of the layer.
         layer: usize,
-        /// What is wrong.
+        /// The fault.
         problem: &'static str,
     },
     /// The values of a site have another size than its layer.
@@ -26,11 +28,11 @@ pub enum WriteError {
     Values {
         /// Index of the site.
         site: usize,
-        /// Which values.
+        /// The name of the values.
         what: &'static str,
-        /// How many were given.
+        /// The number that was given.
         found: usize,
-        /// How many the site has.
+        /// The number that the site has.
         expected: usize,
     },
     /// A site that the backbone does not have.
@@ -41,7 +43,7 @@ pub enum WriteError {
     Half {
         /// Index of the site.
         site: usize,
-        /// What it belongs to.
+        /// The part of the site that it belongs to.
         what: crate::records::What,
         /// The value.
         value: f32,
@@ -60,12 +62,12 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// What the user can do about it.
+    /// The remedy for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Half { .. } => "export it without --f16",
             Self::Image(error) => error.hint(),
-            _ => {
+            Self::Layer { .. } | Self::Values { .. } | Self::Int8 { .. } | Self::Metadata => {
                 "import it at a smaller --resolution; if that is no cure, please report it with the model's architecture"
             }
         }
@@ -78,7 +80,7 @@ where
     T: zerocopy::IntoBytes + zerocopy::Immutable,
 {
     use zerocopy::IntoBytes;
-    section.resize(section.len().next_multiple_of(crate::container::ALIGN), 0);
+    section.resize(section.len().next_multiple_of(crate::section::ALIGN), 0);
     let offset = section.len() as u32;
     section.extend_from_slice(values.as_bytes());
     offset

@@ -8,13 +8,14 @@ use half::vec::HalfFloatVecExt;
 use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
-use crate::container::{Kind, assemble};
+use crate::continual_state::ContinualState;
 use crate::layout::{pack_epilogue, pack_weights};
-use crate::learned::Learned;
 use crate::metadata::PatchMetadata;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
+use crate::section::{Kind, SectionKind};
 
+use super::container::assemble;
 use super::{WriteError, append};
 
 /// Collects replacements for an f32 backbone in any order, then writes the image. A later replacement of the same values
@@ -26,7 +27,7 @@ pub struct PatchWriter<'a> {
     input: Input,
     dtype: Dtype,
     values: BTreeMap<(usize, What), (usize, Vec<f32>)>,
-    learned: Option<Learned>,
+    continual_state: Option<ContinualState>,
 }
 
 impl<'a> PatchWriter<'a> {
@@ -38,7 +39,7 @@ impl<'a> PatchWriter<'a> {
             input: backbone.input(),
             dtype: Dtype::F32,
             values: BTreeMap::new(),
-            learned: None,
+            continual_state: None,
         }
     }
 
@@ -73,7 +74,7 @@ impl<'a> PatchWriter<'a> {
         self
     }
 
-    /// How values are stored; f32 unless said otherwise.
+    /// The storage of values; f32 unless said otherwise.
     pub fn dtype(&mut self, dtype: Dtype) -> &mut Self {
         self.dtype = dtype;
         self
@@ -125,9 +126,9 @@ impl<'a> PatchWriter<'a> {
         Ok(self)
     }
 
-    /// What the patch knows of its classes, for one that goes on learning.
-    pub fn learned(&mut self, learned: Learned) -> &mut Self {
-        self.learned = Some(learned);
+    /// The state that continual learning goes on from.
+    pub fn continual_state(&mut self, state: ContinualState) -> &mut Self {
+        self.continual_state = Some(state);
         self
     }
 
@@ -150,7 +151,7 @@ impl<'a> PatchWriter<'a> {
         let stored = |(&(site, what), (outputs, values)): (&(usize, What), &(usize, Vec<f32>))| {
             let bytes = match self.dtype {
                 Dtype::F16 => narrowed(site, what, values)?.as_bytes().to_vec(),
-                _ => values.as_bytes().to_vec(),
+                Dtype::F32 | Dtype::I8 | Dtype::I8Half => values.as_bytes().to_vec(),
             };
             Ok(((site, what), (*outputs, bytes)))
         };
@@ -160,20 +161,20 @@ impl<'a> PatchWriter<'a> {
             input: self.input,
             dtype: self.dtype,
             scales: &[],
-            learned: self.learned.as_ref(),
+            continual_state: self.continual_state.as_ref(),
             values: values.collect::<Result<_, WriteError>>()?,
         };
         contents.write(&self.backbone, metadata)
     }
 }
 
-/// What a patch holds, as stored.
+/// The contents of a patch, as stored.
 pub(super) struct Contents<'a> {
     pub(super) kinds: Kinds,
     pub(super) input: Input,
     pub(super) dtype: Dtype,
     pub(super) scales: &'a [ScaleRecord],
-    pub(super) learned: Option<&'a Learned>,
+    pub(super) continual_state: Option<&'a ContinualState>,
     /// By site: output channels and packed bytes.
     pub(super) values: BTreeMap<(usize, What), (usize, Vec<u8>)>,
 }
@@ -203,22 +204,21 @@ impl Contents<'_> {
             ..metadata.clone()
         };
         let metadata = postcard::to_allocvec(&metadata).map_err(|_| WriteError::Metadata)?;
-        let learned = self.learned.map(postcard::to_allocvec).transpose();
-        let learned = learned.map_err(|_| WriteError::Metadata)?;
+        let state = self.continual_state.map(postcard::to_allocvec).transpose();
+        let state = state.map_err(|_| WriteError::Metadata)?.unwrap_or_default();
         let input = InputRecord::from(&self.input);
-        let mut sections = alloc::vec![
-            input.as_bytes(),
-            records.as_bytes(),
-            self.scales.as_bytes(),
-            &section,
-            &metadata,
-        ];
-        sections.extend(learned.as_deref());
         Ok(assemble(
             Kind::Patch,
             self.kinds,
-            Some(backbone.id()),
-            &sections,
+            backbone.id(),
+            &[
+                (SectionKind::Input, input.as_bytes()),
+                (SectionKind::Records, records.as_bytes()),
+                (SectionKind::Values, &section),
+                (SectionKind::Metadata, &metadata),
+                (SectionKind::Scales, self.scales.as_bytes()),
+                (SectionKind::ContinualState, &state),
+            ],
         ))
     }
 }

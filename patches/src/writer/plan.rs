@@ -3,8 +3,8 @@
 
 use alloc::vec::Vec;
 
-use crate::container::ALIGN;
 use crate::records::Layer;
+use crate::section::ALIGN;
 
 /// A placed tensor.
 pub(super) struct Placed {

@@ -113,7 +113,7 @@ fn with_another_weight(patch: &[u8]) -> Vec<u8> {
     let mut patch = patch.to_vec();
     let middle = patch.len() / 2;
     patch[middle] ^= 2;
-    graft_patches::container::seal(&mut patch);
+    graft_patches::writer::seal(&mut patch);
     patch
 }
 

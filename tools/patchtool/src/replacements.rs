@@ -7,7 +7,7 @@ use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Input, Kinds, What};
 use graft_patches::writer::{PatchWriter, WriteError};
-use graft_patches::{BackboneImage, ImageError, Learned, PatchImage, Replacement};
+use graft_patches::{BackboneImage, ContinualState, ImageError, PatchImage, Replacement};
 
 /// The contents of a patch.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Replacements {
     /// Labels and provenance.
     pub metadata: PatchMetadata,
     /// Its knowledge of its classes, where it goes on learning.
-    pub learned: Option<Learned>,
+    pub learned: Option<ContinualState>,
     /// New values by site of the backbone.
     pub sites: BTreeMap<usize, SiteReplacement>,
 }
@@ -68,7 +68,7 @@ impl Replacements {
             kinds: patch.kinds(),
             input: patch.input(),
             metadata: patch.metadata()?,
-            learned: patch.learned()?,
+            learned: patch.continual_state()?,
             sites,
         })
     }
@@ -100,7 +100,7 @@ impl Replacements {
             }
         }
         if let Some(learned) = &self.learned {
-            writer.learned(learned.clone());
+            writer.continual_state(learned.clone());
         }
         writer.finish(&self.metadata)
     }

@@ -21,14 +21,14 @@ pub(crate) const LAYOUT: Layout = Layout {
 const PAGE: usize = 4096;
 const FLASH: usize = 2 * PAGE + 3 * 96 * 1024;
 
-/// What host and board share.
+/// The state that host and board share.
 #[derive(Clone, Default)]
 pub(crate) struct Wires {
     pub(crate) to_device: Rc<RefCell<VecDeque<u8>>>,
     pub(crate) to_host: Rc<RefCell<VecDeque<u8>>>,
     pub(crate) is_pressed: Rc<Cell<bool>>,
     pub(crate) ticks: Rc<Cell<u32>>,
-    /// How long a frame takes.
+    /// The time that a frame takes.
     pub(crate) frame_ticks: Rc<Cell<u32>>,
 }
 
@@ -290,7 +290,7 @@ impl Setup {
         ids.first().map(|&id| (id, bytes))
     }
 
-    /// Polls until the clock has gone on by so many seconds.
+    /// Polls until the clock has gone on by `seconds`.
     pub(crate) fn wait(&mut self, seconds: u32) {
         let end = self.wires.ticks.get() + seconds * Wires::TICKS_PER_SECOND;
         while self.wires.ticks.get() < end {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::message::{Device, Ended, Memory, Refusal, Reply, Request, Slot, State, Task};
 
-/// What messages are made of.
+/// The parts of messages.
 #[derive(Clone, Debug)]
 struct Parts {
     which: usize,
@@ -179,7 +179,7 @@ fn line(id: u16, message: &impl Serialize) -> Vec<u8> {
     encode(id, message, &mut [0; FRAME]).unwrap().to_vec()
 }
 
-/// What a receiver makes of bytes; of frames their ids.
+/// The events that a receiver makes of bytes; of frames their ids.
 fn received(bytes: &[u8]) -> Vec<Result<u16, FrameError>> {
     let mut receiver = Receiver::new();
     let mut all = Vec::new();

@@ -28,7 +28,7 @@ pub(crate) struct Flash<const READ: usize, const WRITE: usize, const ERASE: usiz
     off: bool,
     /// Offset of a byte that reads as zero once it is written.
     pub(crate) stuck: Option<usize>,
-    /// One write in so many is torn though the power stays; 0 is none.
+    /// One write in this number is torn though the power stays; 0 is none.
     pub(crate) torn_writes: u32,
     rng: ChaCha8Rng,
 }
@@ -64,7 +64,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Flash<READ, WRIT
         }
     }
 
-    /// Cuts the power in the operation after so many others.
+    /// Cuts the power in the operation after `operations` others.
     pub(crate) fn cut_after(&mut self, operations: Option<&usize>) {
         self.left = operations.copied();
     }

@@ -1,4 +1,4 @@
-//! What a store should say: its states and steps without flash, records or sequence numbers.
+//! The answers that a store should give: its states and steps without flash, records or sequence numbers.
 
 #![allow(dead_code, reason = "not every test takes every step")]
 
@@ -37,7 +37,7 @@ pub(crate) struct Refused;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Model {
     pub(crate) slots: Vec<Option<(Upload, bool)>>,
-    /// What was confirmed, oldest first, as far as a rollback can reach: at most two.
+    /// The patches that were confirmed, oldest first, as far as a rollback can reach: at most two.
     confirmed: Vec<u8>,
     pub(crate) trial: Option<u8>,
     ended: Option<Ended>,

@@ -1,4 +1,4 @@
-//! What a host does with a device, and what must hold when the power goes in the middle of it: the device serves the
+//! The steps of a host with a device, and the rules that hold when the power goes in the middle of it: the device serves the
 //! patch that it served before or the one that was confirmed, every byte of it; it says of every slot what was committed
 //! before the cut or by the step that was cut; the host takes the step again and goes on, and sends no page again that
 //! was there.
@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::flash::{Flash, Off, random_bytes};
 use crate::model::{Model, View};
 
-/// What runs came to.
+/// The outcome of runs.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Outcome {
     runs: usize,
@@ -40,7 +40,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What the host wants.
+/// The wish of the host.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// The patch with this index in this slot.
@@ -127,7 +127,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Scenario<READ, W
         self.take_steps(0, &[]).0.operations - self.flash.operations
     }
 
-    /// Takes the steps; the power is cut after so many operations, and after so many more each time.
+    /// Takes the steps; the power is cut after `cuts[0]` operations, after `cuts[1]` more, and so on.
     pub(crate) fn run(&self, seed: u64, cuts: &[usize]) -> Outcome {
         self.take_steps(seed, cuts).2
     }
@@ -200,7 +200,7 @@ struct Session<'a, const READ: usize, const WRITE: usize, const ERASE: usize> {
     model: Model,
     /// Pages of the present upload that the device has acknowledged, in this session or before.
     sent: &'a mut Vec<u32>,
-    /// How many of them were found in place.
+    /// The number of them that were found in place.
     kept: usize,
     /// A record was committed in this session.
     committed: bool,
@@ -356,7 +356,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Session<'_, READ
     }
 }
 
-/// What is committed on the way through a step, from what is before it to what is after it.
+/// The records that are committed on the way through a step, from what is before it to what is after it.
 fn stages(model: &Model, step: Step, patches: &[Vec<u8>]) -> Vec<Model> {
     let mut stages = vec![model.clone()];
     let mut model = model.clone();

@@ -11,7 +11,7 @@ use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
 use graft_patches::metadata::{Calibration, QuantizedFrom, Resize, Training};
 use graft_patches::records::{Dtype, Input, Layer, Op};
-use graft_patches::{BackboneImage, Learned, PatchImage};
+use graft_patches::{BackboneImage, ContinualState, PatchImage};
 use serde_json::{Value, json};
 
 use crate::report::{Report, Table, bytes};
@@ -176,7 +176,7 @@ fn trained(training: &Training) -> String {
     )
 }
 
-fn learned(learned: &Learned) -> String {
+fn learned(learned: &ContinualState) -> String {
     let examples: u64 = learned
         .classes
         .iter()
@@ -225,7 +225,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     sites.dedup();
     let input = image.input();
     let dtype = image.dtype();
-    let state = image.learned()?;
+    let state = image.continual_state()?;
     let text = format!(
         "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}for backbone {}\n{}\n{table}\
          {} sites, first patched layer {}, {} labels, not signed, file {}\n",
@@ -233,7 +233,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
         metadata.source,
         metadata.tool,
         image.kinds(),
-        image.format_version(),
+        FORMAT_VERSION,
         metadata.training.as_ref().map_or(String::new(), trained),
         metadata
             .calibration
@@ -250,7 +250,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     let json = json!({
         "kind": "patch",
         "kinds": image.kinds().to_string(),
-        "format_version": image.format_version(),
+        "format_version": FORMAT_VERSION,
         "id": image.digest().to_string(),
         "backbone": image.backbone_id().to_string(),
         "name": metadata.name,

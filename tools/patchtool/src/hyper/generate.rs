@@ -2,7 +2,7 @@
 
 use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::records::{Dtype, What};
-use graft_patches::{BackboneImage, Learned, LearnedClass, PatchImage, Verify};
+use graft_patches::{BackboneImage, ContinualClass, ContinualState, PatchImage, Verify};
 use graft_runtime::Backbone;
 
 use super::convolution::EARLIER;
@@ -55,7 +55,7 @@ impl Hyper {
         }
         previous.check_against(&image, Verify::Full)?;
         let metadata = previous.metadata()?;
-        let learned = previous.learned()?.ok_or(HyperError::NotLearned)?;
+        let learned = previous.continual_state()?.ok_or(HyperError::NotLearned)?;
         let known = Known::of(&image, previous, learned, metadata.labels)?;
         let start = previous_weights(&image, previous).ok_or(HyperError::NotLearned)?;
         let new = self.generated_from(&metadata.name, by, backbone, support, &start)?;
@@ -124,13 +124,13 @@ impl Hyper {
 }
 
 /// The state after one support set.
-fn first(support: &SupportSet) -> Learned {
+fn first(support: &SupportSet) -> ContinualState {
     let examples = |class| support.classes.iter().filter(|&&of| of == class).count() as u32;
-    let class = |class| LearnedClass {
+    let class = |class| ContinualClass {
         task: 0,
         examples: examples(class),
     };
-    Learned {
+    ContinualState {
         counter: 1,
         classes: (0..support.labels.len()).map(class).collect(),
     }
@@ -205,7 +205,7 @@ fn generated_order(image: &BackboneImage<'_>, index: usize, packed: &[f32]) -> V
 
 /// The state of a patch so far.
 struct Known {
-    learned: Learned,
+    learned: ContinualState,
     labels: Vec<String>,
     /// Prototype of each class: half of the head's row.
     prototypes: Vec<Vec<f32>>,
@@ -215,7 +215,7 @@ impl Known {
     fn of(
         image: &BackboneImage<'_>,
         patch: &PatchImage<'_>,
-        learned: Learned,
+        learned: ContinualState,
         labels: Vec<String>,
     ) -> Result<Self, HyperError> {
         let head = image.head().ok_or(HyperError::NotLearned)?;
@@ -260,7 +260,7 @@ impl Known {
                     self.prototypes.push(own);
                     self.labels.push(label.clone());
                     let examples = class.examples;
-                    self.learned.classes.push(LearnedClass { task, examples });
+                    self.learned.classes.push(ContinualClass { task, examples });
                 }
             }
         }

@@ -3,7 +3,7 @@
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds};
 use graft_patches::writer::WriteError;
-use graft_patches::{BackboneImage, ImageError, Learned};
+use graft_patches::{BackboneImage, ContinualState, ImageError};
 use graft_runtime::{Backbone, Patch};
 use indicatif::ProgressBar;
 
@@ -25,7 +25,7 @@ pub struct Generated {
     /// Class names, one for each row of the head.
     pub labels: Vec<String>,
     /// The state of its classes, where it goes on learning.
-    pub learned: Option<Learned>,
+    pub learned: Option<ContinualState>,
 }
 
 /// The values of one convolution and what follows it.

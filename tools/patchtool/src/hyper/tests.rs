@@ -2,7 +2,7 @@
 
 use graft_patches::layout::unpack_weights;
 use graft_patches::records::{Dtype, Kinds, What};
-use graft_patches::{ImageError, Learned, LearnedClass};
+use graft_patches::{ContinualClass, ContinualState, ImageError};
 use graft_runtime::{Backbone, Image, Patch, Session};
 use graft_tests::Random;
 use indicatif::ProgressBar;
@@ -173,10 +173,10 @@ fn a_target_is_a_backbone_with_room_for_many_tasks() {
 fn kinds_follow_from_what_is_generated() {
     let backbone = backbone(8);
     let mut values = generated(8, 3, 5);
-    values.learned = Some(Learned {
+    values.learned = Some(ContinualState {
         counter: 2,
         classes: [0, 1, 1]
-            .map(|task| LearnedClass { task, examples: 1 })
+            .map(|task| ContinualClass { task, examples: 1 })
             .to_vec(),
     });
     for convolution in &mut values.convolutions {
@@ -186,7 +186,7 @@ fn kinds_follow_from_what_is_generated() {
     assert_eq!(patch.receipt().kinds, Kinds::BN.with(Kinds::HEAD));
     let image = patch.image().expect("it has a file");
     let metadata = image.metadata().expect("it has metadata");
-    assert_eq!(image.learned(), Ok(values.learned.clone()));
+    assert_eq!(image.continual_state(), Ok(values.learned.clone()));
     assert_eq!(metadata.labels, values.labels);
     assert_eq!(
         metadata.source,

@@ -64,7 +64,7 @@ pub fn patch(
         }
     }
     if let Some(learned) = &replacements.learned {
-        writer.learned(learned.clone());
+        writer.continual_state(learned.clone());
     }
     let calibration = Calibration {
         method: method.to_string(),

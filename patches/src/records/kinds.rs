@@ -1,6 +1,7 @@
 //! The kinds of patches: which sites each must and may replace.
 
-use crate::records::{Dtype, Site, What};
+use super::replacement::{Dtype, What};
+use super::site::Site;
 
 /// The kinds that a patch combines, as in DESIGN's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,9 @@ impl Kinds {
     pub const DW: Self = Self(4);
     /// Weights and epilogues of chosen sites.
     pub const GENERATED: Self = Self(8);
+
+    /// All kinds, alone, in the order that they are shown in.
+    pub const ALL: [Self; 4] = [Self::BN, Self::DW, Self::HEAD, Self::GENERATED];
 
     pub(crate) const NAMES: [(Self, &'static str); 4] = [
         (Self::BN, "bn"),
@@ -33,6 +37,18 @@ impl Kinds {
         self.0 & other.0 == other.0
     }
 
+    /// Whether it is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The kinds in it, each alone, in the order of [`Self::ALL`].
+    pub fn members(self) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(move |&kind| self.contains(kind))
+    }
+
     /// As stored.
     pub const fn bits(self) -> u32 {
         self.0
@@ -43,7 +59,7 @@ impl Kinds {
         if bits < 16 { Some(Self(bits)) } else { None }
     }
 
-    /// Whether a patch of these kinds, stored so, may carry `what` for `site`. Where a patch of int8 scales activations
+    /// Whether a patch of these kinds, stored in this dtype, may carry `what` for `site`. Where a patch of int8 scales activations
     /// anew, the tables of the sites around them follow, whatever was trained.
     pub fn covers(self, site: &Site, what: What, dtype: Dtype) -> bool {
         self.contains(Self::GENERATED)
@@ -100,3 +116,23 @@ impl core::str::FromStr for Kinds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected head, bn, dw, generated or several of them joined by +")]
 pub struct UnknownKind;
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_shown_in_order_and_read_back() {
+        let kinds = Kinds::HEAD.with(Kinds::BN).with(Kinds::DW);
+        assert_eq!(kinds.to_string(), "bn+dw+head");
+        assert_eq!("head+dw+bn".parse(), Ok(kinds));
+        let members: Vec<Kinds> = kinds.members().collect();
+        assert_eq!(members, [Kinds::BN, Kinds::DW, Kinds::HEAD]);
+        assert!(Kinds::default().is_empty() && Kinds::default().members().next().is_none());
+        for kind in Kinds::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(Kinds::from_bits(kind.bits()), Some(kind));
+        }
+        assert_eq!("".parse::<Kinds>(), Err(UnknownKind));
+    }
+}

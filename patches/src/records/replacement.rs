@@ -1,9 +1,9 @@
-//! The record of one replacement of a patch. See `FORMAT.md`, "Records".
+//! The record of one replacement of a patch.
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// What a patch record replaces.
+/// The part of a site that a patch record replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum What {
@@ -11,6 +11,15 @@ pub enum What {
     Epilogue = 1,
     /// Packed weights of the site.
     Weights = 2,
+}
+
+impl What {
+    /// From its code.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::Epilogue, Self::Weights]
+            .into_iter()
+            .find(|&what| what as u8 == code)
+    }
 }
 
 impl core::fmt::Display for What {
@@ -22,7 +31,7 @@ impl core::fmt::Display for What {
     }
 }
 
-/// How an image stores its values: a patch by the code in [`PatchRecord::dtype`].
+/// The storage of an image's values; in a patch the code in [`PatchRecord::dtype`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Dtype {

@@ -1,21 +1,16 @@
-//! The fixed-size records of both images. See `FORMAT.md`, "Records".
+//! The record of one layer.
 
-use zerocopy::little_endian::{F32, U16, U32};
+use zerocopy::little_endian::{F32, U16};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::geometry::{Activation, Padding, Shape, Window};
-pub use crate::input::{Input, InputRecord};
-pub use crate::kinds::{Kinds, UnknownKind};
-use crate::layout::{epilogue_len, quad_weights_len, weights_len};
-pub use crate::patch_record::{Dtype, PatchRecord, What};
+use crate::geometry::{Activation, Padding, Window};
+
+use super::field::is_canonical;
 
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
 pub const NONE: u16 = u16::MAX;
 /// Most layers: checking a plan takes time with their square.
 pub const MAX_LAYERS: usize = 4096;
-/// Largest height, width or channel count.
-pub const MAX_SIDE: usize = 1 << 16;
-
 /// Operators, by their code in [`LayerRecord::op`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -117,7 +112,7 @@ pub struct LayerRecord {
 /// A decoded layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Layer {
-    /// What it computes.
+    /// The operator.
     pub op: Op,
     /// Tensors it reads. The second is meaningful for operators with two operands.
     pub inputs: [usize; 2],
@@ -129,6 +124,24 @@ pub struct Layer {
     pub activation: Activation,
     /// Average pool: whether padding counts in the divisor.
     pub count_padding: bool,
+}
+
+impl Layer {
+    /// Weights per output channel of a site, on an input of `channels` channels.
+    pub(crate) fn depth(&self, channels: usize) -> usize {
+        let [height, width] = self.window.kernel;
+        match self.op {
+            Op::Depthwise => height * width,
+            Op::Conv
+            | Op::Pointwise
+            | Op::Linear
+            | Op::Add
+            | Op::Multiply
+            | Op::AveragePool
+            | Op::MaxPool
+            | Op::GlobalAveragePool => height * width * channels,
+        }
+    }
 }
 
 impl LayerRecord {
@@ -231,135 +244,5 @@ impl From<&Layer> for LayerRecord {
             reserved: [0; 6],
             params: params.map(F32::new),
         }
-    }
-}
-
-/// One site: a layer with weights and an epilogue.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub struct SiteRecord {
-    /// Its layer.
-    pub layer: U16,
-    /// Zero.
-    pub reserved: U16,
-    /// Output channels, N.
-    pub outputs: U32,
-    /// Weights per output channel: kh * kw * C_in, or kh * kw of a depthwise site.
-    pub depth: U32,
-    /// Of the packed weights, in the frozen section.
-    pub weights: U32,
-    /// Of the identity epilogue, in its section.
-    pub epilogue: U32,
-    /// Of the scales of int8 weights, in the frozen section; 0 in f32.
-    pub weight_scales: U32,
-    /// Zero.
-    pub reserved2: [U32; 2],
-}
-
-/// A decoded site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Site {
-    /// Its layer.
-    pub layer: usize,
-    /// Output channels, N.
-    pub outputs: usize,
-    /// Weights per output channel.
-    pub depth: usize,
-    /// Whether it is the last layer: the head, whose number of outputs a patch may change.
-    pub is_head: bool,
-    /// Whether it is depthwise.
-    pub is_depthwise: bool,
-    /// Offset of the packed weights in the frozen section.
-    pub(crate) weights: usize,
-    /// Offset of the identity epilogue in its section.
-    pub(crate) epilogue: usize,
-    /// Offset of the scales of int8 weights in the frozen section.
-    pub(crate) weight_scales: usize,
-}
-
-impl Site {
-    /// Bytes of packed values of `what` for `outputs` channels.
-    pub const fn bytes(&self, what: What, dtype: Dtype, outputs: usize) -> usize {
-        let (epilogue, weights) = (epilogue_len(outputs), weights_len(outputs, self.depth));
-        match (what, dtype) {
-            // A multiplier and a bias of four bytes each.
-            (What::Epilogue, Dtype::I8) => epilogue.saturating_mul(4),
-            (What::Epilogue, Dtype::I8Half) => epilogue.saturating_mul(2),
-            (What::Epilogue, _) => epilogue.saturating_mul(dtype.size()),
-            (What::Weights, Dtype::I8 | Dtype::I8Half) if !self.is_depthwise => {
-                quad_weights_len(outputs, self.depth)
-            }
-            (What::Weights, _) => weights.saturating_mul(dtype.size()),
-        }
-    }
-}
-
-/// Head of the plan section.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub struct PlanRecord {
-    /// Bytes of the arena for activations.
-    pub arena: U32,
-    /// Most classes that a patch's head may have: the scores tensor is planned for so many channels.
-    pub max_classes: U32,
-    /// Zero.
-    pub reserved: [U32; 2],
-}
-
-/// Shape, place and lifetime of one activation at the plan's resolution.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-#[repr(C)]
-pub struct TensorRecord {
-    /// Rows.
-    pub height: U32,
-    /// Columns.
-    pub width: U32,
-    /// Channels.
-    pub channels: U32,
-    /// Byte offset in the arena, a multiple of 64.
-    pub offset: U32,
-    /// Last layer that reads it; the number of layers for the scores.
-    pub last: U16,
-    /// Zero.
-    pub reserved: [U16; 3],
-}
-
-/// A decoded tensor of the plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tensor {
-    /// At the plan's resolution.
-    pub shape: Shape,
-    /// Byte offset in the arena.
-    pub offset: usize,
-    /// Last layer that reads it; the number of layers for the scores.
-    pub last: usize,
-}
-
-impl TensorRecord {
-    pub(crate) fn decode(&self) -> Result<Tensor, &'static str> {
-        let side = |value: U32| side(value.get(), "a side of zero, or above 65,536");
-        Ok(Tensor {
-            shape: Shape::new(side(self.height)?, side(self.width)?, side(self.channels)?),
-            offset: self.offset.get() as usize,
-            last: self.last.get().into(),
-        })
-    }
-}
-
-/// There is one way to write a record: reserved fields are zero, fields without a meaning have their one value.
-pub(crate) fn is_canonical<T: IntoBytes + Immutable>(
-    found: &T,
-    expected: &T,
-) -> Result<(), &'static str> {
-    if found.as_bytes() == expected.as_bytes() {
-        return Ok(());
-    }
-    Err("a reserved field, or one without a meaning here, is set")
-}
-
-fn side(value: u32, problem: &'static str) -> Result<usize, &'static str> {
-    match usize::try_from(value) {
-        Ok(side @ 1..=MAX_SIDE) => Ok(side),
-        _ => Err(problem),
     }
 }

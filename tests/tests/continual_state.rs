@@ -1,19 +1,19 @@
-//! Patches that go on learning: what they know of their classes is kept, and checked against their head.
+//! The continual state of patches: kept as it is, and checked against their head.
 
-use graft_patches::container::{self, FORMAT_VERSION, Header, LEARNED_VERSION};
+use graft_patches::container::{Header, Kind, SectionKind};
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::Kinds;
-use graft_patches::writer::{Int8PatchWriter, PatchWriter};
-use graft_patches::{ImageError, Learned, LearnedClass};
+use graft_patches::writer::{self, Int8PatchWriter, PatchWriter};
+use graft_patches::{ContinualClass, ContinualState, ImageError};
 use graft_runtime::{Backbone, Error, Patch};
 use graft_tests::{backbone, identity_patch, int8, run_if_small};
 
-/// So many classes, two a task.
-fn learned(classes: u16) -> Learned {
-    Learned {
+/// The state of `classes` classes, two a task.
+fn state(classes: u16) -> ContinualState {
+    ContinualState {
         counter: 7,
         classes: (0..classes)
-            .map(|class| LearnedClass {
+            .map(|class| ContinualClass {
                 task: class / 2,
                 examples: 1 + u32::from(class),
             })
@@ -21,41 +21,41 @@ fn learned(classes: u16) -> Learned {
     }
 }
 
-/// The backbone's own head of ten classes, as a patch that has learned.
-fn patch(backbone: &Backbone, learned: Learned) -> Vec<u8> {
+/// The backbone's own head of ten classes, with a continual state.
+fn patch(backbone: &Backbone, state: ContinualState) -> Vec<u8> {
     let mut writer = PatchWriter::identity(backbone.image(), Kinds::HEAD);
-    let bytes = writer.learned(learned).finish(&PatchMetadata::default());
+    let bytes = writer
+        .continual_state(state)
+        .finish(&PatchMetadata::default());
     bytes.expect("metadata can be encoded")
 }
 
 #[test]
-fn what_was_learned_comes_back_in_f32_and_int8() {
+fn it_comes_back_in_f32_and_int8() {
     let float = backbone(24, 1);
     let int8 = Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid");
     let mut writer = Int8PatchWriter::identity(int8.image(), Kinds::HEAD);
-    writer.learned(learned(10));
+    writer.continual_state(state(10));
     let bytes = writer.finish(&PatchMetadata::default());
     let bytes = [
-        patch(&float, learned(10)),
+        patch(&float, state(10)),
         bytes.expect("metadata can be encoded"),
     ];
     for (backbone, bytes) in [&float, &int8].into_iter().zip(bytes) {
         let patch = Patch::from_bytes(&bytes, backbone).expect("it fits");
         let image = patch.image().expect("it has a file");
-        assert_eq!(image.learned(), Ok(Some(learned(10))));
-        assert_eq!(image.format_version(), LEARNED_VERSION);
+        assert_eq!(image.continual_state(), Ok(Some(state(10))));
         run_if_small(backbone, &patch);
     }
 }
 
 #[test]
-fn other_patches_are_as_they_were() {
+fn other_patches_have_none() {
     let backbone = backbone(24, 1);
     let patch = Patch::from_bytes(&identity_patch(&backbone, Kinds::HEAD), &backbone);
     let patch = patch.expect("it fits");
     let image = patch.image().expect("it has a file");
-    assert_eq!(image.learned(), Ok(None));
-    assert_eq!(image.format_version(), FORMAT_VERSION);
+    assert_eq!(image.continual_state(), Ok(None));
 }
 
 #[test]
@@ -66,23 +66,25 @@ fn classes_that_the_head_does_not_have_are_refused() {
         other => panic!("expected a refusal, found {other:?}"),
     };
     for found in [0, 9, 11] {
-        let error = refused(&patch(&backbone, learned(found as u16)));
+        let error = refused(&patch(&backbone, state(found as u16)));
         let expected = 10;
-        assert_eq!(error, ImageError::LearnedClasses { found, expected });
+        assert_eq!(error, ImageError::ContinualClasses { found, expected });
     }
     let mut headless = PatchWriter::identity(backbone.image(), Kinds::BN);
-    headless.learned(learned(10));
+    headless.continual_state(state(10));
     let bytes = headless.finish(&PatchMetadata::default());
     let error = refused(&bytes.expect("metadata can be encoded"));
     let (found, expected) = (10, 0);
-    assert_eq!(error, ImageError::LearnedClasses { found, expected });
+    assert_eq!(error, ImageError::ContinualClasses { found, expected });
 }
 
 #[test]
 fn damage_to_it_is_refused_and_never_panics() {
     let backbone = backbone(24, 1);
-    let bytes = patch(&backbone, learned(10));
-    let section = Header::parse(&bytes).expect("a whole header").sections[5];
+    let bytes = patch(&backbone, state(10));
+    let header = Header::parse(&bytes).expect("a whole header");
+    let section = header.section(SectionKind::ContinualState);
+    let section = section.expect("it was written");
     let start = section.offset.get() as usize;
     assert_eq!(start + section.length.get() as usize, bytes.len());
     for at in start..bytes.len() {
@@ -92,20 +94,25 @@ fn damage_to_it_is_refused_and_never_panics() {
             changed[at] = value;
             let is_refused = Patch::from_bytes(&changed, &backbone).is_err();
             assert_eq!(is_refused, !is_same, "byte {at} of {start}: {value}");
-            container::seal(&mut changed);
+            writer::seal(&mut changed);
             let _ = Patch::from_bytes(&changed, &backbone);
         }
     }
-    // Without the section, and a backbone of the version that only patches have.
-    for version in [FORMAT_VERSION as u8, LEARNED_VERSION as u8 + 1] {
-        let mut changed = bytes.clone();
-        changed[8] = version;
-        container::seal(&mut changed);
-        assert!(Patch::from_bytes(&changed, &backbone).is_err(), "{version}");
-    }
-    let mut changed = backbone.image().bytes().to_vec();
-    changed[8] = LEARNED_VERSION as u8;
-    container::seal(&mut changed);
-    let error = Backbone::from_bytes(&changed).expect_err("it is no patch");
-    assert_eq!(error.to_string(), "format version 3, this reader knows 2");
+}
+
+#[test]
+fn a_backbone_has_none() {
+    let mut bytes = backbone(24, 1).image().bytes().to_vec();
+    let code = SectionKind::ContinualState as u32;
+    // The entry behind the seven of an f32 backbone.
+    bytes[14] = 8;
+    bytes[128 + 7 * 56] = code as u8;
+    writer::seal(&mut bytes);
+    let Err(Error::Image(error)) = Backbone::from_bytes(&bytes) else {
+        panic!("it was taken");
+    };
+    let image = Kind::Backbone;
+    assert_eq!(error, ImageError::UnknownSection { code, image });
+    let text = "section ContinualState of a backbone is not known to this release";
+    assert_eq!(error.to_string(), text);
 }

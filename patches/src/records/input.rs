@@ -1,10 +1,11 @@
-//! What an input image must look like. See `FORMAT.md`, "Records".
+//! The record of the input: resolution and normalisation.
 
 use zerocopy::little_endian::{F32, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::geometry::Shape;
-use crate::records::{MAX_SIDE, is_canonical};
+
+use super::field::{MAX_SIDE, is_canonical};
 
 /// Resolution and normalisation of the input: one record.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -24,7 +25,7 @@ pub struct InputRecord {
     pub std: [F32; 4],
 }
 
-/// What an input image must look like: its size, and how 8-bit pixels become activations, `(x - mean) / std`.
+/// The size of an input image, and how its 8-bit pixels become activations, `(x - mean) / std`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Input {
     /// Rows, columns and channels (1 to 4).
@@ -39,7 +40,7 @@ impl Input {
     /// Whether an image may have this input.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// The fault, in words.
     pub fn check(&self) -> Result<(), &'static str> {
         let Shape {
             height,

@@ -1,0 +1,204 @@
+//! The check of a backbone's records: layers, sites, scales and memory plan.
+
+use crate::error::ImageError;
+use crate::geometry::Shape;
+use crate::parse::wrong;
+use crate::records::{Dtype, Layer, MAX_SIDE, Op, Tensor, What};
+use crate::section::{ALIGN, SectionKind};
+use crate::shape::output_shape;
+use crate::unchecked::UncheckedBackbone;
+
+/// Most products that an int8 layer sums up: 32 bits hold their sum.
+const MAX_INT8_PRODUCTS: usize = 1 << 15;
+/// As [`MAX_INT8_PRODUCTS`], of the values of a pool.
+const MAX_INT8_POOL: usize = 1 << 23;
+
+/// Checks all records against each other: every layer reads earlier tensors, shapes follow from the input, sites match
+/// their layers and lie in the frozen section, and no two activations that live at the same time share memory.
+pub(crate) fn check(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
+    let input = records.input.decode();
+    let input = input.map_err(wrong(SectionKind::Input, 0))?;
+    let wrong_plan = wrong(SectionKind::Plan, 0);
+    if records.plan.reserved.iter().any(|&word| word != 0) {
+        return Err(wrong_plan("a reserved field is set"));
+    }
+    if records.tensor(0)?.shape != input.shape {
+        return Err(wrong_plan("not the shape of the input"));
+    }
+    let mut sites = SiteCheck::default();
+    for index in 0..records.layers.len() {
+        check_layer(records, index, &mut sites)?;
+    }
+    if sites.seen != records.sites.len() {
+        return Err(ImageError::Section {
+            section: SectionKind::Sites,
+            problem: "more sites than layers that have one",
+        });
+    }
+    if records.plan.max_classes.get() as usize > MAX_SIDE {
+        return Err(ImageError::Section {
+            section: SectionKind::Plan,
+            problem: "room for more than 65,536 classes",
+        });
+    }
+    check_scales(records)?;
+    (0..records.tensors.len()).try_for_each(|index| check_tensor(records, index))
+}
+
+fn check_scales(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
+    for (index, scale) in records.scales.iter().enumerate() {
+        let has_curve = index > 0 && records.layer(index - 1)?.activation.is_curve();
+        scale
+            .check(has_curve)
+            .map_err(wrong(SectionKind::Scales, index))?;
+    }
+    Ok(())
+}
+
+/// Sites come in the order of their layers; their values follow one another.
+#[derive(Default)]
+struct SiteCheck {
+    seen: usize,
+    frozen_end: usize,
+    epilogue_end: usize,
+}
+
+fn check_layer(
+    records: &UncheckedBackbone<'_>,
+    index: usize,
+    sites: &mut SiteCheck,
+) -> Result<(), ImageError> {
+    let wrong = wrong(SectionKind::Layers, index);
+    let layer = records.layer(index)?;
+    let operands = &layer.inputs[..layer.op.arity()];
+    if operands.iter().any(|&input| input > index) {
+        return Err(wrong("reads a tensor that is not written yet"));
+    }
+    for &input in operands {
+        if records.tensor(input)?.last < index {
+            return Err(wrong(
+                "reads a tensor after the end of its life in the plan",
+            ));
+        }
+    }
+    if layer.op.is_site() != layer.site.is_some() {
+        return Err(wrong(
+            "a site on an operator without weights, or none on one with",
+        ));
+    }
+    let left = records.tensor(layer.inputs[0])?.shape;
+    let right = records.tensor(operands[operands.len() - 1])?.shape;
+    let outputs = match layer.site {
+        Some(site) => Some(check_site(records, index, &layer, site, left, sites)?),
+        None => None,
+    };
+    let summed = match layer.op {
+        Op::GlobalAveragePool => left.pixels(),
+        Op::Conv
+        | Op::Depthwise
+        | Op::Pointwise
+        | Op::Linear
+        | Op::Add
+        | Op::Multiply
+        | Op::AveragePool
+        | Op::MaxPool => layer.window.kernel[0] * layer.window.kernel[1],
+    };
+    if records.dtype() == Dtype::I8 && outputs.is_none() && summed > MAX_INT8_POOL {
+        return Err(wrong(
+            "more values in an int8 pool than 32 bits hold the sum of",
+        ));
+    }
+    let shape = output_shape(&layer, left, right, outputs).map_err(wrong)?;
+    if shape != records.tensor(index + 1)?.shape {
+        return Err(wrong("the plan has another shape for its output"));
+    }
+    Ok(())
+}
+
+fn check_site(
+    records: &UncheckedBackbone<'_>,
+    index: usize,
+    layer: &Layer,
+    site: usize,
+    input: Shape,
+    sites: &mut SiteCheck,
+) -> Result<usize, ImageError> {
+    let wrong = wrong(SectionKind::Sites, site);
+    if site != sites.seen || site >= records.sites.len() {
+        return Err(wrong("sites are not in the order of their layers"));
+    }
+    sites.seen += 1;
+    let record = records.site(site)?;
+    let depth = layer.depth(input.channels);
+    if record.layer != index || record.depth != depth || !(1..=MAX_SIDE).contains(&record.outputs) {
+        return Err(wrong("does not match its layer"));
+    }
+    let dtype = records.dtype();
+    let end = |offset: usize, length: usize, previous: usize, section: usize| {
+        let end = offset.checked_add(length)?;
+        (offset.is_multiple_of(ALIGN) && offset >= previous && end <= section).then_some(end)
+    };
+    let bytes = |what| record.bytes(what, dtype, record.outputs);
+    let frozen = records.frozen;
+    sites.frozen_end = end(
+        record.weights,
+        bytes(What::Weights),
+        sites.frozen_end,
+        frozen,
+    )
+    .ok_or(wrong("weights misaligned, overlapping or out of bounds"))?;
+    if dtype == Dtype::I8 {
+        if depth > MAX_INT8_PRODUCTS {
+            return Err(wrong("more products than 32 bits hold the sum of"));
+        }
+        let length = record.weight_scales_bytes();
+        sites.frozen_end = end(record.weight_scales, length, sites.frozen_end, frozen).ok_or(
+            wrong("scales of weights misaligned, overlapping or out of bounds"),
+        )?;
+    } else if record.weight_scales != 0 {
+        return Err(wrong("scales of weights that are not int8"));
+    }
+    let (length, epilogues) = (bytes(What::Epilogue), records.epilogues);
+    sites.epilogue_end = end(record.epilogue, length, sites.epilogue_end, epilogues)
+        .ok_or(wrong("epilogue misaligned, overlapping or out of bounds"))?;
+    Ok(record.outputs)
+}
+
+fn check_tensor(records: &UncheckedBackbone<'_>, index: usize) -> Result<(), ImageError> {
+    let wrong = wrong(SectionKind::Plan, index);
+    let tensor = records.tensor(index)?;
+    let scores = records.layers.len();
+    let end = end_in_arena(records, index, &tensor).ok_or(wrong("too large"))?;
+    if !tensor.offset.is_multiple_of(ALIGN) || end > records.plan.arena.get().into() {
+        return Err(wrong("misaligned or outside of the arena"));
+    }
+    if index == scores && tensor.last != scores {
+        return Err(wrong("the scores do not live to the end"));
+    }
+    for earlier in 0..index {
+        let other = records.tensor(earlier)?;
+        // Tensor `index` is written by layer `index - 1`; an earlier one that this layer still reads must not move.
+        let is_alive = other.last + 1 >= index;
+        let is_apart = || {
+            let other_end = end_in_arena(records, earlier, &other);
+            end <= other.offset as u64 || other_end.is_some_and(|end| end <= tensor.offset as u64)
+        };
+        if is_alive && !is_apart() {
+            return Err(wrong("shares memory with a tensor that is still alive"));
+        }
+    }
+    Ok(())
+}
+
+/// One past the last byte of a tensor, the scores with room for the plan's most classes.
+fn end_in_arena(records: &UncheckedBackbone<'_>, index: usize, tensor: &Tensor) -> Option<u64> {
+    let shape = tensor.shape;
+    let channels = match index == records.layers.len() {
+        true => shape.channels.max(records.plan.max_classes.get() as usize),
+        false => shape.channels,
+    };
+    (shape.height as u64 * shape.width as u64)
+        .checked_mul(channels as u64)?
+        .checked_mul(records.dtype().size() as u64)?
+        .checked_add(tensor.offset as u64)
+}

@@ -1,0 +1,71 @@
+//! The checks of a patch's records on their own.
+
+use crate::container::Container;
+use crate::error::ImageError;
+use crate::half_table::HalfPanel;
+use crate::layout::PANEL;
+use crate::parse::{all, one, wrong};
+use crate::records::{Dtype, InputRecord, PatchRecord, What};
+use crate::requantize::RequantizePanel;
+use crate::scale::ScaleRecord;
+use crate::section::{ALIGN, SectionKind};
+
+/// Checks the input, the replacements and the number of scales of a patch whose container was checked.
+pub(super) fn records(bytes: &[u8], container: &Container) -> Result<(), ImageError> {
+    let section = |kind| container.section(bytes, kind);
+    let input: &InputRecord = one(SectionKind::Input, section(SectionKind::Input))?;
+    input.decode().map_err(wrong(SectionKind::Input, 0))?;
+    let records = all(SectionKind::Records, section(SectionKind::Records))?;
+    let dtype = replacements(records, section(SectionKind::Values).len())?;
+    let scales: &[ScaleRecord] = all(SectionKind::Scales, section(SectionKind::Scales))?;
+    if scales.is_empty() == (dtype.of_backbone() == Dtype::I8) {
+        return Err(ImageError::Section {
+            section: SectionKind::Scales,
+            problem: "missing in a patch for int8, or there in another one",
+        });
+    }
+    Ok(())
+}
+
+/// Checks that records are sorted and of one dtype, which is returned, and that their values lie one behind the other in
+/// a section of `values` bytes.
+fn replacements(records: &[PatchRecord], values: usize) -> Result<Dtype, ImageError> {
+    let first = records.first().ok_or(ImageError::EmptyPatch)?;
+    let dtype = Dtype::from_code(first.dtype).unwrap_or_default();
+    let mut previous = None;
+    let mut end = 0;
+    for (index, record) in records.iter().enumerate() {
+        let wrong = wrong(SectionKind::Records, index);
+        let what = What::from_code(record.what).ok_or(wrong("neither epilogue nor weights"))?;
+        if record.dtype != dtype as u8 {
+            return Err(ImageError::Dtype {
+                site: record.site.get().into(),
+                found: record.dtype,
+                expected: dtype,
+            });
+        }
+        let key = Some((record.site.get(), record.what));
+        if key <= previous {
+            return Err(wrong("records are not sorted by site, or one stands twice"));
+        }
+        previous = key;
+        let offset = record.offset.get() as usize;
+        let length = record.length.get() as usize;
+        let next = offset.checked_add(length).filter(|&next| next <= values);
+        let is_whole = length.is_multiple_of(panel(what, dtype));
+        if !offset.is_multiple_of(ALIGN) || offset < end || !is_whole {
+            return Err(wrong("values misaligned or overlapping"));
+        }
+        end = next.ok_or(wrong("values out of bounds"))?;
+    }
+    Ok(dtype)
+}
+
+/// Bytes that every length of values is a multiple of.
+fn panel(what: What, dtype: Dtype) -> usize {
+    match (what, dtype) {
+        (What::Epilogue, Dtype::I8) => size_of::<RequantizePanel>(),
+        (What::Epilogue, Dtype::I8Half) => size_of::<HalfPanel>(),
+        (What::Epilogue, Dtype::F32 | Dtype::F16) | (What::Weights, _) => PANEL * dtype.size(),
+    }
+}

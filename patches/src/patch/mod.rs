@@ -1,0 +1,172 @@
+//! The patch image: replacements for some sites of one backbone.
+
+mod check;
+mod fit;
+
+use zerocopy::FromBytes;
+
+use crate::checked::checked;
+use crate::container::{Container, Verify};
+use crate::digest::Digest;
+use crate::error::ImageError;
+use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
+use crate::scale::ScaleRecord;
+use crate::section::{Kind, SectionKind};
+use crate::values::Values;
+
+/// The places of the parts of a checked patch, as [`crate::BackboneIndex`] for backbones.
+#[derive(Clone, Copy, Debug)]
+pub struct PatchIndex(Container);
+
+/// A checked patch image, read in place; values in half precision are for the runtime to widen.
+#[derive(Clone, Copy, Debug)]
+pub struct PatchImage<'a> {
+    bytes: &'a [u8],
+    container: Container,
+}
+
+/// One replacement, decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement<'a> {
+    /// Site of the backbone.
+    pub site: usize,
+    /// The replaced part of the site.
+    pub what: What,
+    /// Output channels.
+    pub outputs: usize,
+    /// Packed values ([`crate::layout`]).
+    pub values: Values<'a>,
+}
+
+impl<'a> PatchImage<'a> {
+    /// Checks the bytes of a patch, which must be aligned to 64, on their own. [`PatchImage::check_against`] checks
+    /// them against a backbone.
+    ///
+    /// # Errors
+    /// The fault of the bytes.
+    pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
+        let container = Container::check(bytes, Kind::Patch, verify)?;
+        check::records(bytes, &container)?;
+        Ok(Self { bytes, container })
+    }
+
+    /// The same bytes again, once checked. Any other bytes make the methods panic.
+    pub fn from_index(bytes: &'a [u8], index: PatchIndex) -> Self {
+        Self {
+            bytes,
+            container: index.0,
+        }
+    }
+
+    /// The places of the parts, for [`PatchImage::from_index`].
+    pub fn index(&self) -> PatchIndex {
+        PatchIndex(self.container)
+    }
+
+    fn section(&self, kind: SectionKind) -> &'a [u8] {
+        self.container.section(self.bytes, kind)
+    }
+
+    fn records(&self) -> &'a [PatchRecord] {
+        checked(<[PatchRecord]>::ref_from_bytes(
+            self.section(SectionKind::Records),
+        ))
+    }
+
+    fn decode(&self, record: &PatchRecord) -> Replacement<'a> {
+        let offset = record.offset.get() as usize;
+        let end = offset + record.length.get() as usize;
+        let what = checked(What::from_code(record.what).ok_or(()));
+        let values = &self.section(SectionKind::Values)[offset..end];
+        Replacement {
+            site: record.site.get().into(),
+            what,
+            outputs: record.outputs.get() as usize,
+            values: Values::new(values, what, self.dtype()),
+        }
+    }
+
+    /// The storage of all its values.
+    pub fn dtype(&self) -> Dtype {
+        checked(Dtype::from_code(self.records()[0].dtype).ok_or(()))
+    }
+
+    /// The scales of all tensors, for an int8 backbone; empty for an f32 one.
+    pub fn scales(&self) -> &'a [ScaleRecord] {
+        checked(<[ScaleRecord]>::ref_from_bytes(
+            self.section(SectionKind::Scales),
+        ))
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Id of the backbone that it was made for.
+    pub fn backbone_id(&self) -> Digest {
+        self.container.backbone_id
+    }
+
+    /// BLAKE3 of the header, which covers the digest of every section.
+    pub fn digest(&self) -> Digest {
+        self.container.digest
+    }
+
+    /// Kinds that it claims.
+    pub fn kinds(&self) -> Kinds {
+        self.container.kinds
+    }
+
+    /// Its own resolution and normalisation.
+    pub fn input(&self) -> Input {
+        let record = checked(InputRecord::ref_from_bytes(
+            self.section(SectionKind::Input),
+        ));
+        checked(record.decode())
+    }
+
+    /// All replacements, in the order of their sites.
+    pub fn replacements(&self) -> impl Iterator<Item = Replacement<'a>> + use<'a> {
+        let image = *self;
+        self.records()
+            .iter()
+            .map(move |record| image.decode(record))
+    }
+
+    /// The replacement of a site's values, by binary search.
+    pub fn find(&self, site: usize, what: What) -> Option<Replacement<'a>> {
+        let records = self.records();
+        let key = (site, what as u8);
+        records
+            .binary_search_by(|record| (record.site.get().into(), record.what).cmp(&key))
+            .ok()
+            .map(|at| self.decode(&records[at]))
+    }
+
+    /// Postcard metadata, as stored.
+    pub fn metadata_bytes(&self) -> &'a [u8] {
+        self.section(SectionKind::Metadata)
+    }
+
+    /// Labels and provenance.
+    ///
+    /// # Errors
+    /// [`ImageError::Metadata`].
+    #[cfg(feature = "alloc")]
+    pub fn metadata(&self) -> Result<crate::metadata::PatchMetadata, ImageError> {
+        postcard::from_bytes(self.metadata_bytes()).map_err(|_| ImageError::Metadata)
+    }
+
+    /// The state that continual learning goes on from; `None` in other patches.
+    ///
+    /// # Errors
+    /// [`ImageError::Section`] where it cannot be decoded, which [`PatchImage::check_against`] rules out.
+    #[cfg(feature = "alloc")]
+    pub fn continual_state(&self) -> Result<Option<crate::ContinualState>, ImageError> {
+        match self.section(SectionKind::ContinualState) {
+            [] => Ok(None),
+            section => crate::ContinualState::decode(section).map(Some),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The records of a backbone before they are checked.
+
+use crate::container::Container;
+use crate::error::ImageError;
+use crate::parse::{all, one, wrong};
+use crate::records::{
+    Dtype, InputRecord, Layer, LayerRecord, MAX_LAYERS, PlanRecord, Site, SiteRecord, Tensor,
+    TensorRecord,
+};
+use crate::scale::ScaleRecord;
+use crate::section::SectionKind;
+
+/// The records of a backbone, parsed: their numbers fit together, their contents are yet to be checked
+/// ([`crate::backbone_check`]).
+pub(crate) struct UncheckedBackbone<'a> {
+    pub(crate) input: &'a InputRecord,
+    pub(crate) layers: &'a [LayerRecord],
+    pub(crate) sites: &'a [SiteRecord],
+    pub(crate) scales: &'a [ScaleRecord],
+    pub(crate) plan: &'a PlanRecord,
+    /// One more than layers.
+    pub(crate) tensors: &'a [TensorRecord],
+    /// Bytes of the section.
+    pub(crate) epilogues: usize,
+    /// Bytes of the section.
+    pub(crate) frozen: usize,
+}
+
+impl<'a> UncheckedBackbone<'a> {
+    pub(crate) fn parse(bytes: &'a [u8], container: &Container) -> Result<Self, ImageError> {
+        let section = |kind| container.section(bytes, kind);
+        let plan = section(SectionKind::Plan);
+        let (plan, tensors) = plan
+            .split_at_checked(size_of::<PlanRecord>())
+            .unwrap_or_default();
+        let records = Self {
+            input: one(SectionKind::Input, section(SectionKind::Input))?,
+            layers: all(SectionKind::Layers, section(SectionKind::Layers))?,
+            sites: all(SectionKind::Sites, section(SectionKind::Sites))?,
+            scales: all(SectionKind::Scales, section(SectionKind::Scales))?,
+            plan: one(SectionKind::Plan, plan)?,
+            tensors: all(SectionKind::Plan, tensors)?,
+            epilogues: section(SectionKind::Epilogues).len(),
+            frozen: section(SectionKind::Frozen).len(),
+        };
+        let (layers, tensors) = (records.layers.len(), records.tensors.len());
+        let is_scaled = records.scales.is_empty() || records.scales.len() == layers + 1;
+        if layers == 0 || layers > MAX_LAYERS || tensors != layers + 1 || !is_scaled {
+            return Err(ImageError::Section {
+                section: SectionKind::Plan,
+                problem: "the numbers of layers, tensors and scales do not fit together",
+            });
+        }
+        Ok(records)
+    }
+
+    pub(crate) fn dtype(&self) -> Dtype {
+        dtype(self.scales)
+    }
+
+    pub(crate) fn layer(&self, index: usize) -> Result<Layer, ImageError> {
+        let layer = self.layers[index].decode();
+        layer.map_err(wrong(SectionKind::Layers, index))
+    }
+
+    pub(crate) fn site(&self, index: usize) -> Result<Site, ImageError> {
+        let site = self.sites[index].decode(self.layers);
+        site.map_err(wrong(SectionKind::Sites, index))
+    }
+
+    pub(crate) fn tensor(&self, index: usize) -> Result<Tensor, ImageError> {
+        let tensor = self.tensors[index].decode();
+        tensor.map_err(wrong(SectionKind::Plan, index))
+    }
+}
+
+/// The dtype that a backbone computes in: int8 where its tensors have scales.
+pub(crate) fn dtype(scales: &[ScaleRecord]) -> Dtype {
+    match scales {
+        [] => Dtype::F32,
+        [_, ..] => Dtype::I8,
+    }
+}
