@@ -222,6 +222,10 @@ fn smoothing(text: &str) -> Result<f32, String> {
     )
 }
 
+/// A number above zero, for clap.
+///
+/// # Errors
+/// Any other text.
 pub fn above_zero(text: &str) -> Result<f32, String> {
     number(
         text,
