@@ -16,7 +16,7 @@ const MESSAGE: &str = "lengths and alignment were checked by Arena::new";
 #[cfg(all(feature = "std", target_os = "linux"))]
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Where the parts of an arena are, in bytes.
+/// Lengths of the parts of an arena, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArenaLayout {
     activations: usize,
@@ -26,7 +26,7 @@ pub(crate) struct ArenaLayout {
     shapes: usize,
 }
 
-/// What the length of an arena depends on beside the backbone.
+/// The machine's part in the length of an arena.
 #[derive(Clone, Copy)]
 pub(crate) struct Machine {
     scratch: int8::Scratch,
@@ -77,7 +77,7 @@ impl ArenaLayout {
     }
 }
 
-/// What a layer's kernel needs beside its operands.
+/// Memory that a layer's kernel needs beside its operands.
 fn scratch_bytes(image: &BackboneImage<'_>, index: usize, machine: Machine) -> usize {
     let layer = image.layer(index);
     match (image.dtype(), layer.op) {

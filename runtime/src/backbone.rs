@@ -7,6 +7,17 @@ use crate::{Error, Patch};
 
 /// A frozen network, opened once and shared by all patches, sessions and threads. Cloning is cheap and shares the
 /// bytes; weights are read in place.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::Backbone;
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let image = backbone.image(); // layers, sites, plan, metadata
+/// assert_eq!(image.input().shape.to_string(), "48x48x3");
+/// println!("{} layers, {} sites, id {}", image.layer_count(), image.site_count(), backbone.id());
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Backbone {
     bytes: ImageBytes,
@@ -60,7 +71,7 @@ impl Backbone {
         BackboneImage::from_index(self.bytes.as_slice(), self.index)
     }
 
-    /// What patches are made for.
+    /// The id that patches name: the BLAKE3 digest of the frozen part.
     pub fn id(&self) -> Digest {
         self.image().id()
     }

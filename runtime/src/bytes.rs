@@ -1,6 +1,15 @@
-//! Where the bytes of an image live.
+//! The memory of an image.
 
 /// Bytes of an image: in flash or the program itself, in a file mapping, or on the heap. Cloning shares them.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// // A patch can be read without its backbone.
+/// let bytes = graft_runtime::ImageBytes::map("fashion.patch".as_ref())?;
+/// let patch = graft_patches::PatchImage::open(bytes.as_slice(), graft_runtime::Verify::Full)?;
+/// assert_eq!(patch.metadata()?.labels.len(), 10);
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct ImageBytes(Storage);
 

@@ -1,10 +1,23 @@
-//! What can go wrong at open, bind and run.
+//! Errors of open, bind and run.
 
 use graft_patches::{Digest, ImageError};
 
 use crate::kernels::KernelError;
 
-/// Why a backbone, patch or session was refused. [`Error::hint`] says what to do.
+/// The reason why a backbone, patch or session was refused. [`Error::hint`] says what to do.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Error, Session};
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let mut session = Session::new(&backbone)?;
+/// let error = session.run(&backbone.identity(), &[0; 7]).expect_err("an image of seven values");
+/// assert!(matches!(error, Error::InputLength { found: 7, expected: 6912 }));
+/// assert_eq!(error.to_string(), "the image has 7 values, the patch's input has 6912");
+/// println!("{error}: {}", error.hint());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,7 +27,7 @@ pub enum Error {
     File {
         /// The file.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file that is no valid image.
@@ -23,7 +36,7 @@ pub enum Error {
     InvalidFile {
         /// The file.
         path: std::path::PathBuf,
-        /// What is wrong with it.
+        /// The fault in it.
         source: ImageError,
     },
     /// Bytes that are no valid image, or a patch that does not fit its backbone.
@@ -69,7 +82,7 @@ pub enum Error {
     Memory {
         /// Bytes asked for.
         bytes: usize,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Kernels that this machine does not have.
@@ -79,7 +92,7 @@ pub enum Error {
     #[cfg(feature = "gradient")]
     #[error("the backbone is {found}, patches are trained on f32 ones")]
     NotFloat {
-        /// What the backbone computes in.
+        /// Dtype of the backbone.
         found: graft_patches::records::Dtype,
     },
     /// A backbone that cannot be trained: patches train heads.
@@ -112,13 +125,13 @@ pub enum Error {
     Threads {
         /// Threads asked for.
         threads: usize,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
 impl Error {
-    /// What the user can do about it.
+    /// The remedy, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
             #[cfg(feature = "std")]

@@ -1,22 +1,54 @@
 //! The Graft inference runtime: one frozen backbone, many model patches, swapped while the device runs.
 //!
-//! ```no_run
-//! # fn main() -> Result<(), graft_runtime::Error> {
+//! ```
+//! # std::env::set_current_dir("../tools/assets/demo").unwrap();
 //! use graft_runtime::{Backbone, Patch, Session};
 //!
-//! let backbone = Backbone::open("lite0.backbone")?; // memory-mapped once, shared
-//! let flowers = Patch::open("flowers.patch", &backbone)?; // mapped, checked, bound to this backbone
+//! let backbone = Backbone::open("demo.backbone")?; // memory-mapped once, shared
+//! let fashion = Patch::open("fashion.patch", &backbone)?; // mapped, checked, bound to this backbone
 //! let mut session = Session::new(&backbone)?; // the only allocation: the arena
-//! let frame = vec![0u8; 224 * 224 * 3];
-//! let scores = session.run(&flowers, &frame)?; // the patch is an argument of the call, never global state
-//! # Ok(()) }
+//! let frame = vec![0u8; 48 * 48 * 3]; // 8-bit RGB, NHWC
+//! let scores = session.run(&fashion, &frame)?; // the patch is an argument of the call, never global state
+//! assert_eq!(scores.len(), 10); // kinds of clothes
+//! # Ok::<(), graft_runtime::Error>(())
 //! ```
 //!
-//! The same calls work without `alloc` on a microcontroller: [`Backbone::from_static`], [`Patch::from_static`] and
-//! [`Session::in_arena`].
+//! # Microcontrollers
+//! The same calls work without `alloc`, on images in flash and an arena of the caller:
 //!
-//! A backbone computes in f32 or in int8, and its patches with it; the calls are the same, and scores are f32 either way. What
-//! int8 layers compute is one rule (`graft_patches::requantize`): the same bytes in every layer on every target.
+//! ```
+//! use graft_runtime::{Backbone, Error, Patch, Session, Verify};
+//!
+//! /// Images and arenas start at a multiple of 64.
+//! #[repr(C, align(64))]
+//! struct Aligned<T: ?Sized>(T);
+//!
+//! macro_rules! demo {
+//!     ($file:literal) => {
+//!         &Aligned(*include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/assets/demo/int8/", $file)))
+//!     };
+//! }
+//! static BACKBONE: &Aligned<[u8]> = demo!("demo.backbone");
+//! static FASHION: &Aligned<[u8]> = demo!("fashion.patch");
+//!
+//! fn best_class(arena: &mut [u8], frame: &[u8]) -> Result<Option<usize>, Error> {
+//!     let backbone = Backbone::from_static(&BACKBONE.0, Verify::Full)?; // read in place
+//!     let fashion = Patch::from_static(&FASHION.0, &backbone, Verify::Full)?;
+//!     let mut session = Session::in_arena(&backbone, arena)?;
+//!     let scores = session.run(&fashion, frame)?;
+//!     Ok((0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])))
+//! }
+//!
+//! let mut arena = Aligned([0; 128 * 1024]);
+//! assert!(best_class(&mut arena.0, &[0; 48 * 48 * 3])?.is_some());
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! The examples `classify`, `hot_swap` and `no_std` are whole programs.
+//!
+//! # int8
+//! A backbone computes in f32 or in int8, and its patches with it; the calls are the same, and scores are f32 either way.
+//! int8 layers follow one rule (`graft_patches::requantize`): the same bytes in every layer on every target.
 //!
 //! # Features
 //! `std` (default): mapped files, threads, [`TaskSlot`], kernels picked by CPU detection. `alloc`: images and arenas on

@@ -11,6 +11,23 @@ use crate::{Backbone, Error};
 
 /// A patch that was checked against its backbone: it can run, and cannot fail on the file's account. Cloning is cheap
 /// and shares the bytes; f32 and int8 values are read in place, those in half precision were widened when it was bound.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Error, ImageError, Patch};
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let fashion = Patch::open("fashion.patch", &backbone)?;
+/// assert_eq!(fashion.classes(), 10);
+/// let own = backbone.identity(); // the backbone's own epilogues and head: a patch like any other
+/// assert_eq!(own.backbone_id(), fashion.backbone_id());
+///
+/// // A patch of another backbone is refused, with both ids in the error.
+/// let other = Backbone::open("int8/demo.backbone")?;
+/// let refused = Patch::open("fashion.patch", &other);
+/// assert!(matches!(refused, Err(Error::InvalidFile { source: ImageError::WrongBackbone { .. }, .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Patch {
     /// None for the identity.
@@ -25,7 +42,7 @@ pub struct Patch {
 struct File {
     bytes: ImageBytes,
     index: PatchIndex,
-    /// What is stored in half precision, widened.
+    /// Values in half precision, widened.
     wide: Option<ImageBytes>,
 }
 
@@ -37,7 +54,21 @@ pub(crate) struct Replaced<'a> {
     pub(crate) values: Values<'a>,
 }
 
-/// What binding a patch did.
+/// The result of binding a patch: sites replaced, bytes used.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Patch};
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let receipt = Patch::open("fashion.patch", &backbone)?.receipt();
+/// assert_eq!(receipt.kinds.to_string(), "bn+head");
+/// assert_eq!(receipt.epilogues, backbone.image().site_count()); // of every site, the head's among them
+/// assert_eq!(receipt.weights, 1); // the head's
+/// assert_eq!(receipt.bytes_widened, 0); // f32: nothing is copied
+/// assert_eq!(backbone.identity().receipt().first_patched_layer, None);
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// Kinds that the patch combines.
@@ -151,7 +182,7 @@ impl Patch {
         })
     }
 
-    /// Checks and binds; `memory` gives so many bytes, aligned to 64, once its second argument has filled them.
+    /// Checks and binds; `memory` gives as many bytes as it is asked for, aligned to 64, once its second argument has filled them.
     fn bind_with(
         bytes: ImageBytes,
         backbone: &Backbone,
@@ -238,12 +269,12 @@ impl Patch {
         self.input
     }
 
-    /// Classes that a run scores; a run gives so many scores for each pixel that the backbone ends with, usually one.
+    /// Classes that a run scores, for each pixel that the backbone ends with, usually one.
     pub fn classes(&self) -> usize {
         self.classes
     }
 
-    /// What binding did.
+    /// The result of binding.
     pub fn receipt(&self) -> Receipt {
         self.receipt
     }

@@ -13,6 +13,24 @@ use crate::workers::Workers;
 use crate::{Backbone, Error, Patch};
 
 /// An input image, NHWC, of the size that the patch's input says.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Image, Session};
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let own = backbone.identity();
+/// let input = own.input();
+/// let pixels = vec![100u8; input.shape.len()];
+/// let channel = |at: usize| at % input.shape.channels;
+/// let values: Vec<f32> = (0..pixels.len())
+///     .map(|at| (f32::from(pixels[at]) - input.mean[channel(at)]) / input.std[channel(at)])
+///     .collect();
+/// let mut session = Session::new(&backbone)?;
+/// let scores = session.run(&own, &pixels)?.to_vec(); // bytes are pixels
+/// assert_eq!(session.run(&own, Image::Values(&values))?, scores);
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Image<'a> {
     /// 8-bit pixels, normalised by the patch's mean and standard deviation.
@@ -36,12 +54,28 @@ impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Image<'a> {
     }
 }
 
-/// What a layer has computed, NHWC.
+/// The output of a layer, NHWC.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Session};
+///
+/// let backbone = Backbone::open("int8/demo.backbone")?;
+/// let mut largest = vec![0.0f32; backbone.image().layer_count()];
+/// let mut session = Session::new(&backbone)?;
+/// let frame = vec![0u8; 48 * 48 * 3];
+/// session.run_observed(&backbone.identity(), &frame, |layer, output| {
+///     for value in output.to_vec() {
+///         largest[layer] = largest[layer].max(value.abs());
+///     }
+/// })?;
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum LayerOutput<'a> {
     /// Of an f32 backbone.
     F32(&'a [f32]),
-    /// Of an int8 backbone, and what the bytes stand for.
+    /// Of an int8 backbone, with the scale of the bytes.
     I8(&'a [i8], Scale),
 }
 
@@ -70,6 +104,22 @@ impl LayerOutput<'_> {
 }
 
 /// The memory and threads to run a backbone. Any patch of the backbone can be given at each call.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Patch, Session};
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let fashion = Patch::open("fashion.patch", &backbone)?;
+/// let digits = Patch::open("sign-digits.patch", &backbone)?;
+/// let mut session = Session::with_threads(&backbone, 2)?;
+/// let frame = vec![0u8; 48 * 48 * 3];
+/// for patch in [&fashion, &digits, &backbone.identity()] {
+///     let scores = session.run(patch, &frame)?; // another task at each call costs nothing
+///     assert_eq!(scores.len(), patch.classes());
+/// }
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 pub struct Session<'a> {
     backbone: Backbone,
     kernels: KernelSet,

@@ -9,18 +9,25 @@ use crate::{Error, Patch, Receipt};
 /// The current patch of one task of a service. Readers see the old patch or the new one, never a mixture, and never
 /// wait.
 ///
-/// ```no_run
-/// # fn main() -> Result<(), graft_runtime::Error> {
-/// use graft_runtime::{Backbone, Patch, Session, TaskSlot};
-/// let backbone = Backbone::open("lite0.backbone")?;
-/// let slot = TaskSlot::new("flowers", Patch::open("flowers-1.patch", &backbone)?);
-/// // In a worker, for every frame:
-/// let mut session = Session::new(&backbone)?;
-/// let frame = vec![0u8; 224 * 224 * 3];
-/// let scores = session.run(&slot.patch(), &frame)?;
-/// // In whatever thread receives updates:
-/// slot.publish(Patch::open("flowers-2.patch", &backbone)?)?;
-/// # Ok(()) }
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Error, Patch, Session, TaskSlot};
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let slot = TaskSlot::new("camera", backbone.identity());
+/// std::thread::scope(|scope| {
+///     let frames = scope.spawn(|| {
+///         let mut session = Session::new(&backbone)?;
+///         let frame = vec![0u8; 48 * 48 * 3];
+///         for _ in 0..10 {
+///             session.run(&slot.patch(), &frame)?; // the patch of this moment, for the whole frame
+///         }
+///         Ok::<(), Error>(())
+///     });
+///     slot.publish(Patch::open("fashion.patch", &backbone)?)?; // from the next frame on
+///     frames.join().expect("no panic")
+/// })?;
+/// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug)]
 pub struct TaskSlot {

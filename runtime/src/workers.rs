@@ -1,4 +1,4 @@
-//! How a layer's output is shared out among threads.
+//! A layer's output, shared out among threads.
 
 /// Below this many multiply-adds a layer is not worth waking another thread for.
 #[cfg(feature = "std")]

@@ -17,7 +17,7 @@ fn main() -> std::io::Result<()> {
     write("layers.tsv", layers::HEADER, &lines)
 }
 
-/// Tasks take turns, so that another patch serves every frame.
+/// Tasks alternate, so that another patch serves every frame.
 fn scores() -> Vec<String> {
     let demo = Demo::new();
     let mut session = Session::new(&demo.backbone).expect("kernels are there");

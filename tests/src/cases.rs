@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use graft_patches::Digest;
 use graft_runtime::{Backbone, Patch, Session};
 
-/// The demo's tasks, in the order in which they take turns. The first is the backbone's own.
+/// The demo's tasks, in the order in which they alternate. The first is the backbone's own.
 pub const TASKS: [&str; 4] = ["own", "sign-digits", "fashion", "greek"];
 
 /// First line of `scores.tsv`.

@@ -61,16 +61,7 @@ impl Builder {
         outputs: usize,
         activation: Activation,
     ) -> usize {
-        let channels = self.shapes[inputs[0]].channels;
-        let taps = window.kernel[0] * window.kernel[1];
-        let depth = if op == Op::Depthwise {
-            taps
-        } else {
-            taps * channels
-        };
-        let weights = self
-            .random
-            .values(outputs * depth, (3.0 / depth as f32).sqrt());
+        let weights = self.weights(op, inputs[0], window, outputs);
         let scale: Vec<f32> = (0..outputs)
             .map(|_| 1.0 + 0.3 * self.random.value())
             .collect();
@@ -80,14 +71,23 @@ impl Builder {
             scale: &scale,
             bias: &bias,
         });
-        let layer = Layer {
-            op,
-            inputs,
-            site: None,
-            window,
-            activation,
-            count_padding: false,
+        self.push(layer(op, inputs, window, activation), values)
+    }
+
+    /// `[outputs][depth]` weights; none where the operator has none.
+    fn weights(&mut self, op: Op, input: usize, window: Window, outputs: usize) -> Vec<f32> {
+        let taps = window.kernel[0] * window.kernel[1];
+        let depth = match op {
+            Op::Conv | Op::Pointwise | Op::Linear => taps * self.shapes[input].channels,
+            Op::Depthwise => taps,
+            Op::Add | Op::Multiply | Op::AveragePool | Op::MaxPool | Op::GlobalAveragePool => 0,
         };
+        let scale = (3.0 / depth as f32).sqrt();
+        self.random.values(outputs * depth, scale)
+    }
+
+    /// Adds a layer and returns its output tensor.
+    fn push(&mut self, layer: Layer, values: Option<SiteValues<'_>>) -> usize {
         let (tensor, shape) = self
             .writer
             .push(layer, values)
@@ -101,16 +101,33 @@ impl Builder {
     }
 
     fn finish(self, max_classes: usize) -> Vec<u8> {
-        let sites = self.shapes.len();
+        let sites = vec![SiteMetadata::default(); self.shapes.len()];
+        self.finish_with(max_classes, sites)
+    }
+
+    fn finish_with(self, max_classes: usize, sites: Vec<SiteMetadata>) -> Vec<u8> {
         let metadata = BackboneMetadata {
             name: "test".into(),
-            layers: (1..sites).map(|layer| format!("layer{layer}")).collect(),
-            sites: vec![SiteMetadata::default(); sites],
+            layers: (1..self.shapes.len())
+                .map(|layer| format!("layer{layer}"))
+                .collect(),
+            sites,
             ..BackboneMetadata::default()
         };
         self.writer
             .finish(max_classes, &metadata)
             .expect("the test network fits the format")
+    }
+}
+
+fn layer(op: Op, inputs: [usize; 2], window: Window, activation: Activation) -> Layer {
+    Layer {
+        op,
+        inputs,
+        site: None,
+        window,
+        activation,
+        count_padding: false,
     }
 }
 
@@ -137,7 +154,7 @@ pub fn every_operator(side: usize, seed: u64) -> Vec<u8> {
     every_operator_with_classes(side, seed, 64)
 }
 
-/// [`every_operator`] with room for heads of so many classes.
+/// [`every_operator`] with room for heads of `max_classes` classes.
 pub fn every_operator_with_classes(side: usize, seed: u64, max_classes: usize) -> Vec<u8> {
     let hard_sigmoid = Activation::HardSigmoid {
         alpha: 1.0 / 6.0,
@@ -236,7 +253,7 @@ pub fn identity_patch(backbone: &Backbone, kinds: Kinds) -> Vec<u8> {
         .expect("metadata can be encoded")
 }
 
-/// A bn+head patch with random values and so many classes.
+/// A bn+head patch of `classes` classes with random values.
 pub fn random_patch(backbone: &Backbone, classes: usize, seed: u64) -> Vec<u8> {
     random_patch_as(Dtype::F32, backbone, classes, seed)
 }

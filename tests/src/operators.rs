@@ -1,18 +1,24 @@
-//! A small network around each operator, for gradients: parameters lie before and behind it.
+//! Small networks around each operator: parameters lie before and behind it.
 
 use graft_patches::geometry::{Activation, Padding, Shape, Window};
-use graft_patches::metadata::{BackboneMetadata, BatchNorm, SiteMetadata};
-use graft_patches::records::{Input, Layer, Op};
-use graft_patches::writer::{BackboneWriter, SiteValues};
+use graft_patches::metadata::{BatchNorm, SiteMetadata};
+use graft_patches::records::{Layer, Op};
+use graft_patches::writer::SiteValues;
 use graft_runtime::Backbone;
 
-use crate::{Random, pad, window};
+use crate::{Builder, Random, layer, pad, window};
 
 /// Input of the networks.
 pub const INPUT: Shape = Shape::new(9, 8, 3);
 
-/// A network for each operator and activation, with its name. With `batch_norm`, sites have raw batch norm.
+/// Networks around all operators and activations, with their names. With `batch_norm`, sites have raw batch norm.
 pub fn operators(batch_norm: bool) -> Vec<(&'static str, Backbone)> {
+    let all = Op::ALL.into_iter();
+    all.flat_map(|op| around(op, batch_norm)).collect()
+}
+
+/// Networks around one operator.
+pub fn around(op: Op, batch_norm: bool) -> Vec<(&'static str, Backbone)> {
     let same = Padding::Same;
     let uneven = Padding::Explicit {
         top: 0,
@@ -27,99 +33,89 @@ pub fn operators(batch_norm: bool) -> Vec<(&'static str, Backbone)> {
         let out = middle(&mut network, wide);
         (name, network.finish(out))
     };
-    let site = |name, op, window, activation| {
+    let site = |name, window, activation| {
         build(name, &move |network: &mut Network, input| {
             network.site(op, input, window, 6, activation)
         })
     };
-    let point = |name, activation| site(name, Op::Pointwise, Window::POINT, activation);
-    let pool = |name, op, window, count_padding| {
+    let point = |name, activation| site(name, Window::POINT, activation);
+    let pool = |name, window, count_padding| {
         build(name, &move |network: &mut Network, input| {
             network.push(op, [input; 2], window, count_padding)
         })
     };
-    vec![
-        site("convolution", Op::Conv, window(3, 1, same), smooth),
-        site(
-            "convolution, stride 2",
-            Op::Conv,
-            window(3, 2, uneven),
-            smooth,
-        ),
-        site("depthwise", Op::Depthwise, window(3, 1, same), smooth),
-        site(
-            "depthwise, no padding",
-            Op::Depthwise,
-            window(5, 1, Padding::VALID),
-            smooth,
-        ),
-        site(
-            "depthwise, uneven padding",
-            Op::Depthwise,
-            window(3, 1, uneven),
-            smooth,
-        ),
-        site(
-            "depthwise, stride 2",
-            Op::Depthwise,
-            window(5, 2, same),
-            smooth,
-        ),
-        point("pointwise", Activation::NONE),
-        point("ReLU", Activation::RELU),
-        point("ReLU6", Activation::RELU6),
-        point("hard-swish", Activation::HardSwish),
-        point(
-            "hard-sigmoid",
-            Activation::HardSigmoid {
-                alpha: 1.0 / 6.0,
-                beta: 0.5,
-            },
-        ),
-        build("linear", &|network, input| {
+    let with_itself = |name| {
+        build(name, &move |network: &mut Network, input| {
+            network.push(op, [input; 2], Window::POINT, false)
+        })
+    };
+    let with_another = |name, activation| {
+        build(name, &move |network: &mut Network, input| {
+            let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
+            network.activated(op, [other, input], Window::POINT, activation)
+        })
+    };
+    match op {
+        Op::Conv => vec![
+            site("convolution", window(3, 1, same), smooth),
+            site("convolution, stride 2", window(3, 2, uneven), smooth),
+        ],
+        Op::Depthwise => vec![
+            site("depthwise", window(3, 1, same), smooth),
+            site(
+                "depthwise, no padding",
+                window(5, 1, Padding::VALID),
+                smooth,
+            ),
+            site("depthwise, uneven padding", window(3, 1, uneven), smooth),
+            site("depthwise, stride 2", window(5, 2, same), smooth),
+        ],
+        Op::Pointwise => vec![
+            point("pointwise", Activation::NONE),
+            point("ReLU", Activation::RELU),
+            point("ReLU6", Activation::RELU6),
+            point("hard-swish", Activation::HardSwish),
+            point(
+                "hard-sigmoid",
+                Activation::HardSigmoid {
+                    alpha: 1.0 / 6.0,
+                    beta: 0.5,
+                },
+            ),
+        ],
+        Op::Linear => vec![build("linear", &|network, input| {
             let pooled = network.push(Op::GlobalAveragePool, [input; 2], Window::POINT, false);
             network.site(Op::Linear, pooled, Window::POINT, 6, smooth)
-        }),
-        build("sum", &|network, input| {
-            let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
-            network.push(Op::Add, [input, other], Window::POINT, false)
-        }),
-        build("sum with itself", &|network, input| {
-            network.push(Op::Add, [input; 2], Window::POINT, false)
-        }),
-        build("product", &|network, input| {
-            let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
-            network.push(Op::Multiply, [other, input], Window::POINT, false)
-        }),
-        build("product with itself", &|network, input| {
-            network.push(Op::Multiply, [input; 2], Window::POINT, false)
-        }),
-        build("product with a gate", &|network, input| {
-            let pooled = network.push(Op::GlobalAveragePool, [input; 2], Window::POINT, false);
-            let gate = network.site(Op::Linear, pooled, Window::POINT, 6, smooth);
-            network.push(Op::Multiply, [input, gate], Window::POINT, false)
-        }),
-        pool("average pool", Op::AveragePool, window(3, 2, pad(1)), false),
-        pool(
-            "average pool, padding counts",
-            Op::AveragePool,
-            window(3, 1, pad(1)),
-            true,
-        ),
-        pool("maximum pool", Op::MaxPool, window(3, 2, pad(1)), false),
-        build("sum, ReLU", &|network, input| {
-            let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
-            network.activated(Op::Add, [input, other], Window::POINT, Activation::RELU)
-        }),
-        build("product, hard-swish", &|network, input| {
-            let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
-            network.activated(Op::Multiply, [input, other], Window::POINT, smooth)
-        }),
-        build("average pool, ReLU6", &|network, input| {
-            let pool = window(3, 2, pad(1));
-            network.activated(Op::AveragePool, [input; 2], pool, Activation::RELU6)
-        }),
-    ]
+        })],
+        Op::Add => vec![
+            with_another("sum", Activation::NONE),
+            with_itself("sum with itself"),
+            with_another("sum, ReLU", Activation::RELU),
+        ],
+        Op::Multiply => vec![
+            with_another("product", Activation::NONE),
+            with_itself("product with itself"),
+            build("product with a gate", &|network, input| {
+                let pooled = network.push(Op::GlobalAveragePool, [input; 2], Window::POINT, false);
+                let gate = network.site(Op::Linear, pooled, Window::POINT, 6, smooth);
+                network.push(Op::Multiply, [input, gate], Window::POINT, false)
+            }),
+            build("product, hard-swish", &|network, input| {
+                let other = network.site(Op::Pointwise, input, Window::POINT, 6, Activation::NONE);
+                network.activated(Op::Multiply, [input, other], Window::POINT, smooth)
+            }),
+        ],
+        Op::AveragePool => vec![
+            pool("average pool", window(3, 2, pad(1)), false),
+            pool("average pool, padding counts", window(3, 1, pad(1)), true),
+            build("average pool, ReLU6", &|network, input| {
+                let pool = window(3, 2, pad(1));
+                network.activated(Op::AveragePool, [input; 2], pool, Activation::RELU6)
+            }),
+        ],
+        Op::MaxPool => vec![pool("maximum pool", window(3, 2, pad(1)), false)],
+        Op::GlobalAveragePool => vec![pool("global average pool", Window::POINT, false)],
+    }
 }
 
 /// A small MobileNet with raw batch norm, as a file.
@@ -148,24 +144,15 @@ pub fn with_metadata(change: impl FnOnce(&mut SiteMetadata)) -> Backbone {
 }
 
 struct Network {
-    writer: BackboneWriter,
-    random: Random,
-    shapes: Vec<Shape>,
+    builder: Builder,
     sites: Vec<SiteMetadata>,
     batch_norm: bool,
 }
 
 impl Network {
     fn new(batch_norm: bool) -> Self {
-        let input = Input {
-            shape: INPUT,
-            mean: [127.0; 4],
-            std: [128.0; 4],
-        };
         Self {
-            writer: BackboneWriter::new(input),
-            random: Random(7),
-            shapes: vec![INPUT],
+            builder: Builder::new(INPUT, 7),
             sites: Vec::new(),
             batch_norm,
         }
@@ -179,27 +166,19 @@ impl Network {
         outputs: usize,
         activation: Activation,
     ) -> usize {
-        let taps = window.kernel[0] * window.kernel[1];
-        let channels = self.shapes[input].channels;
-        let depth = if op == Op::Depthwise {
-            taps
-        } else {
-            taps * channels
-        };
-        let weights = self
-            .random
-            .values(outputs * depth, (3.0 / depth as f32).sqrt());
+        let weights = self.builder.weights(op, input, window, outputs);
+        let random = &mut self.builder.random;
         let near_one =
             |random: &mut Random| (0..outputs).map(|_| 1.0 + 0.3 * random.value()).collect();
         let norm = BatchNorm {
             name: "norm".into(),
-            gamma: near_one(&mut self.random),
-            beta: self.random.values(outputs, 0.3),
-            mean: self.random.values(outputs, 0.3),
-            var: near_one(&mut self.random),
+            gamma: near_one(random),
+            beta: random.values(outputs, 0.3),
+            mean: random.values(outputs, 0.3),
+            var: near_one(random),
             epsilon: 1e-3,
         };
-        let own = self.random.values(outputs, 0.3);
+        let own = random.values(outputs, 0.3);
         let (scale, bias) = norm.fold(Some(&own));
         self.sites.push(SiteMetadata {
             weight: "weight".into(),
@@ -211,17 +190,16 @@ impl Network {
             scale: &scale,
             bias: &bias,
         };
-        self.layer(plain(op, [input; 2], window, activation), Some(values))
+        let layer = layer(op, [input; 2], window, activation);
+        self.builder.push(layer, Some(values))
     }
 
     fn push(&mut self, op: Op, inputs: [usize; 2], window: Window, count_padding: bool) -> usize {
-        self.layer(
-            Layer {
-                count_padding,
-                ..plain(op, inputs, window, Activation::NONE)
-            },
-            None,
-        )
+        let layer = Layer {
+            count_padding,
+            ..layer(op, inputs, window, Activation::NONE)
+        };
+        self.builder.push(layer, None)
     }
 
     fn activated(
@@ -231,16 +209,8 @@ impl Network {
         window: Window,
         activation: Activation,
     ) -> usize {
-        self.layer(plain(op, inputs, window, activation), None)
-    }
-
-    fn layer(&mut self, layer: Layer, values: Option<SiteValues<'_>>) -> usize {
-        let (tensor, shape) = self
-            .writer
-            .push(layer, values)
-            .expect("the test network fits together");
-        self.shapes.push(shape);
-        tensor
+        let layer = layer(op, inputs, window, activation);
+        self.builder.push(layer, None)
     }
 
     /// [`Self::bytes`], opened.
@@ -250,36 +220,10 @@ impl Network {
 
     /// Another pointwise layer, a pool and the head.
     fn bytes(mut self, input: usize) -> Vec<u8> {
-        let last = self.site(
-            Op::Pointwise,
-            input,
-            Window::POINT,
-            7,
-            Activation::HardSwish,
-        );
+        let smooth = Activation::HardSwish;
+        let last = self.site(Op::Pointwise, input, Window::POINT, 7, smooth);
         let pooled = self.push(Op::GlobalAveragePool, [last; 2], Window::POINT, false);
         self.site(Op::Linear, pooled, Window::POINT, 4, Activation::NONE);
-        let metadata = BackboneMetadata {
-            name: "test".into(),
-            layers: (1..self.shapes.len())
-                .map(|layer| format!("layer{layer}"))
-                .collect(),
-            sites: self.sites,
-            ..BackboneMetadata::default()
-        };
-        self.writer
-            .finish(4, &metadata)
-            .expect("the test network fits the format")
-    }
-}
-
-fn plain(op: Op, inputs: [usize; 2], window: Window, activation: Activation) -> Layer {
-    Layer {
-        op,
-        inputs,
-        site: None,
-        window,
-        activation,
-        count_padding: false,
+        self.builder.finish_with(4, self.sites)
     }
 }

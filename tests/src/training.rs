@@ -48,7 +48,7 @@ pub fn gradients(network: &mut Network) -> Vec<Vec<f32>> {
     parameters.iter().map(|p| p.gradient.to_vec()).collect()
 }
 
-/// Where a parameter's values are: the others are padding.
+/// Places of a parameter's values: the others are padding.
 pub fn trained_elements(backbone: &Backbone, parameter: &Parameter<'_>) -> Vec<usize> {
     if parameter.role != Role::Weights {
         return (0..parameter.values.len()).collect();

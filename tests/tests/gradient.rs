@@ -9,7 +9,7 @@ use graft_tests::training::{ALL, gradients, setup, trained_elements};
 use graft_tests::{Random, identity_patch};
 
 const IMAGES: usize = 9;
-/// What rounding of the scores gives to a difference.
+/// The part of a difference that the scores' rounding makes.
 const ROUNDING: f32 = 1e-3;
 
 fn loss(network: &mut Network, batch: &[f32], loss: &[f32]) -> f64 {
@@ -71,7 +71,7 @@ fn check_gradients(name: &str, backbone: &Backbone, input: Shape, trainable: Tra
 }
 
 #[test]
-fn finite_differences_of_every_operator_on_batch_statistics() {
+fn finite_differences_of_every_operator_with_batch_norm() {
     for (name, backbone) in operators(true) {
         check_gradients(name, &backbone, INPUT, ALL);
     }
@@ -140,7 +140,7 @@ fn finite_differences_of_a_whole_network() {
 }
 
 #[test]
-fn training_on_the_backbones_statistics_starts_from_its_own_scores() {
+fn frozen_batch_norm_starts_from_the_backbones_own_scores() {
     let trainable = Trainable {
         batch_norm: BatchNormMode::Frozen,
         ..ALL

@@ -25,7 +25,7 @@ fn scores(backbone: &Backbone, patch: &Patch, values: &[f32]) -> Vec<f32> {
         .to_vec()
 }
 
-/// The bytes of every layer, by kernels of this name on so many threads.
+/// The bytes of every layer, by kernels of this name on `threads` threads.
 fn layers(backbone: &Backbone, patch: &Patch, name: &str, threads: usize) -> Vec<Vec<i8>> {
     let mut session = Session::with_threads(backbone, threads).expect("threads start");
     session.use_kernels(name).expect("they are there");
@@ -241,7 +241,7 @@ fn a_site_with_other_scales_around_it_needs_its_table() {
     );
 }
 
-/// What is said of a head patch that scales the input anew but has no table of the first layer.
+/// The error of a head patch that scales the input anew but has no table of the first layer.
 fn without_first_table(int8: &Backbone) -> Error {
     let mut bytes = int8::identity_patch(int8, Kinds::HEAD);
     let header = *Header::parse(&bytes).expect("it has one");

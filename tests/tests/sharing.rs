@@ -13,7 +13,7 @@ use graft_runtime::{Backbone, Session};
 
 /// Set in the child processes: the backbone that they run.
 const ROLE: &str = "GRAFT_TEST_BACKBONE";
-/// What a process may own besides its arena.
+/// Memory that a process may own besides its arena.
 const OWN_BYTES: usize = 3_000_000;
 
 /// 16 MB of weights, and an arena large enough for huge pages.

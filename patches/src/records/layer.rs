@@ -36,7 +36,8 @@ pub enum Op {
 }
 
 impl Op {
-    const ALL: [Self; 9] = [
+    /// All operators, in the order of their codes.
+    pub const ALL: [Self; 9] = [
         Self::Conv,
         Self::Depthwise,
         Self::Pointwise,

@@ -18,42 +18,66 @@ pub(crate) struct Float<'a> {
 impl Arithmetic for Float<'_> {
     type Value = f32;
 
-    fn layer(&mut self, call: LayerCall<'_, f32>) {
+    fn layer(&mut self, call: &LayerCall<'_, f32>, output: &mut [f32]) {
         let kernels = self.kernels;
         match call.layer.op {
-            Op::Conv => {
-                let conv = conv(&call);
-                self.compute(call, &|first, out, scratch| {
-                    (kernels.conv)(&conv, first, out, scratch);
-                });
-            }
-            Op::Depthwise => {
-                let conv = conv(&call);
-                self.compute(call, &|first, out, _| {
-                    (kernels.depthwise)(&conv, first, out);
-                });
-            }
-            Op::Pointwise | Op::Linear => {
-                let pointwise = pointwise(&call);
-                let kernel = match call.output_shape.pixels() {
-                    1 => kernels.linear,
-                    _ => kernels.pointwise,
-                };
-                self.compute(call, &|first, out, _| kernel(&pointwise, first, out));
-            }
-            Op::Add => self.elementwise(call, kernels.add),
-            Op::Multiply => self.elementwise(call, kernels.multiply),
-            Op::AveragePool => self.pool(call, kernels.average_pool),
-            Op::MaxPool => self.pool(call, kernels.max_pool),
-            Op::GlobalAveragePool => self.pool(call, kernels.global_average_pool),
+            Op::Conv => self.conv(call, output, &kernels.conv),
+            Op::Depthwise => self.conv(call, output, &|conv, first, out, _| {
+                (kernels.depthwise)(conv, first, out);
+            }),
+            Op::Pointwise | Op::Linear => self.pointwise(call, output),
+            Op::Add => self.elementwise(call, output, kernels.add),
+            Op::Multiply => self.elementwise(call, output, kernels.multiply),
+            Op::AveragePool => self.pool(call, output, kernels.average_pool),
+            Op::MaxPool => self.pool(call, output, kernels.max_pool),
+            Op::GlobalAveragePool => self.pool(call, output, kernels.global_average_pool),
         }
     }
 }
 
 impl Float<'_> {
+    fn conv(
+        &mut self,
+        call: &LayerCall<'_, f32>,
+        output: &mut [f32],
+        kernel: &(dyn Fn(&Conv, usize, &mut [f32], &mut [f32]) + Sync),
+    ) {
+        let (weights, epilogue) = site(call);
+        let conv = Conv {
+            input: call.operands[0],
+            input_shape: call.input_shape,
+            output_shape: call.output_shape,
+            window: call.layer.window,
+            weights,
+            epilogue,
+        };
+        self.compute(call, output, &|first, out, scratch| {
+            kernel(&conv, first, out, scratch);
+        });
+    }
+
+    fn pointwise(&mut self, call: &LayerCall<'_, f32>, output: &mut [f32]) {
+        let (weights, epilogue) = site(call);
+        let pointwise = Pointwise {
+            input: call.operands[0],
+            inputs: call.input_shape.channels,
+            outputs: call.output_shape.channels,
+            weights,
+            epilogue,
+        };
+        let kernel = match call.output_shape.pixels() {
+            1 => self.kernels.linear,
+            _ => self.kernels.pointwise,
+        };
+        self.compute(call, output, &|first, out, _| {
+            kernel(&pointwise, first, out)
+        });
+    }
+
     fn elementwise(
         &mut self,
-        call: LayerCall<'_, f32>,
+        call: &LayerCall<'_, f32>,
+        output: &mut [f32],
         kernel: fn(&Elementwise, usize, &mut [f32]),
     ) {
         let [left, right] = call.operands;
@@ -62,10 +86,17 @@ impl Float<'_> {
             right,
             activation: call.layer.activation,
         };
-        self.compute(call, &|first, out, _| kernel(&elementwise, first, out));
+        self.compute(call, output, &|first, out, _| {
+            kernel(&elementwise, first, out)
+        });
     }
 
-    fn pool(&mut self, call: LayerCall<'_, f32>, kernel: fn(&Pool, usize, &mut [f32])) {
+    fn pool(
+        &mut self,
+        call: &LayerCall<'_, f32>,
+        output: &mut [f32],
+        kernel: fn(&Pool, usize, &mut [f32]),
+    ) {
         let pool = Pool {
             input: call.operands[0],
             input_shape: call.input_shape,
@@ -74,39 +105,16 @@ impl Float<'_> {
             count_padding: call.layer.count_padding,
             activation: call.layer.activation,
         };
-        self.compute(call, &|first, out, _| kernel(&pool, first, out));
+        self.compute(call, output, &|first, out, _| kernel(&pool, first, out));
     }
 
-    fn compute(&mut self, call: LayerCall<'_, f32>, part: &Part<'_, f32>) {
+    fn compute(&mut self, call: &LayerCall<'_, f32>, output: &mut [f32], part: &Part<'_, f32>) {
         self.workers.compute(
-            call.into_output(),
+            call.output(output),
             self.scratch,
             self.scratch_per_thread,
             part,
         );
-    }
-}
-
-fn conv<'a>(call: &LayerCall<'a, f32>) -> Conv<'a> {
-    let (weights, epilogue) = site(call);
-    Conv {
-        input: call.operands[0],
-        input_shape: call.input_shape,
-        output_shape: call.output_shape,
-        window: call.layer.window,
-        weights,
-        epilogue,
-    }
-}
-
-fn pointwise<'a>(call: &LayerCall<'a, f32>) -> Pointwise<'a> {
-    let (weights, epilogue) = site(call);
-    Pointwise {
-        input: call.operands[0],
-        inputs: call.input_shape.channels,
-        outputs: call.output_shape.channels,
-        weights,
-        epilogue,
     }
 }
 

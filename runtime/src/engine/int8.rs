@@ -35,43 +35,26 @@ struct After {
 impl Arithmetic for Int8<'_> {
     type Value = i8;
 
-    fn layer(&mut self, call: LayerCall<'_, i8>) {
+    fn layer(&mut self, call: &LayerCall<'_, i8>, output: &mut [i8]) {
         let kernels = self.kernels;
         let after = self.after(call.index, call.layer.activation);
         match call.layer.op {
-            Op::Conv => {
-                let conv = self.conv(&call, &after);
-                self.compute(call, &after, &|first, out, scratch| {
-                    (kernels.conv)(&conv, first, out, scratch);
-                });
-            }
-            Op::Depthwise => {
-                let conv = self.conv(&call, &after);
-                self.compute(call, &after, &|first, out, _| {
-                    (kernels.depthwise)(&conv, first, out);
-                });
-            }
-            Op::Pointwise | Op::Linear => {
-                let pointwise = pointwise(&call, &after);
-                let kernel = match call.output_shape.pixels() {
-                    1 => kernels.linear,
-                    _ => kernels.pointwise,
-                };
-                self.compute(call, &after, &|first, out, scratch| {
-                    kernel(&pointwise, first, out, scratch);
-                });
-            }
+            Op::Conv => self.conv(call, output, &after, &kernels.conv),
+            Op::Depthwise => self.conv(call, output, &after, &|conv, first, out, _| {
+                (kernels.depthwise)(conv, first, out);
+            }),
+            Op::Pointwise | Op::Linear => self.pointwise(call, output, &after),
             Op::Add => {
                 let right = self.scale(call.layer.inputs[1]).scale / after.scale;
-                self.elementwise(call, &after, right, kernels.add);
+                self.elementwise(call, output, &after, right, kernels.add);
             }
             Op::Multiply => {
                 let right = self.scale(call.layer.inputs[1]).scale;
-                self.elementwise(call, &after, right, kernels.multiply);
+                self.elementwise(call, output, &after, right, kernels.multiply);
             }
-            Op::AveragePool => self.pool(call, &after, kernels.average_pool),
-            Op::MaxPool => self.pool(call, &after, kernels.max_pool),
-            Op::GlobalAveragePool => self.pool(call, &after, kernels.global_average_pool),
+            Op::AveragePool => self.pool(call, output, &after, kernels.average_pool),
+            Op::MaxPool => self.pool(call, output, &after, kernels.max_pool),
+            Op::GlobalAveragePool => self.pool(call, output, &after, kernels.global_average_pool),
         }
     }
 }
@@ -91,9 +74,15 @@ impl Int8<'_> {
         }
     }
 
-    fn conv<'a>(&self, call: &LayerCall<'a, i8>, after: &After) -> Conv<'a> {
+    fn conv(
+        &mut self,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
+        after: &After,
+        kernel: &(dyn Fn(&Conv, usize, &mut [i8], &mut [u8]) + Sync),
+    ) {
         let (weights, epilogue) = site(call, after);
-        Conv {
+        let conv = Conv {
             input: call.operands[0],
             input_shape: call.input_shape,
             output_shape: call.output_shape,
@@ -101,13 +90,35 @@ impl Int8<'_> {
             padding: self.scale(call.layer.inputs[0]).zero_point,
             weights,
             epilogue,
-        }
+        };
+        self.compute(call, output, after, &|first, out, scratch| {
+            kernel(&conv, first, out, scratch);
+        });
+    }
+
+    fn pointwise(&mut self, call: &LayerCall<'_, i8>, output: &mut [i8], after: &After) {
+        let (weights, epilogue) = site(call, after);
+        let pointwise = Pointwise {
+            input: call.operands[0],
+            inputs: call.input_shape.channels,
+            outputs: call.output_shape.channels,
+            weights,
+            epilogue,
+        };
+        let kernel = match call.output_shape.pixels() {
+            1 => self.kernels.linear,
+            _ => self.kernels.pointwise,
+        };
+        self.compute(call, output, after, &|first, out, scratch| {
+            kernel(&pointwise, first, out, scratch);
+        });
     }
 
     /// A sum or product; `graft_patches::requantize` has the multipliers of its operands.
     fn elementwise(
         &mut self,
-        call: LayerCall<'_, i8>,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
         after: &After,
         right_multiplier: f32,
         kernel: fn(&Elementwise, usize, &mut [i8]),
@@ -126,14 +137,15 @@ impl Int8<'_> {
             },
             output: after.output,
         };
-        self.compute(call, after, &|first, out, _| {
+        self.compute(call, output, after, &|first, out, _| {
             kernel(&elementwise, first, out);
         });
     }
 
     fn pool(
         &mut self,
-        call: LayerCall<'_, i8>,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
         after: &After,
         kernel: fn(&Pool, usize, &mut [i8]),
     ) {
@@ -148,13 +160,21 @@ impl Int8<'_> {
             multiplier: input.scale / after.scale,
             output: after.output,
         };
-        self.compute(call, after, &|first, out, _| kernel(&pool, first, out));
+        self.compute(call, output, after, &|first, out, _| {
+            kernel(&pool, first, out)
+        });
     }
 
-    fn compute(&mut self, call: LayerCall<'_, i8>, after: &After, part: &BytesPart<'_>) {
+    fn compute(
+        &mut self,
+        call: &LayerCall<'_, i8>,
+        output: &mut [i8],
+        after: &After,
+        part: &BytesPart<'_>,
+    ) {
         let lookup = self.kernels.lookup;
         self.workers.compute(
-            call.into_output(),
+            call.output(output),
             self.scratch,
             self.scratch_per_thread,
             &|first, out: &mut [i8], scratch: &mut [i8]| {
@@ -164,17 +184,6 @@ impl Int8<'_> {
                 }
             },
         );
-    }
-}
-
-fn pointwise<'a>(call: &LayerCall<'a, i8>, after: &After) -> Pointwise<'a> {
-    let (weights, epilogue) = site(call, after);
-    Pointwise {
-        input: call.operands[0],
-        inputs: call.input_shape.channels,
-        outputs: call.output_shape.channels,
-        weights,
-        epilogue,
     }
 }
 

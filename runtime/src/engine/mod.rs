@@ -22,7 +22,7 @@ pub(crate) trait Arithmetic {
     type Value;
 
     /// Computes a layer.
-    fn layer(&mut self, call: LayerCall<'_, Self::Value>);
+    fn layer(&mut self, call: &LayerCall<'_, Self::Value>, output: &mut [Self::Value]);
 }
 
 /// A layer with everything that it computes with.
@@ -35,31 +35,25 @@ pub(crate) struct LayerCall<'a, T> {
     /// Of the first operand.
     pub(crate) input_shape: Shape,
     pub(crate) output_shape: Shape,
-    pub(crate) output: &'a mut [T],
 }
 
-impl<'a, T> LayerCall<'a, T> {
+impl<T> LayerCall<'_, T> {
     /// The output, with how threads may share it.
-    fn into_output(self) -> Output<'a, T> {
+    fn output<'o>(&self, values: &'o mut [T]) -> Output<'o, T> {
         let shape = self.output_shape;
-        let row = shape.width * shape.channels;
-        let values = self.output.len();
+        let (row, len) = (shape.width * shape.channels, values.len());
         let taps = self.layer.window.kernel[0] * self.layer.window.kernel[1];
-        let depth = self.site.map_or(0, |values| values.site.depth);
+        let depth = self.site.as_ref().map_or(0, |values| values.site.depth);
         let (unit, work) = match self.layer.op {
-            Op::Conv | Op::Depthwise => (row, values * depth),
+            Op::Conv | Op::Depthwise => (row, len * depth),
             // One pixel has no rows to share: its panels are shared instead.
-            Op::Pointwise | Op::Linear if shape.pixels() == 1 => (PANEL, values * depth),
-            Op::Pointwise | Op::Linear => (shape.channels, values * depth),
-            Op::Add | Op::Multiply => (1, values),
-            Op::AveragePool | Op::MaxPool => (row, values * taps),
+            Op::Pointwise | Op::Linear if shape.pixels() == 1 => (PANEL, len * depth),
+            Op::Pointwise | Op::Linear => (shape.channels, len * depth),
+            Op::Add | Op::Multiply => (1, len),
+            Op::AveragePool | Op::MaxPool => (row, len * taps),
             Op::GlobalAveragePool => (1, self.operands[0].len()),
         };
-        Output {
-            values: self.output,
-            unit,
-            work,
-        }
+        Output { values, unit, work }
     }
 }
 
@@ -113,15 +107,15 @@ pub(crate) fn run<'a, A: Arithmetic>(
         scores = out_range.clone();
         let (left_values, right_values, output) =
             operands(activations, left_range, right_range, out_range);
-        arithmetic.layer(LayerCall {
+        let call = LayerCall {
             index,
             layer: &layer,
             site,
             operands: [left_values, right_values],
             input_shape: shapes[left],
             output_shape: shape,
-            output,
-        });
+        };
+        arithmetic.layer(&call, output);
         observe(index, output);
     }
     &activations[scores]

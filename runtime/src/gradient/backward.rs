@@ -10,7 +10,7 @@ use super::lanes::{Lane, Part, clear_sums, group, grown, share, total_sums, tota
 use super::layer::{LayerGradient, Target};
 use super::network::{Network, Node};
 
-/// What a backward pass carries from layer to layer.
+/// The state of a backward pass from layer to layer.
 struct Pass {
     /// Of each tensor, as far as its readers have given it.
     gradients: Vec<Option<Vec<f32>>>,
@@ -76,7 +76,7 @@ impl Network {
             .filter(|&tensor| self.wanted[tensor])
     }
 
-    /// Memory for a gradient of so many values or more, with anything in it.
+    /// Memory for a gradient of `len` values or more, with anything in it.
     fn buffer(&mut self, len: usize) -> Vec<f32> {
         let mut buffer = self.free.pop().unwrap_or_default();
         grown(&mut buffer, len);
@@ -236,10 +236,10 @@ impl Network {
                 let gradient = match &node.epilogue {
                     None => gradient,
                     Some(epilogue) => {
-                        let task = epilogue.of(images.of(&self.tensors[index + 1], len));
+                        let affine = epilogue.of(images.of(&self.tensors[index + 1], len));
                         let factors = epilogue.factors.each_ref().map(|factors| &factors[..]);
                         let out = grown(&mut accumulators, gradient.len());
-                        (self.kernels.gradient.affine_input)(&task, gradient, &factors, out);
+                        (self.kernels.gradient.affine_input)(&affine, gradient, &factors, out);
                         out
                     }
                 };

@@ -1,4 +1,4 @@
-//! What follows a layer's accumulators: scale, bias and activation, frozen or trained.
+//! Scale, bias and activation after a layer's accumulators, frozen or trained.
 
 use std::boxed::Box;
 use std::vec;
@@ -10,7 +10,7 @@ use super::network::BatchNormMode;
 use super::values::Norm;
 use crate::kernels::{Activation, Affine};
 
-/// How much of a batch's statistics goes into the running ones, as PyTorch's default.
+/// Share of a batch's statistics in the running ones, as PyTorch's default.
 const MOMENTUM: f32 = 0.1;
 
 /// Shift, scale, bias and activation of a layer during training.
@@ -29,7 +29,7 @@ pub(super) struct TrainedEpilogue {
     pub(super) factors: [Vec<f32>; 3],
 }
 
-/// Where the scale and bias of a step come from.
+/// The source of a step's scale and bias.
 pub(super) enum State {
     /// The backbone's.
     Frozen,
@@ -107,7 +107,7 @@ impl TrainedEpilogue {
         !matches!(self.state, State::Frozen)
     }
 
-    /// What the moments of this epilogue's accumulators are shifted by; `None` where none are needed.
+    /// The shift of the moments of this epilogue's accumulators; `None` where no moments are needed.
     pub(super) fn moments_shift(&self) -> Option<&[f32]> {
         match &self.state {
             State::Batch(batch) if batch.mode == BatchNormMode::Batch => {

@@ -37,7 +37,7 @@ pub(super) fn grown(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut buffer[..len]
 }
 
-/// Images that work is done on at a time, where each has so many values.
+/// Images that work is done on at a time, where each has `values_of_an_image` values.
 pub(super) fn group(values_of_an_image: usize) -> usize {
     (GROUP / values_of_an_image.max(1)).max(1)
 }
@@ -49,7 +49,7 @@ pub(super) struct Part<'a, const N: usize> {
     pub(super) outs: [&'a mut [f32]; N],
 }
 
-/// Runs `work` on all images of a batch, `group` at a time, with their part of outputs of so many values an image.
+/// Runs `work` on all images of a batch, `group` at a time, with their part of the outputs. An output is given with its values an image.
 pub(super) fn share<const N: usize>(
     lanes: &mut [Lane],
     images: usize,
@@ -84,7 +84,7 @@ pub(super) fn share<const N: usize>(
     );
 }
 
-/// Takes so many images off the front of each output.
+/// Takes images off the front of each output.
 fn cut<'a, const N: usize>(
     outs: &mut [(&'a mut [f32], usize); N],
     images: usize,
@@ -96,7 +96,7 @@ fn cut<'a, const N: usize>(
     })
 }
 
-/// How many parts a batch has, as even as can be.
+/// Parts of a batch, as even as can be.
 fn parts(images: usize) -> usize {
     images.min(LANES)
 }

@@ -1,8 +1,8 @@
 //! Training: the backward pass that a patch needs (DESIGN section 5).
 //!
-//! [`Network`] runs a batch forward, with batch norm on the batch's statistics or the backbone's, and backward from the
-//! gradient of the loss to the gradients of what is trained. It uses the kernels of inference, so whatever the runtime
-//! runs can be trained; losses, optimisers and schedules are the caller's.
+//! [`Network`] runs a batch forward, with batch norm in a [`BatchNormMode`], and backward from the gradient of the loss to
+//! the gradients of all trained values. It uses the kernels of inference, so whatever the runtime runs can be trained;
+//! losses, optimisers and schedules are the caller's.
 
 mod backward;
 mod epilogue;

@@ -28,7 +28,7 @@ pub enum BatchNormMode {
     Batch,
 }
 
-/// Which values are trained.
+/// The values that are trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trainable {
     /// Scale and bias of every site but the head: gamma and beta where the backbone has raw batch norm.
@@ -74,6 +74,29 @@ pub struct Parameter<'a> {
 /// Use: [`forward`](Self::forward) a batch, [`backward`](Self::backward) the gradient of the loss, then change the
 /// [`parameters`](Self::parameters). The batch is shared among up to 16 of rayon's threads; results do not depend on
 /// their number.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::Backbone;
+/// use graft_runtime::gradient::Network;
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let mut network = Network::head(&backbone, 3)?; // trains the last layer alone, for 3 classes
+/// let embeddings = vec![0.1; 4 * network.input_len()]; // of 4 images
+/// for _ in 0..20 {
+///     let scores = network.forward(&embeddings);
+///     // Loss: half the squared distance of each score from 1.
+///     let gradient: Vec<f32> = scores.iter().map(|score| score - 1.0).collect();
+///     network.backward(&gradient);
+///     for parameter in network.parameters() {
+///         for (value, gradient) in parameter.values.iter_mut().zip(parameter.gradient) {
+///             *value -= 0.01 * gradient;
+///         }
+///     }
+/// }
+/// assert!(network.forward(&embeddings).iter().all(|score| (0.5..1.5).contains(score)));
+/// # Ok::<(), graft_runtime::Error>(())
+/// ```
 pub struct Network {
     pub(super) backbone: Backbone,
     pub(super) kernels: &'static Kernels,

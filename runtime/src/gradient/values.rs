@@ -9,11 +9,11 @@ pub use graft_patches::metadata::BatchNorm;
 pub struct SiteParameters {
     /// `[outputs][depth]`, where the weights were trained.
     pub weights: Option<Vec<f32>>,
-    /// Where scale and bias were trained.
+    /// Batch norm, or scale and bias, where they were trained.
     pub norm: Option<Norm>,
 }
 
-/// What follows a site's accumulator.
+/// The affine map that follows a site's accumulator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Norm {
     /// Raw batch norm, folded at export with [`BatchNorm::fold`].

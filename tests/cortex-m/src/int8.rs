@@ -33,7 +33,7 @@ impl Memory {
     };
 }
 
-/// How many layers give the same bytes, and how many do not.
+/// Numbers of layers that give the same bytes, and that do not.
 pub fn run(memory: &mut Memory) -> [usize; 2] {
     let mut counts = [0, 0];
     let (Some(best), Some(reference)) = (available().next(), available().last()) else {

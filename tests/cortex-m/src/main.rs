@@ -91,7 +91,7 @@ fn run() -> Result<(usize, usize), Error> {
 }
 
 impl Model {
-    /// How many runs compute what the host does in every layer, and how many do not; the arena's length counts as one.
+    /// Numbers of runs that compute the same as the host in every layer, and that do not; the arena's length counts as one.
     fn run(&self, arena: &mut [u8], image: &[f32]) -> Result<[usize; 2], Error> {
         let backbone = Backbone::from_static(&self.backbone.0, Verify::Full)?;
         let patch = Patch::from_static(&self.patch.0, &backbone, Verify::Full)?;

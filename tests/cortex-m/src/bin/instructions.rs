@@ -112,7 +112,7 @@ impl Memory {
     };
 }
 
-/// What an activation such as ReLU6 leaves of the range: all of it.
+/// The range that an activation such as ReLU6 leaves: all of it.
 const OUTPUT: Quantized = Quantized {
     zero_point: -128,
     min: -128,
