@@ -9,9 +9,8 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use graft_runtime::kernels::{
-    Activation, Conv, Epilogue, Kernels, PANEL, Pointwise, conv_scratch_len, select,
-};
+use graft_runtime::kernels::f32::{Conv, Epilogue, Kernels, Pointwise, conv_scratch_len, select};
+use graft_runtime::kernels::{Activation, PANEL};
 use layers::{Aligned, DEPTHWISE, LINEAR, POINTWISE, STEM, Shapes};
 
 fn pointwise(criterion: &mut Criterion) {

@@ -8,7 +8,8 @@ use graft_patches::records::{Dtype, Op};
 use zerocopy::FromBytes;
 
 use crate::Error;
-use crate::kernels::{conv_scratch_len, int8};
+use crate::kernels::f32::conv_scratch_len;
+use crate::kernels::int8;
 
 const LINE: usize = 64;
 const MESSAGE: &str = "lengths and alignment were checked by Arena::new";

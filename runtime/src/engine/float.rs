@@ -4,7 +4,7 @@ use graft_patches::Values;
 use graft_patches::records::Op;
 
 use super::{Arithmetic, LayerCall, SiteValues};
-use crate::kernels::{Conv, Elementwise, Epilogue, Kernels, Pointwise, Pool};
+use crate::kernels::f32::{Conv, Elementwise, Epilogue, Kernels, Pointwise, Pool};
 use crate::workers::{Part, Workers};
 
 /// Kernels, threads and scratch memory.

@@ -8,7 +8,8 @@ use graft_patches::metadata::BatchNorm;
 
 use super::network::BatchNormMode;
 use super::values::Norm;
-use crate::kernels::{Activation, Affine};
+use crate::kernels::Activation;
+use crate::kernels::f32::Affine;
 
 /// Share of a batch's statistics in the running ones, as PyTorch's default.
 const MOMENTUM: f32 = 0.1;

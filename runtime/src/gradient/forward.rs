@@ -7,7 +7,8 @@ use graft_patches::records::Op;
 
 use super::lanes::{Lane, Part, clear_sums, group, grown, share, total_sums};
 use super::network::{Network, Node, SiteNode};
-use crate::kernels::{Activation, Conv, Elementwise, Epilogue, Pointwise, Pool, conv_scratch_len};
+use crate::kernels::Activation;
+use crate::kernels::f32::{Conv, Elementwise, Epilogue, Pointwise, Pool, conv_scratch_len};
 
 impl Network {
     /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm in the mode that

@@ -8,8 +8,8 @@ use graft_patches::records::Op;
 use super::forward::Images;
 use super::lanes::{Lane, grown};
 use super::network::{Network, Node};
-use crate::kernels::gradient::{self, DepthwiseGradient, Outer, gather, scatter};
-use crate::kernels::{Conv, Pointwise, Pool};
+use crate::kernels::f32::gradient::{self, DepthwiseGradient, Outer, gather, scatter};
+use crate::kernels::f32::{Conv, Pointwise, Pool};
 
 /// An operand whose gradient is wanted.
 #[derive(Clone, Copy)]

@@ -14,8 +14,9 @@ use graft_patches::{BackboneImage, ImageError};
 use super::epilogue::{Batch, State, TrainedEpilogue};
 use super::lanes::{LANES, Lane};
 use super::values::SiteParameters;
-use crate::kernels::gradient::{flip, transpose};
-use crate::kernels::{self, Activation, KernelSet, Kernels, PANEL, Window};
+use crate::kernels::f32::gradient::{flip, transpose};
+use crate::kernels::f32::{Kernels, select};
+use crate::kernels::{Activation, KernelSet, PANEL, Window};
 use crate::{Backbone, Error};
 
 /// The mean and variance that a trained batch norm normalises with.
@@ -240,7 +241,7 @@ impl Network {
         let panels = widest.div_ceil(PANEL);
         Ok(Self {
             backbone: backbone.clone(),
-            kernels: kernels::select()?,
+            kernels: select()?,
             nodes,
             first,
             wanted,

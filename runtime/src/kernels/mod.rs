@@ -1,179 +1,38 @@
-//! The f32 kernels: one folder per operator, each with a plain reference and a fast version. Those of int8 are in
-//! [`int8`], in folders of the same names.
+//! The kernels: `f32` and `int8`, with one folder per operator under the same names, and `isa`, what an instruction set
+//! is.
 //!
 //! All activations are NHWC with one image a call. A kernel computes a contiguous part of its output, so that
 //! threads can share a layer: it gets the whole input, the index of the first unit to compute (an output row, pixel,
-//! panel, channel or element, as each entry of [`Kernels`] says) and the output slice of just that part.
-//!
-//! Weights are read in the packed layout of the backbone image (`graft_patches::layout`): dense weights in panels of
-//! [`PANEL`] output channels `[ceil(N/16)][K][16]`, K running over (kernel row, kernel column, input channel);
-//! depthwise weights `[kh][kw][C padded to 16]`; the epilogue `[ceil(N/16)][2][16]` (16 scales, then 16 biases).
-//! Padded lanes hold zeros.
+//! panel, channel or element, as each entry of [`f32::Kernels`] and [`int8::Kernels`] says) and the output slice of just
+//! that part.
 //!
 //! # Adding an operator or an instruction set
-//! Each operator has a folder: `mod.rs` checks the operands, `reference.rs` is obviously right, `simd.rs` is fast. The
-//! fast f32 version is written once, generic over a vector of 4, 8 or 16 lanes (`vector`), and instantiated for each
-//! instruction set in `x86.rs` and `aarch64.rs` with the register tile that fits it: only the tile sizes differ, and
-//! the 16-lane logic is tested on machines without AVX-512 through a portable vector. A new instruction set is a
-//! vector, a table and a line in `select.rs`; the tests in `tests/` run whatever `available` gives. Cortex-M runs the
-//! reference: it has no f32 vectors.
+//! An operator is a folder for each dtype: `mod.rs` checks the operands, `reference.rs` is obviously right, `simd.rs` is
+//! fast, `cortex_m.rs` is for microcontrollers. Its entry is in `Kernels` and in `table.rs` of the dtype and in
+//! `isa/reference.rs`; the property tests in `tests/` compare all kernels with the reference.
 //!
-//! For training (feature `gradient`) an operator needs its gradient too: `gradient.rs` in its folder, called from
-//! `LayerGradient` in `gradient/layer.rs`; where it is hot, an entry of `gradient::GradientKernels` with a plain
+//! An instruction set is a file in `isa`, with its registers and its tables of kernels, and a line in `select.rs`.
+//!
+//! For training (feature `gradient`) an operator needs its gradient too: `gradient` in its folder, called from
+//! `LayerGradient` in `gradient/layer.rs`; where it is hot, an entry of [`f32::gradient::GradientKernels`] with a plain
 //! reference and a fast version. An activation needs its slope in `norm/slope.rs` and `norm/reference.rs`. Then a case
 //! in `tests/adjoint.rs`, and one for the finite differences in `graft_tests::operators`.
 
-#[cfg(target_arch = "aarch64")]
-mod aarch64;
-mod activation;
-mod conv;
-mod depthwise;
-mod elementwise;
-#[cfg(feature = "gradient")]
-pub mod gradient;
+#[cfg(simd)]
+mod entry;
+pub mod f32;
 pub mod int8;
-#[cfg(feature = "gradient")]
-mod norm;
-mod pointwise;
-mod pool;
-mod reference;
+mod isa;
 mod select;
-#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
-mod table;
 #[cfg(test)]
 mod tests;
-#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
-mod vector;
-#[cfg(any(
-    test,
-    feature = "gradient",
-    target_arch = "x86_64",
-    target_arch = "aarch64",
-    target_arch = "arm"
-))]
+#[cfg(any(simd, target_arch = "arm"))]
 mod window;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
-#[cfg(feature = "gradient")]
-pub use norm::Affine;
+pub use select::KernelError;
 #[cfg(feature = "std")]
 pub use select::names;
-#[cfg(feature = "f32")]
-pub use select::select;
-pub use select::{KernelError, available, by_name};
 pub(crate) use select::{KernelSet, float};
 
 pub use graft_patches::geometry::{Activation, Shape, Window};
 pub use graft_patches::layout::PANEL;
-
-/// The per-channel affine map and activation after a weighted layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Epilogue<'a> {
-    /// `[ceil(N/16)][2][16]`: 16 scales, then 16 biases.
-    pub table: &'a [f32],
-    /// Applied last.
-    pub activation: Activation,
-}
-
-/// A convolution (all input channels to all output channels) or depthwise convolution (channel by channel).
-#[derive(Clone, Copy, Debug)]
-pub struct Conv<'a> {
-    /// Whole input, `input_shape`.
-    pub input: &'a [f32],
-    /// Shape of the input.
-    pub input_shape: Shape,
-    /// Shape of the whole output.
-    pub output_shape: Shape,
-    /// Kernel, stride, padding; [`Window::pad_before`] resolves it for this input.
-    pub window: Window,
-    /// Packed weights: panels with K = kh * kw * C_in, or depthwise.
-    pub weights: &'a [f32],
-    /// Scale, bias, activation.
-    pub epilogue: Epilogue<'a>,
-}
-
-/// A pointwise (1 x 1) convolution over `pixels`, or with one pixel a fully connected layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Pointwise<'a> {
-    /// `[pixels][inputs]`.
-    pub input: &'a [f32],
-    /// Input channels, K.
-    pub inputs: usize,
-    /// Output channels, N.
-    pub outputs: usize,
-    /// Packed panels.
-    pub weights: &'a [f32],
-    /// Scale, bias, activation.
-    pub epilogue: Epilogue<'a>,
-}
-
-/// An elementwise operator on two activations.
-#[derive(Clone, Copy, Debug)]
-pub struct Elementwise<'a> {
-    /// First operand, as long as the output.
-    pub left: &'a [f32],
-    /// Second operand: as long as the output, or one value a channel (broadcast over pixels).
-    pub right: &'a [f32],
-    /// Applied last.
-    pub activation: Activation,
-}
-
-/// An average or maximum pool.
-#[derive(Clone, Copy, Debug)]
-pub struct Pool<'a> {
-    /// Whole input.
-    pub input: &'a [f32],
-    /// Shape of the input.
-    pub input_shape: Shape,
-    /// Shape of the whole output.
-    pub output_shape: Shape,
-    /// Kernel, stride, padding; [`Window::pad_before`] resolves it for this input.
-    pub window: Window,
-    /// Average only: whether padding counts in the divisor.
-    pub count_padding: bool,
-    /// Applied last.
-    pub activation: Activation,
-}
-
-/// One complete set of kernels for one instruction set.
-///
-/// Every entry is safe: it checks the slice lengths that it relies on and panics on a programming error of the
-/// engine (never on a file's account: plans are verified at load).
-pub struct Kernels {
-    /// `reference`, `avx2`, `avx512`, `neon`.
-    pub name: &'static str,
-    /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
-    /// [`conv_scratch_len`] floats.
-    pub conv: fn(&Conv, usize, &mut [f32], &mut [f32]),
-    /// Depthwise convolution of output rows from the given one.
-    pub depthwise: fn(&Conv, usize, &mut [f32]),
-    /// Pointwise convolution of pixels from the given one; `out` is whole pixels.
-    pub pointwise: fn(&Pointwise, usize, &mut [f32]),
-    /// Fully connected layer (one pixel): output panels from the given one; `out` ends at a panel or at N.
-    pub linear: fn(&Pointwise, usize, &mut [f32]),
-    /// Sum, elements from the given one.
-    pub add: fn(&Elementwise, usize, &mut [f32]),
-    /// Product, elements from the given one.
-    pub multiply: fn(&Elementwise, usize, &mut [f32]),
-    /// Average pool of output rows from the given one.
-    pub average_pool: fn(&Pool, usize, &mut [f32]),
-    /// Maximum pool of output rows from the given one; padding never wins.
-    pub max_pool: fn(&Pool, usize, &mut [f32]),
-    /// Mean over all pixels, channels from the given one. `window` is not used.
-    pub global_average_pool: fn(&Pool, usize, &mut [f32]),
-    /// The backward pass.
-    #[cfg(feature = "gradient")]
-    pub gradient: gradient::GradientKernels,
-}
-
-/// Output pixels that the convolution gathers at a time.
-pub const CONV_ROWS: usize = 12;
-
-/// Floats of scratch memory that [`Kernels::conv`] needs for a window over `inputs` channels.
-pub const fn conv_scratch_len(window: &Window, inputs: usize) -> usize {
-    window.kernel[0]
-        .saturating_mul(window.kernel[1])
-        .saturating_mul(inputs)
-        .saturating_mul(CONV_ROWS)
-}

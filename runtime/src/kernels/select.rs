@@ -1,27 +1,51 @@
-//! Which kernels this machine can run, and which it should.
+//! The kernels that this machine can run, and those that it should.
 
 use graft_patches::records::Dtype;
 
-use super::reference::REFERENCE;
-use super::{Kernels, int8};
-
-/// Whether this CPU can run some kernels.
-type Runs = fn() -> bool;
-
-/// All kernels compiled for this target, best first.
-static ALL: &[(&Kernels, Runs)] = &[
-    #[cfg(target_arch = "x86_64")]
-    (&super::x86::AVX512, has_avx512),
-    #[cfg(target_arch = "x86_64")]
-    (&super::x86::AVX2, has_avx2),
-    #[cfg(target_arch = "aarch64")]
-    (&super::aarch64::NEON, || true),
-    (&REFERENCE, || true),
-];
-
-/// What f32 backbones run on.
 #[cfg(feature = "f32")]
-pub(crate) type FloatKernels = &'static Kernels;
+use super::isa::reference::REFERENCE_F32;
+use super::isa::reference::REFERENCE_INT8;
+use super::isa::{self, Candidate};
+use super::{f32, int8};
+
+/// Lists the tables of all instruction sets, best first.
+macro_rules! instruction_sets {
+    ($($(#[$condition:meta])? $set:ident),* $(,)?) => {
+        static F32: &[&[Candidate<f32::Kernels>]] = &[$($(#[$condition])? isa::$set::F32),*];
+        static INT8: &[&[Candidate<int8::Kernels>]] = &[$($(#[$condition])? isa::$set::INT8),*];
+    };
+}
+
+instruction_sets! {
+    #[cfg(target_arch = "x86_64")] avx512,
+    #[cfg(target_arch = "x86_64")] avx2,
+    #[cfg(target_arch = "aarch64")] neon,
+    #[cfg(simd)] portable,
+    #[cfg(any(test, target_arch = "arm"))] cortex_m,
+    reference,
+}
+
+/// Those that this machine can run.
+fn runnable<K>(sets: &'static [&[Candidate<K>]]) -> impl Iterator<Item = &'static K> {
+    let candidates = sets.iter().copied().flatten();
+    candidates
+        .filter(|(_, runs)| runs())
+        .map(|&(kernels, _)| kernels)
+}
+
+/// The f32 kernels that this machine can run, best first.
+pub fn available_f32() -> impl Iterator<Item = &'static f32::Kernels> {
+    runnable(F32)
+}
+
+/// The int8 kernels that this machine can run, best first.
+pub fn available_int8() -> impl Iterator<Item = &'static int8::Kernels> {
+    runnable(INT8)
+}
+
+/// The kernels of f32 backbones.
+#[cfg(feature = "f32")]
+pub(crate) type FloatKernels = &'static f32::Kernels;
 /// Without the feature `f32` nothing: whatever would use it is not compiled into a program.
 #[cfg(not(feature = "f32"))]
 pub(crate) type FloatKernels = &'static core::convert::Infallible;
@@ -44,36 +68,34 @@ impl KernelSet {
         #[cfg(feature = "std")]
         if let Some(name) = std::env::var_os("GRAFT_KERNELS") {
             let name = name.to_string_lossy();
-            let other = match dtype {
-                Dtype::I8 => Dtype::F32,
-                _ => Dtype::I8,
-            };
             // A name of the other dtype's kernels says nothing about these.
             match Self::by_name(dtype, &name) {
-                Err(_) if names(other).contains(&&*name) => {}
+                Err(_) if names(other(dtype)).contains(&&*name) => {}
                 found => return found,
             }
         }
         match dtype {
-            Dtype::I8 => Ok(Self::I8(int8::best())),
+            Dtype::I8 | Dtype::I8Half => {
+                Ok(Self::I8(available_int8().next().unwrap_or(&REFERENCE_INT8)))
+            }
             #[cfg(feature = "f32")]
-            _ => Ok(Self::F32(available().next().unwrap_or(&REFERENCE))),
+            Dtype::F32 | Dtype::F16 => {
+                Ok(Self::F32(available_f32().next().unwrap_or(&REFERENCE_F32)))
+            }
             #[cfg(not(feature = "f32"))]
-            _ => Err(KernelError::NotCompiled { dtype }),
+            Dtype::F32 | Dtype::F16 => Err(KernelError::NotCompiled { dtype }),
         }
     }
 
     /// The kernels of this name.
     #[cfg(feature = "std")]
     pub(crate) fn by_name(dtype: Dtype, name: &str) -> Result<Self, KernelError> {
-        let found = match dtype {
-            Dtype::I8 => int8::available().find(|set| set.name == name).map(Self::I8),
-            _ => by_name(name).map(Self::F32),
-        };
-        found.ok_or_else(|| KernelError::Unavailable {
-            name: name.into(),
-            dtype,
-        })
+        let mut all = available(dtype);
+        all.find(|kernels| kernels.name() == name)
+            .ok_or_else(|| KernelError::Unavailable {
+                name: name.into(),
+                dtype,
+            })
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -84,15 +106,39 @@ impl KernelSet {
     }
 }
 
+/// The kernels that this machine can run for backbones of a dtype, best first.
+#[cfg(feature = "std")]
+fn available(dtype: Dtype) -> std::boxed::Box<dyn Iterator<Item = KernelSet>> {
+    match dtype {
+        Dtype::F32 | Dtype::F16 => std::boxed::Box::new(available_f32().map(KernelSet::F32)),
+        Dtype::I8 | Dtype::I8Half => std::boxed::Box::new(available_int8().map(KernelSet::I8)),
+    }
+}
+
+/// The names of the kernels that this machine can run for backbones of a dtype, best first.
+#[cfg(feature = "std")]
+pub fn names(dtype: Dtype) -> std::vec::Vec<&'static str> {
+    available(dtype).map(KernelSet::name).collect()
+}
+
+/// A dtype with other kernels.
+#[cfg(feature = "std")]
+fn other(dtype: Dtype) -> Dtype {
+    match dtype {
+        Dtype::F32 | Dtype::F16 => Dtype::I8,
+        Dtype::I8 | Dtype::I8Half => Dtype::F32,
+    }
+}
+
 /// The f32 kernels in use.
 #[cfg(feature = "f32")]
-pub(crate) fn float(kernels: FloatKernels) -> &'static Kernels {
+pub(crate) fn float(kernels: FloatKernels) -> &'static f32::Kernels {
     kernels
 }
 
 /// There are none.
 #[cfg(not(feature = "f32"))]
-pub(crate) fn float(kernels: FloatKernels) -> &'static Kernels {
+pub(crate) fn float(kernels: FloatKernels) -> &'static f32::Kernels {
     match *kernels {}
 }
 
@@ -101,32 +147,11 @@ pub(crate) fn float(kernels: FloatKernels) -> &'static Kernels {
 /// # Errors
 /// `GRAFT_KERNELS` names kernels that this machine does not have.
 #[cfg(feature = "f32")]
-pub fn select() -> Result<&'static Kernels, KernelError> {
+pub fn select() -> Result<&'static f32::Kernels, KernelError> {
     Ok(match KernelSet::select(Dtype::F32)? {
         KernelSet::F32(kernels) => kernels,
-        KernelSet::I8(_) => &REFERENCE,
+        KernelSet::I8(_) => &REFERENCE_F32,
     })
-}
-
-/// The f32 kernels that this machine can run, best first.
-pub fn available() -> impl Iterator<Item = &'static Kernels> {
-    ALL.iter()
-        .filter(|(_, runs)| runs())
-        .map(|&(kernels, _)| kernels)
-}
-
-/// The f32 kernels of this name, if this machine can run them.
-pub fn by_name(name: &str) -> Option<&'static Kernels> {
-    available().find(|kernels| kernels.name == name)
-}
-
-/// The names of the kernels that this machine can run for backbones of a dtype, best first.
-#[cfg(feature = "std")]
-pub fn names(dtype: Dtype) -> std::vec::Vec<&'static str> {
-    match dtype {
-        Dtype::I8 => int8::available().map(|kernels| kernels.name).collect(),
-        _ => available().map(|kernels| kernels.name).collect(),
-    }
 }
 
 /// No kernels could be selected.
@@ -137,9 +162,9 @@ pub enum KernelError {
     #[cfg(feature = "std")]
     #[error("no kernels `{name}`: for {dtype} this machine has {}", names(*dtype).join(", "))]
     Unavailable {
-        /// What was asked for, by `GRAFT_KERNELS` or the program.
+        /// The name asked for, by `GRAFT_KERNELS` or the program.
         name: std::string::String,
-        /// What the backbone computes in.
+        /// The dtype of the backbone.
         dtype: Dtype,
     },
     /// A backbone of a dtype that this program was built without.
@@ -148,23 +173,7 @@ pub enum KernelError {
         "the backbone computes in {dtype}, this program runs int8 ones only: build it with the feature `f32`"
     )]
     NotCompiled {
-        /// What the backbone computes in.
+        /// The dtype of the backbone.
         dtype: Dtype,
     },
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx512() -> bool {
-    #[cfg(feature = "std")]
-    return std::is_x86_feature_detected!("avx512f");
-    #[cfg(not(feature = "std"))]
-    return cfg!(target_feature = "avx512f");
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    #[cfg(feature = "std")]
-    return std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
-    #[cfg(not(feature = "std"))]
-    return cfg!(all(target_feature = "avx2", target_feature = "fma"));
 }

@@ -11,57 +11,29 @@
 //! The other layers are few and light: theirs are plain loops that the compiler vectorises for each instruction set.
 //! Cortex-M has no room for lanes: its kernels are in `cortex_m.rs` of each folder, on the instructions of `dsp`.
 
-mod conv;
-mod depthwise;
-#[cfg(any(test, target_arch = "arm"))]
-mod dsp;
-mod elementwise;
-#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
-mod lanes;
-mod lookup;
-mod pointwise;
-mod pool;
-mod select;
+pub(super) mod conv;
+pub(super) mod depthwise;
+pub(super) mod elementwise;
+pub(super) mod epilogue;
+pub(super) mod lookup;
+pub(super) mod pointwise;
+pub(super) mod pool;
+#[cfg(simd)]
+pub(super) mod table;
 #[cfg(test)]
 mod tests;
 
+pub use epilogue::Epilogue;
 pub use graft_patches::requantize::{Quantized, RequantizePanel};
-pub use select::available;
-pub(crate) use select::best;
 
-use graft_patches::layout::{PANEL, QUAD, quad_weights_len, weights_len};
+use graft_patches::layout::{QUAD, quad_weights_len, weights_len};
 
+pub use super::select::available_int8 as available;
 use super::{Shape, Window};
 
 /// Output pixels that are prepared in scratch memory at a time, but on Cortex-M.
-#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(simd)]
 const BLOCK: usize = Scratch::VECTOR.dense;
-
-/// What becomes of the accumulators of a weighted layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Epilogue<'a> {
-    /// Multiplier and bias of every output channel.
-    pub table: &'a [RequantizePanel],
-    /// Zero point and bounds of the output.
-    pub output: Quantized,
-}
-
-impl Epilogue<'_> {
-    /// The output of one channel.
-    fn apply(&self, channel: usize, acc: i32) -> i8 {
-        let panel = &self.table[channel / PANEL];
-        let sum = acc.wrapping_add(panel.bias[channel % PANEL]);
-        self.output
-            .requantize(sum, panel.multiplier[channel % PANEL])
-    }
-
-    fn check(&self, channels: usize) {
-        assert!(
-            self.table.len() >= channels.div_ceil(PANEL),
-            "the table is too short for {channels} channels"
-        );
-    }
-}
 
 /// A convolution or depthwise convolution.
 #[derive(Clone, Copy, Debug)]
@@ -258,14 +230,14 @@ fn check_rows(
 }
 
 /// Panics unless depthwise weights and table are long enough.
-fn check_depthwise(task: &Conv) {
-    let channels = task.output_shape.channels;
-    let [height, width] = task.window.kernel;
+fn check_depthwise(call: &Conv) {
+    let channels = call.output_shape.channels;
+    let [height, width] = call.window.kernel;
     let taps = height.saturating_mul(width);
-    assert_eq!(task.input_shape.channels, channels, "channels are kept");
+    assert_eq!(call.input_shape.channels, channels, "channels are kept");
     assert!(
-        task.weights.len() >= weights_len(channels, taps),
+        call.weights.len() >= weights_len(channels, taps),
         "weights are too short"
     );
-    task.epilogue.check(channels);
+    call.epilogue.check(channels);
 }

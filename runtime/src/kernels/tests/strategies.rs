@@ -10,7 +10,7 @@ pub(in crate::kernels) fn channels() -> impl Strategy<Value = usize> {
     prop_oneof![8 => 1..=40usize, 1 => 65..=100usize]
 }
 
-pub(super) fn activation() -> impl Strategy<Value = Activation> {
+pub(in crate::kernels) fn activation() -> impl Strategy<Value = Activation> {
     prop_oneof![
         Just(Activation::NONE),
         Just(Activation::RELU),

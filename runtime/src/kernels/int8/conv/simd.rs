@@ -4,9 +4,9 @@ use core::ops::Range;
 
 use graft_patches::layout::QUAD;
 
-use crate::kernels::int8::lanes::Lanes;
 use crate::kernels::int8::pointwise::simd::{Product, fill};
 use crate::kernels::int8::{BLOCK, Conv};
+use crate::kernels::isa::lanes::Lanes;
 use crate::kernels::window::{self, clip};
 
 /// Bytes copied at a time: the rows of a window are short.
@@ -15,26 +15,26 @@ const WORD: usize = 16;
 /// Convolution in the register tiles of [`Product::block`].
 ///
 /// # Safety
-/// `check(task, first, out, scratch)` holds; the CPU has the instruction set of `L`.
+/// `check(call, first, out, scratch)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels::int8) unsafe fn conv<L: Lanes, const ROWS: usize, const WIDE: usize>(
-    task: &Conv,
+pub(in crate::kernels) unsafe fn conv<L: Lanes, const ROWS: usize, const WIDE: usize>(
+    call: &Conv,
     first: usize,
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    let inputs = task.window.kernel[0] * task.window.kernel[1] * task.input_shape.channels;
-    let (depth, outputs) = (inputs.next_multiple_of(QUAD), task.output_shape.channels);
-    let windows = Windows::new(task);
+    let inputs = call.window.kernel[0] * call.window.kernel[1] * call.input_shape.channels;
+    let (depth, outputs) = (inputs.next_multiple_of(QUAD), call.output_shape.channels);
+    let windows = Windows::new(call);
     let (mut y, mut x) = (first, 0);
     for out in out.chunks_mut(BLOCK * outputs) {
         let rows = out.len() / outputs;
         let mut window = 0;
         while window < rows {
-            let count = (task.output_shape.width - x).min(rows - window);
+            let count = (call.output_shape.width - x).min(rows - window);
             windows.row::<L>(y, x..x + count, &mut scratch[window * depth..], depth);
             (window, x) = (window + count, x + count);
-            if x == task.output_shape.width {
+            if x == call.output_shape.width {
                 (y, x) = (y + 1, 0);
             }
         }
@@ -42,8 +42,8 @@ pub(in crate::kernels::int8) unsafe fn conv<L: Lanes, const ROWS: usize, const W
             input: scratch,
             depth,
             outputs,
-            weights: task.weights,
-            epilogue: task.epilogue,
+            weights: call.weights,
+            epilogue: call.epilogue,
         };
         // SAFETY: `rows` windows are in scratch memory; `check` has seen to weights and table.
         unsafe { product.block::<L, ROWS, WIDE>(rows, out.as_mut_ptr()) };
@@ -53,7 +53,7 @@ pub(in crate::kernels::int8) unsafe fn conv<L: Lanes, const ROWS: usize, const W
 /// Copies the windows of a layer, `[kh][kw][C_in]` each. What is behind a window in scratch memory, which may be written,
 /// meets weights of zero or is a window to come.
 struct Windows<'a> {
-    task: &'a Conv<'a>,
+    call: &'a Conv<'a>,
     /// Rows of padding above, columns to the left.
     pad: [usize; 2],
     /// Output rows and columns whose windows lie on the input as a whole.
@@ -61,8 +61,8 @@ struct Windows<'a> {
 }
 
 impl<'a> Windows<'a> {
-    fn new(task: &'a Conv<'a>) -> Self {
-        let (input, output, window) = (task.input_shape, task.output_shape, task.window);
+    fn new(call: &'a Conv<'a>) -> Self {
+        let (input, output, window) = (call.input_shape, call.output_shape, call.window);
         let pad = window.pad_before(input);
         let inside = |axis: usize, size, outputs| {
             window::inside(
@@ -74,7 +74,7 @@ impl<'a> Windows<'a> {
             )
         };
         Self {
-            task,
+            call,
             pad,
             inside: [
                 inside(0, input.height, output.height),
@@ -113,7 +113,7 @@ impl<'a> Windows<'a> {
             input_shape: shape,
             window,
             ..
-        } = *self.task;
+        } = *self.call;
         let row = y * window.stride[0] - self.pad[0];
         let column = columns.start * window.stride[1] - self.pad[1];
         let input = &input[(row * shape.width + column) * shape.channels..];
@@ -135,18 +135,18 @@ impl<'a> Windows<'a> {
             input_shape: shape,
             window,
             ..
-        } = *self.task;
+        } = *self.call;
         let [height, width] = window.kernel;
         let rows = clip(y, window.stride[0], self.pad[0], height, shape.height);
         let columns = clip(x, window.stride[1], self.pad[1], width, shape.width);
         let length = columns.taps.len() * shape.channels;
-        to[..height * width * shape.channels].fill(self.task.padding as u8 ^ L::OFFSET);
+        to[..height * width * shape.channels].fill(self.call.padding as u8 ^ L::OFFSET);
         for (row, ky) in (rows.start..).zip(rows.taps) {
             let from = (row * shape.width + columns.start) * shape.channels;
             let start = (ky * width + columns.taps.start) * shape.channels;
             fill::<L>(
                 &mut to[start..][..length],
-                &self.task.input[from..][..length],
+                &self.call.input[from..][..length],
             );
         }
     }

@@ -6,8 +6,9 @@ use graft_patches::layout::{PANEL, depthwise_index};
 
 use super::{check, reference};
 use crate::kernels::int8::Conv;
-use crate::kernels::int8::dsp::{
-    Halves, ROW_STEP, Requantize, multiply_four, multiply_nine_taps, read, unpack,
+use crate::kernels::int8::epilogue::cortex_m::Requantize;
+use crate::kernels::isa::cortex_m::{
+    Halves, ROW_STEP, multiply_four, multiply_nine_taps, read, unpack,
 };
 use crate::kernels::window::{Span, clip, inside};
 use crate::kernels::{Shape, Window};
@@ -18,24 +19,24 @@ const WORD: usize = 4;
 /// Taps of the largest kernel whose weights have room on the stack, 7 x 7.
 const TAPS: usize = 49;
 
-pub(in crate::kernels::int8) fn depthwise(task: &Conv, first: usize, out: &mut [i8]) {
-    let [height, width] = task.window.kernel;
+pub(in crate::kernels) fn depthwise(call: &Conv, first: usize, out: &mut [i8]) {
+    let [height, width] = call.window.kernel;
     if height.saturating_mul(width) > TAPS {
-        return reference::depthwise(task, first, out);
+        return reference::depthwise(call, first, out);
     }
-    check(task, first, out);
-    let channels = task.output_shape.channels;
-    let pad = task.window.pad_before(task.input_shape);
-    let framed = Framed::new(task, pad);
+    check(call, first, out);
+    let channels = call.output_shape.channels;
+    let pad = call.window.pad_before(call.input_shape);
+    let framed = Framed::new(call, pad);
     let frame = usize::from(framed.is_some());
     let pitch = width + 2 * frame;
     let mut strip = Strip {
-        task,
-        shape: task.input_shape,
-        window: task.window,
+        call,
+        shape: call.input_shape,
+        window: call.window,
         pad,
-        offset: u32::from(-i16::from(task.padding) as u16) * 0x1_0001,
-        requantize: Requantize::new(task.epilogue.output),
+        offset: u32::from(-i16::from(call.padding) as u16) * 0x1_0001,
+        requantize: Requantize::new(call.epilogue.output),
         weights: [[0; 2]; TAPS],
         corner: frame * (pitch + 1),
         pitch,
@@ -45,11 +46,11 @@ pub(in crate::kernels::int8) fn depthwise(task: &Conv, first: usize, out: &mut [
     };
     if framed.is_some() {
         // In all entries behind the frame: a window may begin at any of its first three rows and columns.
-        strip.weights[ROW_STEP..].fill([(task.input_shape.width * channels) as u32, 0]);
+        strip.weights[ROW_STEP..].fill([(call.input_shape.width * channels) as u32, 0]);
     }
     for channel in (0..channels).step_by(WORD) {
         strip.load(channel);
-        match (task.window.kernel, &framed) {
+        match (call.window.kernel, &framed) {
             _ if channel + WORD > channels => strip.rows::<0, false>(first, out),
             (_, Some(framed)) => strip.framed(framed, first, out),
             ([5, 5], _) => strip.rows::<5, true>(first, out),
@@ -61,8 +62,8 @@ pub(in crate::kernels::int8) fn depthwise(task: &Conv, first: usize, out: &mut [
 /// Up to four channels of a layer. Inputs are taken less the padding, which then adds nothing where a window lies on it;
 /// what that changes in the sum of all taps is in `start`.
 struct Strip<'a> {
-    task: &'a Conv<'a>,
-    /// Those of `task`, here so that what is written to the output is not taken to change them.
+    call: &'a Conv<'a>,
+    /// Those of `call`, here so that what is written to the output is not taken to change them.
     shape: Shape,
     window: Window,
     /// Rows of padding above, columns to the left.
@@ -86,21 +87,21 @@ struct Strip<'a> {
 impl Strip<'_> {
     /// Goes to the four channels from the given one.
     fn load(&mut self, channel: usize) {
-        let task = self.task;
+        let call = self.call;
         self.channel = channel;
-        let panel = &task.epilogue.table[channel / PANEL];
+        let panel = &call.epilogue.table[channel / PANEL];
         let word = channel % PANEL / WORD;
         let mut start = panel.bias.as_chunks().0[word];
         self.multipliers = &panel.multiplier.as_chunks().0[word];
-        let padding = [task.padding; WORD];
+        let padding = [call.padding; WORD];
         let mut tap = 0;
         let rows = self.weights[self.corner..].chunks_mut(self.pitch);
-        for row in rows.take(task.window.kernel[0]) {
-            for weights in &mut row[..task.window.kernel[1]] {
-                let index = depthwise_index(channel, tap, task.output_shape.channels);
+        for row in rows.take(call.window.kernel[0]) {
+            for weights in &mut row[..call.window.kernel[1]] {
+                let index = depthwise_index(channel, tap, call.output_shape.channels);
                 // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
                 unsafe {
-                    *weights = unpack(read(task.weights.as_ptr().add(index)));
+                    *weights = unpack(read(call.weights.as_ptr().add(index)));
                     let (mut from, mut weights) = (padding.as_ptr(), &raw const *weights);
                     start = multiply_four(start, &mut from, 0, 0, &mut weights);
                 }
@@ -116,18 +117,18 @@ impl Strip<'_> {
         let channels = self.shape.channels;
         let row = self.shape.width * channels;
         let step = self.window.stride[1] * channels;
-        let rows = out.chunks_exact_mut(self.task.output_shape.width * channels);
+        let rows = out.chunks_exact_mut(self.call.output_shape.width * channels);
         for (y, out) in (first..).zip(rows) {
             let [start, skip] = framed.place(0, y);
             let input = self
-                .task
+                .call
                 .input
                 .as_ptr()
                 .wrapping_add(start * row + self.channel);
             let weights = self.weights.as_ptr().wrapping_add(skip * self.pitch);
             let mut to = out.as_mut_ptr().wrapping_add(self.channel);
             let mut x = 0;
-            while x < self.task.output_shape.width {
+            while x < self.call.output_shape.width {
                 let [start, skip] = framed.place(1, x);
                 let end = if framed.inside.contains(&x) {
                     framed.inside.end
@@ -153,7 +154,7 @@ impl Strip<'_> {
 
     /// Output rows from `first`, for kernels of `SIDE` x `SIDE` or with 0 for any; `IS_FULL` if there are four channels.
     fn rows<const SIDE: usize, const IS_FULL: bool>(&self, first: usize, out: &mut [i8]) {
-        let (shape, window, width) = (self.shape, self.window, self.task.output_shape.width);
+        let (shape, window, width) = (self.shape, self.window, self.call.output_shape.width);
         let inside = match SIDE {
             0 => 0..0,
             _ => inside(
@@ -180,7 +181,7 @@ impl Strip<'_> {
             taps: 0..SIDE,
             start: inside.start * stride - self.pad[1],
         };
-        let row = self.task.output_shape.width * channels;
+        let row = self.call.output_shape.width * channels;
         for (y, out) in (first..).zip(out.chunks_exact_mut(row)) {
             let mut place = self.place(y, &columns);
             let mut to = out[inside.start * channels + self.channel..].as_mut_ptr();
@@ -207,7 +208,7 @@ impl Strip<'_> {
             window.kernel[1],
             shape.width,
         );
-        let row = self.task.output_shape.width * shape.channels;
+        let row = self.call.output_shape.width * shape.channels;
         for (y, out) in (first..).zip(out.chunks_exact_mut(row)) {
             let place = self.place(y, &columns);
             let to = &mut out[x * shape.channels + self.channel..];
@@ -241,7 +242,7 @@ impl Strip<'_> {
         );
         let tap = self.corner + rows.taps.start * self.pitch + columns.taps.start;
         let pixel = rows.start * shape.width + columns.start;
-        let input = self.task.input.as_ptr();
+        let input = self.call.input.as_ptr();
         Place {
             columns: columns.taps.len(),
             row: shape.width * shape.channels,
@@ -321,9 +322,9 @@ struct Framed {
 
 impl Framed {
     /// None if the layer is another.
-    fn new(task: &Conv, pad: [usize; 2]) -> Option<Self> {
-        let (window, output) = (task.window, task.output_shape);
-        let [input, output] = [task.input_shape, output].map(|shape| [shape.height, shape.width]);
+    fn new(call: &Conv, pad: [usize; 2]) -> Option<Self> {
+        let (window, output) = (call.window, call.output_shape);
+        let [input, output] = [call.input_shape, output].map(|shape| [shape.height, shape.width]);
         let fits = |axis: usize| {
             let last = output[axis].saturating_sub(1) * window.stride[axis];
             input[axis] >= 3 && pad[axis] <= 1 && last + 2 <= input[axis] + pad[axis]

@@ -10,8 +10,8 @@ use core::ops::Range;
 use graft_patches::layout::{PANEL, depthwise_index};
 
 use super::simd;
-use crate::kernels::int8::lanes::{Interleaved, STRIP};
 use crate::kernels::int8::{Conv, RequantizePanel};
+use crate::kernels::isa::lanes::{Interleaved, STRIP};
 
 /// Vectors of interleaved inputs: 64 columns of two groups of rows.
 const VECTORS: usize = 2 * 4 * (64 + 2);
@@ -23,22 +23,22 @@ type Planes<L> = [MaybeUninit<<L as Interleaved>::Bytes>; VECTORS];
 /// Depthwise convolution of output rows from `first`.
 ///
 /// # Safety
-/// `check(task, first, out)` holds; the CPU has the instruction set of `L`.
+/// `check(call, first, out)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels::int8) unsafe fn depthwise<L: Interleaved>(
-    task: &Conv,
+pub(in crate::kernels) unsafe fn depthwise<L: Interleaved>(
+    call: &Conv,
     first: usize,
     out: &mut [i8],
 ) {
     // Output rows are taken in twos where their input rows fill the groups better so.
     // SAFETY: passed on from the caller.
     unsafe {
-        match (task.window.kernel, task.window.stride) {
-            ([3, 3], [1, 1]) => strips::<L, 3, 1, 2, 1>(task, first, out),
-            ([3, 3], [2, 2]) => strips::<L, 3, 2, 1, 1>(task, first, out),
-            ([5, 5], [1, 1]) => strips::<L, 5, 1, 2, 2>(task, first, out),
-            ([5, 5], [2, 2]) => strips::<L, 5, 2, 2, 2>(task, first, out),
-            _ => simd::depthwise::<L>(task, first, out),
+        match (call.window.kernel, call.window.stride) {
+            ([3, 3], [1, 1]) => strips::<L, 3, 1, 2, 1>(call, first, out),
+            ([3, 3], [2, 2]) => strips::<L, 3, 2, 1, 1>(call, first, out),
+            ([5, 5], [1, 1]) => strips::<L, 5, 1, 2, 2>(call, first, out),
+            ([5, 5], [2, 2]) => strips::<L, 5, 2, 2, 2>(call, first, out),
+            _ => simd::depthwise::<L>(call, first, out),
         }
     }
 }
@@ -55,11 +55,11 @@ unsafe fn strips<
     const ROWS: usize,
     const GROUPS: usize,
 >(
-    task: &Conv,
+    call: &Conv,
     first: usize,
     out: &mut [i8],
 ) {
-    let channels = task.output_shape.channels;
+    let channels = call.output_shape.channels;
     let mut planes: Planes<L> = [const { MaybeUninit::uninit() }; VECTORS];
     let mut channel = 0;
     while channel < channels {
@@ -67,21 +67,21 @@ unsafe fn strips<
         unsafe {
             channel += match channels - channel {
                 49.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 1>::run(
-                    task,
+                    call,
                     channel,
                     &mut planes,
                     first,
                     out,
                 ),
                 17.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 2>::run(
-                    task,
+                    call,
                     channel,
                     &mut planes,
                     first,
                     out,
                 ),
                 _ => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 4>::run(
-                    task,
+                    call,
                     channel,
                     &mut planes,
                     first,
@@ -102,7 +102,7 @@ struct Strip<
     const GROUPS: usize,
     const PIXELS: usize,
 > {
-    task: &'a Conv<'a>,
+    call: &'a Conv<'a>,
     channel: usize,
     count: usize,
     /// Rows of padding above, columns to the left.
@@ -139,19 +139,19 @@ impl<
     /// As for [`depthwise`]; `channel` is one of the layer's.
     #[inline(always)]
     unsafe fn run(
-        task: &'a Conv<'a>,
+        call: &'a Conv<'a>,
         channel: usize,
         planes: &mut Planes<L>,
         first: usize,
         out: &mut [i8],
     ) -> usize {
         const { assert!(STRIDE * GROUPS * 4 * Self::PLANE <= VECTORS) };
-        let (width, channels) = (task.output_shape.width, task.output_shape.channels);
+        let (width, channels) = (call.output_shape.width, call.output_shape.channels);
         let rows = out.chunks_mut(ROWS * width * channels);
         let most = ((Self::PLANE - 1) * PIXELS - Self::BESIDE) / PIXELS * PIXELS;
         // SAFETY: passed on from the caller; the planes hold what `most` outputs read.
         unsafe {
-            let strip = Self::new(task, channel);
+            let strip = Self::new(call, channel);
             for (y, out) in (first..).step_by(ROWS).zip(rows) {
                 for x in (0..width).step_by(most) {
                     let range = x..width.min(x + most);
@@ -166,12 +166,12 @@ impl<
     /// # Safety
     /// As for [`Self::run`].
     #[inline(always)]
-    unsafe fn new(task: &'a Conv<'a>, channel: usize) -> Self {
-        let channels = task.output_shape.channels;
-        let table = interleaved_table::<PIXELS>(&task.epilogue.table[channel / PANEL..]);
+    unsafe fn new(call: &'a Conv<'a>, channel: usize) -> Self {
+        let channels = call.output_shape.channels;
+        let table = interleaved_table::<PIXELS>(&call.epilogue.table[channel / PANEL..]);
         // SAFETY: passed on from the caller.
         unsafe {
-            let weights = Self::weights(task, channel);
+            let weights = Self::weights(call, channel);
             let offset = L::input_bytes([[0; STRIP].as_ptr()], STRIP);
             let mut start = [L::zero(); 4];
             for (i, start) in start.iter_mut().enumerate() {
@@ -182,10 +182,10 @@ impl<
                 *start = L::subtract(L::start(&table[i]), sums);
             }
             Self {
-                task,
+                call,
                 channel,
                 count: (channels - channel).min(Self::WIDTH),
-                pad: task.window.pad_before(task.input_shape),
+                pad: call.window.pad_before(call.input_shape),
                 weights,
                 start,
                 table,
@@ -198,8 +198,8 @@ impl<
     /// # Safety
     /// As for [`Self::run`].
     #[inline(always)]
-    unsafe fn weights(task: &Conv, channel: usize) -> [[[[L::Bytes; 4]; GROUPS]; SIDE]; ROWS] {
-        let channels = task.output_shape.channels;
+    unsafe fn weights(call: &Conv, channel: usize) -> [[[[L::Bytes; 4]; GROUPS]; SIDE]; ROWS] {
+        let channels = call.output_shape.channels;
         let count = (channels.next_multiple_of(PANEL) - channel).min(Self::WIDTH);
         // SAFETY: weights are as long as all taps of the padded channels.
         unsafe {
@@ -218,7 +218,7 @@ impl<
                     let ky = (4 * group + i).wrapping_sub(row * STRIDE);
                     if ky < SIDE {
                         let tap = depthwise_index(channel, ky * SIDE + kx, channels);
-                        *taps = L::weight_bytes([task.weights.as_ptr().add(tap); PIXELS], count);
+                        *taps = L::weight_bytes([call.weights.as_ptr().add(tap); PIXELS], count);
                     }
                 }
                 *weights = L::interleave(taps);
@@ -233,15 +233,15 @@ impl<
     /// As for [`depthwise`]; the outputs are the layer's.
     #[inline(always)]
     unsafe fn interleave(&self, y: usize, range: Range<usize>, planes: &mut Planes<L>) {
-        let shape = self.task.input_shape;
-        let padding = [self.task.padding; STRIP];
+        let shape = self.call.input_shape;
+        let padding = [self.call.padding; STRIP];
         // Rows of padding stay where they are from column to column.
         let rows: [[(*const i8, usize); 4]; GROUPS] = from_fn(|group| {
             from_fn(|i| {
                 let row = (y * STRIDE + 4 * group + i).wrapping_sub(self.pad[0]);
                 if row < shape.height {
                     let start = row * shape.width * shape.channels + self.channel;
-                    (self.task.input[start..].as_ptr(), shape.channels)
+                    (self.call.input[start..].as_ptr(), shape.channels)
                 } else {
                     (padding.as_ptr(), 0)
                 }
@@ -287,11 +287,11 @@ impl<
     /// As for [`depthwise`]; the planes are interleaved.
     #[inline(always)]
     unsafe fn outputs(&self, planes: &Planes<L>, range: Range<usize>, out: &mut [i8]) {
-        let shape = self.task.output_shape;
-        let output = self.task.epilogue.output;
+        let shape = self.call.output_shape;
+        let output = self.call.epilogue.output;
         let plane = Self::PLANE * size_of::<L::Bytes>();
         // A length that the compiler does not know, or it opens the loop and keeps all columns at once.
-        let side = self.task.window.kernel[1];
+        let side = self.call.window.kernel[1];
         for x in range.clone().step_by(PIXELS) {
             // SAFETY: passed on from the caller; `out` has whole rows.
             unsafe {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use graft_patches::layout::{PANEL, depthwise_index};
 
 use crate::kernels::int8::Conv;
-use crate::kernels::int8::lanes::Lanes;
+use crate::kernels::isa::lanes::Lanes;
 use crate::kernels::window;
 
 /// The body once for each of the numbers that are below the count: a loop would keep weights and offsets in memory, and
@@ -24,19 +24,15 @@ macro_rules! unrolled {
 /// Depthwise convolution of output rows from `first`.
 ///
 /// # Safety
-/// `check(task, first, out)` holds; the CPU has the instruction set of `L`.
+/// `check(call, first, out)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels::int8) unsafe fn depthwise<L: Lanes>(
-    task: &Conv,
-    first: usize,
-    out: &mut [i8],
-) {
+pub(in crate::kernels) unsafe fn depthwise<L: Lanes>(call: &Conv, first: usize, out: &mut [i8]) {
     // SAFETY: passed on from the caller.
     unsafe {
-        match task.window.kernel {
-            [3, 3] => rows::<L, 3, 9>(task, first, out),
-            [5, 5] => rows::<L, 5, 25>(task, first, out),
-            _ => rows::<L, 0, 0>(task, first, out),
+        match call.window.kernel {
+            [3, 3] => rows::<L, 3, 9>(call, first, out),
+            [5, 5] => rows::<L, 5, 25>(call, first, out),
+            _ => rows::<L, 0, 0>(call, first, out),
         }
     }
 }
@@ -47,17 +43,17 @@ pub(in crate::kernels::int8) unsafe fn depthwise<L: Lanes>(
 /// As for [`depthwise`].
 #[inline(always)]
 unsafe fn rows<L: Lanes, const SIDE: usize, const TAPS: usize>(
-    task: &Conv,
+    call: &Conv,
     first: usize,
     out: &mut [i8],
 ) {
-    let (width, channels) = (task.output_shape.width, task.output_shape.channels);
+    let (width, channels) = (call.output_shape.width, call.output_shape.channels);
     for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
         for channel in (0..channels).step_by(PANEL) {
             let strip = Strip {
-                task,
+                call,
                 channel,
-                pad: task.window.pad_before(task.input_shape),
+                pad: call.window.pad_before(call.input_shape),
                 count: (channels - channel).min(PANEL),
             };
             // SAFETY: `channel` is one of the layer's, `y` one of its rows, `row` its output.
@@ -79,7 +75,7 @@ unsafe fn rows<L: Lanes, const SIDE: usize, const TAPS: usize>(
 
 /// Up to sixteen channels of a layer.
 struct Strip<'a> {
-    task: &'a Conv<'a>,
+    call: &'a Conv<'a>,
     channel: usize,
     /// Rows of padding above, columns to the left.
     pad: [usize; 2],
@@ -95,7 +91,7 @@ impl Strip<'_> {
             output_shape: output,
             window,
             ..
-        } = *self.task;
+        } = *self.call;
         let [top, left] = self.pad;
         let [height, width] = window.kernel;
         let [down, across] = window.stride;
@@ -116,11 +112,11 @@ impl Strip<'_> {
         inside: Range<usize>,
         out: *mut i8,
     ) {
-        let Self { task, channel, .. } = *self;
-        let (input, output) = (task.input_shape, task.output_shape);
+        let Self { call, channel, .. } = *self;
+        let (input, output) = (call.input_shape, call.output_shape);
         let count = if IS_FULL { PANEL } else { self.count };
         let [top, left] = self.pad;
-        let [down, across] = task.window.stride;
+        let [down, across] = call.window.stride;
         if inside.is_empty() {
             return;
         }
@@ -130,7 +126,7 @@ impl Strip<'_> {
             for (tap, weights) in weights.iter_mut().enumerate() {
                 *weights = self.taps::<L>(tap);
             }
-            let table = task.epilogue.table.get_unchecked(channel / PANEL);
+            let table = call.epilogue.table.get_unchecked(channel / PANEL);
             let row = input.width * input.channels;
             for x in inside {
                 let from = self.pixel([y * down - top, x * across - left]);
@@ -140,7 +136,7 @@ impl Strip<'_> {
                     sums = L::multiply(sums, L::inputs(from.add(at), count), weights[tap]);
                 });
                 let to = out.add(x * output.channels);
-                L::store_deep(sums, table, task.epilogue.output, to, count);
+                L::store_deep(sums, table, call.epilogue.output, to, count);
             }
         }
     }
@@ -152,14 +148,14 @@ impl Strip<'_> {
     /// As for [`depthwise`]; the pixel is one of the output's.
     #[inline(always)]
     unsafe fn clipped<L: Lanes, const SIDE: usize>(&self, [y, x]: [usize; 2], out: *mut i8) {
-        let Self { task, channel, .. } = *self;
-        let padding = [task.padding; PANEL];
+        let Self { call, channel, .. } = *self;
+        let padding = [call.padding; PANEL];
         let [height, width] = match SIDE {
-            0 => task.window.kernel,
+            0 => call.window.kernel,
             _ => [SIDE; 2],
         };
-        let [down, across] = task.window.stride;
-        let shape = task.input_shape;
+        let [down, across] = call.window.stride;
+        let shape = call.input_shape;
         // SAFETY: taps are those of the kernel; the input is read where it is.
         unsafe {
             let mut sums = L::deep();
@@ -176,9 +172,9 @@ impl Strip<'_> {
                     sums = L::multiply(sums, L::inputs(from, self.count), taps);
                 }
             }
-            let table = task.epilogue.table.get_unchecked(channel / PANEL);
-            let to = out.add(x * task.output_shape.channels);
-            L::store_deep(sums, table, task.epilogue.output, to, self.count);
+            let table = call.epilogue.table.get_unchecked(channel / PANEL);
+            let to = out.add(x * call.output_shape.channels);
+            L::store_deep(sums, table, call.epilogue.output, to, self.count);
         }
     }
 
@@ -188,9 +184,9 @@ impl Strip<'_> {
     /// The tap is one of the kernel's.
     #[inline(always)]
     unsafe fn taps<L: Lanes>(&self, tap: usize) -> L::Taps {
-        let index = depthwise_index(self.channel, tap, self.task.output_shape.channels);
+        let index = depthwise_index(self.channel, tap, self.call.output_shape.channels);
         // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
-        unsafe { L::taps(self.task.weights.as_ptr().add(index)) }
+        unsafe { L::taps(self.call.weights.as_ptr().add(index)) }
     }
 
     /// These channels of an input pixel.
@@ -199,9 +195,9 @@ impl Strip<'_> {
     /// The pixel is on the input.
     #[inline(always)]
     unsafe fn pixel(&self, [row, column]: [usize; 2]) -> *const i8 {
-        let shape = self.task.input_shape;
+        let shape = self.call.input_shape;
         let index = (row * shape.width + column) * shape.channels + self.channel;
         // SAFETY: by the caller's promise.
-        unsafe { self.task.input.as_ptr().add(index) }
+        unsafe { self.call.input.as_ptr().add(index) }
     }
 }

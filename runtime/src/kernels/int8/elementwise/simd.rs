@@ -6,63 +6,63 @@ use crate::kernels::int8::Elementwise;
 const GROUP: usize = 32;
 
 #[inline(always)]
-pub(in crate::kernels::int8) fn add(task: &Elementwise, first: usize, out: &mut [i8]) {
-    elementwise(task, first, out, |left, right| left + right);
+pub(in crate::kernels) fn add(call: &Elementwise, first: usize, out: &mut [i8]) {
+    elementwise(call, first, out, |left, right| left + right);
 }
 
 #[inline(always)]
-pub(in crate::kernels::int8) fn multiply(task: &Elementwise, first: usize, out: &mut [i8]) {
-    elementwise(task, first, out, |left, right| left * right);
+pub(in crate::kernels) fn multiply(call: &Elementwise, first: usize, out: &mut [i8]) {
+    elementwise(call, first, out, |left, right| left * right);
 }
 
 #[inline(always)]
 fn elementwise(
-    task: &Elementwise,
+    call: &Elementwise,
     first: usize,
     mut out: &mut [i8],
     operator: impl Fn(f32, f32) -> f32 + Copy,
 ) {
-    let mut left = &task.left.values[first..][..out.len()];
-    let mut right = &task.right.values[first % task.right.values.len()..];
+    let mut left = &call.left.values[first..][..out.len()];
+    let mut right = &call.right.values[first % call.right.values.len()..];
     while !out.is_empty() {
         let length = out.len().min(right.len());
         let (now, later) = core::mem::take(&mut out).split_at_mut(length);
-        stretch(task, &left[..length], &right[..length], now, operator);
-        (left, right, out) = (&left[length..], task.right.values, later);
+        stretch(call, &left[..length], &right[..length], now, operator);
+        (left, right, out) = (&left[length..], call.right.values, later);
     }
 }
 
 /// Slices of equal length.
 #[inline(always)]
 fn stretch(
-    task: &Elementwise,
+    call: &Elementwise,
     left: &[i8],
     right: &[i8],
     out: &mut [i8],
     operator: impl Fn(f32, f32) -> f32 + Copy,
 ) {
     let Some(last) = out.len().checked_sub(GROUP) else {
-        return group(task, left, right, out, operator);
+        return group(call, left, right, out, operator);
     };
     for i in (0..out.len()).step_by(GROUP) {
         // The last group overlaps the one before.
         let i = i.min(last);
         let [left, right] = [left, right].map(|values| &values[i..][..GROUP]);
-        group(task, left, right, &mut out[i..][..GROUP], operator);
+        group(call, left, right, &mut out[i..][..GROUP], operator);
     }
 }
 
 /// A loop of a length that the compiler knows, for all but short stretches.
 #[inline(always)]
 fn group(
-    task: &Elementwise,
+    call: &Elementwise,
     left: &[i8],
     right: &[i8],
     out: &mut [i8],
     operator: impl Fn(f32, f32) -> f32,
 ) {
     for ((out, &left), &right) in out.iter_mut().zip(left).zip(right) {
-        let value = operator(task.left.real(left), task.right.real(right));
-        *out = task.output.saturate(value);
+        let value = operator(call.left.real(left), call.right.real(right));
+        *out = call.output.saturate(value);
     }
 }

@@ -1,6 +1,6 @@
 //! Plain lookup.
 
-pub(in crate::kernels::int8) fn lookup(table: &[i8; 256], values: &mut [i8]) {
+pub(in crate::kernels) fn lookup(table: &[i8; 256], values: &mut [i8]) {
     for value in values {
         *value = table[(i16::from(*value) + 128) as usize];
     }

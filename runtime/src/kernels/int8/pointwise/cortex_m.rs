@@ -7,36 +7,37 @@ use graft_patches::layout::{PANEL, QUAD};
 use zerocopy::IntoBytes;
 
 use super::{check, check_linear};
-use crate::kernels::int8::dsp::{Halves, Requantize, dot, read, unpack};
+use crate::kernels::int8::epilogue::cortex_m::Requantize;
 use crate::kernels::int8::{Epilogue, Pointwise};
+use crate::kernels::isa::cortex_m::{Halves, dot, read, unpack};
 
 /// Pixels that share the unpacked weights.
-pub(in crate::kernels::int8) const ROWS: usize = 2;
+pub(in crate::kernels) const ROWS: usize = 2;
 
-pub(in crate::kernels::int8) fn pointwise(
-    task: &Pointwise,
+pub(in crate::kernels) fn pointwise(
+    call: &Pointwise,
     first: usize,
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    check(task, first, out, scratch);
-    let product = Product::new(task.inputs, task.weights, task.epilogue);
-    let input = task.input[first * task.inputs..].as_bytes();
-    let pixels = input.chunks(ROWS * task.inputs);
-    for (pixels, out) in pixels.zip(out.chunks_mut(ROWS * task.outputs)) {
-        product.rows(pixels, task.outputs, out, scratch);
+    check(call, first, out, scratch);
+    let product = Product::new(call.inputs, call.weights, call.epilogue);
+    let input = call.input[first * call.inputs..].as_bytes();
+    let pixels = input.chunks(ROWS * call.inputs);
+    for (pixels, out) in pixels.zip(out.chunks_mut(ROWS * call.outputs)) {
+        product.rows(pixels, call.outputs, out, scratch);
     }
 }
 
-pub(in crate::kernels::int8) fn linear(
-    task: &Pointwise,
+pub(in crate::kernels) fn linear(
+    call: &Pointwise,
     first: usize,
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    check_linear(task, first, out, scratch);
-    let product = Product::new(task.inputs, task.weights, task.epilogue);
-    product.row(task.input.as_bytes(), first, out, scratch);
+    check_linear(call, first, out, scratch);
+    let product = Product::new(call.inputs, call.weights, call.epilogue);
+    product.row(call.input.as_bytes(), first, out, scratch);
 }
 
 /// Bytes of a panel's weights for a quad of inputs.
@@ -46,7 +47,7 @@ const LINE: usize = PANEL * QUAD;
 const CHANNELS: usize = 4;
 
 /// A matrix product.
-pub(in crate::kernels::int8) struct Product<'a> {
+pub(in crate::kernels) struct Product<'a> {
     inputs: usize,
     weights: &'a [i8],
     epilogue: Epilogue<'a>,
@@ -54,7 +55,7 @@ pub(in crate::kernels::int8) struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    pub(in crate::kernels::int8) fn new(
+    pub(in crate::kernels) fn new(
         inputs: usize,
         weights: &'a [i8],
         epilogue: Epilogue<'a>,
@@ -70,7 +71,7 @@ impl<'a> Product<'a> {
 
     /// All `outputs` channels of the pixels of `out`, at most [`ROWS`].
     #[inline(always)]
-    pub(in crate::kernels::int8) fn rows(
+    pub(in crate::kernels) fn rows(
         &self,
         input: &[u8],
         outputs: usize,

@@ -2,35 +2,35 @@
 
 use graft_patches::layout::{PANEL, QUAD};
 
-use crate::kernels::int8::lanes::Lanes;
 use crate::kernels::int8::{BLOCK, Epilogue, Pointwise, RequantizePanel};
+use crate::kernels::isa::lanes::Lanes;
 
 /// Pointwise convolution in tiles of at most `ROWS` pixels by `WIDE` panels.
 ///
 /// # Safety
-/// `check(task, first, out, scratch)` holds; the CPU has the instruction set of `L`.
+/// `check(call, first, out, scratch)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels::int8) unsafe fn pointwise<L: Lanes, const ROWS: usize, const WIDE: usize>(
-    task: &Pointwise,
+pub(in crate::kernels) unsafe fn pointwise<L: Lanes, const ROWS: usize, const WIDE: usize>(
+    call: &Pointwise,
     first: usize,
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    let depth = task.inputs.next_multiple_of(QUAD);
-    let mut input = &task.input[first * task.inputs..];
-    for out in out.chunks_mut(BLOCK * task.outputs) {
-        let rows = out.len() / task.outputs;
-        let (block, later) = input.split_at(rows * task.inputs);
+    let depth = call.inputs.next_multiple_of(QUAD);
+    let mut input = &call.input[first * call.inputs..];
+    for out in out.chunks_mut(BLOCK * call.outputs) {
+        let rows = out.len() / call.outputs;
+        let (block, later) = input.split_at(rows * call.inputs);
         input = later;
-        if depth == task.inputs {
+        if depth == call.inputs {
             fill::<L>(&mut scratch[..block.len()], block);
         } else {
-            let pixels = block.chunks_exact(task.inputs);
+            let pixels = block.chunks_exact(call.inputs);
             for (to, from) in scratch.chunks_exact_mut(depth).zip(pixels) {
                 fill::<L>(to, from);
             }
         }
-        let product = Product::of(task, scratch);
+        let product = Product::of(call, scratch);
         // SAFETY: `rows` pixels of `depth` inputs are in scratch memory, and as many of `outputs` in `out`.
         unsafe { product.block::<L, ROWS, WIDE>(rows, out.as_mut_ptr()) };
     }
@@ -39,17 +39,17 @@ pub(in crate::kernels::int8) unsafe fn pointwise<L: Lanes, const ROWS: usize, co
 /// Fully connected layer, four panels at a time: each waits on its own sums.
 ///
 /// # Safety
-/// `check_linear(task, first, out, scratch)` holds; the CPU has the instruction set of `L`.
+/// `check_linear(call, first, out, scratch)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels::int8) unsafe fn linear<L: Lanes>(
-    task: &Pointwise,
+pub(in crate::kernels) unsafe fn linear<L: Lanes>(
+    call: &Pointwise,
     first: usize,
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    let depth = task.inputs.next_multiple_of(QUAD);
-    fill::<L>(&mut scratch[..depth], &task.input[..task.inputs]);
-    let product = Product::of(task, scratch);
+    let depth = call.inputs.next_multiple_of(QUAD);
+    fill::<L>(&mut scratch[..depth], &call.input[..call.inputs]);
+    let product = Product::of(call, scratch);
     const WIDE: usize = 4;
     for (panel, out) in (first..).step_by(WIDE).zip(out.chunks_mut(WIDE * PANEL)) {
         // SAFETY: the panels are in the weights and the table, and `out` ends with a panel or with the layer.
@@ -67,7 +67,7 @@ pub(in crate::kernels::int8) unsafe fn linear<L: Lanes>(
 
 /// Copies inputs as [`Lanes::quad`] reads them; what is behind the last input meets weights of zero.
 #[inline(always)]
-pub(in crate::kernels::int8) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
+pub(in crate::kernels) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
     let (to, behind) = to.split_at_mut(from.len());
     behind.fill(0);
     let (lines, from) = from.as_chunks::<64>();
@@ -91,24 +91,24 @@ const fn at_most(a: usize, b: usize) -> usize {
 
 /// A matrix product of prepared pixels.
 #[derive(Clone, Copy)]
-pub(in crate::kernels::int8) struct Product<'a> {
+pub(in crate::kernels) struct Product<'a> {
     /// `[rows][depth]`.
-    pub(in crate::kernels::int8) input: &'a [u8],
+    pub(in crate::kernels) input: &'a [u8],
     /// Whole quads.
-    pub(in crate::kernels::int8) depth: usize,
-    pub(in crate::kernels::int8) outputs: usize,
-    pub(in crate::kernels::int8) weights: &'a [i8],
-    pub(in crate::kernels::int8) epilogue: Epilogue<'a>,
+    pub(in crate::kernels) depth: usize,
+    pub(in crate::kernels) outputs: usize,
+    pub(in crate::kernels) weights: &'a [i8],
+    pub(in crate::kernels) epilogue: Epilogue<'a>,
 }
 
 impl<'a> Product<'a> {
-    fn of(task: &Pointwise<'a>, input: &'a [u8]) -> Self {
+    fn of(call: &Pointwise<'a>, input: &'a [u8]) -> Self {
         Self {
             input,
-            depth: task.inputs.next_multiple_of(QUAD),
-            outputs: task.outputs,
-            weights: task.weights,
-            epilogue: task.epilogue,
+            depth: call.inputs.next_multiple_of(QUAD),
+            outputs: call.outputs,
+            weights: call.weights,
+            epilogue: call.epilogue,
         }
     }
 
@@ -117,7 +117,7 @@ impl<'a> Product<'a> {
     /// # Safety
     /// So many pixels are there, with weights and table for `outputs`; the CPU has the instruction set of `L`.
     #[inline(always)]
-    pub(in crate::kernels::int8) unsafe fn block<L: Lanes, const ROWS: usize, const WIDE: usize>(
+    pub(in crate::kernels) unsafe fn block<L: Lanes, const ROWS: usize, const WIDE: usize>(
         &self,
         rows: usize,
         out: *mut i8,

@@ -5,28 +5,28 @@ use crate::kernels::int8::Pool;
 use crate::kernels::window::clip;
 
 #[inline(always)]
-pub(in crate::kernels::int8) fn average_pool(task: &Pool, first: usize, out: &mut [i8]) {
-    windows(task, first, out, |taps| Average {
+pub(in crate::kernels) fn average_pool(call: &Pool, first: usize, out: &mut [i8]) {
+    windows(call, first, out, |taps| Average {
         taps,
-        factor: average_factor(task, taps),
+        factor: average_factor(call, taps),
     });
 }
 
 #[inline(always)]
-pub(in crate::kernels::int8) fn max_pool(task: &Pool, first: usize, out: &mut [i8]) {
-    windows(task, first, out, |_| Maximum);
+pub(in crate::kernels) fn max_pool(call: &Pool, first: usize, out: &mut [i8]) {
+    windows(call, first, out, |_| Maximum);
 }
 
 #[inline(always)]
-pub(in crate::kernels::int8) fn global_average_pool(task: &Pool, first: usize, out: &mut [i8]) {
-    let shape = task.input_shape;
+pub(in crate::kernels) fn global_average_pool(call: &Pool, first: usize, out: &mut [i8]) {
+    let shape = call.input_shape;
     let pixels = shape.pixels();
     let reduction = Average {
         taps: pixels,
-        factor: task.multiplier / pixels as f32,
+        factor: call.multiplier / pixels as f32,
     };
-    let input = &task.input[first..];
-    channels(task, input, [shape.height, shape.width], reduction, out);
+    let input = &call.input[first..];
+    channels(call, input, [shape.height, shape.width], reduction, out);
 }
 
 /// What a pool makes of the values of a window.
@@ -35,7 +35,7 @@ trait Reduction: Copy {
     /// Of no values.
     const NONE: Self::Value;
     fn with(value: Self::Value, input: i8) -> Self::Value;
-    fn output(self, task: &Pool, value: Self::Value) -> i8;
+    fn output(self, call: &Pool, value: Self::Value) -> i8;
 }
 
 #[derive(Clone, Copy)]
@@ -54,8 +54,8 @@ impl Reduction for Average {
     }
 
     #[inline(always)]
-    fn output(self, task: &Pool, value: i32) -> i8 {
-        average(task, value, self.taps, self.factor)
+    fn output(self, call: &Pool, value: i32) -> i8 {
+        average(call, value, self.taps, self.factor)
     }
 }
 
@@ -72,20 +72,20 @@ impl Reduction for Maximum {
     }
 
     #[inline(always)]
-    fn output(self, task: &Pool, value: i8) -> i8 {
-        maximum(task, value)
+    fn output(self, call: &Pool, value: i8) -> i8 {
+        maximum(call, value)
     }
 }
 
 /// Every window, with the reduction for the number of its taps that lie on the input.
 #[inline(always)]
 fn windows<R: Reduction>(
-    task: &Pool,
+    call: &Pool,
     first: usize,
     out: &mut [i8],
     reduction: impl Fn(usize) -> R,
 ) {
-    let (shape, window, output) = (task.input_shape, task.window, task.output_shape);
+    let (shape, window, output) = (call.input_shape, call.window, call.output_shape);
     let [top, left] = window.pad_before(shape);
     let pixels = out.chunks_exact_mut(output.channels);
     for (pixel, out) in (first * output.width..).zip(pixels) {
@@ -95,14 +95,14 @@ fn windows<R: Reduction>(
         let corner = (rows.start * shape.width + columns.start) * shape.channels;
         let taps = [rows.taps.len(), columns.taps.len()];
         let reduction = reduction(taps[0] * taps[1]);
-        channels(task, &task.input[corner..], taps, reduction, out);
+        channels(call, &call.input[corner..], taps, reduction, out);
     }
 }
 
 /// One output pixel, or some channels of it: those at the start of `input`, over `taps` rows and columns.
 #[inline(always)]
 fn channels<R: Reduction>(
-    task: &Pool,
+    call: &Pool,
     mut input: &[i8],
     taps: [usize; 2],
     reduction: R,
@@ -111,9 +111,9 @@ fn channels<R: Reduction>(
     while !out.is_empty() {
         let count = match out.len() {
             // A cache line, then what the channels of most networks are a multiple of.
-            64.. => group::<R, 64>(task, input, taps, reduction, out),
-            8.. => group::<R, 8>(task, input, taps, reduction, out),
-            _ => group::<R, 1>(task, input, taps, reduction, out),
+            64.. => group::<R, 64>(call, input, taps, reduction, out),
+            8.. => group::<R, 8>(call, input, taps, reduction, out),
+            _ => group::<R, 1>(call, input, taps, reduction, out),
         };
         (input, out) = (input.get(count..).unwrap_or(&[]), &mut out[count..]);
     }
@@ -122,13 +122,13 @@ fn channels<R: Reduction>(
 /// The first `N` channels; returns `N`.
 #[inline(always)]
 fn group<R: Reduction, const N: usize>(
-    task: &Pool,
+    call: &Pool,
     input: &[i8],
     [rows, columns]: [usize; 2],
     reduction: R,
     out: &mut [i8],
 ) -> usize {
-    let shape = task.input_shape;
+    let shape = call.input_shape;
     let mut values = [R::NONE; N];
     for row in 0..rows {
         for column in 0..columns {
@@ -139,7 +139,7 @@ fn group<R: Reduction, const N: usize>(
         }
     }
     for (out, value) in out[..N].iter_mut().zip(values) {
-        *out = reduction.output(task, value);
+        *out = reduction.output(call, value);
     }
     N
 }

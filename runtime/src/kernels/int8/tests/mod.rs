@@ -5,8 +5,8 @@ mod weighted;
 
 use proptest::prelude::*;
 
-use super::select::UNSIGNED;
 use super::{Kernels, Quantized, Scratch, available};
+use crate::kernels::isa::portable::UNSIGNED;
 use crate::kernels::tests::Part;
 
 /// Kernels write this nowhere beside their output.

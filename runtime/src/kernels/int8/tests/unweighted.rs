@@ -41,9 +41,9 @@ proptest! {
         let left = bytes(length, seed, -128);
         let right = bytes(if broadcast { channels } else { length }, seed ^ 1, -128);
         let (left, right) = (operand(&left, scales[0]), operand(&right, scales[1]));
-        let task = Elementwise { left, right, output };
-        compare([length, 1], 1, part, |kernels, first, out, _| (kernels.add)(&task, first, out));
-        compare([length, 1], 1, part, |kernels, first, out, _| (kernels.multiply)(&task, first, out));
+        let call = Elementwise { left, right, output };
+        compare([length, 1], 1, part, |kernels, first, out, _| (kernels.add)(&call, first, out));
+        compare([length, 1], 1, part, |kernels, first, out, _| (kernels.multiply)(&call, first, out));
     }
 
     #[test]
@@ -57,7 +57,7 @@ proptest! {
         seed: u32,
     ) {
         let input = bytes(input_shape.len(), seed, -128);
-        let task = Pool {
+        let call = Pool {
             input: &input,
             input_shape,
             output_shape,
@@ -68,10 +68,10 @@ proptest! {
             output,
         };
         let rows = [output_shape.len(), output_shape.width * output_shape.channels];
-        compare(rows, 1, part, |kernels, first, out, _| (kernels.average_pool)(&task, first, out));
-        compare(rows, 1, part, |kernels, first, out, _| (kernels.max_pool)(&task, first, out));
+        compare(rows, 1, part, |kernels, first, out, _| (kernels.average_pool)(&call, first, out));
+        compare(rows, 1, part, |kernels, first, out, _| (kernels.max_pool)(&call, first, out));
         compare([input_shape.channels, 1], 1, part, |kernels, first, out, _| {
-            (kernels.global_average_pool)(&task, first, out);
+            (kernels.global_average_pool)(&call, first, out);
         });
     }
 
@@ -99,7 +99,7 @@ fn known_results() {
         operand(&[5, 6, -3], (4, 0.5)),
         operand(&[0, 2, 127], (-2, 1.0)),
     );
-    let task = Elementwise {
+    let call = Elementwise {
         left,
         right,
         output,
@@ -117,9 +117,9 @@ fn known_results() {
     };
     for kernels in available().chain([&UNSIGNED]) {
         let mut out = [0; 3];
-        (kernels.add)(&task, 0, &mut out);
+        (kernels.add)(&call, 0, &mut out);
         assert_eq!(out, [12, 15, 127], "{}", kernels.name);
-        (kernels.multiply)(&task, 0, &mut out);
+        (kernels.multiply)(&call, 0, &mut out);
         assert_eq!(out, [11, 14, -128], "{}", kernels.name);
         (kernels.global_average_pool)(&pool, 0, &mut out[..1]);
         assert_eq!(out[0], 14, "{}", kernels.name);

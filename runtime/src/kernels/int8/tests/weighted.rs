@@ -69,9 +69,9 @@ proptest! {
         let input = bytes(pixels * inputs, seed, -128);
         let weights = dense(outputs, inputs, seed);
         let epilogue = Epilogue { table: &table(outputs, inputs, seed), output };
-        let task = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
+        let call = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
         compare([pixels * outputs, outputs], inputs, part, |kernels, first, out, scratch| {
-            (kernels.pointwise)(&task, first, out, scratch);
+            (kernels.pointwise)(&call, first, out, scratch);
         });
     }
 
@@ -86,9 +86,9 @@ proptest! {
         let input = bytes(inputs, seed, -128);
         let weights = dense(outputs, inputs, seed);
         let epilogue = Epilogue { table: &table(outputs, inputs, seed), output };
-        let task = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
+        let call = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
         compare([outputs, PANEL], inputs, part, |kernels, first, out, scratch| {
-            (kernels.linear)(&task, first, out, scratch);
+            (kernels.linear)(&call, first, out, scratch);
         });
     }
 
@@ -107,10 +107,10 @@ proptest! {
         let weights = dense(outputs, terms, seed);
         let epilogue = Epilogue { table: &table(outputs, terms, seed), output };
         let (input, weights) = (&input, &weights);
-        let task = Conv { input, input_shape, output_shape, window, padding, weights, epilogue };
+        let call = Conv { input, input_shape, output_shape, window, padding, weights, epilogue };
         let unit = output_shape.width * outputs;
         compare([output_shape.len(), unit], terms, part, |kernels, first, out, scratch| {
-            (kernels.conv)(&task, first, out, scratch);
+            (kernels.conv)(&call, first, out, scratch);
         });
     }
 
@@ -160,7 +160,7 @@ fn compare_depthwise(
         table: &table(channels, terms, seed),
         output,
     };
-    let task = Conv {
+    let call = Conv {
         input: &input,
         input_shape,
         output_shape,
@@ -175,7 +175,7 @@ fn compare_depthwise(
         1,
         part,
         |kernels, first, out, _| {
-            (kernels.depthwise)(&task, first, out);
+            (kernels.depthwise)(&call, first, out);
         },
     );
 }
@@ -207,7 +207,7 @@ fn extremes_do_not_saturate_on_the_way() {
                 max: 127,
             },
         };
-        let task = Pointwise {
+        let call = Pointwise {
             input: &input,
             inputs,
             outputs,
@@ -217,7 +217,7 @@ fn extremes_do_not_saturate_on_the_way() {
         for kernels in available().chain([&UNSIGNED]) {
             let mut out = vec![0; outputs];
             (kernels.pointwise)(
-                &task,
+                &call,
                 0,
                 &mut out,
                 &mut vec![0; Scratch::HERE.dense(inputs)],

@@ -1,0 +1,47 @@
+//! Plain convolution.
+
+use super::check;
+use crate::kernels::f32::{Conv, PANEL};
+
+pub(in crate::kernels) fn conv(call: &Conv, first: usize, out: &mut [f32], scratch: &mut [f32]) {
+    check(call, first, out, scratch);
+    let (width, channels) = (call.output_shape.width, call.output_shape.channels);
+    for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
+        for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
+            for (channel, out) in pixel.iter_mut().enumerate() {
+                *out = call.epilogue.apply(channel, sum(call, y, x, channel));
+            }
+        }
+    }
+}
+
+/// The window's sum at one output position and channel.
+fn sum(call: &Conv, y: usize, x: usize, channel: usize) -> f32 {
+    let Conv {
+        input_shape,
+        window,
+        ..
+    } = call;
+    let [kernel_height, kernel_width] = window.kernel;
+    let [top, left] = window.pad_before(*input_shape);
+    let inputs = input_shape.channels;
+    let panel = channel / PANEL * kernel_height * kernel_width * inputs * PANEL;
+    let mut sum = 0.0;
+    for ky in 0..kernel_height {
+        for kx in 0..kernel_width {
+            let (row, column) = (y * window.stride[0] + ky, x * window.stride[1] + kx);
+            if row < top || row >= top + input_shape.height {
+                continue;
+            }
+            if column < left || column >= left + input_shape.width {
+                continue;
+            }
+            let input = ((row - top) * input_shape.width + column - left) * inputs;
+            let weight = panel + (ky * kernel_width + kx) * inputs * PANEL + channel % PANEL;
+            for i in 0..inputs {
+                sum += call.input[input + i] * call.weights[weight + i * PANEL];
+            }
+        }
+    }
+    sum
+}

@@ -1,0 +1,53 @@
+//! Makes the table of all fast kernels for one instruction set.
+
+/// A [`Kernels`](super::Kernels) table of the kernels on one kind of [`Lanes`]; `tile` is pixels by panels.
+macro_rules! int8_kernels {
+    ($name:literal, $lanes:ty, tile: $rows:literal x $wide:literal $(, features: $features:literal)?) => {{
+        use $crate::kernels::int8::{
+            Conv, Elementwise, Kernels, Pointwise, Pool, conv, depthwise, elementwise, lookup, pointwise, pool,
+        };
+        use $crate::kernels::entry::{plain_kernel as plain, simd_kernel as kernel};
+        Kernels {
+            name: $name,
+            conv: kernel!(
+                conv::check, conv::simd::conv::<$lanes, $rows, $wide>,
+                (call: &Conv, first: usize, out: &mut [i8], scratch: &mut [u8]) $(, $features)?
+            ),
+            depthwise: kernel!(
+                depthwise::check, depthwise::simd::depthwise::<$lanes>,
+                (call: &Conv, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            pointwise: kernel!(
+                pointwise::check, pointwise::simd::pointwise::<$lanes, $rows, $wide>,
+                (call: &Pointwise, first: usize, out: &mut [i8], scratch: &mut [u8]) $(, $features)?
+            ),
+            linear: kernel!(
+                pointwise::check_linear, pointwise::simd::linear::<$lanes>,
+                (call: &Pointwise, first: usize, out: &mut [i8], scratch: &mut [u8]) $(, $features)?
+            ),
+            add: plain!(
+                elementwise::check, elementwise::simd::add,
+                (call: &Elementwise, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            multiply: plain!(
+                elementwise::check, elementwise::simd::multiply,
+                (call: &Elementwise, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            average_pool: plain!(
+                pool::check, pool::simd::average_pool,
+                (call: &Pool, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            max_pool: plain!(
+                pool::check, pool::simd::max_pool,
+                (call: &Pool, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            global_average_pool: plain!(
+                pool::check_global, pool::simd::global_average_pool,
+                (call: &Pool, first: usize, out: &mut [i8]) $(, $features)?
+            ),
+            lookup: lookup::reference::lookup,
+        }
+    }};
+}
+
+pub(in crate::kernels) use int8_kernels;

@@ -1,0 +1,306 @@
+//! What the kernels of Cortex-M compute with: words of four bytes or of two halves of 16 bits.
+//!
+//! Each function is an instruction or two of the DSP extension, and has a twin in plain Rust where there is none: smaller
+//! cores, and the tests on the host, run the same kernels.
+
+use super::Candidate;
+use crate::kernels::f32;
+use crate::kernels::int8::{self, conv, depthwise, pointwise};
+
+/// For cores with few registers, with the DSP extension or without.
+static CORTEX_M: int8::Kernels = int8::Kernels {
+    name: match (cfg!(target_arch = "arm"), cfg!(arm_dsp)) {
+        (true, true) => "cortex-m-dsp",
+        (true, false) => "cortex-m",
+        (false, _) => "cortex-m, emulated",
+    },
+    conv: conv::cortex_m::conv,
+    depthwise: depthwise::cortex_m::depthwise,
+    pointwise: pointwise::cortex_m::pointwise,
+    linear: pointwise::cortex_m::linear,
+    ..super::reference::REFERENCE_INT8
+};
+
+/// None: there are no f32 vectors.
+pub(in crate::kernels) static F32: &[Candidate<f32::Kernels>] = &[];
+
+pub(in crate::kernels) static INT8: &[Candidate<int8::Kernels>] = &[(&CORTEX_M, || true)];
+
+#[cfg(arm_dsp)]
+mod instructions {
+    use core::arch::asm;
+
+    use super::Halves;
+
+    /// Unpacks four bytes.
+    #[inline(always)]
+    pub(in crate::kernels) fn unpack(word: u32) -> Halves {
+        let (even, odd);
+        // SAFETY: `arm_dsp` says that the CPU has the instructions, which touch nothing but their operands.
+        unsafe {
+            asm!(
+                "sxtb16 {even}, {odd}",
+                "sxtb16 {odd}, {odd}, ror #8",
+                even = out(reg) even, odd = inout(reg) word => odd,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        [even, odd]
+    }
+
+    /// Adds the products of four inputs and weights.
+    #[inline(always)]
+    pub(in crate::kernels) fn dot(mut sum: i32, inputs: Halves, weights: Halves) -> i32 {
+        // SAFETY: as above, but for a flag that is set when the sum overflows.
+        unsafe {
+            asm!(
+                "smlad {sum}, {a}, {b}, {sum}",
+                "smlad {sum}, {c}, {d}, {sum}",
+                sum = inout(reg) sum,
+                a = in(reg) inputs[0], b = in(reg) weights[0],
+                c = in(reg) inputs[1], d = in(reg) weights[1],
+                options(pure, nomem, nostack));
+        }
+        sum
+    }
+
+    /// Subtracts `zero` from each, saturates to a byte, and puts the four side by side.
+    #[inline(always)]
+    pub(in crate::kernels) fn pack([mut a, b, c, d]: [i32; 4], zero: i32) -> u32 {
+        // SAFETY: as for `dot`.
+        unsafe {
+            asm!(
+                "qsub {a}, {a}, {zero}",
+                "ssat {a}, #8, {a}",
+                "qsub {b}, {b}, {zero}",
+                "ssat {b}, #8, {b}",
+                "bfi {a}, {b}, #8, #24",
+                "qsub {c}, {c}, {zero}",
+                "ssat {c}, #8, {c}",
+                "bfi {a}, {c}, #16, #16",
+                "qsub {d}, {d}, {zero}",
+                "ssat {d}, #8, {d}",
+                "bfi {a}, {d}, #24, #8",
+                a = inout(reg) a, b = inout(reg) b => _, c = inout(reg) c => _, d = inout(reg) d => _,
+                zero = in(reg) zero,
+                options(pure, nomem, nostack));
+        }
+        a as u32
+    }
+
+    /// Bounds each of four bytes by that of `min` and that of `max`.
+    #[inline(always)]
+    pub(in crate::kernels) fn clamp(mut bytes: u32, min: u32, max: u32) -> u32 {
+        // SAFETY: as for `dot`, but for the flags of bytes that compare as greater or equal.
+        unsafe {
+            asm!(
+                "ssub8 {flags}, {bytes}, {min}",
+                "sel {bytes}, {bytes}, {min}",
+                "ssub8 {flags}, {max}, {bytes}",
+                "sel {bytes}, {bytes}, {max}",
+                bytes = inout(reg) bytes, min = in(reg) min, max = in(reg) max, flags = out(reg) _,
+                options(pure, nomem, nostack));
+        }
+        bytes
+    }
+
+    /// Adds the products of four bytes, plus the halves of `offset`, and four weights; goes on to the next weights and
+    /// `step` bytes further.
+    ///
+    /// One block: the compiler would load inputs and weights of many taps at once, and keep them on the stack.
+    ///
+    /// # Safety
+    /// Four bytes and the weights are there.
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn multiply_four(
+        [mut a, mut b, mut c, mut d]: [i32; 4],
+        from: &mut *const i8,
+        step: usize,
+        offset: u32,
+        weights: &mut *const Halves,
+    ) -> [i32; 4] {
+        // SAFETY: as for `dot`; it reads what the caller promises.
+        unsafe {
+            asm!(
+                "ldr {word}, [{from}]",
+                "add {from}, {from}, {step}",
+                "ldrd {even}, {odd}, [{weights}], #8",
+                "sxtab16 {halves}, {offset}, {word}",
+                "sxtab16 {word}, {offset}, {word}, ror #8",
+                "smlabb {a}, {halves}, {even}, {a}",
+                "smlatt {c}, {halves}, {even}, {c}",
+                "smlabb {b}, {word}, {odd}, {b}",
+                "smlatt {d}, {word}, {odd}, {d}",
+                from = inout(reg) *from, step = in(reg) step,
+                offset = in(reg) offset, weights = inout(reg) *weights,
+                a = inout(reg) a, b = inout(reg) b, c = inout(reg) c, d = inout(reg) d,
+                word = out(reg) _, even = out(reg) _, odd = out(reg) _, halves = out(reg) _,
+                options(pure, readonly, nostack));
+        }
+        [a, b, c, d]
+    }
+
+    /// [`multiply_four`] of a window of 3 x 3, `step` bytes apart in a row. Its weights are in rows of five, and
+    /// [`ROW_STEP`](super::ROW_STEP) behind the first there is how many bytes further the next row of inputs begins: there
+    /// is no register left for that.
+    ///
+    /// # Safety
+    /// As for [`multiply_four`], for all nine, and the step is there.
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn multiply_nine_taps(
+        [mut a, mut b, mut c, mut d]: [i32; 4],
+        from: *const i8,
+        step: usize,
+        offset: u32,
+        weights: *const Halves,
+    ) -> [i32; 4] {
+        macro_rules! tap {
+            ($from:literal, $weights:literal) => {
+                concat!(
+                    "ldr {word}, ",
+                    $from,
+                    "\n",
+                    "ldrd {even}, {odd}, ",
+                    $weights,
+                    "\n",
+                    "sxtab16 {halves}, {offset}, {word}\n",
+                    "sxtab16 {word}, {offset}, {word}, ror #8\n",
+                    "smlabb {a}, {halves}, {even}, {a}\n",
+                    "smlatt {c}, {halves}, {even}, {c}\n",
+                    "smlabb {b}, {word}, {odd}, {b}\n",
+                    "smlatt {d}, {word}, {odd}, {d}\n",
+                )
+            };
+        }
+        // SAFETY: as for `multiply_four`.
+        unsafe {
+            asm!(
+                tap!("[{from}]", "[{weights}, #0]"),
+                tap!("[{from}, {step}]", "[{weights}, #8]"),
+                tap!("[{from}, {step}, lsl #1]", "[{weights}, #16]"),
+                "ldr {word}, [{weights}, #{row_step}]",
+                "add {from}, {from}, {word}",
+                tap!("[{from}]", "[{weights}, #40]"),
+                tap!("[{from}, {step}]", "[{weights}, #48]"),
+                tap!("[{from}, {step}, lsl #1]", "[{weights}, #56]"),
+                "ldr {word}, [{weights}, #{row_step}]",
+                "add {from}, {from}, {word}",
+                tap!("[{from}]", "[{weights}, #80]"),
+                tap!("[{from}, {step}]", "[{weights}, #88]"),
+                tap!("[{from}, {step}, lsl #1]", "[{weights}, #96]"),
+                from = inout(reg) from => _, step = in(reg) step,
+                offset = in(reg) offset, weights = in(reg) weights,
+                row_step = const super::ROW_STEP * size_of::<Halves>(),
+                a = inout(reg) a, b = inout(reg) b, c = inout(reg) c, d = inout(reg) d,
+                word = out(reg) _, even = out(reg) _, odd = out(reg) _, halves = out(reg) _,
+                options(pure, readonly, nostack));
+        }
+        [a, b, c, d]
+    }
+}
+
+#[cfg(not(arm_dsp))]
+mod instructions {
+    use super::Halves;
+
+    /// The lower half.
+    fn low(word: u32) -> i32 {
+        i32::from(word as i16)
+    }
+
+    /// The upper half.
+    fn high(word: u32) -> i32 {
+        word as i32 >> 16
+    }
+
+    #[inline(always)]
+    pub(in crate::kernels) fn unpack(word: u32) -> Halves {
+        let halves = |word: u32| {
+            let [low, high] = [word, word >> 16].map(|half| u32::from(half as i8 as u16));
+            high << 16 | low
+        };
+        [halves(word), halves(word >> 8)]
+    }
+
+    #[inline(always)]
+    pub(in crate::kernels) fn dot(sum: i32, inputs: Halves, weights: Halves) -> i32 {
+        let pairs = inputs.iter().zip(weights);
+        pairs.fold(sum, |sum, (&a, b)| {
+            let products = low(a) * low(b) + high(a) * high(b);
+            sum.wrapping_add(products)
+        })
+    }
+
+    #[inline(always)]
+    pub(in crate::kernels) fn pack(values: [i32; 4], zero: i32) -> u32 {
+        let byte = |value: i32| value.saturating_sub(zero).clamp(-128, 127) as u8;
+        u32::from_le_bytes(values.map(byte))
+    }
+
+    #[inline(always)]
+    pub(in crate::kernels) fn clamp(bytes: u32, min: u32, max: u32) -> u32 {
+        let [min, max] = [min, max].map(|bound| bound as i8);
+        let bounded = |byte: u8| (byte as i8).max(min).min(max) as u8;
+        u32::from_le_bytes(bytes.to_le_bytes().map(bounded))
+    }
+
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn multiply_four(
+        sums: [i32; 4],
+        from: &mut *const i8,
+        step: usize,
+        offset: u32,
+        weights: &mut *const Halves,
+    ) -> [i32; 4] {
+        // SAFETY: by the caller's promise.
+        let (word, [even, odd]) = unsafe { (super::read(*from), **weights) };
+        *from = from.wrapping_add(step);
+        *weights = weights.wrapping_add(1);
+        let weights = [low(even), low(odd), high(even), high(odd)];
+        core::array::from_fn(|i| {
+            let input = i32::from((word >> (8 * i)) as i8) + low(offset);
+            sums[i].wrapping_add(input * weights[i])
+        })
+    }
+
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn multiply_nine_taps(
+        mut sums: [i32; 4],
+        mut from: *const i8,
+        step: usize,
+        offset: u32,
+        weights: *const Halves,
+    ) -> [i32; 4] {
+        for row in 0..3 {
+            let (mut tap, mut tap_weights) = (from, weights.wrapping_add(5 * row));
+            for _ in 0..3 {
+                // SAFETY: by the caller's promise.
+                sums = unsafe { multiply_four(sums, &mut tap, step, offset, &mut tap_weights) };
+            }
+            // SAFETY: by the caller's promise.
+            let [row_step, _] = unsafe { weights.add(super::ROW_STEP).read() };
+            from = from.wrapping_add(row_step as usize);
+        }
+        sums
+    }
+}
+
+pub(in crate::kernels) use instructions::{
+    clamp, dot, multiply_four, multiply_nine_taps, pack, unpack,
+};
+
+/// Four bytes as halves of 16 bits: bytes 0 and 2, then 1 and 3.
+pub(in crate::kernels) type Halves = [u32; 2];
+
+/// From the first weights of [`multiply_nine_taps`] to the bytes between rows of inputs, in entries: as many as three rows
+/// and columns have with a frame of one around them.
+pub(in crate::kernels) const ROW_STEP: usize = 25;
+
+/// Reads four bytes, wherever they begin.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+pub(in crate::kernels) unsafe fn read(from: *const i8) -> u32 {
+    // SAFETY: by the caller's promise.
+    u32::from_le(unsafe { from.cast::<u32>().read_unaligned() })
+}
