@@ -15,6 +15,9 @@ pub(crate) struct Float<'a> {
     pub(crate) scratch_per_thread: usize,
 }
 
+/// Computes output rows from the given one, with scratch memory.
+type ConvKernel<'a> = dyn Fn(&Conv, usize, &mut [f32], &mut [f32]) + Sync + 'a;
+
 impl Arithmetic for Float<'_> {
     type Value = f32;
 
@@ -36,12 +39,7 @@ impl Arithmetic for Float<'_> {
 }
 
 impl Float<'_> {
-    fn conv(
-        &mut self,
-        call: &LayerCall<'_, f32>,
-        output: &mut [f32],
-        kernel: &(dyn Fn(&Conv, usize, &mut [f32], &mut [f32]) + Sync),
-    ) {
+    fn conv(&mut self, call: &LayerCall<'_, f32>, output: &mut [f32], kernel: &ConvKernel<'_>) {
         let (weights, epilogue) = site(call);
         let conv = Conv {
             input: call.operands[0],

@@ -32,6 +32,9 @@ struct After {
     curve: Option<[i8; 256]>,
 }
 
+/// Computes output rows from the given one, with scratch memory.
+type ConvKernel<'a> = dyn Fn(&Conv, usize, &mut [i8], &mut [u8]) + Sync + 'a;
+
 impl Arithmetic for Int8<'_> {
     type Value = i8;
 
@@ -79,7 +82,7 @@ impl Int8<'_> {
         call: &LayerCall<'_, i8>,
         output: &mut [i8],
         after: &After,
-        kernel: &(dyn Fn(&Conv, usize, &mut [i8], &mut [u8]) + Sync),
+        kernel: &ConvKernel<'_>,
     ) {
         let (weights, epilogue) = site(call, after);
         let conv = Conv {
