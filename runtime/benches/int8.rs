@@ -1,4 +1,4 @@
-//! Time of single int8 layers: `cargo bench -p graft-runtime --bench int8 [-- FILTER]`.
+//! Time of single int8 layers: `cargo bench -p graft-benches --bench int8 [-- FILTER]`.
 //!
 //! The layers of `kernels`, with the best kernels that this machine can run. Throughput counts multiply-accumulate
 //! operations.

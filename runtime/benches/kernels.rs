@@ -1,4 +1,4 @@
-//! Time of single layers: `cargo bench -p graft-runtime --bench kernels [-- FILTER]`.
+//! Time of single layers: `cargo bench -p graft-benches --bench kernels [-- FILTER]`.
 //!
 //! Layers of EfficientNet-Lite0 and MobileNetV2 at 224 pixels, with the kernels that `select` chooses (set
 //! `GRAFT_KERNELS` for others). Throughput counts multiply-accumulate operations.

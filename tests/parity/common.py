@@ -47,14 +47,17 @@ class Patchtool:
             fail(f"no patchtool at {' or '.join(map(str, candidates))}; hint: cargo build --release -p patchtool")
         self.binary = found[0]
 
-    def __call__(self, command, *arguments, kernels="auto"):
-        """Run one command with `--json` and return what it printed. `kernels` is GRAFT_KERNELS."""
+    def __call__(self, command, *arguments, kernels="auto", may_say_no=False):
+        """Run one command with `--json` and return what it printed. `kernels` is GRAFT_KERNELS.
+
+        Status 1, a check that said no, is an error unless `may_say_no`.
+        """
         environment = {name: value for name, value in os.environ.items() if name != "GRAFT_KERNELS"}
         if kernels != "auto":
             environment["GRAFT_KERNELS"] = kernels
         done = subprocess.run([self.binary, command, "--json", *map(str, arguments)],
                               env=environment, capture_output=True, text=True)
-        if done.returncode != 0:
+        if done.returncode != 0 and not (may_say_no and done.returncode == 1):
             cause = next((line for line in done.stderr.splitlines() if "error" in line.lower()), done.stderr.strip())
             raise PatchtoolError(f"patchtool {command} (status {done.returncode}): {cause}")
         return json.loads(done.stdout)

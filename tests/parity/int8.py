@@ -61,13 +61,13 @@ def dump_inputs(patchtool, backbone, images, folder):
     return [values.reshape(side, side, 3) for values in flat]
 
 
-def quantise(onnx_path, inputs):
+def quantise(onnx_path, inputs, activations=QuantType.QInt8):
     """Quantise a float model as ONNX Runtime recommends, and return the path of the QDQ model."""
     prepared, quantised = (onnx_path.with_suffix(f".{word}.onnx") for word in ["prepared", "qdq"])
     quant_pre_process(str(onnx_path), str(prepared), skip_symbolic_shape=True)
     reader = Reader(common.ort_session(prepared).get_inputs()[0].name, inputs)
     quantize_static(str(prepared), str(quantised), reader, quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QInt8, weight_type=QuantType.QInt8)
+                    activation_type=activations, weight_type=QuantType.QInt8)
     return quantised
 
 

@@ -33,7 +33,7 @@ fn backbone_of(dtype: Dtype) -> Backbone {
     }
 }
 
-/// Offsets of the fixed-size records of an image are, with the bytes between their sections.
+/// Places of the fixed-size records of an image, with the bytes between their sections.
 fn records(bytes: &[u8]) -> Vec<usize> {
     let header = Header::parse(bytes).expect("a whole header");
     let kinds = [

@@ -271,8 +271,8 @@ fn read(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use patchtool::data::preprocess::{Channels, Filter, Resize};
     use image::{Rgb, RgbImage};
+    use patchtool::data::preprocess::{Channels, Filter, Resize};
     use std::error::Error as _;
 
     /// Grey images of this side, not normalised.

@@ -297,8 +297,8 @@ impl<'a> Sampler<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crate::classes::tests::{grey, numbered, numbered_for};
     use super::*;
+    use crate::classes::tests::{grey, numbered, numbered_for};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 

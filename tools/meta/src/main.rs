@@ -9,7 +9,11 @@ use patchtool::program;
 
 /// Train a HyperTransformer, which makes patches from a handful of images.
 #[derive(Debug, Parser)]
-#[command(name = "patchtool-meta-train", bin_name = "patchtool meta-train", version)]
+#[command(
+    name = "patchtool-meta-train",
+    bin_name = "patchtool meta-train",
+    version
+)]
 struct Cli {
     #[command(flatten)]
     arguments: Arguments,

@@ -2,15 +2,15 @@
 
 use indicatif::ProgressBar;
 
+use crate::classes::Classes;
 use crate::continual::{self, Scenario, Strategy};
+use crate::episodes::{EpisodeError, Sampler, Setting};
 use crate::evaluate::{Accuracy, Method, accuracy};
 use crate::learner::Task;
 use crate::matrix::Matrix;
 use crate::run::{Run, RunError, check_ways};
 use crate::sequence::Sequence;
 use crate::tensors::values;
-use crate::classes::Classes;
-use crate::episodes::{EpisodeError, Sampler, Setting};
 use patchtool::train::history::Score;
 
 /// Added to the seed for episodes that measure: their classes are others, but fine-tuned choices must not repeat, either.

@@ -7,12 +7,12 @@ use burn_tensor::Device;
 use graft_patches::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::classes::Classes;
 use crate::continual::{self, Scenario};
+use crate::episodes::{EpisodeError, Sampler, Setting};
 use crate::learner::{self, Learner, Loss, State, Task};
 use crate::sequence::Sequence;
 use crate::tensors::Tensors;
-use crate::classes::Classes;
-use crate::episodes::{EpisodeError, Sampler, Setting};
 use patchtool::hyper::network::Generator;
 use patchtool::hyper::{Config, Precision};
 use patchtool::train::checkpoint::{self, CheckpointError};

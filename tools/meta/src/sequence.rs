@@ -2,11 +2,11 @@
 
 use rand::seq::index;
 
+use crate::classes::Classes;
 use crate::continual::Scenario;
+use crate::episodes::{Episode, EpisodeError, Images, Sampler, Setting};
 use crate::learner::{Labelled, Task};
 use patchtool::data::random::{Purpose, generator};
-use crate::classes::Classes;
-use crate::episodes::{Episode, EpisodeError, Images, Sampler, Setting};
 
 /// A sequence of tasks; a single task is a sequence of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

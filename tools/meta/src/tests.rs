@@ -3,7 +3,9 @@
 use burn_tensor::{Device, Tensor};
 use graft_runtime::{Backbone, Session};
 
+use crate::classes::{Class, Classes, Content, Image};
 use crate::continual::{self, Scenario, Strategy};
+use crate::episodes::{Sampler, Setting};
 use crate::evaluate::{Accuracy, Method, accuracy};
 use crate::learner::{self, Learner, Task};
 use crate::matrix::Matrix;
@@ -11,9 +13,7 @@ use crate::run::{Data, Run, RunError, Settings};
 use crate::sequence::Sequence;
 use crate::tensors::values;
 use patchtool::data::preprocess::{Channels, Filter, Preprocess, Resize};
-use crate::classes::{Class, Classes, Content, Image};
 use patchtool::hyper::convolution::EARLIER;
-use crate::episodes::{Sampler, Setting};
 use patchtool::hyper::ops::Ops as _;
 use patchtool::hyper::parameter::Precision;
 use patchtool::hyper::{Config, Generates, Hyper, Provenance, SupportSet, Target};

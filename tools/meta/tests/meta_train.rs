@@ -384,7 +384,8 @@ fn patchtool_runs_this_program() {
     let run = |program: &Path, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output();
         let output = output.expect("it starts");
-        let texts = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"));
+        let texts =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"));
         (output.status.code(), texts)
     };
     for (arguments, status) in [

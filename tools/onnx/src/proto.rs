@@ -1,10 +1,10 @@
 //! The messages of an ONNX model, by the field numbers of `onnx.proto` (ONNX 1.19, IR version 12).
 //!
-//! What is not here is dropped when a model is read. Only what cannot change the values that a model computes may be
-//! missing: documentation of tensors, training, device placement, denotations, metadata of single nodes and tensors.
-//! Sub-graphs and functions are missing or empty as well, because a reader refuses the operators that have them, by name.
-//! What a reader must refuse because it changes values is here for that only: [`FunctionProto`], [`SparseTensorProto`],
-//! [`Segment`], [`AttributeProto::ref_attr_name`].
+//! Fields that are not here are dropped when a model is read. They cannot change the values that a model computes:
+//! training, device placement, denotations, metadata of single nodes and tensors. Sub-graphs are missing and functions
+//! empty, because a reader refuses the operators that have them, by name. Fields that a reader must refuse because they
+//! change values are here for that only: [`FunctionProto`], [`SparseTensorProto`], [`Segment`],
+//! [`AttributeProto::ref_attr_name`].
 //!
 //! Numbers are packed, as protobuf readers of either syntax accept.
 

@@ -63,7 +63,11 @@ fn arguments_and_status_pass_through() {
 
 #[test]
 fn a_program_that_is_not_there_is_named_with_the_way_to_get_it() {
-    let output = run(&alone(), Path::new("/nowhere"), &["meta-train", "--data", "x"]);
+    let output = run(
+        &alone(),
+        Path::new("/nowhere"),
+        &["meta-train", "--data", "x"],
+    );
     let errors = String::from_utf8(output.stderr).expect("UTF-8");
     assert_eq!(output.status.code(), Some(2), "{errors}");
     let expected = "error: there is no program patchtool-meta-train beside patchtool or on the PATH\n\

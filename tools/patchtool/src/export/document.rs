@@ -2,7 +2,8 @@
 
 use graft_onnx::Message as _;
 use graft_onnx::build::{self, Dim, interface};
-use graft_onnx::proto::{GraphProto, NodeProto, StringStringEntryProto, TensorProto};
+use graft_onnx::graph::GraphBuilder;
+use graft_onnx::proto::{GraphProto, StringStringEntryProto};
 use graft_patches::geometry::Shape;
 
 /// Name of the input.
@@ -21,8 +22,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
 pub(super) struct Document {
     /// Of the task.
     pub(super) name: String,
-    pub(super) nodes: Vec<NodeProto>,
-    pub(super) initialisers: Vec<TensorProto>,
+    pub(super) graph: GraphBuilder,
     pub(super) input: Shape,
     pub(super) scores: Shape,
     /// Whether the scores are `[batch, classes]`; else `[batch, classes, rows, columns]`.
@@ -45,10 +45,11 @@ impl Document {
         if !self.is_row {
             output.extend([scores.height, scores.width].map(Dim::Of));
         }
+        let (node, initializer) = self.graph.finish();
         let graph = GraphProto {
             name: self.name,
-            node: self.nodes,
-            initializer: self.initialisers,
+            node,
+            initializer,
             input: vec![interface(INPUT, doc, &image)],
             output: vec![interface(
                 SCORES,

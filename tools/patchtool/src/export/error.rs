@@ -1,4 +1,4 @@
-//! What can go wrong between a task and its ONNX model.
+//! The errors between a task and its ONNX model.
 
 use std::path::PathBuf;
 
@@ -8,14 +8,14 @@ use graft_patches::writer::WriteError;
 use crate::import::error::ImportError;
 use crate::trained::{TrainKind, TrainedError};
 
-/// Why a task was not exported. [`ExportError::hint`] says what to do.
+/// A task that was not exported. [`ExportError::hint`] has the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
     /// A baseline as a patch.
     #[error("kind {kind} is a baseline only: it replaces every weight of the backbone")]
     Baseline {
-        /// What was trained.
+        /// The trained kind.
         kind: TrainKind,
     },
     /// The shared file is there, with other contents.
@@ -47,7 +47,7 @@ pub enum ExportError {
     /// The backbone is not int8.
     #[error("the backbone computes in {found}, expected int8")]
     Float {
-        /// What it computes in.
+        /// Its dtype.
         found: graft_patches::records::Dtype,
     },
     /// The model is int8.
@@ -63,7 +63,7 @@ pub enum ExportError {
         key: &'static str,
         /// As it stands in the file.
         value: String,
-        /// What it should be.
+        /// The form that it should have.
         expected: &'static str,
     },
     /// The model cannot be read.
@@ -75,16 +75,16 @@ pub enum ExportError {
     /// The backbone's metadata, or a model that cannot run.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// What the patch format cannot hold.
+    /// Values that the patch format cannot hold.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// What the runtime refuses.
+    /// A network that the runtime refuses.
     #[error(transparent)]
     Runtime(#[from] graft_runtime::Error),
 }
 
 impl ExportError {
-    /// What the user can do about it; of an error that this one passes on, its own hint.
+    /// The remedy that a user has; of an error that this one passes on, its own hint.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Baseline { .. } => {

@@ -1,7 +1,8 @@
 //! A backbone with a task's values as an ONNX model: NCHW, any batch size, one node for each thing a layer does.
 
-use graft_onnx::build::{float, integers, node};
-use graft_onnx::proto::{NodeProto, TensorProto};
+use graft_onnx::build::{float, floats, integers, node};
+use graft_onnx::graph::GraphBuilder;
+use graft_onnx::proto::NodeProto;
 use graft_patches::BackboneImage;
 use graft_patches::geometry::Shape;
 use graft_patches::metadata::BackboneMetadata;
@@ -32,8 +33,7 @@ pub fn write(
     let mut model = Model {
         weights: (!trained.kind.is_baseline()).then_some(weights),
         metadata: &metadata,
-        nodes: Vec::new(),
-        initialisers: Vec::new(),
+        graph: GraphBuilder::default(),
         values: vec![Value::image(INPUT)],
     };
     let count = backbone.layer_count();
@@ -66,8 +66,7 @@ pub fn write(
     };
     let document = Document {
         name: trained.name.clone(),
-        nodes: model.nodes,
-        initialisers: model.initialisers,
+        graph: model.graph,
         input: trained.input.shape,
         scores: shapes[count],
         is_row,
@@ -96,11 +95,10 @@ impl Value {
 }
 
 struct Model<'a> {
-    /// Where frozen values are; `None` where they are inline.
+    /// The file of frozen values; `None` where they are inline.
     weights: Option<&'a WeightsFile>,
     metadata: &'a BackboneMetadata,
-    nodes: Vec<NodeProto>,
-    initialisers: Vec<TensorProto>,
+    graph: GraphBuilder,
     /// As the backbone numbers its tensors.
     values: Vec<Value>,
 }
@@ -162,30 +160,17 @@ impl Model<'_> {
             return String::new();
         }
         let name = format!("{PREFIX}number.{value}");
-        self.initialiser(&Tensor {
-            name,
-            dims: Vec::new(),
-            values: vec![value],
-            is_frozen: false,
-        })
+        self.graph.constant(floats(&name, &[], &[value]))
     }
 
     /// Adds a tensor once and returns its name.
     fn initialiser(&mut self, tensor: &Tensor) -> String {
-        if self
-            .initialisers
-            .iter()
-            .all(|known| known.name != tensor.name)
-        {
-            let weights = self.weights.filter(|_| tensor.is_frozen);
-            let place = weights.and_then(|weights| Some((weights, weights.place(&tensor.name)?)));
-            let proto = match place {
-                Some((weights, place)) => tensor.external(weights.name(), place),
-                None => tensor.inline(),
-            };
-            self.initialisers.push(proto);
-        }
-        tensor.name.clone()
+        let weights = self.weights.filter(|_| tensor.is_frozen);
+        let place = weights.and_then(|weights| Some((weights, weights.place(&tensor.name)?)));
+        self.graph.constant(match place {
+            Some((weights, place)) => tensor.external(weights.name(), place),
+            None => tensor.inline(),
+        })
     }
 
     /// Name of an activation in the form that a node needs.
@@ -202,18 +187,12 @@ impl Model<'_> {
         let op = if is_row {
             "Flatten"
         } else {
-            let axes = format!("{PREFIX}axes");
-            if self.initialisers.iter().all(|known| known.name != axes) {
-                self.initialisers.push(integers(&axes, &[2, 3]));
-            }
-            inputs.push(axes);
+            let axes = integers(&format!("{PREFIX}axes"), &[2, 3]);
+            inputs.push(self.graph.constant(axes));
             "Unsqueeze"
         };
-        self.nodes.push(NodeProto {
-            name: name.clone(),
-            output: vec![name.clone()],
-            ..node(op, inputs, Vec::new())
-        });
+        let reshape = node(op, inputs, Vec::new());
+        self.graph.node(&name, &name, reshape);
         self.values[tensor].other = Some(name.clone());
         name
     }
@@ -239,14 +218,13 @@ impl Model<'_> {
             } else {
                 format!("{PREFIX}activation.{:03}.{at}", index + 1)
             };
-            step.output = vec![before.clone()];
             // The importer takes a layer's name from its first node.
-            step.name = if at == 0 && !layer.is_empty() {
+            let name = if at == 0 && !layer.is_empty() {
                 layer.clone()
             } else {
                 format!("{PREFIX}layer.{index:03}.{at}")
             };
-            self.nodes.push(step);
+            self.graph.node(name, &before, step);
         }
         self.values.push(Value {
             is_row,

@@ -1,4 +1,4 @@
-//! What an ONNX model says of its task beside the network: keys of `metadata_props`.
+//! The properties of a task beside its network: keys of `metadata_props`.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ const STD: &str = "graft.input.std";
 const RESIZE: &str = "graft.input.resize";
 const LABELS: &str = "graft.labels";
 
-/// What a model says of its task.
+/// The task that a model is of.
 pub(super) struct Task<'a> {
     pub(super) name: &'a str,
-    /// What of the backbone it replaces.
+    /// The parts of the backbone that it replaces.
     pub(super) kind: &'a str,
     pub(super) input: Input,
     pub(super) resize: Resize,

@@ -21,7 +21,7 @@ use crate::import::onnx::{self, Imported};
 pub struct Read {
     /// The image.
     pub patch: Vec<u8>,
-    /// What differs.
+    /// The kinds of sites that differ.
     pub kinds: Kinds,
 }
 
@@ -205,7 +205,7 @@ fn describe(layer: Option<(Layer, [usize; 2])>) -> String {
     )
 }
 
-/// What a model changes of one site.
+/// The change that a model makes to one site.
 struct Change {
     site: usize,
     kind: Kinds,

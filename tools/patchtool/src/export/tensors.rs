@@ -46,7 +46,7 @@ pub(super) struct SiteTensors {
     pub(super) after: After,
 }
 
-/// What follows the weights.
+/// The values behind the weights.
 pub(super) enum After {
     /// The layer's own bias, then a batch norm of gamma, beta, mean, variance.
     BatchNorm {
@@ -144,7 +144,7 @@ impl<'a> Sites<'a> {
         raw: Option<&BatchNorm>,
         own: Option<&Vec<f32>>,
     ) -> After {
-        // Whatever training left as it was, such as the statistics, is shared.
+        // Values that training left as they were, such as mean and variance, are shared.
         let vector = |part, values: fn(&BatchNorm) -> &Vec<f32>| {
             let is_frozen = raw.is_some_and(|raw| values(raw) == values(norm));
             self.vector(index, part, values(norm), is_frozen)

@@ -1,6 +1,6 @@
 //! Frozen filters under a folded batch norm.
 
-/// What rounding leaves between a filter and its own product with a factor, relative to its largest weight; and between
+/// The difference that rounding leaves between a filter and its own product with a factor, relative to its largest weight; and between
 /// an epilogue and the same one taken apart and put together again.
 const ROUNDING: f32 = 1e-5;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use ndarray::{ArcArray2, ArcArray, Array2, Array4, Axis, Ix4, Zip, concatenate, s};
+use ndarray::{ArcArray, ArcArray2, Array2, Array4, Axis, Ix4, Zip, concatenate, s};
 
 use super::network::Generator;
 use super::onnx::Parameters;
@@ -38,13 +38,17 @@ impl Arrays {
 /// A matrix of values row by row.
 pub(super) fn matrix(shape: [usize; 2], values: Vec<f32>) -> ArcArray2<f32> {
     let array = Array2::from_shape_vec(shape, values);
-    array.expect("callers check the number of values").into_shared()
+    array
+        .expect("callers check the number of values")
+        .into_shared()
 }
 
 /// Maps `[images, channels, height, width]` of values in this order.
 pub(super) fn maps(shape: [usize; 4], values: Vec<f32>) -> Maps {
     let array = Array4::from_shape_vec(shape, values);
-    array.expect("callers check the number of values").into_shared()
+    array
+        .expect("callers check the number of values")
+        .into_shared()
 }
 
 impl Ops for Arrays {
@@ -111,7 +115,8 @@ impl Ops for Arrays {
     }
 
     fn inverse_sqrt(&self, a: &Self::Matrix, epsilon: f32) -> Self::Matrix {
-        a.mapv(|value| (value + epsilon).sqrt().recip()).into_shared()
+        a.mapv(|value| (value + epsilon).sqrt().recip())
+            .into_shared()
     }
 
     fn rows_like(&self, a: &Self::Matrix, like: &Self::Matrix) -> Self::Matrix {
@@ -147,7 +152,8 @@ impl Ops for Arrays {
             [height, width].map(|size| (size + 2 * padding - kernel) / stride + 1);
         let [covered_rows, covered_columns] = [rows, columns].map(|count| (count - 1) * stride + 1);
         let outputs = filters.nrows();
-        let mut padded = ndarray::Array3::zeros((inputs, height + 2 * padding, width + 2 * padding));
+        let mut padded =
+            ndarray::Array3::zeros((inputs, height + 2 * padding, width + 2 * padding));
         let mut windows = ndarray::Array5::zeros((inputs, kernel, kernel, rows, columns));
         let mut result = Array4::zeros((images, outputs, rows, columns));
         for (image, mut result) in x.outer_iter().zip(result.outer_iter_mut()) {
@@ -190,10 +196,13 @@ impl Ops for Arrays {
     fn statistics(&self, x: &Maps) -> (Self::Matrix, Self::Matrix) {
         let (images, channels, height, width) = x.dim();
         let count = (images * height * width) as f32;
-        let sums = |values: &Array4<f32>| values.sum_axis(Axis(3)).sum_axis(Axis(2)).sum_axis(Axis(0));
+        let sums =
+            |values: &Array4<f32>| values.sum_axis(Axis(3)).sum_axis(Axis(2)).sum_axis(Axis(0));
         let row = |sums: ndarray::Array1<f32>| (sums / count).insert_axis(Axis(0));
         let mean = row(sums(&x.to_owned()));
-        let by_channel = mean.to_shape((1, channels, 1, 1)).expect("one value for each channel");
+        let by_channel = mean
+            .to_shape((1, channels, 1, 1))
+            .expect("one value for each channel");
         let centred = x - &by_channel;
         let variance = row(sums(&centred.mapv(|value| value * value)));
         (mean.into_shared(), variance.into_shared())
@@ -225,5 +234,7 @@ impl Ops for Arrays {
 fn joined(axis: Axis, parts: &[ArcArray2<f32>]) -> ArcArray2<f32> {
     let parts: Vec<_> = parts.iter().map(|part| part.view()).collect();
     let array = concatenate(axis, &parts);
-    array.expect("parts are as long as each other").into_shared()
+    array
+        .expect("parts are as long as each other")
+        .into_shared()
 }

@@ -199,7 +199,10 @@ impl Hyper {
 
     /// How its file stores the parameters.
     pub fn precision(&self) -> Precision {
-        self.model.graph.as_ref().map_or_else(Precision::default, precision)
+        self.model
+            .graph
+            .as_ref()
+            .map_or_else(Precision::default, precision)
     }
 
     /// Where it comes from.
@@ -217,9 +220,14 @@ impl Hyper {
         support.check(config)?;
         let images = support.labels.len();
         let ports = onnx::inputs(config);
-        let shapes = ports[3..].iter().map(|port| port.shape(images, support.classes));
+        let shapes = ports[3..]
+            .iter()
+            .map(|port| port.shape(images, support.classes));
         let shapes: Vec<[usize; 2]> = shapes.map(|shape| [shape[0], shape[1]]).collect();
-        let expected: Vec<usize> = shapes.iter().map(|[rows, columns]| rows * columns).collect();
+        let expected: Vec<usize> = shapes
+            .iter()
+            .map(|[rows, columns]| rows * columns)
+            .collect();
         let found: Vec<usize> = start.iter().map(Vec::len).collect();
         if found != expected {
             return Err(HyperError::Start { found, expected });
@@ -279,7 +287,11 @@ fn check_parameters(
 /// The precision of the parameters in a graph.
 fn precision(graph: &GraphProto) -> Precision {
     let half = DataType::Float16 as i32;
-    match graph.initializer.iter().any(|tensor| tensor.data_type == half) {
+    match graph
+        .initializer
+        .iter()
+        .any(|tensor| tensor.data_type == half)
+    {
         true => Precision::F16,
         false => Precision::F32,
     }

@@ -20,12 +20,7 @@ pub(super) struct Standard<O: Ops> {
 
 impl<O: Ops> Standard<O> {
     /// Of the embeddings of a support set. Only labelled images count for m and s.
-    pub(super) fn of(
-        ops: &O,
-        inputs: &Inputs<O>,
-        embeddings: &O::Matrix,
-        features: usize,
-    ) -> Self {
+    pub(super) fn of(ops: &O, inputs: &Inputs<O>, embeddings: &O::Matrix, features: usize) -> Self {
         let sum_rows = |a: &O::Matrix| ops.transpose(&ops.sum_columns(&ops.transpose(a)));
         let members = ops.matmul(&inputs.classes, &ops.transpose(&inputs.labels));
         let known = sum_rows(&members);

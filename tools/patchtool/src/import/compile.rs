@@ -7,7 +7,7 @@ use graft_patches::writer::{BackboneWriter, SiteValues, WriteError};
 
 use super::graph::{Graph, Layer, Op, Weights};
 
-/// What the graph does not say.
+/// Settings that the graph does not hold.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Mean and standard deviation per channel; the shape is the graph's.
@@ -23,7 +23,7 @@ pub struct Settings {
 /// Writes a graph as a backbone: batch norm becomes the epilogue, weights are packed, memory is planned.
 ///
 /// # Errors
-/// What does not fit the format.
+/// A network that does not fit the format.
 pub fn compile(graph: &Graph, settings: Settings) -> Result<Vec<u8>, WriteError> {
     let mut writer = BackboneWriter::new(Input {
         shape: graph.tensors.first().copied().unwrap_or_default(),

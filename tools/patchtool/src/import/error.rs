@@ -1,11 +1,10 @@
-//! What can go wrong while importing a model: what was found, what was expected and, in [`ImportError::hint`], what
-//! to do about it. Names come from the file, so they are quoted: an error stays one line.
+//! The errors of an import: found, expected and, in [`ImportError::hint`], the remedy. Names come from the file, so they are quoted: an error stays one line.
 
 use std::path::PathBuf;
 
 use graft_onnx::tensor::TensorError;
 
-/// Why a model was refused.
+/// A model that was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -22,9 +21,9 @@ pub enum ImportError {
     WrongFile {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// The kind of file that it should be.
         expected: &'static str,
-        /// What its reader found.
+        /// The finding of its reader.
         why: String,
     },
     /// An operator, or a use of it, that no layer of the runtime computes.
@@ -34,7 +33,7 @@ pub enum ImportError {
         op: String,
         /// Node name, or its output's name if it has none.
         node: String,
-        /// What it does that is not supported.
+        /// The use that is not supported.
         why: String,
     },
     /// The model was quantised before import, into operators of their own.
@@ -57,7 +56,7 @@ pub enum ImportError {
         what: &'static str,
         /// Name of the layer, that is of its node.
         layer: String,
-        /// What they are instead.
+        /// The way in which they are float.
         problem: &'static str,
     },
     /// A node that breaks the rules of ONNX.
@@ -81,9 +80,9 @@ pub enum ImportError {
     Tensor {
         /// Initialiser name or state-dict key.
         name: String,
-        /// What the file holds.
+        /// Contents of the file.
         found: String,
-        /// What it should hold.
+        /// Contents that it should have.
         expected: String,
     },
     /// A tensor that is not in the file.
@@ -91,7 +90,7 @@ pub enum ImportError {
     MissingTensor {
         /// Initialiser name or state-dict key.
         name: String,
-        /// What it should hold.
+        /// Contents that it should have.
         expected: String,
     },
     /// External data whose file is not there.
@@ -99,15 +98,15 @@ pub enum ImportError {
     MissingExternalData {
         /// Initialiser name.
         tensor: String,
-        /// Where the model says the data is.
+        /// Place of the data, as the model says it.
         file: PathBuf,
     },
     /// A model input or output of the wrong number or shape.
     #[error("found {found}, expected {expected}")]
     Interface {
-        /// What the model has.
+        /// Interface of the model.
         found: String,
-        /// What it should have.
+        /// Interface that it should have.
         expected: &'static str,
     },
     /// The model leaves its resolution open.
@@ -123,7 +122,7 @@ pub enum ImportError {
     UnusedTensors {
         /// The architecture asked for.
         arch: &'static str,
-        /// How many there are.
+        /// The number of them.
         count: usize,
         /// The first in alphabetical order.
         first: String,
@@ -131,7 +130,7 @@ pub enum ImportError {
     /// No such architecture.
     #[error("found the architecture {found:?}, expected one of {expected}")]
     UnknownArchitecture {
-        /// What was asked for.
+        /// The name asked for.
         found: String,
         /// The names there are.
         expected: String,
@@ -158,7 +157,7 @@ impl From<TensorError> for ImportError {
 }
 
 impl ImportError {
-    /// What to do about it.
+    /// The remedy that a user has.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Read { .. } => "give the path of a readable file",

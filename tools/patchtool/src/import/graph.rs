@@ -1,4 +1,4 @@
-//! The importer's graph: what every front end (ONNX, PyTorch) produces and `compile` turns into a backbone image.
+//! The importer's graph, which every front end (ONNX, PyTorch) produces and `compile` turns into a backbone image.
 
 use graft_patches::geometry::{Activation, Shape, Window};
 pub use graft_patches::metadata::BatchNorm;
@@ -20,7 +20,7 @@ pub struct Graph {
 pub struct Layer {
     /// Unique name, from the model (the convolution's node or module name).
     pub name: String,
-    /// What it computes.
+    /// The operation.
     pub op: Op,
     /// One or two operands.
     pub inputs: Vec<TensorId>,
@@ -30,7 +30,7 @@ pub struct Layer {
     pub activation: Activation,
 }
 
-/// What a layer computes.
+/// The operation of a layer.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// k x k convolution, weights `[out][in][kh][kw]`.

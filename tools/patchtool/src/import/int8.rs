@@ -6,7 +6,7 @@ use graft_patches::metadata::{BackboneMetadata, Calibration, QuantizedFrom};
 use graft_patches::scale::{TensorScale, quantize_weights_by};
 use graft_patches::writer::{Int8Values, WriteError, int8_backbone};
 
-/// What makes an int8 network of the floats that a quantised model's integers stand for.
+/// The scales that make an int8 network of the floats that a quantised model's integers stand for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantization {
     /// Scales of all tensors of the graph.
@@ -19,7 +19,7 @@ pub struct Quantization {
 /// of the model: each float is a byte times its scale, and so gives the byte back.
 ///
 /// # Errors
-/// What does not fit the format.
+/// A network that does not fit the format.
 pub fn compile(
     float: &BackboneImage<'_>,
     quantization: &Quantization,

@@ -25,7 +25,7 @@ const SMALLEST: f32 = 1.8e-35;
 /// Step of probabilities where a quantised model writes them.
 const PROBABILITY_STEP: f32 = 1.0 / 256.0;
 
-/// Why an import cannot be judged.
+/// An import that cannot be judged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -58,7 +58,7 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
-    /// What the user can do about it.
+    /// The remedy that a user has.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Operators { .. } | Self::Tract { .. } => {

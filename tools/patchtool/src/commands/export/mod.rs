@@ -151,7 +151,7 @@ fn check_kind(trained: &Trained) -> Result<(), ExportError> {
     }
 }
 
-/// What was written: a line for people, keys for scripts.
+/// A written file: a line for people, keys for scripts.
 struct Written {
     text: String,
     json: Value,

@@ -8,7 +8,7 @@ const LEAST_MULTIPLIER: f64 = 1.0 / (1 << 21) as f64;
 /// The weight scale and the bias of a channel with this multiplier and bias; ONNX has the bias in units of
 /// `input scale * weight scale` and without the zero point of the input.
 ///
-/// Scales are above zero, so a negative one turns the signs of the weights. One too small for a normal number leaves
+/// Scales are above zero, so a negative one changes the signs of the weights. One too small for a normal number leaves
 /// the constant part alone.
 pub(super) fn channel(
     around: Requantization,
@@ -51,7 +51,7 @@ mod tests {
         output: 0.1,
     };
 
-    /// What a channel gives for some input, by the table and by ONNX's rule, in units of the output.
+    /// The value of a channel for some input, by the table and by ONNX's rule, in units of the output.
     fn both(multiplier: f32, bias: i32) -> [f64; 2] {
         let input = [100i8, -128, 7];
         let mut weights = [12i8, -127, 127];

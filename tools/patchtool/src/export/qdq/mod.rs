@@ -10,8 +10,9 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-use graft_onnx::build::{int, integers, node, raw};
-use graft_onnx::proto::{DataType, NodeProto, TensorProto};
+use graft_onnx::build::{floats, integers, node, raw};
+use graft_onnx::graph::GraphBuilder;
+use graft_onnx::proto::DataType;
 use graft_patches::geometry::{Activation, Shape};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata};
 use graft_patches::plan::infer_shapes;
@@ -66,8 +67,7 @@ pub fn write(
     let document = Document {
         name: own.name.clone(),
         properties: properties::write(backbone, &metadata, &task),
-        nodes: model.nodes,
-        initialisers: model.initialisers,
+        graph: model.graph,
         input: input.shape,
         is_row: model.is_row,
         scores,
@@ -93,8 +93,7 @@ struct Model<'a> {
     scales: Vec<TensorScale>,
     /// Whether the scores are one row.
     is_row: bool,
-    nodes: Vec<NodeProto>,
-    initialisers: Vec<TensorProto>,
+    graph: GraphBuilder,
     values: Vec<Value>,
 }
 
@@ -116,14 +115,6 @@ impl Value {
     }
 }
 
-/// What becomes the weights and bias of a node.
-struct Parts {
-    initialisers: Vec<TensorProto>,
-    nodes: Vec<NodeProto>,
-    /// Names of the dequantised weights and bias.
-    inputs: [String; 2],
-}
-
 impl<'a> Model<'a> {
     fn new(
         backbone: &'a BackboneImage<'a>,
@@ -139,8 +130,7 @@ impl<'a> Model<'a> {
             names: Names::new(backbone, metadata),
             scales: scales.iter().map(ScaleRecord::get).collect(),
             is_row,
-            nodes: Vec::new(),
-            initialisers: Vec::new(),
+            graph: GraphBuilder::default(),
             values: vec![Value::default()],
         };
         let name = format!("{PREFIX}activation.000");
@@ -183,10 +173,7 @@ impl<'a> Model<'a> {
         let outputs = site.as_ref().map(Site::outputs);
         let first = match site {
             Some(site) => {
-                let parts = site.parts(&self.names);
-                self.initialisers.extend(parts.initialisers);
-                self.nodes.extend(parts.nodes);
-                inputs.extend(parts.inputs);
+                inputs.extend(site.parts(&self.names, &mut self.graph));
                 nodes::layer(layer, inputs, site.outputs())
             }
             None => nodes::layer(layer, inputs, 0),
@@ -195,7 +182,7 @@ impl<'a> Model<'a> {
         // The importer takes a layer's name from its node.
         let own = self.metadata.layers.get(index);
         let own = own.filter(|own| !own.is_empty()).unwrap_or(&output);
-        self.push(first, own.clone(), &output);
+        self.graph.node(own, &output, first);
         outputs
     }
 
@@ -218,7 +205,7 @@ impl<'a> Model<'a> {
         match nodes::activation(activation, before.clone(), number) {
             Some(node) => {
                 let name = format!("{PREFIX}activation.{tensor}.active");
-                self.push(node, name.clone(), &name);
+                self.graph.node(&name, &name, node);
                 name
             }
             None => before,
@@ -231,42 +218,23 @@ impl<'a> Model<'a> {
             return String::new();
         }
         let name = format!("{PREFIX}number.{value}");
-        let bytes = value.to_le_bytes().to_vec();
-        self.initialise(raw(&name, &[], DataType::Float, bytes));
-        name
-    }
-
-    /// Adds a tensor that others may have added.
-    fn initialise(&mut self, tensor: TensorProto) {
-        let mut known = self.initialisers.iter();
-        if known.all(|known| known.name != tensor.name) {
-            self.initialisers.push(tensor);
-        }
-    }
-
-    fn push(&mut self, node: NodeProto, name: String, output: &str) {
-        self.nodes.push(NodeProto {
-            name,
-            output: vec![output.to_owned()],
-            ..node
-        });
+        self.graph.constant(floats(&name, &[], &[value]))
     }
 
     /// Quantises and dequantises `from` as `to`; `tensor` names the scale.
     fn quantise(&mut self, from: String, to: &str, tensor: &str, scale: Scale) {
         let [step, zero] =
             ["scale", "zero_point"].map(|part| format!("{PREFIX}tensor.{tensor}.{part}"));
-        let bytes = scale.scale.to_le_bytes().to_vec();
-        self.initialise(raw(&step, &[], DataType::Float, bytes));
+        self.graph.constant(floats(&step, &[], &[scale.scale]));
         let bytes = scale.zero_point.to_le_bytes().to_vec();
-        self.initialise(raw(&zero, &[], DataType::Int8, bytes));
+        self.graph.constant(raw(&zero, &[], DataType::Int8, bytes));
         let quantised = format!("{to}.quantized");
         let inputs = vec![from, step.clone(), zero.clone()];
         let quantise = node("QuantizeLinear", inputs, Vec::new());
-        self.push(quantise, quantised.clone(), &quantised);
+        self.graph.node(&quantised, &quantised, quantise);
         let inputs = vec![quantised, step, zero];
         let dequantise = node("DequantizeLinear", inputs, Vec::new());
-        self.push(dequantise, format!("{to}.dequantize"), to);
+        self.graph.node(format!("{to}.dequantize"), to, dequantise);
     }
 
     /// Name of a dequantised tensor in the form that a node needs.
@@ -286,25 +254,16 @@ impl<'a> Model<'a> {
         let op = match is_row {
             true => "Flatten",
             false => {
-                let axes = format!("{PREFIX}axes");
-                self.initialise(integers(&axes, &[2, 3]));
-                inputs.push(axes);
+                let axes = integers(&format!("{PREFIX}axes"), &[2, 3]);
+                inputs.push(self.graph.constant(axes));
                 "Unsqueeze"
             }
         };
         let float = format!("{name}.float");
-        self.push(node(op, inputs, Vec::new()), float.clone(), &float);
+        self.graph
+            .node(&float, &float, node(op, inputs, Vec::new()));
         let scale = self.scales[tensor].outer;
         self.quantise(float, name, &format!("{tensor:03}"), scale);
         *self.values[tensor].form(is_row) = Some(name.to_owned());
-    }
-}
-
-/// DequantizeLinear of constants, one scale an output channel.
-fn dequantise(name: &str, inputs: [String; 3], output: String) -> NodeProto {
-    NodeProto {
-        name: name.to_owned(),
-        output: vec![output],
-        ..node("DequantizeLinear", inputs.into(), vec![int("axis", 0)])
     }
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use graft_onnx::build::raw;
+use graft_onnx::build::{floats, int, node, raw};
+use graft_onnx::graph::GraphBuilder;
 use graft_onnx::proto::{DataType, TensorProto};
 use graft_patches::half_table::TableSite;
 use graft_patches::layout::{PANEL, unpack_int8_weights};
@@ -14,7 +15,6 @@ use graft_patches::{BackboneImage, PatchImage, Values};
 
 use super::super::tensors;
 use super::channel::channel;
-use super::{Parts, dequantise};
 
 /// The names of all sites' weights and, without the last word, of their other tensors.
 pub(super) struct Names(Vec<[String; 2]>);
@@ -94,67 +94,48 @@ impl Site {
         self.dims[0]
     }
 
-    /// Initialisers, and the nodes that dequantise them. The names are those that onnxruntime's quantiser gives, and so
-    /// known to whoever reads its models.
-    pub(super) fn parts(&self, names: &Names) -> Parts {
+    /// Adds the weights and bias, and the nodes that dequantise them; the names of what those write. The names are those
+    /// that onnxruntime's quantiser gives, and so known to whoever reads its models.
+    pub(super) fn parts(&self, names: &Names, graph: &mut GraphBuilder) -> [String; 2] {
         let [weight, stem] = &names.0[self.index];
         let bias = format!("{stem}.bias");
-        let outputs = self.outputs();
-        let bias_scales = self.scales.iter().map(|scale| scale * self.input_scale);
-        let vector = |name: String, element, bytes| raw(&name, &[outputs], element, bytes);
-        let initialisers: Vec<TensorProto> = vec![
-            raw(
-                &format!("{weight}_quantized"),
-                &self.dims,
-                DataType::Int8,
-                self.weights.iter().map(|&byte| byte as u8).collect(),
+        let vector = [self.outputs()];
+        let weights: Vec<u8> = self.weights.iter().map(|&byte| byte as u8).collect();
+        let words: Vec<u8> = self
+            .bias
+            .iter()
+            .flat_map(|bias| bias.to_le_bytes())
+            .collect();
+        let scales = self.scales.iter().map(|scale| scale * self.input_scale);
+        let bias_scales: Vec<f32> = scales.collect();
+        let mut dequantised = |name: &str, quantised: [TensorProto; 2], scales: &[f32]| {
+            let part = |part: &str| format!("{name}_{part}");
+            let [mut values, mut zero_points] = quantised;
+            values.name = part("quantized");
+            zero_points.name = part("zero_point");
+            let inputs = vec![
+                graph.constant(values),
+                graph.constant(floats(&part("scale"), &vector, scales)),
+                graph.constant(zero_points),
+            ];
+            let output = part("DequantizeLinear_Output");
+            let dequantise = node("DequantizeLinear", inputs, vec![int("axis", 0)]);
+            graph.node(part("DequantizeLinear"), &output, dequantise);
+            output
+        };
+        let (bytes, integers) = (DataType::Int8, DataType::Int32);
+        let zeros = |element, size: usize| raw("", &vector, element, vec![0; size * vector[0]]);
+        [
+            dequantised(
+                weight,
+                [raw("", &self.dims, bytes, weights), zeros(bytes, 1)],
+                &self.scales,
             ),
-            vector(
-                format!("{weight}_scale"),
-                DataType::Float,
-                floats(self.scales.iter().copied()),
+            dequantised(
+                &bias,
+                [raw("", &vector, integers, words), zeros(integers, 4)],
+                &bias_scales,
             ),
-            vector(
-                format!("{weight}_zero_point"),
-                DataType::Int8,
-                vec![0; outputs],
-            ),
-            vector(
-                format!("{bias}_quantized"),
-                DataType::Int32,
-                self.bias
-                    .iter()
-                    .flat_map(|bias| bias.to_le_bytes())
-                    .collect(),
-            ),
-            vector(
-                format!("{bias}_scale"),
-                DataType::Float,
-                floats(bias_scales),
-            ),
-            vector(
-                format!("{bias}_zero_point"),
-                DataType::Int32,
-                vec![0; 4 * outputs],
-            ),
-        ];
-        let dequantised = [weight, &bias].map(|name| {
-            let inputs =
-                ["_quantized", "_scale", "_zero_point"].map(|part| format!("{name}{part}"));
-            dequantise(&format!("{name}_DequantizeLinear"), inputs, output(name))
-        });
-        Parts {
-            initialisers,
-            nodes: dequantised.into(),
-            inputs: [output(weight), output(&bias)],
-        }
+        ]
     }
-}
-
-fn output(name: &str) -> String {
-    format!("{name}_DequantizeLinear_Output")
-}
-
-fn floats(values: impl Iterator<Item = f32>) -> Vec<u8> {
-    values.flat_map(f32::to_le_bytes).collect()
 }

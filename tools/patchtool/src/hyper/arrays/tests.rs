@@ -238,7 +238,10 @@ fn values(count: usize) -> Vec<f32> {
 #[test]
 fn convolutions_are_sums_over_windows() {
     let (images, inputs, outputs, height, width) = (2, 3, 4, 7, 6);
-    let x = maps([images, inputs, height, width], values(images * inputs * height * width));
+    let x = maps(
+        [images, inputs, height, width],
+        values(images * inputs * height * width),
+    );
     for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (3, 2, 0), (1, 1, 0), (2, 3, 0)] {
         let depth = inputs * kernel * kernel;
         let filters = matrix([outputs, depth], values(outputs * depth));
@@ -259,7 +262,10 @@ fn convolutions_are_sums_over_windows() {
                 let value = x.get((image, input, y, x_at)).copied().unwrap_or(0.0);
                 expected += filters[[output, at]] * value;
             }
-            assert!((found - expected).abs() < 1e-5, "{window:?}: {found} for {expected}");
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{window:?}: {found} for {expected}"
+            );
         }
     }
 }

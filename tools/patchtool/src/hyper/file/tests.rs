@@ -4,8 +4,8 @@ use graft_onnx::Message as _;
 use graft_onnx::proto::{GraphProto, ModelProto, TensorProto};
 
 use super::{CONFIG_KEY, DIGEST_KEY, Hyper, VERSION_KEY, digest};
-use crate::hyper::onnx::Parameters;
 use crate::hyper::arrays::tests::{generator, hyper, parameters};
+use crate::hyper::onnx::Parameters;
 use crate::hyper::{Examples, ExamplesError, Generates, HyperError, Precision, Provenance, Target};
 
 const TARGET: Target = Target::Frozen { features: 3 };
@@ -233,7 +233,10 @@ fn a_graph_that_this_code_would_not_write_is_refused() {
     ];
     for (index, change) in others.into_iter().enumerate() {
         let error = written_otherwise(change).unwrap_err();
-        assert!(matches!(error, HyperError::OtherGraph { .. }), "{index}: {error}");
+        assert!(
+            matches!(error, HyperError::OtherGraph { .. }),
+            "{index}: {error}"
+        );
         assert!(error.hint().contains("the patchtool that trained"));
     }
     // Values of parameters and documentation are not the calculation.
@@ -273,7 +276,10 @@ fn parameters_of_a_file_must_fit() {
         let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
         matrix.unwrap().raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     });
-    assert!(matches!(error, Err(HyperError::NotFinite { .. })), "{error:?}");
+    assert!(
+        matches!(error, Err(HyperError::NotFinite { .. })),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -284,9 +290,17 @@ fn sizes_that_no_generator_has_are_refused() {
     };
     for (target, found, other) in [
         (TARGET, "\"heads\":2", "\"heads\":0"),
-        (TARGET, "\"transformer_layers\":2", "\"transformer_layers\":4000000000"),
+        (
+            TARGET,
+            "\"transformer_layers\":2",
+            "\"transformer_layers\":4000000000",
+        ),
         (TARGET, "\"features\":3", "\"features\":0"),
-        (TARGET, "\"embedding\":8", "\"embedding\":18446744073709551615"),
+        (
+            TARGET,
+            "\"embedding\":8",
+            "\"embedding\":18446744073709551615",
+        ),
         (cnn, "\"side\":28", "\"side\":0"),
         (cnn, "\"channels\":4", "\"channels\":4294967296"),
     ] {

@@ -36,7 +36,7 @@ pub(super) fn graph(
     let [images, labels, classes, start @ ..] = &ports[..] else {
         unreachable!("a generator has at least three inputs");
     };
-    let inputs = Inputs::<Graph<'_>> {
+    let support = Inputs::<Graph<'_>> {
         images: match images.dims.len() {
             4 => Images::Pixels(images.name.clone()),
             _ => Images::Embeddings(images.name.clone()),
@@ -46,7 +46,7 @@ pub(super) fn graph(
     };
     let start: Vec<String> = start.iter().map(|port| port.name.clone()).collect();
     let previous = (!start.is_empty()).then_some(&start[..]);
-    let values = generator.generate(&graph, &inputs, previous);
+    let values = generator.generate(&graph, &support, previous);
     for (name, value) in named(config, values) {
         graph.output(&name, &value);
     }

@@ -23,11 +23,11 @@ pub(super) struct Builder<'a> {
     pub(super) softmax: Option<(Node<'a>, Softmax)>,
     pub(super) scales: Scales,
     states: Vec<State>,
-    /// How often each layer name was asked for.
+    /// The number of requests for each layer name.
     names: HashMap<String, usize>,
 }
 
-/// Who computes and who reads a tensor.
+/// The producer and the readers of a tensor.
 #[derive(Default)]
 struct State {
     producer: Option<usize>,

@@ -17,7 +17,7 @@ pub(super) struct Constant {
     pub(super) values: Values,
     /// As it stands in the file; undefined where the value was computed.
     pub(super) element: DataType,
-    /// What it was dequantised from.
+    /// The integers that it was dequantised from.
     pub(super) quantised: Option<Quantised>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Quantised {
     /// One, or one for each index of `axis`.
     pub(super) scales: Vec<f32>,
     pub(super) axis: usize,
-    /// Why no layer can compute with the integers themselves.
+    /// The reason why no layer can compute with the integers themselves.
     pub(super) unfit: Option<&'static str>,
 }
 

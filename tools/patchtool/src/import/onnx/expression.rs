@@ -16,7 +16,7 @@ pub(super) struct Expression {
     max: f32,
 }
 
-/// What an expression asks of the layer that computes x: an affine map, then an activation.
+/// The parts of an expression that the layer which computes x takes over: an affine map, then an activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Fused {
     pub(super) slope: f32,

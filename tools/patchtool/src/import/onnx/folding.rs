@@ -99,7 +99,7 @@ pub(super) fn cast(from: &Constant, to_float: bool) -> Constant {
     }
 }
 
-/// What a shape-changing node makes of these dimensions; `None` where that isn't known or impossible.
+/// The dimensions behind a shape-changing node; `None` where that isn't known or impossible.
 pub(super) fn new_dims(
     node: Node<'_>,
     dims: &[usize],

@@ -55,7 +55,7 @@ pub struct Imported {
     pub input_affine: Option<InputAffine>,
     /// The model's `metadata_props`.
     pub properties: BTreeMap<String, String>,
-    /// What a user should know about the import.
+    /// Remarks on the import, for the user.
     pub notes: Vec<String>,
 }
 

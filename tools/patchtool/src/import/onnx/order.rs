@@ -1,4 +1,4 @@
-//! Which nodes the output needs, in which order they run, and how often each value is read.
+//! The nodes that the output needs, in execution order, and the number of reads of each value.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -93,7 +93,7 @@ fn reads<'a>(nodes: &[Node<'a>], output: &'a str) -> HashMap<&'a str, usize> {
     reads
 }
 
-/// How many of its inputs a node reads the values of; the others only lend their shape or type.
+/// The number of inputs that a node reads the values of; the others only lend their shape or type.
 pub(super) fn values_read(node: Node<'_>) -> usize {
     match node.op().as_str() {
         "Shape" => 0,

@@ -111,7 +111,7 @@ fn parameters(call: &Call<'_>) -> Result<(f32, Option<i8>), ImportError> {
     Ok((scale, Some(zero_point)))
 }
 
-/// What makes int8 of this type; none of other types than bytes.
+/// The difference between this type and int8; none of other types than bytes.
 fn shift(element: DataType) -> Option<i64> {
     let shifts = [(DataType::Int8, 0), (DataType::Uint8, 128)];
     let found = shifts.into_iter().find(|(known, _)| *known == element);
@@ -189,7 +189,7 @@ fn channels(node: Node<'_>, from: &Constant, scales: usize) -> Result<(usize, us
     Ok((axis, stride.max(1)))
 }
 
-/// Why integers are no weights that a layer computes with.
+/// The reason why integers are no weights that a layer computes with.
 fn unfit(element: DataType, integers: &[i64], zero_points: &[i64]) -> Option<&'static str> {
     if element != DataType::Int8 {
         Some("are not int8")

@@ -1,4 +1,4 @@
-//! What a quantised model says of its tensors and weights, and what an int8 backbone takes of that.
+//! The scales of a quantised model's tensors and weights, and those of them that an int8 backbone takes.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ pub(super) struct Scales {
     pub(super) is_quantised: bool,
 }
 
-/// What is known of a tensor and of the weights that it is computed with.
+/// The scales of a tensor and of the weights that it is computed with.
 #[derive(Default)]
 struct Found {
     inner: Option<Scale>,
@@ -28,7 +28,7 @@ struct Found {
 }
 
 impl Scales {
-    /// What a tensor was last quantised by.
+    /// The last scale that a tensor was quantised by.
     pub(super) fn outer(&self, tensor: TensorId) -> Option<Scale> {
         self.tensors.get(&tensor)?.outer
     }
@@ -51,7 +51,7 @@ impl Scales {
         self.tensors.entry(tensor).or_default().weights = Some(weights);
     }
 
-    /// What was left out of hard-swishes.
+    /// A note on hard-swishes, where scales of their gates were left out.
     pub(super) fn note(&self) -> Option<String> {
         (self.gates > 0).then(|| {
             format!(

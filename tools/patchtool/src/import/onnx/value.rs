@@ -1,4 +1,4 @@
-//! What is known of an ONNX value while the graph is walked.
+//! The state of an ONNX value while the graph is walked.
 
 use std::rc::Rc;
 
@@ -30,13 +30,13 @@ pub(super) struct View<'a> {
     /// Changes when an activation or affine map is fused into the layer that computes the tensor.
     pub(super) generation: u32,
     pub(super) dims: Vec<usize>,
-    /// Which of `dims` is the channel; the others are the batch (1), then rows and columns.
+    /// Index of the channels in `dims`; the others are the batch (1), then rows and columns.
     pub(super) channel_axis: usize,
     /// To be fused into the layer before.
     pub(super) expression: Expression,
     /// The node that asked for the expression; `None` if it is the identity.
     pub(super) origin: Option<Node<'a>>,
-    /// What the pending expression was quantised by; that of a tensor without one is the builder's to know.
+    /// The scale that the pending expression was quantised by; that of a tensor without one is the builder's to know.
     pub(super) scale: Option<Scale>,
     /// Zeros around it, which the layer behind takes over: top, left, bottom, right, and the Pad node.
     pub(super) padding: Option<([usize; 4], Node<'a>)>,

@@ -13,7 +13,7 @@ pub(super) struct StateDict {
     tensors: HashMap<String, Tensor>,
 }
 
-/// What training scripts and DataParallel put before every key.
+/// Prefixes that training scripts and DataParallel put before every key.
 const WRAPPERS: [&str; 3] = ["state_dict.", "model.", "module."];
 
 impl StateDict {

@@ -1,4 +1,4 @@
-//! What each supported node or pattern becomes.
+//! The layers that supported nodes and patterns become.
 
 use std::path::Path;
 
@@ -446,6 +446,8 @@ fn files_that_are_no_models_are_refused() {
 fn weights(op: &Op) -> &Weights {
     match op {
         Op::Conv(_, w) | Op::Depthwise(_, w) | Op::Pointwise(w) | Op::Linear(w) => w,
-        other => panic!("{other:?} has no weights"),
+        Op::Add | Op::Multiply | Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool => {
+            panic!("{op:?} has no weights")
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What is refused, and that the error names the operator and the node.
+//! Refused models, with errors that name the operator and the node.
 
 use graft_onnx::proto::{
     DataType, FunctionProto, GraphProto, NodeProto, Segment, SparseTensorProto, TensorAnnotation,
