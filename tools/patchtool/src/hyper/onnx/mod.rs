@@ -31,12 +31,12 @@ pub(super) fn graph(
     precision: Precision,
 ) -> GraphProto {
     let config = generator.config();
-    let (ports, outputs) = (inputs(config), outputs(config));
+    let (inputs, outputs) = (inputs(config), outputs(config));
     let graph = Graph::new(generator, parameters, precision);
-    let [images, labels, classes, start @ ..] = &ports[..] else {
+    let [images, labels, classes, start @ ..] = &inputs[..] else {
         unreachable!("a generator has at least three inputs");
     };
-    let inputs = Inputs::<Graph<'_>> {
+    let support = Inputs::<Graph<'_>> {
         images: match images.dims.len() {
             4 => Images::Pixels(images.name.clone()),
             _ => Images::Embeddings(images.name.clone()),
@@ -46,7 +46,7 @@ pub(super) fn graph(
     };
     let start: Vec<String> = start.iter().map(|port| port.name.clone()).collect();
     let previous = (!start.is_empty()).then_some(&start[..]);
-    let values = generator.generate(&graph, &inputs, previous);
+    let values = generator.generate(&graph, &support, previous);
     for (name, value) in named(config, values) {
         graph.output(&name, &value);
     }
@@ -55,7 +55,7 @@ pub(super) fn graph(
         name: "generator".into(),
         node: nodes,
         initializer: initialisers,
-        input: ports.iter().map(value_info).collect(),
+        input: inputs.iter().map(value_info).collect(),
         output: outputs.iter().map(value_info).collect(),
         ..GraphProto::default()
     }
