@@ -23,7 +23,7 @@ pub struct Arguments {
     /// Backbone file.
     #[arg(short, long, value_name = "B")]
     backbone: PathBuf,
-    /// Values to take: head, bn, dw, generated, or several joined by +.
+    /// What to take: head, bn, dw, generated, or several joined by +.
     #[arg(long, default_value = "bn+head")]
     kind: Kinds,
     /// Task name; by default the backbone's.

@@ -26,7 +26,7 @@ use crate::threads;
   patchtool generate --hyper omniglot.hyper --support drawings -o drawings.patch
   patchtool generate --method prototype --backbone lite0.backbone --support drawings -o drawings.patch")]
 pub struct Arguments {
-    /// Method by which the patch is made.
+    /// How the patch is made.
     #[arg(long, value_enum, default_value_t = Method::Hyper)]
     method: Method,
     /// Generator file, for the method of that name.
@@ -52,7 +52,7 @@ pub struct Arguments {
     output: Output,
 }
 
-/// Methods to make a patch of a support set.
+/// How a patch is made of a support set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Method {
     /// All that a HyperTransformer generates.

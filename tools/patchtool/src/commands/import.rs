@@ -60,7 +60,7 @@ pub struct Arguments {
     /// Name of the backbone; by default the file's.
     #[arg(long)]
     name: Option<String>,
-    /// Resizing of photographs: `stretch`, or `crop:SHARE` (scaled to cover input / SHARE, then the centre), each
+    /// How photographs are resized: `stretch`, or `crop:SHARE` (scaled to cover input / SHARE, then the centre), each
     /// with `:bicubic` or `:bilinear` behind it. By default as the architecture was trained, else crop:0.875:bilinear.
     #[arg(long)]
     resize: Option<Resize>,
@@ -76,7 +76,7 @@ fn finite(text: &str) -> Result<f32, String> {
     value.ok_or_else(|| "expected a finite number".into())
 }
 
-/// Values where the user gives no `--mean`, `--std` or `--resize`.
+/// What stands where the user gives no `--mean`, `--std` or `--resize`.
 struct Recipe {
     mean: Vec<f32>,
     std: Vec<f32>,
@@ -84,7 +84,7 @@ struct Recipe {
 }
 
 impl Recipe {
-    /// The values that the published weights of an architecture were trained with.
+    /// What the published weights of an architecture were trained with.
     fn of(arch: Arch) -> Self {
         let crop = |share, filter| Resize {
             fit: Fit::Crop { share },

@@ -40,7 +40,7 @@ pub struct Arguments {
         conflicts_with = "from_onnx"
     )]
     trained: Option<PathBuf>,
-    /// ONNX model: the patch has the values that differ from the backbone.
+    /// Make the patch of what this ONNX model changes of the backbone.
     #[arg(long, value_name = "T.onnx", conflicts_with = "onnx")]
     from_onnx: Option<PathBuf>,
     /// Backbone file.
@@ -151,7 +151,7 @@ fn check_kind(trained: &Trained) -> Result<(), ExportError> {
     }
 }
 
-/// Report of the written files: a line for people, keys for scripts.
+/// What was written: a line for people, keys for scripts.
 struct Written {
     text: String,
     json: Value,
