@@ -28,7 +28,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Action {
     #[command(flatten)]
-    Command(Command),
+    Command(Box<Command>),
     /// Train a HyperTransformer, which makes patches from a handful of images: runs patchtool-meta-train.
     MetaTrain(meta_train::Arguments),
     /// Print a script that completes commands and options in a shell.

@@ -346,7 +346,10 @@ fn tiny_model() -> PathBuf {
 fn an_input_is_never_overwritten_even_by_force() {
     let f = Fixture::new();
     std::fs::copy(tiny_model(), f.path("m.onnx")).expect("room on the disk");
-    f.refused("import m.onnx -o m.onnx --force", "is an input of this command");
+    f.refused(
+        "import m.onnx -o m.onnx --force",
+        "is an input of this command",
+    );
     f.refused(
         "extract -b b.backbone -o b.backbone --force",
         "is an input of this command",

@@ -6,6 +6,7 @@ mod shared;
 use std::ops::Deref;
 use std::path::Path;
 
+use serde_json::Value;
 use shared::Folder;
 
 /// A folder with the demo's backbone, its int8 twin and its images.

@@ -72,15 +72,19 @@ impl ImageFileError {
         }
     }
 
-    /// Sorts what the decoder said into the kinds above.
+    /// Sorts the decoder's error into the kinds above.
     fn from_decoder(name: &str, error: ImageError) -> Self {
         let name = name.to_owned();
-        match error {
-            ImageError::Limits(_) => Self::TooLarge { name },
-            ImageError::IoError(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Self::Truncated { name }
+        let is_cut = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof;
+        if matches!(error, ImageError::Limits(_)) {
+            Self::TooLarge { name }
+        } else if matches!(&error, ImageError::IoError(error) if is_cut(error)) {
+            Self::Truncated { name }
+        } else {
+            Self::Damaged {
+                name,
+                source: error,
             }
-            source => Self::Damaged { name, source },
         }
     }
 }

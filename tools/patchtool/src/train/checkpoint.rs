@@ -237,11 +237,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a record of the kind that `magic` names to `path` instead of what is there, all or nothing.
-pub fn save(
-    path: &Path,
-    magic: [u8; 8],
-    record: &impl Serialize,
-) -> Result<(), CheckpointError> {
+pub fn save(path: &Path, magic: [u8; 8], record: &impl Serialize) -> Result<(), CheckpointError> {
     let failed = |source| OutputError::Failed {
         path: path.to_owned(),
         source,

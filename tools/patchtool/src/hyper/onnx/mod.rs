@@ -31,9 +31,9 @@ pub(super) fn graph(
     precision: Precision,
 ) -> GraphProto {
     let config = generator.config();
-    let (ports, outputs) = (inputs(config), outputs(config));
+    let (inputs, outputs) = (inputs(config), outputs(config));
     let graph = Graph::new(generator, parameters, precision);
-    let [images, labels, classes, start @ ..] = &ports[..] else {
+    let [images, labels, classes, start @ ..] = &inputs[..] else {
         unreachable!("a generator has at least three inputs");
     };
     let support = Inputs::<Graph<'_>> {
@@ -55,7 +55,7 @@ pub(super) fn graph(
         name: "generator".into(),
         node: nodes,
         initializer: initialisers,
-        input: ports.iter().map(value_info).collect(),
+        input: inputs.iter().map(value_info).collect(),
         output: outputs.iter().map(value_info).collect(),
         ..GraphProto::default()
     }
