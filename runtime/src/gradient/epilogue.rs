@@ -111,9 +111,7 @@ impl TrainedEpilogue {
     /// The shift of the moments of this epilogue's accumulators; `None` where no moments are needed.
     pub(super) fn moments_shift(&self) -> Option<&[f32]> {
         match &self.state {
-            State::Batch(batch) if batch.mode == BatchNormMode::Batch => {
-                Some(&batch.running_mean)
-            }
+            State::Batch(batch) if batch.mode == BatchNormMode::Batch => Some(&batch.running_mean),
             State::Batch(_) | State::Frozen | State::Affine { .. } => None,
         }
     }

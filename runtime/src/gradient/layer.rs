@@ -79,11 +79,9 @@ impl LayerGradient<'_> {
                 }
             }
             Op::Pointwise | Op::Linear => outer(input, self.gradient, weights),
-            Op::Add
-            | Op::Multiply
-            | Op::AveragePool
-            | Op::MaxPool
-            | Op::GlobalAveragePool => unreachable!("loading has seen to sites"),
+            Op::Add | Op::Multiply | Op::AveragePool | Op::MaxPool | Op::GlobalAveragePool => {
+                unreachable!("loading has seen to sites")
+            }
         }
     }
 

@@ -301,7 +301,7 @@ fn sizes_that_no_generator_has_are_refused() {
             "\"embedding\":8",
             "\"embedding\":18446744073709551615",
         ),
-        (cnn, "\"side\":28", "\"side\":0"),
+        (cnn.clone(), "\"side\":28", "\"side\":0"),
         (cnn, "\"channels\":4", "\"channels\":4294967296"),
     ] {
         let mut model = ModelProto::decode(&hyper(Generates::Head, target, false).to_bytes()[..]);
