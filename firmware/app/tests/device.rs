@@ -46,23 +46,29 @@ fn answer(backbone: &Backbone, patch: &[u8]) -> [u8; 8] {
 impl Setup {
     /// Whether a request is done.
     fn done(&mut self, request: Request<'_>) -> Result<(), String> {
-        self.ask(request, |reply| match reply {
-            Reply::Done => Ok(()),
-            other => Err(format!("{other:?}")),
+        self.ask(request, |reply| {
+            let Reply::Done = reply else {
+                return Err(format!("{reply:?}"));
+            };
+            Ok(())
         })
     }
 
     fn describe<T>(&mut self, read: impl FnOnce(Device<'_>) -> T) -> T {
-        self.ask(Request::Device, |reply| match reply {
-            Reply::Device(device) => read(device),
-            other => panic!("{other:?}"),
+        self.ask(Request::Device, |reply| {
+            let Reply::Device(device) = reply else {
+                panic!("{reply:?}");
+            };
+            read(device)
         })
     }
 
     fn state(&mut self, slot: u8) -> State {
-        self.ask(Request::Slot(slot), |reply| match reply {
-            Reply::Slot(slot) => slot.state,
-            other => panic!("{other:?}"),
+        self.ask(Request::Slot(slot), |reply| {
+            let Reply::Slot(slot) = reply else {
+                panic!("{reply:?}");
+            };
+            slot.state
         })
     }
 
@@ -76,13 +82,17 @@ impl Setup {
 
     /// Runs the image with the served task; what with, and the scores.
     fn run(&mut self, task: Option<Task>) -> (Task, Vec<u8>) {
-        let task = self.ask(Request::Run(task), |reply| match reply {
-            Reply::Ran { task, .. } => task,
-            other => panic!("{other:?}"),
+        let task = self.ask(Request::Run(task), |reply| {
+            let Reply::Ran { task, .. } = reply else {
+                panic!("{reply:?}");
+            };
+            task
         });
-        let scores = self.ask(Request::Scores(0), |reply| match reply {
-            Reply::Bytes { bytes, .. } => bytes.to_vec(),
-            other => panic!("{other:?}"),
+        let scores = self.ask(Request::Scores(0), |reply| {
+            let Reply::Bytes { bytes, .. } = reply else {
+                panic!("{reply:?}");
+            };
+            bytes.to_vec()
         });
         (task, scores)
     }

@@ -194,7 +194,7 @@ fn bench_has_the_keys_of_the_contract_and_measures_residents() {
     let f = Fixture::new();
     std::fs::create_dir(f.path("many")).expect("room on the disk");
     for number in 0..20 {
-        std::fs::copy(f.path("p.patch"), f.path(&format!("many/{number}.patch")))
+        std::fs::copy(f.path("p.patch"), f.path(format!("many/{number}.patch")))
             .expect("room on the disk");
     }
     let json = f.json("bench -b b.backbone -p many --runs 5 --layers --resident 2,20 --threads 2");

@@ -173,17 +173,15 @@ pub(super) fn accuracy(arguments: &Arguments, report: &Value) -> BTreeMap<String
     let kind = kind.map_or_else(String::new, |kind| kind.to_string());
     let in_sequence = rows("continual")
         .filter(|row| row["strategy"] == "continual")
-        .filter_map(|row| match &row["scenario"] {
-            Value::String(name) if name == "mini-batch" => {
+        .filter_map(|row| {
+            let scenario = row["scenario"].as_str()?;
+            if scenario == "mini-batch" {
                 let last = row["accuracy"].as_array()?.last()?;
                 let name = format!("{tasks} mini-batches of {kind}");
-                Some((name, last["mean"].as_f64()?))
+                return Some((name, last["mean"].as_f64()?));
             }
-            scenario => {
-                let scenario = scenario.as_str()?;
-                let name = format!("{tasks} tasks of {kind}, {scenario}-incremental");
-                Some((name, row["matrix"]["mean"]["mean"].as_f64()?))
-            }
+            let name = format!("{tasks} tasks of {kind}, {scenario}-incremental");
+            Some((name, row["matrix"]["mean"]["mean"].as_f64()?))
         });
     alone.chain(in_sequence).collect()
 }
