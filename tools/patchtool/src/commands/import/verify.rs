@@ -28,6 +28,10 @@ pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     /// Mean and standard deviation of the pixels that it reads.
     pub(super) normalisation: [[f32; 4]; 2],
+    #[cfg_attr(
+        not(feature = "verify"),
+        expect(dead_code, reason = "only the judge asks for it")
+    )]
     pub(super) softmax: Option<Softmax>,
 }
 
