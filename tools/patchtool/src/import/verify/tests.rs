@@ -50,7 +50,7 @@ impl Model {
     fn float(seed: u64) -> Self {
         let backbone = testing::backbone(1);
         let weights = WeightsFile::new(&backbone.image()).expect("it has metadata");
-        let trained = trained(&backbone.image(), TrainKind::BnHead, seed);
+        let trained = trained(&backbone.image(), TrainKind::BN_HEAD, seed);
         let bytes = write(&backbone.image(), &trained, &weights).expect("it fits");
         Self::new(&bytes, Some(&weights))
     }
