@@ -5,6 +5,7 @@ DEBIAN_CARGO=/usr/bin/cargo
 PARITY=$PWD/target/parity-venv
 # Programs of cargo that are fetched ready-made.
 CARGO_TOOLS=$PWD/target/cargo-tools
+CARGO_DENY=0.20.2 CARGO_FUZZ=0.13.2
 export PATH="$PATH:$CARGO_TOOLS/deny/bin:$CARGO_TOOLS/fuzz/bin"
 
 as_root() {
@@ -17,12 +18,13 @@ install() {
     as_root apt-get update -q && as_root apt-get install -yq --no-install-recommends "$@"
 }
 
-# fetch COMMAND...: a command of rustup that downloads. Where one cannot, the next will not: it is tried once in a run.
+# fetch COMMAND...: a command of rustup that downloads. Where one cannot, the next will not: it is tried once in a run,
+# whose parts are shells of their own.
 fetch() {
-    [ -z "${RUSTUP_IS_CUT_OFF:-}" ] && RUSTUP_MAX_RETRIES=0 timeout 120 rustup "$@" || {
-        export RUSTUP_IS_CUT_OFF=yes
-        return 1
-    }
+    local cut_off=${scratch:-/nonexistent}/rustup-is-cut-off
+    [ ! -e "$cut_off" ] && RUSTUP_MAX_RETRIES=0 timeout 120 rustup "$@" && return
+    [ ! -d "${scratch:-}" ] || touch "$cut_off"
+    return 1
 }
 
 has_target() {

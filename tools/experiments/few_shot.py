@@ -141,7 +141,7 @@ def train_now(bench, name, run, flags):
 def cost(bench):
     """What a patch of five and of 25 drawings costs, with the generator of the assets: medians."""
     hyper = bench.patchtool("inspect", ASSETS / "omniglot.hyper")["id"]
-    return [bench.results.get({"what": "generate", "hyper": hyper, "shots": shots}, lambda: cost_now(bench, shots))
+    return [bench.results.get({"what": "generate", "hyper": hyper, "engine": "ndarray", "shots": shots}, lambda: cost_now(bench, shots))
             for shots in (1, 5)]
 
 

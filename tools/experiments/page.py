@@ -96,8 +96,8 @@ def int8(found):
                for name, pair in found["patches"].items()]
     return ["## int8\n",
             f"The backbone on {full['count']} images of ImageNet, one a class for every second class, in f32 and as "
-            "`patchtool quantize` makes it by each method (`percentile:99.999` is the default), calibrated on so many of "
-            "these images, without their labels; one image is 0.2 points. SNR: signal to noise of the scores against f32. Latency on one thread.\n",
+            "`patchtool quantize` makes it by each method (`percentile:99.999` is the default), calibrated on the given "
+            "number of these images, without their labels; one image is 0.2 points. SNR: signal to noise of the scores against f32. Latency on one thread.\n",
             table(["backbone", "calibrated on", "top-1 %", "top-5 %", "SNR dB", "kB", "activations kB", "ms"],
                   [row("f32", "", full), *methods]),
             "`bn+head` patches, seed 1, exported for the f32 and for the int8 backbone (default method, 200 training "
