@@ -17,7 +17,7 @@ pub const MAGIC: [u8; 8] = *b"\x89GRAFT\r\n";
 pub const FORMAT_VERSION: u16 = 4;
 /// Version of the packed layout of weights ([`crate::layout`]).
 pub const LAYOUT_VERSION: u16 = 1;
-/// Sections that a header has room for: more than any image has today.
+/// Sections that a header has room for: more than any image of this release has.
 pub const MAX_SECTIONS: usize = 12;
 /// Bytes of a header.
 pub const HEADER_LEN: usize = size_of::<Header>();

@@ -74,8 +74,16 @@ impl<'a> PatchWriter<'a> {
         self
     }
 
-    /// The storage of values; f32 unless said otherwise.
+    /// The storage of values: [`Dtype::F32`] unless said otherwise, or [`Dtype::F16`].
+    ///
+    /// # Panics
+    /// If it is the dtype of patches for another backbone.
     pub fn dtype(&mut self, dtype: Dtype) -> &mut Self {
+        assert_eq!(
+            dtype.of_backbone(),
+            Dtype::F32,
+            "values for an int8 backbone"
+        );
         self.dtype = dtype;
         self
     }
@@ -151,7 +159,8 @@ impl<'a> PatchWriter<'a> {
         let stored = |(&(site, what), (outputs, values)): (&(usize, What), &(usize, Vec<f32>))| {
             let bytes = match self.dtype {
                 Dtype::F16 => narrowed(site, what, values)?.as_bytes().to_vec(),
-                Dtype::F32 | Dtype::I8 | Dtype::I8Half => values.as_bytes().to_vec(),
+                Dtype::F32 => values.as_bytes().to_vec(),
+                Dtype::I8 | Dtype::I8Half => unreachable!("refused by `PatchWriter::dtype`"),
             };
             Ok(((site, what), (*outputs, bytes)))
         };
