@@ -14,6 +14,7 @@ extern crate alloc;
 mod backbone;
 mod backbone_check;
 mod checked;
+mod coded;
 pub mod container;
 #[cfg(feature = "alloc")]
 mod continual_state;

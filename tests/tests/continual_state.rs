@@ -73,16 +73,17 @@ fn damage_to_it_is_refused_and_never_panics() {
 #[test]
 fn a_backbone_has_none() {
     let mut bytes = backbone(24, 1).image().bytes().to_vec();
-    let code = SectionKind::ContinualState as u32;
+    let code = SectionKind::ContinualState as u8;
     // The entry behind the seven of an f32 backbone.
     bytes[14] = 8;
-    bytes[128 + 7 * 56] = code as u8;
+    bytes[128 + 7 * 56] = code;
     writer::seal(&mut bytes);
     let Err(Error::Image(error)) = Backbone::from_bytes(&bytes) else {
         panic!("it was taken");
     };
     let image = Kind::Backbone;
-    assert_eq!(error, ImageError::UnknownSection { code, image });
-    let text = "section ContinualState of a backbone is not known to this release";
+    let section = SectionKind::ContinualState;
+    assert_eq!(error, ImageError::ForeignSection { section, image });
+    let text = "a backbone has no section ContinualState in this release";
     assert_eq!(error.to_string(), text);
 }

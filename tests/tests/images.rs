@@ -5,7 +5,7 @@ use std::mem::offset_of;
 
 use graft_patches::container::{HEADER_LEN, Header, SectionKind, SectionRecord};
 use graft_patches::records::{
-    Dtype, InputRecord, Kinds, LayerRecord, PlanRecord, SiteRecord, TensorRecord,
+    Dtype, InputRecord, Kinds, LayerRecord, Op, PlanRecord, SiteRecord, TensorRecord,
 };
 use graft_patches::scale::ScaleRecord;
 use graft_patches::{ImageError, PatchImage, writer};
@@ -232,6 +232,9 @@ fn other_versions_are_named() {
         let error = Backbone::from_bytes(&bytes).expect_err("another version");
         let text = format!("format version {version}, this reader knows 4");
         assert_eq!(error.to_string(), text);
+        // Its header may be shorter than ours.
+        let error = Backbone::from_bytes(&bytes[..12]).expect_err("another version");
+        assert_eq!(error.to_string(), text);
     }
 }
 
@@ -384,6 +387,22 @@ fn is_of_record(error: ImageError, kind: SectionKind, at: usize) {
         matches!(error, ImageError::Record { section, index: 0, .. } if section == kind),
         "{kind}, byte {at}: {error}"
     );
+}
+
+#[test]
+fn padding_counts_in_the_divisor_of_average_pools_only() {
+    let float = backbone(SIDE, 1);
+    let image = float.image();
+    let layers = section(image.bytes(), SectionKind::Layers).start;
+    for index in 0..image.layer_count() {
+        let at = layers + index * size_of::<LayerRecord>() + offset_of!(LayerRecord, count_padding);
+        let mut changed = image.bytes().to_vec();
+        changed[at] = 1;
+        writer::seal(&mut changed);
+        let is_average_pool = image.layer(index).op == Op::AveragePool;
+        let opened = Backbone::from_bytes(&changed);
+        assert_eq!(opened.is_ok(), is_average_pool, "layer {index}");
+    }
 }
 
 #[test]

@@ -165,22 +165,28 @@ fn a_patch_is_whole_without_its_continual_state() {
 }
 
 #[test]
-fn unknown_sections_are_refused_by_name() {
+fn sections_of_no_reader_are_refused_by_name() {
     with_samples(|sample| {
         let own = sample.sections();
-        for (code, name) in [(SectionKind::Signature as u32, "Signature"), (77, "77")] {
+        let image = match sample.header().kind == Kind::Backbone as u16 {
+            true => Kind::Backbone,
+            false => Kind::Patch,
+        };
+        let section = SectionKind::Signature;
+        let signature = ImageError::ForeignSection { section, image };
+        let code = 77;
+        let unknown = ImageError::UnknownSection { code, image };
+        for (code, expected) in [(section as u32, signature), (code, unknown)] {
             for at in 0..=own.len() {
                 let mut more = own.clone();
                 more.insert(at, code);
-                let error = sample.refusal(&more);
-                assert!(
-                    matches!(error, ImageError::UnknownSection { code: found, .. } if found == code),
-                    "{error}"
-                );
-                let text = error.to_string();
-                assert!(text.starts_with(&format!("section {name} of ")), "{text}");
+                assert_eq!(sample.refusal(&more), expected);
             }
         }
+        let text = format!("{image} has no section Signature in this release");
+        assert_eq!(signature.to_string(), text);
+        let text = format!("section 77 of {image} is not known to this release");
+        assert_eq!(unknown.to_string(), text);
     });
 }
 

@@ -115,10 +115,7 @@ impl<'a> PatchImage<'a> {
         for index in 0..backbone.site_count() {
             let site = backbone.site(index);
             let mut outputs = [site.outputs; 2];
-            for (what, outputs) in [What::Epilogue, What::Weights]
-                .into_iter()
-                .zip(&mut outputs)
-            {
+            for (what, outputs) in What::ALL.into_iter().zip(&mut outputs) {
                 match self.find(index, what) {
                     Some(replacement) => *outputs = replacement.outputs,
                     None => {
@@ -200,7 +197,7 @@ impl<'a> PatchImage<'a> {
                 || (0..backbone.site_count())
                     .map(|index| backbone.site(index))
                     .any(|site| {
-                        [What::Epilogue, What::Weights]
+                        What::ALL
                             .into_iter()
                             .any(|what| kind.requires(&site, what).is_some())
                     });
@@ -222,7 +219,10 @@ impl<'a> TableSite<'a> {
         let own = patch.find(index, What::Weights);
         let weights = match own.map(|own| own.values) {
             Some(Values::I8(weights)) => weights,
-            _ => backbone.int8(&site).weights,
+            None => backbone.int8(&site).weights,
+            Some(
+                Values::F32(_) | Values::F16(_) | Values::Requantize(_) | Values::HalfTable(_),
+            ) => unreachable!("checked against an int8 backbone"),
         };
         let input = backbone.layer(site.layer).inputs[0];
         Self {

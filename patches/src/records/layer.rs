@@ -5,15 +5,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::geometry::{Activation, Padding, Window};
 
+use crate::coded::coded;
+
 use super::field::is_canonical;
 
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
 pub const NONE: u16 = u16::MAX;
 /// Most layers: checking a plan takes time with their square.
 pub const MAX_LAYERS: usize = 4096;
+
+coded! { u8:
 /// Operators, by their code in [`LayerRecord::op`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Op {
     /// k x k convolution.
     Conv = 1,
@@ -34,35 +37,44 @@ pub enum Op {
     /// Mean over all pixels.
     GlobalAveragePool = 9,
 }
+}
 
 impl Op {
-    /// All operators, in the order of their codes.
-    pub const ALL: [Self; 9] = [
-        Self::Conv,
-        Self::Depthwise,
-        Self::Pointwise,
-        Self::Linear,
-        Self::Add,
-        Self::Multiply,
-        Self::AveragePool,
-        Self::MaxPool,
-        Self::GlobalAveragePool,
-    ];
-
     /// Whether layers of this operator are sites: they have weights and an epilogue.
     pub fn is_site(self) -> bool {
-        matches!(
-            self,
-            Self::Conv | Self::Depthwise | Self::Pointwise | Self::Linear
-        )
+        match self {
+            Self::Conv | Self::Depthwise | Self::Pointwise | Self::Linear => true,
+            Self::Add
+            | Self::Multiply
+            | Self::AveragePool
+            | Self::MaxPool
+            | Self::GlobalAveragePool => false,
+        }
+    }
+
+    /// Whether layers of this operator slide a window over their input.
+    fn is_windowed(self) -> bool {
+        match self {
+            Self::Conv | Self::Depthwise | Self::AveragePool | Self::MaxPool => true,
+            Self::Pointwise
+            | Self::Linear
+            | Self::Add
+            | Self::Multiply
+            | Self::GlobalAveragePool => false,
+        }
     }
 
     /// Operands.
     pub fn arity(self) -> usize {
-        if matches!(self, Self::Add | Self::Multiply) {
-            2
-        } else {
-            1
+        match self {
+            Self::Add | Self::Multiply => 2,
+            Self::Conv
+            | Self::Depthwise
+            | Self::Pointwise
+            | Self::Linear
+            | Self::AveragePool
+            | Self::MaxPool
+            | Self::GlobalAveragePool => 1,
         }
     }
 
@@ -147,10 +159,7 @@ impl Layer {
 
 impl LayerRecord {
     pub(crate) fn decode(&self) -> Result<Layer, &'static str> {
-        let op = Op::ALL
-            .into_iter()
-            .find(|&op| op as u8 == self.op)
-            .ok_or("unknown operator")?;
+        let op = Op::from_code(self.op).ok_or("unknown operator")?;
         let params = self.params.map(F32::get);
         let activation = match self.activation {
             0 => Activation::Clamp {
@@ -204,8 +213,7 @@ impl LayerRecord {
         if top >= kernel[0] || bottom >= kernel[0] || left >= kernel[1] || right >= kernel[1] {
             return Err("padding as large as the kernel");
         }
-        let is_windowed = matches!(op, Op::Conv | Op::Depthwise | Op::AveragePool | Op::MaxPool);
-        if !is_windowed && window != Window::POINT {
+        if !op.is_windowed() && window != Window::POINT {
             return Err("a window on an operator that has none");
         }
         Ok(window)
@@ -236,7 +244,8 @@ impl From<&Layer> for LayerRecord {
             op: layer.op as u8,
             activation,
             padding_mode,
-            count_padding: layer.count_padding.into(),
+            // Without a meaning elsewhere: its one value there.
+            count_padding: (layer.op == Op::AveragePool && layer.count_padding).into(),
             inputs,
             site: layer.site.map_or(NONE, |site| site as u16).into(),
             kernel: layer.window.kernel.map(|k| k as u8),

@@ -207,24 +207,26 @@ impl BackboneWriter {
         let metadata = postcard::to_allocvec(metadata).map_err(|_| WriteError::Metadata)?;
         let mut plan_section = plan.as_bytes().to_vec();
         plan_section.extend_from_slice(tensors.as_bytes());
+        let input = InputRecord::from(&self.input);
         Ok(assemble(
             Kind::Backbone,
             Kinds::default(),
             // Follows from the sections.
             Digest::default(),
-            &[
-                (
-                    SectionKind::Input,
-                    InputRecord::from(&self.input).as_bytes(),
-                ),
-                (SectionKind::Layers, layers.as_bytes()),
-                (SectionKind::Sites, self.sites.as_bytes()),
-                (SectionKind::Plan, &plan_section),
-                (SectionKind::Epilogues, &self.epilogues),
-                (SectionKind::Frozen, &self.frozen),
-                (SectionKind::Metadata, &metadata),
-                (SectionKind::Scales, self.scales.as_bytes()),
-            ],
+            |section| match section {
+                SectionKind::Input => input.as_bytes(),
+                SectionKind::Layers => layers.as_bytes(),
+                SectionKind::Sites => self.sites.as_bytes(),
+                SectionKind::Plan => &plan_section,
+                SectionKind::Epilogues => &self.epilogues,
+                SectionKind::Frozen => &self.frozen,
+                SectionKind::Metadata => &metadata,
+                SectionKind::Scales => self.scales.as_bytes(),
+                SectionKind::Records
+                | SectionKind::Values
+                | SectionKind::Signature
+                | SectionKind::ContinualState => &[],
+            },
         ))
     }
 

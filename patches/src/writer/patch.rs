@@ -194,7 +194,7 @@ impl Contents<'_> {
         backbone: &BackboneImage<'_>,
         metadata: &PatchMetadata,
     ) -> Result<Vec<u8>, WriteError> {
-        let mut section = Vec::new();
+        let mut values_section = Vec::new();
         let records: Vec<PatchRecord> = self
             .values
             .iter()
@@ -203,7 +203,7 @@ impl Contents<'_> {
                 what: what as u8,
                 dtype: self.dtype as u8,
                 outputs: (*outputs as u32).into(),
-                offset: append(&mut section, values).into(),
+                offset: append(&mut values_section, values).into(),
                 length: (values.len() as u32).into(),
             })
             .collect();
@@ -220,14 +220,20 @@ impl Contents<'_> {
             Kind::Patch,
             self.kinds,
             backbone.id(),
-            &[
-                (SectionKind::Input, input.as_bytes()),
-                (SectionKind::Records, records.as_bytes()),
-                (SectionKind::Values, &section),
-                (SectionKind::Metadata, &metadata),
-                (SectionKind::Scales, self.scales.as_bytes()),
-                (SectionKind::ContinualState, &state),
-            ],
+            |section| match section {
+                SectionKind::Input => input.as_bytes(),
+                SectionKind::Records => records.as_bytes(),
+                SectionKind::Values => &values_section,
+                SectionKind::Metadata => &metadata,
+                SectionKind::Scales => self.scales.as_bytes(),
+                SectionKind::ContinualState => &state,
+                SectionKind::Layers
+                | SectionKind::Sites
+                | SectionKind::Plan
+                | SectionKind::Epilogues
+                | SectionKind::Frozen
+                | SectionKind::Signature => &[],
+            },
         ))
     }
 }
