@@ -3,11 +3,11 @@
 use zerocopy::little_endian::{F32, U16};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::geometry::{Activation, Padding, Window};
+use crate::geometry::{Activation, Padding, Shape, Window};
 
 use crate::coded::coded;
 
-use super::field::is_canonical;
+use super::field::{MAX_SIDE, is_canonical};
 
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
 pub const NONE: u16 = u16::MAX;
@@ -153,6 +153,38 @@ impl Layer {
             | Op::AveragePool
             | Op::MaxPool
             | Op::GlobalAveragePool => height * width * channels,
+        }
+    }
+
+    /// The shape of its output for these operands; `outputs` is the channel count of its site.
+    ///
+    /// # Errors
+    /// The misfit, in words.
+    pub fn output_shape(
+        &self,
+        left: Shape,
+        right: Shape,
+        outputs: Option<usize>,
+    ) -> Result<Shape, &'static str> {
+        let windowed = |channels| match self.window.output(left) {
+            Some([height @ 1..=MAX_SIDE, width @ 1..=MAX_SIDE]) => {
+                Ok(Shape::new(height, width, channels))
+            }
+            _ => Err("the window does not fit its input"),
+        };
+        let outputs = outputs.unwrap_or(left.channels);
+        match self.op {
+            Op::Conv | Op::Pointwise => windowed(outputs),
+            Op::Depthwise if outputs != left.channels => {
+                Err("a depthwise site with other channels than its input")
+            }
+            Op::Depthwise | Op::AveragePool | Op::MaxPool => windowed(left.channels),
+            Op::Linear if left.pixels() != 1 => Err("a linear layer on more than one pixel"),
+            Op::Linear => Ok(Shape::new(1, 1, outputs)),
+            Op::GlobalAveragePool => Ok(Shape::new(1, 1, left.channels)),
+            Op::Add if left == right => Ok(left),
+            Op::Multiply if left == right || right == Shape::new(1, 1, left.channels) => Ok(left),
+            Op::Add | Op::Multiply => Err("operands of different shapes"),
         }
     }
 }
