@@ -17,10 +17,12 @@ pub const MAGIC: [u8; 8] = *b"\x89GRAFT\r\n";
 pub const FORMAT_VERSION: u16 = 4;
 /// Version of the packed layout of weights ([`crate::layout`]).
 pub const LAYOUT_VERSION: u16 = 1;
-/// Sections that a header has room for: more than any image has today.
+/// Sections that a header has room for: more than any image of this release has.
 pub const MAX_SECTIONS: usize = 12;
 /// Bytes of a header.
 pub const HEADER_LEN: usize = size_of::<Header>();
+
+const _: () = assert!(MAX_KNOWN < MAX_SECTIONS);
 
 /// Extent of the checks at open. Nothing is copied either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,28 +174,25 @@ fn check_header(bytes: &[u8], expected: Kind) -> Result<(&Header, &[SectionRecor
             expected: MAGIC,
         });
     }
-    let header = Header::parse(bytes).ok_or(short)?;
-    if header.version != FORMAT_VERSION {
+    // Ahead of the rest of the header, whose length other versions may change.
+    let [.., v0, v1, l0, l1] = *bytes.first_chunk::<12>().ok_or(short)?;
+    let (version, layout) = (u16::from_le_bytes([v0, v1]), u16::from_le_bytes([l0, l1]));
+    if version != FORMAT_VERSION {
         return Err(ImageError::Version {
-            found: header.version.get(),
+            found: version,
             expected: FORMAT_VERSION,
         });
     }
-    if header.layout != LAYOUT_VERSION {
+    if layout != LAYOUT_VERSION {
         return Err(ImageError::Layout {
-            found: header.layout.get(),
+            found: layout,
             expected: LAYOUT_VERSION,
         });
     }
-    let found = match header.kind.get() {
-        1 => Kind::Backbone,
-        2 => Kind::Patch,
-        _ => {
-            return Err(ImageError::Header {
-                problem: "neither a backbone nor a patch",
-            });
-        }
-    };
+    let header = Header::parse(bytes).ok_or(short)?;
+    let found = Kind::from_code(header.kind.get()).ok_or(ImageError::Header {
+        problem: "neither a backbone nor a patch",
+    })?;
     if found != expected {
         return Err(ImageError::Kind { found, expected });
     }
@@ -244,7 +243,10 @@ impl Order {
         let place = sections
             .map(|&section| section as u32)
             .position(|known| known == code);
-        let place = place.ok_or(ImageError::UnknownSection { code, image })?;
+        let place = place.ok_or(match SectionKind::from_code(code) {
+            Some(section) => ImageError::ForeignSection { section, image },
+            None => ImageError::UnknownSection { code, image },
+        })?;
         let wrong = |place: usize, problem| {
             let section = image.sections()[place];
             Err(ImageError::Section { section, problem })

@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::geometry::Shape;
 use crate::records::{Dtype, Kinds, What};
-use crate::section::{Kind, SectionKind, SectionName};
+use crate::section::{Kind, SectionKind};
 
 /// The reason why an image was refused. Every variant says what was found and what was expected; [`ImageError::hint`]
 /// says what to do.
@@ -78,8 +78,16 @@ pub enum ImageError {
         /// The fault.
         problem: &'static str,
     },
-    /// A section that this release does not know, or not of such an image.
-    #[error("section {} of {image} is not known to this release", SectionName(*code))]
+    /// A section that images of this kind do not have in this release.
+    #[error("{image} has no section {section} in this release")]
+    ForeignSection {
+        /// The section.
+        section: SectionKind,
+        /// The image it is in.
+        image: Kind,
+    },
+    /// A section that this release does not know.
+    #[error("section {code} of {image} is not known to this release")]
     UnknownSection {
         /// Code in the section table ([`SectionKind`]).
         code: u32,
@@ -271,6 +279,7 @@ impl ImageError {
             Self::Version { .. } | Self::Layout { .. } | Self::UnknownSection { .. } => {
                 "make the file again with the patchtool of this version, or update this program"
             }
+            Self::ForeignSection { .. } => "make the file again with the patchtool of this version",
             Self::Kind { found, .. } => match found {
                 Kind::Backbone => "this is a .backbone: give the .patch file here",
                 Kind::Patch => "this is a .patch: give the .backbone file here",

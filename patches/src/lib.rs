@@ -12,8 +12,8 @@
 extern crate alloc;
 
 mod backbone;
-mod backbone_check;
 mod checked;
+mod coded;
 pub mod container;
 #[cfg(feature = "alloc")]
 mod continual_state;
@@ -32,8 +32,6 @@ pub mod records;
 pub mod requantize;
 pub mod scale;
 mod section;
-mod shape;
-mod unchecked;
 mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;

@@ -3,7 +3,6 @@
 use crate::backbone::BackboneImage;
 use crate::error::ImageError;
 use crate::geometry::Shape;
-pub use crate::shape::output_shape;
 
 /// Checks that the plan has room for an input: the same channels, no more rows or columns.
 pub(crate) fn check_fits(image: &BackboneImage<'_>, input: Shape) -> Result<(), ImageError> {
@@ -42,7 +41,8 @@ pub fn infer_shapes(
         let outputs = layer.site.map(|site| image.site(site).outputs);
         let operands = &layer.inputs[..layer.op.arity()];
         let [left, right] = [operands[0], operands[operands.len() - 1]];
-        shapes[index + 1] = output_shape(&layer, shapes[left], shapes[right], outputs)
+        shapes[index + 1] = layer
+            .output_shape(shapes[left], shapes[right], outputs)
             .map_err(|_| ImageError::TooSmall { found: input })?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::coded::coded;
 use crate::digest::Digest;
 
 /// Alignment of every section and of every tensor in it.
@@ -26,14 +27,15 @@ const _: () = {
     ));
 };
 
+coded! { u16:
 /// The two kinds of image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
 pub enum Kind {
     /// Plan, frozen weights and the identity epilogues.
     Backbone = 1,
     /// Replacements for some sites of one backbone.
     Patch = 2,
+}
 }
 
 impl Kind {
@@ -85,9 +87,9 @@ impl core::fmt::Display for Kind {
     }
 }
 
+coded! { u32:
 /// The contents of a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub enum SectionKind {
     /// [`crate::records::InputRecord`]: resolution and normalisation.
     Input = 1,
@@ -114,23 +116,9 @@ pub enum SectionKind {
     /// Postcard: the state of continual learning. Optional.
     ContinualState = 12,
 }
+}
 
 impl SectionKind {
-    const ALL: [Self; 12] = [
-        Self::Input,
-        Self::Layers,
-        Self::Sites,
-        Self::Plan,
-        Self::Epilogues,
-        Self::Frozen,
-        Self::Records,
-        Self::Values,
-        Self::Metadata,
-        Self::Signature,
-        Self::Scales,
-        Self::ContinualState,
-    ];
-
     /// Sections that are small and that memory safety rests on: their digests are checked even by
     /// [`Verify::Structure`](crate::Verify::Structure).
     pub(crate) const fn is_structure(self) -> bool {
@@ -158,18 +146,6 @@ impl SectionKind {
 impl core::fmt::Display for SectionKind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         core::fmt::Debug::fmt(self, f)
-    }
-}
-
-/// The code of a section, shown by name where it has one.
-pub(crate) struct SectionName(pub(crate) u32);
-
-impl core::fmt::Display for SectionName {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match SectionKind::ALL.iter().find(|&&kind| kind as u32 == self.0) {
-            Some(kind) => kind.fmt(f),
-            None => self.0.fmt(f),
-        }
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use graft_patches::records::{Dtype, Kinds};
 use graft_runtime::Backbone;
-use graft_tests::{backbone, every_operator, identity_patch, int8, random_patch, random_patch_as};
+use graft_tests::{
+    backbone, continual, every_operator, identity_patch, int8, random_patch, random_patch_as,
+};
 
 fn main() -> std::io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder"));
@@ -29,6 +31,14 @@ fn main() -> std::io::Result<()> {
         ),
         ("patch/dw", identity_patch(&small, Kinds::DW)),
         ("patch/generated", identity_patch(&small, Kinds::GENERATED)),
+        (
+            "patch/continual",
+            continual::patch(&small, continual::state(10)),
+        ),
+        (
+            "patch/int8-continual",
+            continual::int8_patch(&small_int8, continual::state(10)),
+        ),
     ];
     for (name, bytes) in seeds {
         let path = folder.join(name);

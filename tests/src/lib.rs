@@ -1,5 +1,8 @@
 //! Networks for the tests: small, with random values, and together with every operator.
 
+use std::ops::Range;
+
+use graft_patches::container::{Header, SectionKind};
 use graft_patches::geometry::{Activation, Padding, Shape, Window};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, SiteMetadata};
 use graft_patches::records::{Dtype, Input, Kinds, Layer, Op};
@@ -7,6 +10,7 @@ use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Image, Patch, Session};
 
 pub mod cases;
+pub mod continual;
 pub mod int8;
 pub mod layers;
 pub mod operators;
@@ -292,6 +296,14 @@ pub fn patch(backbone: &Backbone, classes: usize, seed: u64) -> Patch {
 /// A deterministic image for a patch's input.
 pub fn image(patch: &Patch, seed: u64) -> Vec<f32> {
     Random(seed).values(patch.input().shape.len(), 1.0)
+}
+
+/// The place of a section in an image that has it.
+pub fn section(bytes: &[u8], kind: SectionKind) -> Range<usize> {
+    let header = Header::parse(bytes).expect("a whole header");
+    let record = header.section(kind).expect("the image has this section");
+    let start = record.offset.get() as usize;
+    start..start + record.length.get() as usize
 }
 
 /// Runs whatever could be opened, unless hostile records make it so large that it would take long.

@@ -1,46 +1,19 @@
 //! The continual state of patches: kept as it is, and checked against their head.
 
-use graft_patches::container::{Header, Kind, SectionKind};
+use graft_patches::ImageError;
+use graft_patches::container::{Kind, SectionKind};
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::Kinds;
-use graft_patches::writer::{self, Int8PatchWriter, PatchWriter};
-use graft_patches::{ContinualClass, ContinualState, ImageError};
+use graft_patches::writer::{self, PatchWriter};
 use graft_runtime::{Backbone, Error, Patch};
-use graft_tests::{backbone, identity_patch, int8, run_if_small};
-
-/// The state of `classes` classes, two a task.
-fn state(classes: u16) -> ContinualState {
-    ContinualState {
-        counter: 7,
-        classes: (0..classes)
-            .map(|class| ContinualClass {
-                task: class / 2,
-                examples: 1 + u32::from(class),
-            })
-            .collect(),
-    }
-}
-
-/// The backbone's own head of ten classes, with a continual state.
-fn patch(backbone: &Backbone, state: ContinualState) -> Vec<u8> {
-    let mut writer = PatchWriter::identity(backbone.image(), Kinds::HEAD);
-    let bytes = writer
-        .continual_state(state)
-        .finish(&PatchMetadata::default());
-    bytes.expect("metadata can be encoded")
-}
+use graft_tests::continual::{int8_patch, patch, state};
+use graft_tests::{backbone, identity_patch, int8, run_if_small, section};
 
 #[test]
 fn it_comes_back_in_f32_and_int8() {
     let float = backbone(24, 1);
     let int8 = Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid");
-    let mut writer = Int8PatchWriter::identity(int8.image(), Kinds::HEAD);
-    writer.continual_state(state(10));
-    let bytes = writer.finish(&PatchMetadata::default());
-    let bytes = [
-        patch(&float, state(10)),
-        bytes.expect("metadata can be encoded"),
-    ];
+    let bytes = [patch(&float, state(10)), int8_patch(&int8, state(10))];
     for (backbone, bytes) in [&float, &int8].into_iter().zip(bytes) {
         let patch = Patch::from_bytes(&bytes, backbone).expect("it fits");
         let image = patch.image().expect("it has a file");
@@ -82,18 +55,15 @@ fn classes_that_the_head_does_not_have_are_refused() {
 fn damage_to_it_is_refused_and_never_panics() {
     let backbone = backbone(24, 1);
     let bytes = patch(&backbone, state(10));
-    let header = Header::parse(&bytes).expect("a whole header");
-    let section = header.section(SectionKind::ContinualState);
-    let section = section.expect("it was written");
-    let start = section.offset.get() as usize;
-    assert_eq!(start + section.length.get() as usize, bytes.len());
-    for at in start..bytes.len() {
+    let state = section(&bytes, SectionKind::ContinualState);
+    assert_eq!(state.end, bytes.len());
+    for at in state.clone() {
         for value in [0, 1, 0x7f, 0xff] {
             let mut changed = bytes.clone();
             let is_same = changed[at] == value;
             changed[at] = value;
             let is_refused = Patch::from_bytes(&changed, &backbone).is_err();
-            assert_eq!(is_refused, !is_same, "byte {at} of {start}: {value}");
+            assert_eq!(is_refused, !is_same, "byte {at} of {state:?}: {value}");
             writer::seal(&mut changed);
             let _ = Patch::from_bytes(&changed, &backbone);
         }
@@ -103,16 +73,17 @@ fn damage_to_it_is_refused_and_never_panics() {
 #[test]
 fn a_backbone_has_none() {
     let mut bytes = backbone(24, 1).image().bytes().to_vec();
-    let code = SectionKind::ContinualState as u32;
+    let code = SectionKind::ContinualState as u8;
     // The entry behind the seven of an f32 backbone.
     bytes[14] = 8;
-    bytes[128 + 7 * 56] = code as u8;
+    bytes[128 + 7 * 56] = code;
     writer::seal(&mut bytes);
     let Err(Error::Image(error)) = Backbone::from_bytes(&bytes) else {
         panic!("it was taken");
     };
     let image = Kind::Backbone;
-    assert_eq!(error, ImageError::UnknownSection { code, image });
-    let text = "section ContinualState of a backbone is not known to this release";
+    let section = SectionKind::ContinualState;
+    assert_eq!(error, ImageError::ForeignSection { section, image });
+    let text = "a backbone has no section ContinualState in this release";
     assert_eq!(error.to_string(), text);
 }

@@ -3,13 +3,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
 
-use graft_patches::container::{Header, SectionKind};
+use graft_patches::container::SectionKind;
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{self, PatchWriter, WriteError};
 use graft_patches::{ImageError, Verify};
 use graft_runtime::{Backbone, Error, Image, Patch, Session};
-use graft_tests::{backbone, image, random_patch, random_patch_as};
+use graft_tests::{backbone, image, random_patch, random_patch_as, section};
 use proptest::prelude::*;
 
 const SIDE: usize = 24;
@@ -138,12 +138,7 @@ fn the_caller_may_give_the_memory() {
 fn a_patch_has_one_dtype() {
     let backbone = backbone(SIDE, 1);
     let bytes = random_patch(&backbone, 7, 3);
-    let header = Header::parse(&bytes).expect("a whole header");
-    let records = header
-        .section(SectionKind::Records)
-        .expect("required")
-        .offset
-        .get() as usize;
+    let records = section(&bytes, SectionKind::Records).start;
     for (record, code) in [(1, 2), (0, 2), (0, 4), (0, 9)] {
         let mut mixed = bytes.clone();
         mixed[records + 16 * record + 3] = code;
@@ -154,4 +149,11 @@ fn a_patch_has_one_dtype() {
             "{error:?}"
         );
     }
+}
+
+#[test]
+#[should_panic(expected = "values for an int8 backbone")]
+fn it_is_of_no_int8_dtype() {
+    let backbone = backbone(SIDE, 1);
+    PatchWriter::identity(backbone.image(), Kinds::BN).dtype(Dtype::I8);
 }

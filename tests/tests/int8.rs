@@ -1,13 +1,13 @@
 //! Int8 backbones and their patches: close to f32, the same bytes from all kernels, and what is refused.
 
 use graft_patches::PatchImage;
-use graft_patches::container::{Header, SectionKind};
+use graft_patches::container::SectionKind;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{self, Int8PatchWriter, PatchWriter};
 use graft_runtime::{
     Backbone, Error, Image, ImageError, LayerOutput, Patch, Session, Verify, kernel_names,
 };
-use graft_tests::{Random, backbone, identity_patch, image, int8, patch, random_patch};
+use graft_tests::{Random, backbone, identity_patch, image, int8, patch, random_patch, section};
 
 const SIDE: usize = 32;
 
@@ -193,8 +193,7 @@ fn a_patch_of_a_smaller_input_runs_on_every_kernel() {
 fn values_that_kernels_disagree_on_are_refused() {
     let [_, int8] = twins();
     let bytes = int8.image().bytes();
-    let header = *Header::parse(bytes).expect("it has one");
-    let at = |kind| header.section(kind).expect("required").offset.get() as usize;
+    let at = |kind| section(bytes, kind).start;
     let infinite = f32::INFINITY.to_le_bytes();
     let changes: [(usize, &[u8]); 3] = [
         (at(SectionKind::Epilogues), &infinite),
@@ -244,12 +243,7 @@ fn a_site_with_other_scales_around_it_needs_its_table() {
 /// The error of a head patch that scales the input anew but has no table of the first layer.
 fn without_first_table(int8: &Backbone) -> Error {
     let mut bytes = int8::identity_patch(int8, Kinds::HEAD);
-    let header = *Header::parse(&bytes).expect("it has one");
-    let scales = header
-        .section(SectionKind::Scales)
-        .expect("int8 has it")
-        .offset
-        .get() as usize;
+    let scales = section(&bytes, SectionKind::Scales).start;
     bytes[scales..scales + 4].copy_from_slice(&0.125f32.to_le_bytes());
     bytes[scales + 4..scales + 8].copy_from_slice(&0.125f32.to_le_bytes());
     writer::seal(&mut bytes);
@@ -261,12 +255,7 @@ fn scales_are_checked() {
     let [float, int8] = twins();
     for (at, value) in [(0, f32::NAN), (0, 0.0), (0, -1.0), (0, 1e30), (4, 0.5)] {
         let mut bytes = int8.image().bytes().to_vec();
-        let header = *Header::parse(&bytes).expect("it has one");
-        let scales = header
-            .section(SectionKind::Scales)
-            .expect("int8 has it")
-            .offset
-            .get() as usize;
+        let scales = section(&bytes, SectionKind::Scales).start;
         bytes[scales + at..scales + at + 4].copy_from_slice(&value.to_le_bytes());
         writer::seal(&mut bytes);
         let error = Backbone::from_bytes(&bytes).expect_err("a scale is wrong");

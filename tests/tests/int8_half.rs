@@ -4,13 +4,13 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
 
-use graft_patches::container::{Header, SectionKind};
+use graft_patches::container::SectionKind;
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{self, Int8PatchWriter, WriteError};
 use graft_patches::{ImageError, Verify};
 use graft_runtime::{Backbone, Error, Image, LayerOutput, Patch, Session, kernel_names};
-use graft_tests::{backbone, image, int8};
+use graft_tests::{backbone, image, int8, section};
 use proptest::prelude::*;
 
 const SIDE: usize = 24;
@@ -200,13 +200,8 @@ fn the_caller_may_give_the_memory() {
 /// A patch with another value of this byte of its records.
 fn changed(bytes: &[u8], at: usize, value: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    let header = *Header::parse(&bytes).expect("a whole header");
-    bytes[header
-        .section(SectionKind::Records)
-        .expect("required")
-        .offset
-        .get() as usize
-        + at] = value;
+    let records = section(&bytes, SectionKind::Records).start;
+    bytes[records + at] = value;
     writer::seal(&mut bytes);
     bytes
 }
@@ -262,4 +257,11 @@ fn it_is_for_int8_backbones_only() {
         ),
         "{error}"
     );
+}
+
+#[test]
+#[should_panic(expected = "values for an f32 backbone")]
+fn it_is_of_no_float_dtype() {
+    let [_, int8] = twins();
+    Int8PatchWriter::identity(int8.image(), Kinds::BN).dtype(Dtype::F16);
 }

@@ -4,7 +4,7 @@ use graft_patches::container::{HEADER_LEN, Header, Kind, SectionKind};
 use graft_patches::records::Kinds;
 use graft_patches::{ImageError, writer};
 use graft_runtime::{Backbone, Error, Patch};
-use graft_tests::{backbone, every_operator, identity_patch, int8, random_patch};
+use graft_tests::{backbone, continual, every_operator, identity_patch, int8, random_patch};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// An image with another section table, laid out anew. Each section is one of the image, or new and of 8 bytes.
@@ -35,58 +35,159 @@ fn with_sections(image: &[u8], sections: &[u32]) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn sections_are_known_complete_and_in_order() {
+/// An image with the backbone that it is, or is for.
+struct Sample<'a> {
+    bytes: Vec<u8>,
+    backbone: &'a Backbone,
+}
+
+impl Sample<'_> {
+    fn header(&self) -> &Header {
+        Header::parse(&self.bytes).expect("a whole header")
+    }
+
+    /// The codes of its sections, in their order.
+    fn sections(&self) -> Vec<u32> {
+        let used = usize::from(self.header().section_count.get());
+        let used = self.header().sections[..used].iter();
+        used.map(|record| record.kind.get()).collect()
+    }
+
+    /// Opens it with another section table, and returns its bytes then.
+    fn open(&self, sections: &[u32]) -> Result<Vec<u8>, Error> {
+        let bytes = with_sections(&self.bytes, sections);
+        match self.header().kind == Kind::Backbone as u16 {
+            true => Backbone::from_bytes(&bytes).map(|_| bytes),
+            false => Patch::from_bytes(&bytes, self.backbone).map(|_| bytes),
+        }
+    }
+
+    /// The error of another section table.
+    fn refusal(&self, sections: &[u32]) -> ImageError {
+        match self.open(sections) {
+            Err(Error::Image(error)) => error,
+            other => panic!("{sections:?}: expected a refusal, found {other:?}"),
+        }
+    }
+}
+
+/// The two backbones, and images of both kinds with and without each optional section.
+fn with_samples(check: impl Fn(&Sample<'_>)) {
     let float = backbone(24, 1);
     let int8 = Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid");
-    let images = [
+    for (bytes, backbone) in [
         (every_operator(24, 1), &float),
         (int8.image().bytes().to_vec(), &int8),
         (random_patch(&float, 7, 2), &float),
+        (continual::patch(&float, continual::state(10)), &float),
         (int8::identity_patch(&int8, Kinds::BN), &int8),
-    ];
-    for (image, backbone) in images {
-        let header = *Header::parse(&image).expect("a whole header");
-        let is_backbone = header.kind == Kind::Backbone as u16;
-        let open = |sections: &[u32]| {
-            let bytes = with_sections(&image, sections);
-            match is_backbone {
-                true => Backbone::from_bytes(&bytes).map(|_| bytes),
-                false => Patch::from_bytes(&bytes, backbone).map(|_| bytes),
+        (continual::int8_patch(&int8, continual::state(10)), &int8),
+    ] {
+        check(&Sample { bytes, backbone });
+    }
+}
+
+fn is_optional(code: u32) -> bool {
+    [SectionKind::Scales, SectionKind::ContinualState]
+        .iter()
+        .any(|&optional| optional as u32 == code)
+}
+
+/// The error is of the place of this section.
+fn is_of_section(error: ImageError, code: u32) {
+    assert!(
+        matches!(error, ImageError::Section { section, .. } if section as u32 == code),
+        "section {code}: {error}"
+    );
+}
+
+#[test]
+fn required_sections_are_there_and_all_are_in_order_and_once() {
+    with_samples(|sample| {
+        let own = sample.sections();
+        assert_eq!(sample.open(&own).expect("as it was"), sample.bytes);
+        for (at, &code) in own.iter().enumerate() {
+            if !is_optional(code) {
+                let mut missing = own.clone();
+                missing.remove(at);
+                is_of_section(sample.refusal(&missing), code);
             }
-        };
-        let count = usize::from(header.section_count.get());
-        let own: Vec<u32> = header.sections[..count]
-            .iter()
-            .map(|record| record.kind.get())
-            .collect();
-        assert_eq!(open(&own).expect("as it was"), image);
-        for at in 0..count {
-            let mut missing = own.clone();
-            missing.remove(at);
-            open(&missing).expect_err("a section is missing");
             let mut twice = own.clone();
-            twice.insert(at, own[at]);
-            open(&twice).expect_err("a section twice");
-            for other in at + 1..count {
+            twice.insert(at, code);
+            is_of_section(sample.refusal(&twice), code);
+            for other in at + 1..own.len() {
                 let mut swapped = own.clone();
                 swapped.swap(at, other);
-                open(&swapped).expect_err("out of order");
+                is_of_section(sample.refusal(&swapped), code);
             }
         }
-        for (code, name) in [(SectionKind::Signature as u32, "Signature"), (77, "77")] {
-            for at in 0..=count {
+    });
+}
+
+#[test]
+fn an_image_without_scales_is_read_as_f32() {
+    let scales = SectionKind::Scales as u32;
+    with_samples(|sample| {
+        let mut sections = sample.sections();
+        let Some(at) = sections.iter().position(|&code| code == scales) else {
+            return;
+        };
+        sections.remove(at);
+        let error = sample.refusal(&sections);
+        match sample.header().kind == Kind::Backbone as u16 {
+            // Its sites say that they have scales of weights.
+            true => assert!(
+                matches!(
+                    error,
+                    ImageError::Record {
+                        section: SectionKind::Sites,
+                        ..
+                    }
+                ),
+                "{error}"
+            ),
+            // Its records say that they are int8.
+            false => is_of_section(error, scales),
+        }
+    });
+}
+
+#[test]
+fn a_patch_is_whole_without_its_continual_state() {
+    let state = SectionKind::ContinualState as u32;
+    with_samples(|sample| {
+        let mut sections = sample.sections();
+        if let Some(at) = sections.iter().position(|&code| code == state) {
+            sections.remove(at);
+            sample.open(&sections).expect("the state is optional");
+        }
+    });
+}
+
+#[test]
+fn sections_of_no_reader_are_refused_by_name() {
+    with_samples(|sample| {
+        let own = sample.sections();
+        let image = match sample.header().kind == Kind::Backbone as u16 {
+            true => Kind::Backbone,
+            false => Kind::Patch,
+        };
+        let section = SectionKind::Signature;
+        let signature = ImageError::ForeignSection { section, image };
+        let code = 77;
+        let unknown = ImageError::UnknownSection { code, image };
+        for (code, expected) in [(section as u32, signature), (code, unknown)] {
+            for at in 0..=own.len() {
                 let mut more = own.clone();
                 more.insert(at, code);
-                let error = open(&more).expect_err("a section that no reader knows");
-                let Error::Image(unknown @ ImageError::UnknownSection { .. }) = error else {
-                    panic!("{error}");
-                };
-                let text = unknown.to_string();
-                assert!(text.starts_with(&format!("section {name} of ")), "{text}");
+                assert_eq!(sample.refusal(&more), expected);
             }
         }
-    }
+        let text = format!("{image} has no section Signature in this release");
+        assert_eq!(signature.to_string(), text);
+        let text = format!("section 77 of {image} is not known to this release");
+        assert_eq!(unknown.to_string(), text);
+    });
 }
 
 #[test]

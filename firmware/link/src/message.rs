@@ -106,7 +106,7 @@ pub enum Reply<'a> {
     Ran {
         /// The task that it ran with.
         task: Task,
-        /// How many.
+        /// The number of scores.
         scores: u32,
         /// The number of those that were timed; 0 where none was asked for.
         layers: u32,
@@ -301,7 +301,7 @@ pub enum Refusal<'a> {
     /// An offset or length beyond what there is.
     #[error("there are only {length} bytes")]
     OutOfRange {
-        /// How many.
+        /// Bytes that there are.
         length: u32,
     },
     /// The flash memory failed.

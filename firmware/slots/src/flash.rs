@@ -27,7 +27,7 @@ pub(crate) const fn is_supported<F: NorFlash>() -> bool {
         && F::ERASE_SIZE.is_multiple_of(unit::<F>() as usize)
 }
 
-/// Where records and parts of an upload may begin: multiples of it, in bytes.
+/// The unit of flash, in bytes: records and parts of an upload begin at its multiples.
 pub(crate) const fn unit<F: NorFlash>() -> u32 {
     if F::WRITE_SIZE > 32 {
         F::WRITE_SIZE as u32

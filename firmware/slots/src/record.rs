@@ -43,7 +43,7 @@ const MAGIC: [u8; 4] = *b"Gslt";
 /// In place of a slot: none, or the backbone's own values.
 const NO_SLOT: u8 = 0xff;
 
-/// Where the bytes begin that the CRC covers.
+/// The start of the bytes that the CRC covers.
 pub(crate) const CRC_START: u32 = 8;
 
 /// The contents of a record.
@@ -116,7 +116,7 @@ pub(crate) struct Record {
 }
 
 impl Header {
-    /// Bytes of the whole record, if this can be the beginning of one in so much room.
+    /// Bytes of the whole record, if this can be the beginning of one in `room` bytes.
     pub(crate) fn record_len(&self, room: u32) -> Option<u32> {
         let length = u32::from(self.length.get());
         let whole = (size_of::<Self>() as u32..=room).contains(&length);

@@ -10,21 +10,49 @@ use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
 use crate::section::{ALIGN, SectionKind};
 
-/// Checks the input, the replacements and the number of scales of a patch whose container was checked.
-pub(super) fn records(bytes: &[u8], container: &Container) -> Result<(), ImageError> {
-    let section = |kind| container.section(bytes, kind);
-    let input: &InputRecord = one(SectionKind::Input, section(SectionKind::Input))?;
-    input.decode().map_err(wrong(SectionKind::Input, 0))?;
-    let records = all(SectionKind::Records, section(SectionKind::Records))?;
-    let dtype = replacements(records, section(SectionKind::Values).len())?;
-    let scales: &[ScaleRecord] = all(SectionKind::Scales, section(SectionKind::Scales))?;
-    if scales.is_empty() == (dtype.of_backbone() == Dtype::I8) {
-        return Err(ImageError::Section {
-            section: SectionKind::Scales,
-            problem: "missing in a patch for int8, or there in another one",
-        });
+use super::PatchImage;
+
+/// The records of a patch, parsed: their contents are yet to be checked ([`Self::check`]).
+pub(super) struct UncheckedPatch<'a> {
+    bytes: &'a [u8],
+    container: Container,
+    input: &'a InputRecord,
+    records: &'a [PatchRecord],
+    scales: &'a [ScaleRecord],
+    /// Bytes of the section.
+    values: usize,
+}
+
+impl<'a> UncheckedPatch<'a> {
+    #[inline]
+    pub(super) fn parse(bytes: &'a [u8], container: Container) -> Result<Self, ImageError> {
+        let section = |kind| container.section(bytes, kind);
+        Ok(Self {
+            bytes,
+            container,
+            input: one(SectionKind::Input, section(SectionKind::Input))?,
+            records: all(SectionKind::Records, section(SectionKind::Records))?,
+            scales: all(SectionKind::Scales, section(SectionKind::Scales))?,
+            values: section(SectionKind::Values).len(),
+        })
     }
-    Ok(())
+
+    /// Checks the input, the replacements and whether there are scales.
+    #[inline]
+    pub(super) fn check(self) -> Result<PatchImage<'a>, ImageError> {
+        self.input.decode().map_err(wrong(SectionKind::Input, 0))?;
+        let dtype = replacements(self.records, self.values)?;
+        if self.scales.is_empty() == (dtype.of_backbone() == Dtype::I8) {
+            return Err(ImageError::Section {
+                section: SectionKind::Scales,
+                problem: "missing in a patch for int8, or there in another one",
+            });
+        }
+        Ok(PatchImage {
+            bytes: self.bytes,
+            container: self.container,
+        })
+    }
 }
 
 /// Checks that records are sorted and of one dtype, which is returned, and that their values lie one behind the other in

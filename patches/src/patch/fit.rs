@@ -3,13 +3,11 @@
 use crate::backbone::BackboneImage;
 use crate::container::Verify;
 use crate::error::ImageError;
-use crate::half_table::TableSite;
 use crate::int8_values;
 use crate::parse::wrong;
 use crate::plan;
 use crate::records::{Kinds, What};
 use crate::section::SectionKind;
-use crate::values::Values;
 
 use super::{PatchImage, Replacement};
 
@@ -115,10 +113,7 @@ impl<'a> PatchImage<'a> {
         for index in 0..backbone.site_count() {
             let site = backbone.site(index);
             let mut outputs = [site.outputs; 2];
-            for (what, outputs) in [What::Epilogue, What::Weights]
-                .into_iter()
-                .zip(&mut outputs)
-            {
+            for (what, outputs) in What::ALL.into_iter().zip(&mut outputs) {
                 match self.find(index, what) {
                     Some(replacement) => *outputs = replacement.outputs,
                     None => {
@@ -200,7 +195,7 @@ impl<'a> PatchImage<'a> {
                 || (0..backbone.site_count())
                     .map(|index| backbone.site(index))
                     .any(|site| {
-                        [What::Epilogue, What::Weights]
+                        What::ALL
                             .into_iter()
                             .any(|what| kind.requires(&site, what).is_some())
                     });
@@ -209,27 +204,5 @@ impl<'a> PatchImage<'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl<'a> TableSite<'a> {
-    /// A site as it runs with a patch: the patch's weights where it has some, the scales of the patch.
-    ///
-    /// # Panics
-    /// If the patch was not checked against this int8 backbone, or there is no such site.
-    pub fn of(patch: &PatchImage<'a>, backbone: &BackboneImage<'a>, index: usize) -> Self {
-        let site = backbone.site(index);
-        let own = patch.find(index, What::Weights);
-        let weights = match own.map(|own| own.values) {
-            Some(Values::I8(weights)) => weights,
-            _ => backbone.int8(&site).weights,
-        };
-        let input = backbone.layer(site.layer).inputs[0];
-        Self {
-            site,
-            outputs: own.map_or(site.outputs, |own| own.outputs),
-            weights,
-            zero_point: patch.scales()[input].get().outer.zero_point,
-        }
     }
 }

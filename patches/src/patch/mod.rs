@@ -2,6 +2,7 @@
 
 mod check;
 mod fit;
+mod table_site;
 
 use zerocopy::FromBytes;
 
@@ -13,6 +14,8 @@ use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
 use crate::values::Values;
+
+use check::UncheckedPatch;
 
 /// The places of the parts of a checked patch, as [`crate::BackboneIndex`] for backbones.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +49,7 @@ impl<'a> PatchImage<'a> {
     /// The fault of the bytes.
     pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
         let container = Container::check(bytes, Kind::Patch, verify)?;
-        check::records(bytes, &container)?;
-        Ok(Self { bytes, container })
+        UncheckedPatch::parse(bytes, container)?.check()
     }
 
     /// The same bytes again, once checked. Any other bytes make the methods panic.

@@ -18,7 +18,26 @@ impl Kinds {
     pub const GENERATED: Self = Self(8);
 
     /// All kinds, alone, in the order that they are shown in.
-    pub const ALL: [Self; 4] = [Self::BN, Self::DW, Self::HEAD, Self::GENERATED];
+    pub const ALL: [Self; Self::NAMES.len()] = {
+        let mut all = [Self(0); Self::NAMES.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = Self::NAMES[at].0;
+            at += 1;
+        }
+        all
+    };
+
+    /// The union of [`Self::ALL`].
+    const KNOWN: Self = {
+        let mut known = Self(0);
+        let mut at = 0;
+        while at < Self::ALL.len() {
+            known = known.with(Self::ALL[at]);
+            at += 1;
+        }
+        known
+    };
 
     pub(crate) const NAMES: [(Self, &'static str); 4] = [
         (Self::BN, "bn"),
@@ -56,11 +75,14 @@ impl Kinds {
 
     /// From its stored form; `None` where a bit is unknown.
     pub const fn from_bits(bits: u32) -> Option<Self> {
-        if bits < 16 { Some(Self(bits)) } else { None }
+        match Self::KNOWN.contains(Self(bits)) {
+            true => Some(Self(bits)),
+            false => None,
+        }
     }
 
-    /// Whether a patch of these kinds, stored in this dtype, may carry `what` for `site`. Where a patch of int8 scales activations
-    /// anew, the tables of the sites around them follow, whatever was trained.
+    /// Whether a patch of these kinds, stored in this dtype, may carry `what` for `site`. Where a patch of int8 scales
+    /// activations anew, the tables of the sites around them follow, whatever was trained.
     pub fn covers(self, site: &Site, what: What, dtype: Dtype) -> bool {
         self.contains(Self::GENERATED)
             || self.requires(site, what).is_some()

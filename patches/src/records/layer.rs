@@ -3,17 +3,20 @@
 use zerocopy::little_endian::{F32, U16};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::geometry::{Activation, Padding, Window};
+use crate::geometry::{Activation, Padding, Shape, Window};
 
-use super::field::is_canonical;
+use crate::coded::coded;
+
+use super::field::{MAX_SIDE, is_canonical};
 
 /// "No tensor" in [`LayerRecord::inputs`], "no site" in [`LayerRecord::site`].
 pub const NONE: u16 = u16::MAX;
 /// Most layers: checking a plan takes time with their square.
 pub const MAX_LAYERS: usize = 4096;
+
+coded! { u8:
 /// Operators, by their code in [`LayerRecord::op`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Op {
     /// k x k convolution.
     Conv = 1,
@@ -34,35 +37,44 @@ pub enum Op {
     /// Mean over all pixels.
     GlobalAveragePool = 9,
 }
+}
 
 impl Op {
-    /// All operators, in the order of their codes.
-    pub const ALL: [Self; 9] = [
-        Self::Conv,
-        Self::Depthwise,
-        Self::Pointwise,
-        Self::Linear,
-        Self::Add,
-        Self::Multiply,
-        Self::AveragePool,
-        Self::MaxPool,
-        Self::GlobalAveragePool,
-    ];
-
     /// Whether layers of this operator are sites: they have weights and an epilogue.
     pub fn is_site(self) -> bool {
-        matches!(
-            self,
-            Self::Conv | Self::Depthwise | Self::Pointwise | Self::Linear
-        )
+        match self {
+            Self::Conv | Self::Depthwise | Self::Pointwise | Self::Linear => true,
+            Self::Add
+            | Self::Multiply
+            | Self::AveragePool
+            | Self::MaxPool
+            | Self::GlobalAveragePool => false,
+        }
+    }
+
+    /// Whether layers of this operator slide a window over their input.
+    fn is_windowed(self) -> bool {
+        match self {
+            Self::Conv | Self::Depthwise | Self::AveragePool | Self::MaxPool => true,
+            Self::Pointwise
+            | Self::Linear
+            | Self::Add
+            | Self::Multiply
+            | Self::GlobalAveragePool => false,
+        }
     }
 
     /// Operands.
     pub fn arity(self) -> usize {
-        if matches!(self, Self::Add | Self::Multiply) {
-            2
-        } else {
-            1
+        match self {
+            Self::Add | Self::Multiply => 2,
+            Self::Conv
+            | Self::Depthwise
+            | Self::Pointwise
+            | Self::Linear
+            | Self::AveragePool
+            | Self::MaxPool
+            | Self::GlobalAveragePool => 1,
         }
     }
 
@@ -143,14 +155,43 @@ impl Layer {
             | Op::GlobalAveragePool => height * width * channels,
         }
     }
+
+    /// The shape of its output for these operands; `outputs` is the channel count of its site.
+    ///
+    /// # Errors
+    /// The misfit, in words.
+    pub fn output_shape(
+        &self,
+        left: Shape,
+        right: Shape,
+        outputs: Option<usize>,
+    ) -> Result<Shape, &'static str> {
+        let windowed = |channels| match self.window.output(left) {
+            Some([height @ 1..=MAX_SIDE, width @ 1..=MAX_SIDE]) => {
+                Ok(Shape::new(height, width, channels))
+            }
+            _ => Err("the window does not fit its input"),
+        };
+        let outputs = outputs.unwrap_or(left.channels);
+        match self.op {
+            Op::Conv | Op::Pointwise => windowed(outputs),
+            Op::Depthwise if outputs != left.channels => {
+                Err("a depthwise site with other channels than its input")
+            }
+            Op::Depthwise | Op::AveragePool | Op::MaxPool => windowed(left.channels),
+            Op::Linear if left.pixels() != 1 => Err("a linear layer on more than one pixel"),
+            Op::Linear => Ok(Shape::new(1, 1, outputs)),
+            Op::GlobalAveragePool => Ok(Shape::new(1, 1, left.channels)),
+            Op::Add if left == right => Ok(left),
+            Op::Multiply if left == right || right == Shape::new(1, 1, left.channels) => Ok(left),
+            Op::Add | Op::Multiply => Err("operands of different shapes"),
+        }
+    }
 }
 
 impl LayerRecord {
     pub(crate) fn decode(&self) -> Result<Layer, &'static str> {
-        let op = Op::ALL
-            .into_iter()
-            .find(|&op| op as u8 == self.op)
-            .ok_or("unknown operator")?;
+        let op = Op::from_code(self.op).ok_or("unknown operator")?;
         let params = self.params.map(F32::get);
         let activation = match self.activation {
             0 => Activation::Clamp {
@@ -204,8 +245,7 @@ impl LayerRecord {
         if top >= kernel[0] || bottom >= kernel[0] || left >= kernel[1] || right >= kernel[1] {
             return Err("padding as large as the kernel");
         }
-        let is_windowed = matches!(op, Op::Conv | Op::Depthwise | Op::AveragePool | Op::MaxPool);
-        if !is_windowed && window != Window::POINT {
+        if !op.is_windowed() && window != Window::POINT {
             return Err("a window on an operator that has none");
         }
         Ok(window)
@@ -236,7 +276,8 @@ impl From<&Layer> for LayerRecord {
             op: layer.op as u8,
             activation,
             padding_mode,
-            count_padding: layer.count_padding.into(),
+            // Without a meaning elsewhere: its one value there.
+            count_padding: (layer.op == Op::AveragePool && layer.count_padding).into(),
             inputs,
             site: layer.site.map_or(NONE, |site| site as u16).into(),
             kernel: layer.window.kernel.map(|k| k as u8),

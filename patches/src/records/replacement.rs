@@ -3,23 +3,17 @@
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::coded::coded;
+
+coded! { u8:
 /// The part of a site that a patch record replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub enum What {
     /// Scale and bias of the site.
     Epilogue = 1,
     /// Packed weights of the site.
     Weights = 2,
 }
-
-impl What {
-    /// From its code.
-    pub(crate) fn from_code(code: u8) -> Option<Self> {
-        [Self::Epilogue, Self::Weights]
-            .into_iter()
-            .find(|&what| what as u8 == code)
-    }
 }
 
 impl core::fmt::Display for What {
@@ -31,9 +25,9 @@ impl core::fmt::Display for What {
     }
 }
 
+coded! { u8:
 /// The storage of an image's values; in a patch the code in [`PatchRecord::dtype`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Dtype {
     /// IEEE single precision, read in place.
     #[default]
@@ -47,16 +41,9 @@ pub enum Dtype {
     /// when the patch is bound.
     I8Half = 4,
 }
+}
 
 impl Dtype {
-    /// All, in the order of their codes.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I8, Self::I8Half];
-
-    /// From its code.
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|&dtype| dtype as u8 == code)
-    }
-
     /// Bytes of one weight.
     pub const fn size(self) -> usize {
         match self {

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use zerocopy::IntoBytes;
 
+use crate::backbone::dtype;
 use crate::digest::Digest;
 use crate::geometry::{Padding, Shape};
 use crate::layout::{pack_epilogue, pack_weights, padded};
@@ -14,8 +15,6 @@ use crate::records::{
 };
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
-use crate::shape::output_shape;
-use crate::unchecked::dtype;
 
 use super::container::assemble;
 use super::{WriteError, append, plan};
@@ -142,7 +141,7 @@ impl BackboneWriter {
         let left = self.shapes[operands[0]];
         let right = self.shapes[operands[operands.len() - 1]];
         let outputs = values.as_ref().map(|values| values.outputs);
-        let shape = output_shape(&layer, left, right, outputs).map_err(wrong)?;
+        let shape = layer.output_shape(left, right, outputs).map_err(wrong)?;
         if shape.channels > MAX_SIDE || outputs == Some(0) {
             return Err(wrong("no output channels, or more than 65,536"));
         }
@@ -207,24 +206,26 @@ impl BackboneWriter {
         let metadata = postcard::to_allocvec(metadata).map_err(|_| WriteError::Metadata)?;
         let mut plan_section = plan.as_bytes().to_vec();
         plan_section.extend_from_slice(tensors.as_bytes());
+        let input = InputRecord::from(&self.input);
         Ok(assemble(
             Kind::Backbone,
             Kinds::default(),
             // Follows from the sections.
             Digest::default(),
-            &[
-                (
-                    SectionKind::Input,
-                    InputRecord::from(&self.input).as_bytes(),
-                ),
-                (SectionKind::Layers, layers.as_bytes()),
-                (SectionKind::Sites, self.sites.as_bytes()),
-                (SectionKind::Plan, &plan_section),
-                (SectionKind::Epilogues, &self.epilogues),
-                (SectionKind::Frozen, &self.frozen),
-                (SectionKind::Metadata, &metadata),
-                (SectionKind::Scales, self.scales.as_bytes()),
-            ],
+            |section| match section {
+                SectionKind::Input => input.as_bytes(),
+                SectionKind::Layers => layers.as_bytes(),
+                SectionKind::Sites => self.sites.as_bytes(),
+                SectionKind::Plan => &plan_section,
+                SectionKind::Epilogues => &self.epilogues,
+                SectionKind::Frozen => &self.frozen,
+                SectionKind::Metadata => &metadata,
+                SectionKind::Scales => self.scales.as_bytes(),
+                SectionKind::Records
+                | SectionKind::Values
+                | SectionKind::Signature
+                | SectionKind::ContinualState => &[],
+            },
         ))
     }
 

@@ -9,12 +9,12 @@ use crate::digest::Digest;
 use crate::records::Kinds;
 use crate::section::{Kind, SectionKind};
 
-/// The bytes of an image with these sections, given in file order. Empty optional ones are left out.
-pub(super) fn assemble(
+/// The bytes of an image, whose sections have these contents. Empty optional ones are left out.
+pub(super) fn assemble<'a>(
     kind: Kind,
     kinds: Kinds,
     backbone_id: Digest,
-    sections: &[(SectionKind, &[u8])],
+    content: impl Fn(SectionKind) -> &'a [u8],
 ) -> Vec<u8> {
     let mut bytes = alloc::vec![0; HEADER_LEN];
     let mut header = Header::new_zeroed();
@@ -24,11 +24,13 @@ pub(super) fn assemble(
     header.kind = (kind as u16).into();
     header.kinds = kinds.bits().into();
     header.backbone_id = backbone_id;
-    let is_there = |&(section, content): &(SectionKind, &[u8])| {
-        !content.is_empty() || kind.place(section) < Some(kind.required())
-    };
-    let sections = sections.iter().copied().filter(is_there);
-    for (record, (section, content)) in header.sections.iter_mut().zip(sections) {
+    let (required, optional) = kind.sections().split_at(kind.required());
+    let optional = optional
+        .iter()
+        .filter(|&&section| !content(section).is_empty());
+    let sections = required.iter().chain(optional);
+    for (record, &section) in header.sections.iter_mut().zip(sections) {
+        let content = content(section);
         bytes.resize(bytes.len().next_multiple_of(section.align()), 0);
         record.kind = (section as u32).into();
         record.offset = (bytes.len() as u64).into();

@@ -349,7 +349,8 @@ impl<'a> Int8PatchWriter<'a> {
                 Dtype::I8Half => narrowed(index, What::Epilogue, &table_site.narrow(&table))?
                     .as_bytes()
                     .to_vec(),
-                Dtype::F32 | Dtype::F16 | Dtype::I8 => table.as_bytes().to_vec(),
+                Dtype::I8 => table.as_bytes().to_vec(),
+                Dtype::F32 | Dtype::F16 => unreachable!("refused by `Int8PatchWriter::dtype`"),
             };
             contents.insert((index, What::Epilogue), (outputs, table));
             if replaced.has_weights {

@@ -74,8 +74,16 @@ impl<'a> PatchWriter<'a> {
         self
     }
 
-    /// The storage of values; f32 unless said otherwise.
+    /// The storage of values: [`Dtype::F32`] unless said otherwise, or [`Dtype::F16`].
+    ///
+    /// # Panics
+    /// If it is the dtype of patches for another backbone.
     pub fn dtype(&mut self, dtype: Dtype) -> &mut Self {
+        assert_eq!(
+            dtype.of_backbone(),
+            Dtype::F32,
+            "values for an int8 backbone"
+        );
         self.dtype = dtype;
         self
     }
@@ -151,7 +159,8 @@ impl<'a> PatchWriter<'a> {
         let stored = |(&(site, what), (outputs, values)): (&(usize, What), &(usize, Vec<f32>))| {
             let bytes = match self.dtype {
                 Dtype::F16 => narrowed(site, what, values)?.as_bytes().to_vec(),
-                Dtype::F32 | Dtype::I8 | Dtype::I8Half => values.as_bytes().to_vec(),
+                Dtype::F32 => values.as_bytes().to_vec(),
+                Dtype::I8 | Dtype::I8Half => unreachable!("refused by `PatchWriter::dtype`"),
             };
             Ok(((site, what), (*outputs, bytes)))
         };
@@ -185,7 +194,7 @@ impl Contents<'_> {
         backbone: &BackboneImage<'_>,
         metadata: &PatchMetadata,
     ) -> Result<Vec<u8>, WriteError> {
-        let mut section = Vec::new();
+        let mut values_section = Vec::new();
         let records: Vec<PatchRecord> = self
             .values
             .iter()
@@ -194,7 +203,7 @@ impl Contents<'_> {
                 what: what as u8,
                 dtype: self.dtype as u8,
                 outputs: (*outputs as u32).into(),
-                offset: append(&mut section, values).into(),
+                offset: append(&mut values_section, values).into(),
                 length: (values.len() as u32).into(),
             })
             .collect();
@@ -211,14 +220,20 @@ impl Contents<'_> {
             Kind::Patch,
             self.kinds,
             backbone.id(),
-            &[
-                (SectionKind::Input, input.as_bytes()),
-                (SectionKind::Records, records.as_bytes()),
-                (SectionKind::Values, &section),
-                (SectionKind::Metadata, &metadata),
-                (SectionKind::Scales, self.scales.as_bytes()),
-                (SectionKind::ContinualState, &state),
-            ],
+            |section| match section {
+                SectionKind::Input => input.as_bytes(),
+                SectionKind::Records => records.as_bytes(),
+                SectionKind::Values => &values_section,
+                SectionKind::Metadata => &metadata,
+                SectionKind::Scales => self.scales.as_bytes(),
+                SectionKind::ContinualState => &state,
+                SectionKind::Layers
+                | SectionKind::Sites
+                | SectionKind::Plan
+                | SectionKind::Epilogues
+                | SectionKind::Frozen
+                | SectionKind::Signature => &[],
+            },
         ))
     }
 }

@@ -16,6 +16,24 @@ use crate::qemu::Qemu;
 /// Time that a device may take until it serves.
 const START: Duration = Duration::from_secs(20);
 
+/// The slots of a device's life: that of the patch for `sign-digits`.
+pub(crate) const DIGITS: u8 = 0;
+/// For `greek`.
+pub(crate) const LETTERS: u8 = 1;
+/// For `fashion`.
+pub(crate) const CLOTHES: u8 = 2;
+
+/// Name of the task whose patch is pushed to a slot.
+pub(crate) fn pushed_to(task: Task) -> Option<&'static str> {
+    match task {
+        Task::Own => Some("own"),
+        Task::Slot(DIGITS) => Some("sign-digits"),
+        Task::Slot(LETTERS) => Some("greek"),
+        Task::Slot(CLOTHES) => Some("fashion"),
+        Task::Slot(_) => None,
+    }
+}
+
 /// A machine with a flash memory that outlives its power.
 pub(crate) struct Device {
     machine: Machine,

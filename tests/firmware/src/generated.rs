@@ -125,7 +125,13 @@ fn make(backbone: &Path, patch: &Path) -> Result<()> {
 /// Runs the command that was built together with this program.
 fn patchtool(arguments: &[&Path]) -> Result<()> {
     let program = std::env::current_exe()?.with_file_name("patchtool");
-    let done = Command::new(program).args(arguments).output()?;
+    let done = Command::new(&program).args(arguments).output();
+    let done = done.with_context(|| {
+        format!(
+            "cannot start {}: `firmware/mps2/build` makes it",
+            program.display()
+        )
+    })?;
     ensure!(
         done.status.success(),
         "patchtool: {}",

@@ -9,8 +9,7 @@ use graft_client::{State, Task};
 use graft_link::{FRAME, FrameError, Receiver, Request, VERSION, checksum, encode};
 use graft_tests::Random;
 
-use crate::device::Device;
-use crate::story::pushed_to;
+use crate::device::{Device, pushed_to};
 
 /// Time that an answer or a frame may take: half a second of the device's time is many of a busy host's.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,26 +4,10 @@ use anyhow::{Context as _, Result, ensure};
 use graft_client::{Client, DeviceError, Ended, State, Task, Upload};
 use graft_tests::int8;
 
-use crate::device::{Device, patch};
+use crate::device::{CLOTHES, DIGITS, Device, LETTERS, patch};
 use crate::hostile;
 use crate::machine::M4;
 use crate::report::Report;
-
-/// Slots of the story.
-const DIGITS: u8 = 0;
-const LETTERS: u8 = 1;
-const CLOTHES: u8 = 2;
-
-/// Name of the task whose patch was pushed to a slot.
-pub(crate) fn pushed_to(task: Task) -> Option<&'static str> {
-    match task {
-        Task::Own => Some("own"),
-        Task::Slot(DIGITS) => Some("sign-digits"),
-        Task::Slot(LETTERS) => Some("greek"),
-        Task::Slot(CLOTHES) => Some("fashion"),
-        Task::Slot(_) => None,
-    }
-}
 
 type Step = fn(&mut Device) -> Result<()>;
 

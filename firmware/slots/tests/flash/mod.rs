@@ -239,7 +239,7 @@ fn is_blank(word: &[u8]) -> bool {
     word.iter().all(|&byte| byte == 0xff)
 }
 
-/// So many random bytes.
+/// `length` random bytes.
 pub(crate) fn random_bytes(rng: &mut impl Rng, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     rng.fill_bytes(&mut bytes);

@@ -5,17 +5,29 @@ use crate::geometry::Shape;
 use crate::parse::wrong;
 use crate::records::{Dtype, Layer, MAX_SIDE, Op, Tensor, What};
 use crate::section::{ALIGN, SectionKind};
-use crate::shape::output_shape;
-use crate::unchecked::UncheckedBackbone;
+
+use super::BackboneImage;
+use super::unchecked::UncheckedBackbone;
 
 /// Most products that an int8 layer sums up: 32 bits hold their sum.
 const MAX_INT8_PRODUCTS: usize = 1 << 15;
 /// As [`MAX_INT8_PRODUCTS`], of the values of a pool.
 const MAX_INT8_POOL: usize = 1 << 23;
 
-/// Checks all records against each other: every layer reads earlier tensors, shapes follow from the input, sites match
-/// their layers and lie in the frozen section, and no two activations that live at the same time share memory.
-pub(crate) fn check(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
+impl<'a> UncheckedBackbone<'a> {
+    /// Checks all records against each other: every layer reads earlier tensors, shapes follow from the input, sites match
+    /// their layers and lie in the frozen section, and no two activations that live at the same time share memory.
+    #[inline]
+    pub(super) fn check(self) -> Result<BackboneImage<'a>, ImageError> {
+        check_records(&self)?;
+        Ok(BackboneImage {
+            bytes: self.bytes,
+            container: self.container,
+        })
+    }
+}
+
+fn check_records(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
     let input = records.input.decode();
     let input = input.map_err(wrong(SectionKind::Input, 0))?;
     let wrong_plan = wrong(SectionKind::Plan, 0);
@@ -108,7 +120,7 @@ fn check_layer(
             "more values in an int8 pool than 32 bits hold the sum of",
         ));
     }
-    let shape = output_shape(&layer, left, right, outputs).map_err(wrong)?;
+    let shape = layer.output_shape(left, right, outputs).map_err(wrong)?;
     if shape != records.tensor(index + 1)?.shape {
         return Err(wrong("the plan has another shape for its output"));
     }

@@ -1,8 +1,10 @@
 //! The backbone image: layers, sites, memory plan, frozen weights, identity epilogues.
 
+mod check;
+mod unchecked;
+
 use zerocopy::FromBytes;
 
-use crate::backbone_check;
 use crate::checked::checked;
 use crate::container::{Container, Verify};
 use crate::digest::Digest;
@@ -16,8 +18,10 @@ use crate::records::{
 use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
-use crate::unchecked::{UncheckedBackbone, dtype};
 use crate::values::Values;
+
+use unchecked::UncheckedBackbone;
+pub(crate) use unchecked::dtype;
 
 /// The places of the parts of a checked backbone: plain numbers, so that an owner of the bytes can keep it beside them
 /// and make [`BackboneImage`]s at no cost.
@@ -38,8 +42,7 @@ impl<'a> BackboneImage<'a> {
     /// The fault of the bytes. After success no method fails on their account.
     pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
         let container = Container::check(bytes, Kind::Backbone, verify)?;
-        backbone_check::check(&UncheckedBackbone::parse(bytes, &container)?)?;
-        let image = Self { bytes, container };
+        let image = UncheckedBackbone::parse(bytes, container)?.check()?;
         if verify == Verify::Full {
             image.check_values()?;
         }

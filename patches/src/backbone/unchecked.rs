@@ -11,29 +11,34 @@ use crate::scale::ScaleRecord;
 use crate::section::SectionKind;
 
 /// The records of a backbone, parsed: their numbers fit together, their contents are yet to be checked
-/// ([`crate::backbone_check`]).
-pub(crate) struct UncheckedBackbone<'a> {
-    pub(crate) input: &'a InputRecord,
-    pub(crate) layers: &'a [LayerRecord],
-    pub(crate) sites: &'a [SiteRecord],
-    pub(crate) scales: &'a [ScaleRecord],
-    pub(crate) plan: &'a PlanRecord,
+/// ([`Self::check`]).
+pub(super) struct UncheckedBackbone<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) container: Container,
+    pub(super) input: &'a InputRecord,
+    pub(super) layers: &'a [LayerRecord],
+    pub(super) sites: &'a [SiteRecord],
+    pub(super) scales: &'a [ScaleRecord],
+    pub(super) plan: &'a PlanRecord,
     /// One more than layers.
-    pub(crate) tensors: &'a [TensorRecord],
+    pub(super) tensors: &'a [TensorRecord],
     /// Bytes of the section.
-    pub(crate) epilogues: usize,
+    pub(super) epilogues: usize,
     /// Bytes of the section.
-    pub(crate) frozen: usize,
+    pub(super) frozen: usize,
 }
 
 impl<'a> UncheckedBackbone<'a> {
-    pub(crate) fn parse(bytes: &'a [u8], container: &Container) -> Result<Self, ImageError> {
+    #[inline]
+    pub(super) fn parse(bytes: &'a [u8], container: Container) -> Result<Self, ImageError> {
         let section = |kind| container.section(bytes, kind);
         let plan = section(SectionKind::Plan);
         let (plan, tensors) = plan
             .split_at_checked(size_of::<PlanRecord>())
             .unwrap_or_default();
         let records = Self {
+            bytes,
+            container,
             input: one(SectionKind::Input, section(SectionKind::Input))?,
             layers: all(SectionKind::Layers, section(SectionKind::Layers))?,
             sites: all(SectionKind::Sites, section(SectionKind::Sites))?,
@@ -54,21 +59,21 @@ impl<'a> UncheckedBackbone<'a> {
         Ok(records)
     }
 
-    pub(crate) fn dtype(&self) -> Dtype {
+    pub(super) fn dtype(&self) -> Dtype {
         dtype(self.scales)
     }
 
-    pub(crate) fn layer(&self, index: usize) -> Result<Layer, ImageError> {
+    pub(super) fn layer(&self, index: usize) -> Result<Layer, ImageError> {
         let layer = self.layers[index].decode();
         layer.map_err(wrong(SectionKind::Layers, index))
     }
 
-    pub(crate) fn site(&self, index: usize) -> Result<Site, ImageError> {
+    pub(super) fn site(&self, index: usize) -> Result<Site, ImageError> {
         let site = self.sites[index].decode(self.layers);
         site.map_err(wrong(SectionKind::Sites, index))
     }
 
-    pub(crate) fn tensor(&self, index: usize) -> Result<Tensor, ImageError> {
+    pub(super) fn tensor(&self, index: usize) -> Result<Tensor, ImageError> {
         let tensor = self.tensors[index].decode();
         tensor.map_err(wrong(SectionKind::Plan, index))
     }
