@@ -1,7 +1,8 @@
 //! Sets what the kernels choose their code by: `simd` where they are written for vectors, and `arm_dsp` where the CPU has
 //! the DSP extension of ARM.
 //!
-//! Vectors are for every target but 32-bit ARM, whose microcontrollers have kernels of their own.
+//! Vectors are for the targets that `isa` has registers of. Others run the plain kernels, and microcontrollers of ARM those
+//! written for them.
 //!
 //! Stable Rust does not show `target_feature = "dsp"` to `cfg`. So the targets that always have it are named here, and for
 //! others the CPUs: build with `RUSTFLAGS="-C target-cpu=cortex-m33"`.
@@ -17,16 +18,16 @@ const CPUS: [&str; 6] = [
 
 fn main() {
     let variable = |name| std::env::var(name).unwrap_or_default();
-    let is_arm = variable("CARGO_CFG_TARGET_ARCH") == "arm";
+    let architecture = variable("CARGO_CFG_TARGET_ARCH");
     let features = variable("CARGO_CFG_TARGET_FEATURE");
     let flags = variable("CARGO_ENCODED_RUSTFLAGS");
     let cpu = flags
         .split('\x1f')
         .find_map(|flag| flag.split_once("target-cpu="));
     let has_dsp = variable("TARGET").starts_with("thumbv7em-")
-        || (is_arm && features.split(',').any(|f| f == "dsp"))
+        || (architecture == "arm" && features.split(',').any(|f| f == "dsp"))
         || cpu.is_some_and(|(_, cpu)| CPUS.contains(&cpu));
-    if !is_arm {
+    if ["x86_64", "aarch64"].contains(&architecture.as_str()) {
         println!("cargo::rustc-cfg=simd");
     }
     if has_dsp {

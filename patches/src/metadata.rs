@@ -207,7 +207,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// The fold of DESIGN section 1, with the convolution's own bias: scale = gamma / sqrt(var + eps),
+    /// The fold of `runtime/ARCHITECTURE.md` ("The idea"), with the convolution's own bias: scale = gamma / sqrt(var + eps),
     /// bias = beta + (own - mean) * scale. Computed in f64, rounded once. For as many channels as have all values.
     #[cfg(feature = "std")]
     pub fn fold(&self, own: Option<&[f32]>) -> (Vec<f32>, Vec<f32>) {

@@ -18,7 +18,7 @@
 //! * The zero point and the bounds are integers, so saturating before rounding gives the same as after it, and then
 //!   every value is small enough for [`round_ties_even`].
 //!
-//! (multiplier, bias) of all channels is the epilogue of an int8 site (DESIGN section 1), in panels of [`PANEL`] channels.
+//! (multiplier, bias) of all channels is the epilogue of an int8 site (`runtime/ARCHITECTURE.md`), in panels of [`PANEL`] channels.
 //!
 //! Layers without weights compute in f32 from the stored bytes, each step rounded on its own, then round and saturate the
 //! same way. With scales s and zero points z of the operands:

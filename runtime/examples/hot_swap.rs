@@ -1,5 +1,5 @@
 //! Swaps patches while frames run: `hot_swap BACKBONE PATCH...`. One thread runs frames with a task's current patch, another
-//! publishes the patches in turn, ten times each, and says what it replaced.
+//! publishes the patches in turn, ten times each, and says what it replaced. Every frame must get the scores of one patch.
 //!
 //! On the demo's files, from the root of the repository:
 //!
@@ -23,30 +23,58 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: hot_swap BACKBONE PATCH...".into());
     };
     let backbone = Backbone::open(backbone)?;
+    let expected = expected_scores(&backbone, patches)?;
     let slot = TaskSlot::new("camera", backbone.identity());
     let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let frames = scope.spawn(|| run_frames(&backbone, &slot, &is_done));
+        let frames = scope.spawn(|| run_frames(&backbone, &slot, &expected, &is_done));
         let published = publish_all(&backbone, &slot, patches);
         is_done.store(true, Ordering::Relaxed);
-        let frames = frames.join().expect("a thread without panics")?;
+        let [frames, mixed] = frames.join().expect("a thread without panics")?;
         published?;
-        println!("{frames} frames, none of them with a mixture of two patches");
-        Ok(())
+        println!("{frames} frames, {mixed} of them with a mixture of patches");
+        match mixed {
+            0 => Ok(()),
+            _ => Err("a frame has the scores of no patch".into()),
+        }
     })
 }
 
-/// Runs frames until it is told to stop. Each takes the patch of its moment and keeps it to its end.
-fn run_frames(backbone: &Backbone, slot: &TaskSlot, is_done: &AtomicBool) -> Result<usize, Error> {
+/// A camera's frame for a patch.
+fn frame(patch: &Patch) -> Vec<u8> {
+    vec![128; patch.input().shape.len()]
+}
+
+/// The scores of the frame with the backbone's own values and with each patch.
+fn expected_scores(backbone: &Backbone, patches: &[String]) -> Result<Vec<Vec<f32>>, Error> {
     let mut session = Session::new(backbone)?;
-    let mut frames = 0;
+    let own = [Ok(backbone.identity())].into_iter();
+    let given = patches.iter().map(|path| Patch::open(path, backbone));
+    own.chain(given)
+        .map(|patch| {
+            let patch = patch?;
+            Ok(session.run(&patch, &frame(&patch))?.to_vec())
+        })
+        .collect()
+}
+
+/// Runs frames until it is told to stop. Each takes the patch of its moment and keeps it to its end. Returns the number of
+/// frames, and of those whose scores are not expected.
+fn run_frames(
+    backbone: &Backbone,
+    slot: &TaskSlot,
+    expected: &[Vec<f32>],
+    is_done: &AtomicBool,
+) -> Result<[usize; 2], Error> {
+    let mut session = Session::new(backbone)?;
+    let [mut frames, mut mixed] = [0; 2];
     while !is_done.load(Ordering::Relaxed) {
         let patch = slot.patch();
-        let frame = vec![128u8; patch.input().shape.len()]; // a camera's
-        session.run(&patch, &frame)?;
+        let scores = session.run(&patch, &frame(&patch))?;
+        mixed += usize::from(!expected.iter().any(|expected| expected == scores));
         frames += 1;
     }
-    Ok(frames)
+    Ok([frames, mixed])
 }
 
 fn publish_all(backbone: &Backbone, slot: &TaskSlot, patches: &[String]) -> Result<(), Error> {

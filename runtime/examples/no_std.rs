@@ -1,4 +1,5 @@
-//! A backbone and a patch in a microcontroller's flash, run in a static arena: no operating system, no heap.
+//! A backbone and a patch in a microcontroller's flash, run in an arena on the stack: no operating system, no
+//! heap.
 //!
 //! From the root of the repository, on this machine and for a Cortex-M4:
 //!

@@ -8,6 +8,7 @@ use graft_patches::records::{Dtype, Op};
 use zerocopy::FromBytes;
 
 use crate::Error;
+use crate::engine::Product;
 use crate::kernels::f32::conv_scratch_len;
 use crate::kernels::int8;
 
@@ -81,12 +82,13 @@ impl ArenaLayout {
 /// Memory that a layer's kernel needs beside its operands.
 fn scratch_bytes(image: &BackboneImage<'_>, index: usize, machine: Machine) -> usize {
     let layer = image.layer(index);
+    let depth = || layer.site.map_or(0, |site| image.site(site).depth);
     match (image.dtype(), layer.op) {
-        (Dtype::I8 | Dtype::I8Half, Op::Conv | Op::Pointwise | Op::Linear) => {
-            let depth = layer.site.map_or(0, |site| image.site(site).depth);
-            match image.tensor(index + 1).shape.pixels() {
-                1 if layer.op != Op::Conv => machine.scratch.linear(depth),
-                _ => machine.scratch.dense(depth),
+        (Dtype::I8 | Dtype::I8Half, Op::Conv) => machine.scratch.dense(depth()),
+        (Dtype::I8 | Dtype::I8Half, Op::Pointwise | Op::Linear) => {
+            match Product::of(image.tensor(index + 1).shape) {
+                Product::Pixels => machine.scratch.dense(depth()),
+                Product::Panels => machine.scratch.linear(depth()),
             }
         }
         (Dtype::F32 | Dtype::F16, Op::Conv) => {

@@ -151,7 +151,14 @@ impl Error {
             Self::Memory { .. } => {
                 "import the backbone at a smaller --resolution, or end other programs"
             }
-            Self::Kernels(_) => "unset GRAFT_KERNELS, or set it to one of the names listed",
+            #[cfg(feature = "std")]
+            Self::Kernels(KernelError::Unavailable { .. }) => {
+                "unset GRAFT_KERNELS, or ask for one of the names listed"
+            }
+            #[cfg(not(feature = "f32"))]
+            Self::Kernels(KernelError::NotCompiled { .. }) => {
+                "build the program with the feature f32 of graft-runtime, or give an int8 backbone"
+            }
             #[cfg(feature = "gradient")]
             Self::NotFloat { .. } => {
                 "give the f32 backbone; then export with the int8 one and --calibrate"

@@ -51,8 +51,12 @@
 //! int8 layers follow one rule (`graft_patches::requantize`): the same bytes in every layer on every target.
 //!
 //! # Features
-//! `std` (default): mapped files, threads, [`TaskSlot`], kernels picked by CPU detection. `alloc`: images and arenas on
-//! the heap. `gradient`: training, in the module `gradient`. Without both: `no_std`, no allocation.
+//! * `std` (default, with `alloc` and `f32`): mapped files, threads, [`TaskSlot`], kernels picked by CPU detection.
+//! * `alloc`: images and arenas on the heap.
+//! * `f32`: f32 backbones. Without it only int8 ones run, in less of a microcontroller's flash.
+//! * `gradient` (with `std`): training, in the module `gradient`.
+//!
+//! Without any: `no_std`, no allocation, int8.
 //!
 //! # Files
 //! [`Backbone::open`] and [`Patch::open`] map files read-only. A mapped file must not be shortened or written in place:

@@ -182,7 +182,8 @@ impl Patch {
         })
     }
 
-    /// Checks and binds; `memory` gives as many bytes as it is asked for, aligned to 64, once its second argument has filled them.
+    /// Checks and binds; `memory` gives as many bytes as it is asked for, aligned to 64, once its second argument has
+    /// filled them.
     fn bind_with(
         bytes: ImageBytes,
         backbone: &Backbone,

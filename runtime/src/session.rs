@@ -69,6 +69,9 @@ impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Image<'a> {
 ///         largest[layer] = largest[layer].max(value.abs());
 ///     }
 /// })?;
+/// let scores = session.run(&backbone.identity(), &frame)?;
+/// let best = scores.iter().fold(0.0f32, |most, score| most.max(score.abs()));
+/// assert_eq!(largest.last(), Some(&best)); // the last layer's output are the scores
 /// # Ok::<(), graft_runtime::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use super::replacement::{Dtype, What};
 use super::site::Site;
 
-/// The kinds that a patch combines, as in DESIGN's table.
+/// The kinds that a patch combines: one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds(u32);
 

@@ -3,7 +3,7 @@
 use graft_patches::Values;
 use graft_patches::records::Op;
 
-use super::{Arithmetic, LayerCall, SiteValues};
+use super::{Arithmetic, LayerCall, Product, SiteValues};
 use crate::kernels::f32::{Conv, Elementwise, Epilogue, Kernels, Pointwise, Pool};
 use crate::workers::{Part, Workers};
 
@@ -63,9 +63,9 @@ impl Float<'_> {
             weights,
             epilogue,
         };
-        let kernel = match call.output_shape.pixels() {
-            1 => self.kernels.linear,
-            _ => self.kernels.pointwise,
+        let kernel = match Product::of(call.output_shape) {
+            Product::Panels => self.kernels.linear,
+            Product::Pixels => self.kernels.pointwise,
         };
         self.compute(call, output, &|first, out, _| {
             kernel(&pointwise, first, out)

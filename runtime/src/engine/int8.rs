@@ -7,7 +7,7 @@ use graft_patches::requantize::Quantized;
 use graft_patches::scale::{Scale, ScaleRecord, curve};
 use zerocopy::IntoBytes;
 
-use super::{Arithmetic, LayerCall, SiteValues};
+use super::{Arithmetic, LayerCall, Product, SiteValues};
 use crate::kernels::int8::{Conv, Elementwise, Epilogue, Kernels, Operand, Pointwise, Pool};
 use crate::workers::Workers;
 
@@ -108,9 +108,9 @@ impl Int8<'_> {
             weights,
             epilogue,
         };
-        let kernel = match call.output_shape.pixels() {
-            1 => self.kernels.linear,
-            _ => self.kernels.pointwise,
+        let kernel = match Product::of(call.output_shape) {
+            Product::Panels => self.kernels.linear,
+            Product::Pixels => self.kernels.pointwise,
         };
         self.compute(call, output, after, &|first, out, scratch| {
             kernel(&pointwise, first, out, scratch);

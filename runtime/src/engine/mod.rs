@@ -46,14 +46,33 @@ impl<T> LayerCall<'_, T> {
         let depth = self.site.as_ref().map_or(0, |values| values.site.depth);
         let (unit, work) = match self.layer.op {
             Op::Conv | Op::Depthwise => (row, len * depth),
-            // One pixel has no rows to share: its panels are shared instead.
-            Op::Pointwise | Op::Linear if shape.pixels() == 1 => (PANEL, len * depth),
-            Op::Pointwise | Op::Linear => (shape.channels, len * depth),
+            Op::Pointwise | Op::Linear => match Product::of(shape) {
+                Product::Pixels => (shape.channels, len * depth),
+                Product::Panels => (PANEL, len * depth),
+            },
             Op::Add | Op::Multiply => (1, len),
             Op::AveragePool | Op::MaxPool => (row, len * taps),
             Op::GlobalAveragePool => (1, self.operands[0].len()),
         };
         Output { values, unit, work }
+    }
+}
+
+/// The two ways to compute a pointwise or fully connected layer.
+pub(crate) enum Product {
+    /// Pixel by pixel.
+    Pixels,
+    /// Panel by panel: one pixel leaves threads nothing else to share.
+    Panels,
+}
+
+impl Product {
+    /// The way for an output of this shape.
+    pub(crate) fn of(output: Shape) -> Self {
+        match output.pixels() {
+            1 => Self::Panels,
+            _ => Self::Pixels,
+        }
     }
 }
 

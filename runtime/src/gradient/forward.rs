@@ -14,8 +14,8 @@ impl Network {
     /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm in the mode that
     /// [`Trainable`](super::Trainable) names. Returns the scores, `[images][classes]`.
     ///
-    /// In mode [`Batch`](super::BatchNormMode::Batch) each pass moves the running [`statistics`](Self::statistics) towards the batch's; where a
-    /// batch has one value a channel (one image at 1 x 1) it leaves them as they are.
+    /// In mode [`Batch`](super::BatchNormMode::Batch) each pass moves the running [`statistics`](Self::statistics) towards
+    /// the batch's; where a batch has one value a channel (one image at 1 x 1) it leaves them as they are.
     ///
     /// # Panics
     /// If the inputs are not whole images, or none.
@@ -157,6 +157,7 @@ impl Network {
     ) {
         let (input_shape, output_shape) =
             (self.shapes[node.layer.inputs[0]], self.shapes[index + 1]);
+        let weights = self.weights(node.weighted());
         let images = input.chunks_exact(input_shape.len());
         for (input, out) in images.zip(out.chunks_exact_mut(output_shape.len())) {
             let conv = Conv {
@@ -164,7 +165,7 @@ impl Network {
                 input_shape,
                 output_shape,
                 window: node.layer.window,
-                weights: self.weights(node.weighted()),
+                weights,
                 epilogue: self.no_epilogue(),
             };
             kernel(&conv, out);

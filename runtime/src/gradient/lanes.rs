@@ -5,8 +5,8 @@ use std::vec::Vec;
 
 use rayon::prelude::*;
 
-/// Most parts of a batch, and so most threads that work on it. A fixed number: sums are added in the order of the lanes, so that a result depends neither on the
-/// number of threads nor on their timing.
+/// Most parts of a batch, and so most threads that work on it. A fixed number: sums are added in the order of the lanes,
+/// so that a result depends neither on the number of threads nor on their timing.
 pub(super) const LANES: usize = 16;
 
 /// Floats of a group of images that should stay in a second-level cache.
@@ -42,14 +42,15 @@ pub(super) fn group(values_of_an_image: usize) -> usize {
     (GROUP / values_of_an_image.max(1)).max(1)
 }
 
-/// Some images of a batch: the first, how many, and their part of each output.
+/// The images `first..first + images` of a batch, with their part of each output.
 pub(super) struct Part<'a, const N: usize> {
     pub(super) first: usize,
     pub(super) images: usize,
     pub(super) outs: [&'a mut [f32]; N],
 }
 
-/// Runs `work` on all images of a batch, `group` at a time, with their part of the outputs. An output is given with its values an image.
+/// Runs `work` on all images of a batch, `group` at a time, with their part of the outputs. An output is given with the
+/// number of its values for one image.
 pub(super) fn share<const N: usize>(
     lanes: &mut [Lane],
     images: usize,
@@ -84,7 +85,7 @@ pub(super) fn share<const N: usize>(
     );
 }
 
-/// Takes images off the front of each output.
+/// Takes `images` images off the front of each output.
 fn cut<'a, const N: usize>(
     outs: &mut [(&'a mut [f32], usize); N],
     images: usize,
@@ -96,7 +97,7 @@ fn cut<'a, const N: usize>(
     })
 }
 
-/// Parts of a batch, as even as can be.
+/// The number of parts that a batch is cut into.
 fn parts(images: usize) -> usize {
     images.min(LANES)
 }

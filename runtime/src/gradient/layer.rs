@@ -170,6 +170,7 @@ impl LayerGradient<'_> {
         let site = self.node.weighted();
         let network = self.network;
         let (from, to) = (self.input_shape(), self.output_shape());
+        let weights = network.weights(site);
         let gradients = self.gradient.chunks_exact(to.len());
         for (gradient, out) in gradients.zip(out.chunks_exact_mut(from.len())) {
             if let Some(window) = site.flipped {
@@ -184,7 +185,7 @@ impl LayerGradient<'_> {
                 (network.kernels.depthwise)(&conv, 0, out);
             } else {
                 let kernel = network.kernels.gradient.depthwise_input;
-                kernel(&self.depthwise(gradient), network.weights(site), out);
+                kernel(&self.depthwise(gradient), weights, out);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Training: the backward pass that a patch needs (DESIGN section 5).
+//! Training: the backward pass that a patch needs (`ARCHITECTURE.md`, "Training").
 //!
 //! [`Network`] runs a batch forward, with batch norm in a [`BatchNormMode`], and backward from the gradient of the loss to
 //! the gradients of all trained values. It uses the kernels of inference, so whatever the runtime runs can be trained;

@@ -15,8 +15,8 @@ use super::epilogue::{Batch, State, TrainedEpilogue};
 use super::lanes::{LANES, Lane};
 use super::values::SiteParameters;
 use crate::kernels::f32::gradient::{flip, transpose};
-use crate::kernels::f32::{Kernels, select};
-use crate::kernels::{Activation, KernelSet, PANEL, Window};
+use crate::kernels::f32::{Kernels, by_name, select};
+use crate::kernels::{Activation, PANEL, Window};
 use crate::{Backbone, Error};
 
 /// The mean and variance that a trained batch norm normalises with.
@@ -276,9 +276,7 @@ impl Network {
     /// # Errors
     /// [`Error::Kernels`] where this machine has none of this name.
     pub fn use_kernels(&mut self, name: &str) -> Result<(), Error> {
-        if let KernelSet::F32(kernels) = KernelSet::by_name(Dtype::F32, name)? {
-            self.kernels = kernels;
-        }
+        self.kernels = by_name(name)?;
         Ok(())
     }
 

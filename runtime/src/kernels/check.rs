@@ -17,15 +17,24 @@ pub(super) fn rows(
     out: usize,
 ) {
     let row = output_shape.width.saturating_mul(output_shape.channels);
-    assert_eq!(input, input_shape.len(), "input has another shape");
+    whole_input(input, input_shape);
     assert!(
         out.is_multiple_of(row) && first.saturating_add(out / row) <= output_shape.height,
-        "output is not whole rows of the layer"
+        "output: {out} values from row {first}, the layer has {} rows of {row}",
+        output_shape.height
     );
     assert_eq!(
         window.output(input_shape),
         Some([output_shape.height, output_shape.width]),
         "the window gives another shape"
+    );
+}
+
+fn whole_input(found: usize, shape: Shape) {
+    let needed = shape.len();
+    assert_eq!(
+        found, needed,
+        "input: {found} values, the layer needs {needed}"
     );
 }
 
@@ -43,21 +52,27 @@ pub(super) fn depthwise(shapes: [Shape; 2], window: &Window, found: usize) {
 
 /// Panics unless the operands are as long as a matrix product of the pixels from `first` needs.
 pub(super) fn pixels(input: usize, [inputs, outputs]: [usize; 2], first: usize, out: usize) {
-    assert!(out.is_multiple_of(outputs), "output is not whole pixels");
-    let last = first.saturating_add(out / outputs);
     assert!(
-        input >= last.saturating_mul(inputs),
-        "input ends before pixel {last}"
+        out.is_multiple_of(outputs),
+        "output: {out} values, a pixel has {outputs}"
+    );
+    let needed = first.saturating_add(out / outputs).saturating_mul(inputs);
+    assert!(
+        input >= needed,
+        "input: {input} values, the pixels need {needed}"
     );
 }
 
 /// Panics unless the operands are as long as a fully connected layer's panels from `first` need.
 pub(super) fn panels(input: usize, [inputs, outputs]: [usize; 2], first: usize, out: usize) {
-    assert!(input >= inputs, "input is not a whole pixel");
+    assert!(
+        input >= inputs,
+        "input: {input} values, a pixel has {inputs}"
+    );
     let last = first.saturating_mul(PANEL).saturating_add(out);
     assert!(
         out == 0 || last == outputs || (last < outputs && last.is_multiple_of(PANEL)),
-        "output does not end at a panel"
+        "output: {out} values from panel {first} do not end at a panel or at channel {outputs}"
     );
 }
 
@@ -65,7 +80,7 @@ pub(super) fn panels(input: usize, [inputs, outputs]: [usize; 2], first: usize, 
 pub(super) fn elements([left, right]: [usize; 2], first: usize, out: usize) {
     assert!(
         first.saturating_add(out) <= left,
-        "output is longer than the first operand"
+        "output: {out} values from {first}, the first operand has {left}"
     );
     assert!(
         right > 0 && left.is_multiple_of(right),
@@ -75,24 +90,31 @@ pub(super) fn elements([left, right]: [usize; 2], first: usize, out: usize) {
 
 /// Panics unless the operands are as long as a mean over all pixels, of the channels from `first`, needs.
 pub(super) fn means(input: usize, shape: Shape, first: usize, out: usize) {
-    assert_eq!(input, shape.len(), "input has another shape");
+    whole_input(input, shape);
     assert!(
         first.saturating_add(out) <= shape.channels,
-        "output has too many channels"
+        "output: {out} channels from {first}, the layer has {}",
+        shape.channels
     );
 }
 
 /// Panics unless a layer has the weights that it needs.
 pub(super) fn weights(found: usize, needed: usize) {
-    assert!(found >= needed, "weights are too short");
+    assert!(
+        found >= needed,
+        "weights: {found}, the layer needs {needed}"
+    );
 }
 
 /// Panics unless a layer's table has an entry for each output channel.
 pub(super) fn table(found: usize, needed: usize) {
-    assert!(found >= needed, "the table is too short");
+    assert!(found >= needed, "table: {found}, the layer needs {needed}");
 }
 
 /// Panics unless a layer has the scratch memory that it needs.
 pub(super) fn scratch(found: usize, needed: usize) {
-    assert!(found >= needed, "scratch memory is too short");
+    assert!(
+        found >= needed,
+        "scratch memory: {found}, the layer needs {needed}"
+    );
 }

@@ -1,5 +1,4 @@
-//! The kernels: `f32` and `int8`, with one folder per operator under the same names, and `isa`, what an instruction set
-//! is.
+//! The kernels: `f32` and `int8`, each with one folder per operator, and `isa`, with one file per instruction set.
 //!
 //! All activations are NHWC with one image a call. A kernel computes a contiguous part of its output, so that
 //! threads can share a layer: it gets the whole input, the index of the first unit to compute (an output row, pixel,
@@ -10,21 +9,25 @@
 //! elementwise operators (`elementwise`), the safe functions around kernels (`entry`) and the selection (`select`).
 //!
 //! # Adding an operator or an instruction set
-//! An operator is a folder for each dtype: `mod.rs` checks the operands, `reference.rs` is obviously right, `simd.rs` is
-//! fast, `cortex_m.rs` is for microcontrollers. Its entry is in `Kernels` and in `table.rs` of the dtype and in
-//! `isa/reference.rs`; the property tests in `tests/` compare all kernels with the reference.
+//! An operator is a folder in `f32/` and one in `int8/`: `mod.rs` checks the operands, `reference.rs` is obviously right,
+//! `simd.rs` is fast, in int8 `cortex_m.rs` is for microcontrollers. Its entry is in `Kernels` (`mod.rs` of the dtype), in
+//! the dtype's `table.rs` and in `isa/reference.rs`; the property tests in `f32/tests/` and `int8/tests/` compare all
+//! kernels with the reference.
 //!
-//! An instruction set is a file in `isa`, with its registers and its tables of kernels, and a line in `select.rs`.
+//! An instruction set is a file in `isa/`, with its registers and its tables of kernels `F32` and `INT8` (one may be
+//! empty), its `mod` line in `isa/mod.rs` and its name in `select.rs`, both with the `cfg` of its targets. Where it is not
+//! of x86-64 or AArch64, `build.rs` sets `simd` for its target too.
 //!
-//! For training (feature `gradient`) an operator needs its gradient too: `gradient` in its folder, called from
-//! `LayerGradient` in `gradient/layer.rs`; where it is hot, an entry of [`f32::gradient::GradientKernels`] with a plain
-//! reference and a fast version. An activation needs its slope in `norm/slope.rs` and `norm/reference.rs`. Then a case
-//! in `tests/adjoint.rs`, and one for the finite differences in `graft_tests::operators`.
+//! For training (feature `gradient`) an operator needs its gradient too: `f32/OP/gradient.rs`, called from `LayerGradient`
+//! in `gradient/layer.rs` of the crate; where it is hot, an entry of [`f32::gradient::GradientKernels`] with a plain
+//! reference and a fast version, in the folder `f32/OP/gradient/`. An activation needs its slope in `f32/norm/slope.rs` and
+//! `f32/norm/reference.rs`. Then a case in `f32/tests/adjoint.rs`, and one for the finite differences in
+//! `graft_tests::operators`.
 
 mod check;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 mod elementwise;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 mod entry;
 pub mod f32;
 pub mod int8;

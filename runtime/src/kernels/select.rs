@@ -20,7 +20,7 @@ instruction_sets! {
     #[cfg(target_arch = "x86_64")] avx512,
     #[cfg(target_arch = "x86_64")] avx2,
     #[cfg(target_arch = "aarch64")] neon,
-    #[cfg(simd)] portable,
+    #[cfg(any(test, simd))] portable,
     #[cfg(any(test, target_arch = "arm"))] cortex_m,
     reference,
 }
@@ -65,23 +65,10 @@ impl KernelSet {
     ///
     /// Without the feature `std` there is no environment, and only what the target is compiled for is available.
     pub(crate) fn select(dtype: Dtype) -> Result<Self, KernelError> {
-        #[cfg(feature = "std")]
-        if let Some(name) = std::env::var_os("GRAFT_KERNELS") {
-            let name = name.to_string_lossy();
-            // A name of the other dtype's kernels says nothing about these.
-            match Self::by_name(dtype, &name) {
-                Err(_) if names(other(dtype)).contains(&&*name) => {}
-                found => return found,
-            }
-        }
         match dtype {
-            Dtype::I8 | Dtype::I8Half => {
-                Ok(Self::I8(available_int8().next().unwrap_or(&REFERENCE_INT8)))
-            }
+            Dtype::I8 | Dtype::I8Half => select_int8().map(Self::I8),
             #[cfg(feature = "f32")]
-            Dtype::F32 | Dtype::F16 => {
-                Ok(Self::F32(available_f32().next().unwrap_or(&REFERENCE_F32)))
-            }
+            Dtype::F32 | Dtype::F16 => select_f32().map(Self::F32),
             #[cfg(not(feature = "f32"))]
             Dtype::F32 | Dtype::F16 => Err(KernelError::NotCompiled { dtype }),
         }
@@ -90,12 +77,10 @@ impl KernelSet {
     /// The kernels of this name.
     #[cfg(feature = "std")]
     pub(crate) fn by_name(dtype: Dtype, name: &str) -> Result<Self, KernelError> {
-        let mut all = available(dtype);
-        all.find(|kernels| kernels.name() == name)
-            .ok_or_else(|| KernelError::Unavailable {
-                name: name.into(),
-                dtype,
-            })
+        match dtype {
+            Dtype::I8 | Dtype::I8Half => int8_by_name(name).map(Self::I8),
+            Dtype::F32 | Dtype::F16 => f32_by_name(name).map(Self::F32),
+        }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -106,27 +91,81 @@ impl KernelSet {
     }
 }
 
-/// The kernels that this machine can run for backbones of a dtype, best first.
+/// The best f32 kernels that this machine can run, or those that the environment variable `GRAFT_KERNELS` names.
+///
+/// # Errors
+/// `GRAFT_KERNELS` names kernels that this machine does not have.
+#[cfg(feature = "f32")]
+pub fn select_f32() -> Result<&'static f32::Kernels, KernelError> {
+    #[cfg(feature = "std")]
+    if let Some(name) = asked(Dtype::F32) {
+        return f32_by_name(&name);
+    }
+    Ok(available_f32().next().unwrap_or(&REFERENCE_F32))
+}
+
+/// As [`select_f32`].
+fn select_int8() -> Result<&'static int8::Kernels, KernelError> {
+    #[cfg(feature = "std")]
+    if let Some(name) = asked(Dtype::I8) {
+        return int8_by_name(&name);
+    }
+    Ok(available_int8().next().unwrap_or(&REFERENCE_INT8))
+}
+
+/// The f32 kernels of this name.
 #[cfg(feature = "std")]
-fn available(dtype: Dtype) -> std::boxed::Box<dyn Iterator<Item = KernelSet>> {
-    match dtype {
-        Dtype::F32 | Dtype::F16 => std::boxed::Box::new(available_f32().map(KernelSet::F32)),
-        Dtype::I8 | Dtype::I8Half => std::boxed::Box::new(available_int8().map(KernelSet::I8)),
+pub(crate) fn f32_by_name(name: &str) -> Result<&'static f32::Kernels, KernelError> {
+    let found = available_f32().find(|kernels| kernels.name == name);
+    found.ok_or_else(|| unavailable(Dtype::F32, name))
+}
+
+/// The int8 kernels of this name.
+#[cfg(feature = "std")]
+fn int8_by_name(name: &str) -> Result<&'static int8::Kernels, KernelError> {
+    let found = available_int8().find(|kernels| kernels.name == name);
+    found.ok_or_else(|| unavailable(Dtype::I8, name))
+}
+
+#[cfg(feature = "std")]
+fn unavailable(dtype: Dtype, name: &str) -> KernelError {
+    KernelError::Unavailable {
+        name: name.into(),
+        dtype,
     }
 }
 
-/// The names of the kernels that this machine can run for backbones of a dtype, best first.
+/// The name in `GRAFT_KERNELS`, where it is about kernels of this dtype.
 #[cfg(feature = "std")]
-pub fn names(dtype: Dtype) -> std::vec::Vec<&'static str> {
-    available(dtype).map(KernelSet::name).collect()
+fn asked(dtype: Dtype) -> Option<std::string::String> {
+    let name = std::env::var_os("GRAFT_KERNELS")?;
+    let name = name.to_string_lossy().into_owned();
+    is_about(dtype, &name).then_some(name)
 }
 
-/// A dtype with other kernels.
+/// Whether a name asks for kernels of this dtype: one of the other dtype's alone says nothing about these.
 #[cfg(feature = "std")]
-fn other(dtype: Dtype) -> Dtype {
-    match dtype {
+pub(super) fn is_about(dtype: Dtype, name: &str) -> bool {
+    let other = match dtype {
         Dtype::F32 | Dtype::F16 => Dtype::I8,
         Dtype::I8 | Dtype::I8Half => Dtype::F32,
+    };
+    names(dtype).contains(&name) || !names(other).contains(&name)
+}
+
+/// The names of the kernels that this machine can run for backbones of a dtype, best first.
+///
+/// ```
+/// use graft_patches::records::Dtype;
+///
+/// let names = graft_runtime::kernel_names(Dtype::I8);
+/// assert_eq!(names.last(), Some(&"reference"));
+/// ```
+#[cfg(feature = "std")]
+pub fn names(dtype: Dtype) -> std::vec::Vec<&'static str> {
+    match dtype {
+        Dtype::F32 | Dtype::F16 => available_f32().map(|kernels| kernels.name).collect(),
+        Dtype::I8 | Dtype::I8Half => available_int8().map(|kernels| kernels.name).collect(),
     }
 }
 
@@ -142,19 +181,18 @@ pub(crate) fn float(kernels: FloatKernels) -> &'static f32::Kernels {
     match *kernels {}
 }
 
-/// The best f32 kernels that this machine can run, or those that the environment variable `GRAFT_KERNELS` names.
-///
-/// # Errors
-/// `GRAFT_KERNELS` names kernels that this machine does not have.
-#[cfg(feature = "f32")]
-pub fn select() -> Result<&'static f32::Kernels, KernelError> {
-    Ok(match KernelSet::select(Dtype::F32)? {
-        KernelSet::F32(kernels) => kernels,
-        KernelSet::I8(_) => &REFERENCE_F32,
-    })
-}
-
 /// No kernels could be selected.
+///
+/// ```
+/// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+/// use graft_runtime::{Backbone, Error, KernelError, Session};
+///
+/// let backbone = Backbone::open("demo.backbone")?;
+/// let error = Session::new(&backbone)?.use_kernels("mmx").expect_err("no kernels have this name");
+/// let Error::Kernels(KernelError::Unavailable { name, .. }) = &error else { panic!("{error}") };
+/// assert_eq!(name, "mmx");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KernelError {
@@ -169,9 +207,7 @@ pub enum KernelError {
     },
     /// A backbone of a dtype that this program was built without.
     #[cfg(not(feature = "f32"))]
-    #[error(
-        "the backbone computes in {dtype}, this program runs int8 ones only: build it with the feature `f32`"
-    )]
+    #[error("the backbone computes in {dtype}, this program runs int8 ones only")]
     NotCompiled {
         /// The dtype of the backbone.
         dtype: Dtype,

@@ -83,7 +83,7 @@ impl Sliding {
     }
 
     /// The windows of output rows of `width` pixels, from row `first`, clipped.
-    #[cfg(any(simd, feature = "gradient"))]
+    #[cfg(any(test, simd, feature = "gradient"))]
     #[inline(always)]
     pub(super) fn windows(self, first: usize, width: usize) -> impl Iterator<Item = Clipped> {
         (first * width..).map(move |pixel| self.clip([pixel / width, pixel % width]))
@@ -133,7 +133,7 @@ impl Clipped {
     }
 
     /// Index of its first value in the input.
-    #[cfg(simd)]
+    #[cfg(any(test, simd))]
     #[inline(always)]
     pub(super) fn corner(&self) -> usize {
         let input = self.sliding.input;

@@ -46,7 +46,7 @@ pub(in crate::kernels) const REFERENCE: GradientKernels = GradientKernels {
 };
 
 /// A [`GradientKernels`] table on one vector type; `panel` is the vectors of one panel.
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 macro_rules! simd_gradients {
     ($vector:ty, panel: $panel:literal $(, features: $features:literal)?) => {{
         use $crate::kernels::f32::gradient::{DepthwiseGradient, Factors, GradientKernels, Outer};
@@ -87,5 +87,5 @@ macro_rules! simd_gradients {
     }};
 }
 
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) use simd_gradients;

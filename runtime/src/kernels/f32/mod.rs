@@ -19,7 +19,7 @@ pub mod gradient;
 pub(super) mod norm;
 pub(super) mod pointwise;
 pub(super) mod pool;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(super) mod table;
 #[cfg(test)]
 mod tests;
@@ -29,8 +29,10 @@ pub use epilogue::Epilogue;
 pub use norm::Affine;
 
 pub use super::select::available_f32 as available;
+#[cfg(feature = "gradient")]
+pub(crate) use super::select::f32_by_name as by_name;
 #[cfg(feature = "f32")]
-pub use super::select::select;
+pub use super::select::select_f32 as select;
 use super::{Activation, PANEL, Shape, Window, window};
 
 /// A convolution (all input channels to all output channels) or depthwise convolution (channel by channel).
@@ -98,7 +100,7 @@ pub struct Pool<'a> {
 /// Every entry is safe: it checks the slice lengths that it relies on and panics on a programming error of the
 /// engine (never on a file's account: plans are verified at load).
 pub struct Kernels {
-    /// `reference`, `avx2`, `avx512`, `neon`.
+    /// The name, such as `avx2`: `kernel_names` lists those of a machine.
     pub name: &'static str,
     /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
     /// [`conv_scratch_len`] floats.

@@ -18,7 +18,7 @@ pub(super) mod epilogue;
 pub(super) mod lookup;
 pub(super) mod pointwise;
 pub(super) mod pool;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(super) mod table;
 #[cfg(test)]
 mod tests;
@@ -32,7 +32,7 @@ pub use super::select::available_int8 as available;
 use super::{Shape, Window};
 
 /// Output pixels that are prepared in scratch memory at a time, but on Cortex-M.
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 const BLOCK: usize = Scratch::VECTOR.dense;
 
 /// A convolution or depthwise convolution.
@@ -122,7 +122,7 @@ pub struct Pool<'a> {
 
 /// One complete set of int8 kernels for one instruction set. Every entry checks the lengths that it relies on.
 pub struct Kernels {
-    /// `reference`, `portable`, `avx2`, `avx512-vnni`, `avx512-vbmi`, `neon`, `neon-dotprod`, `cortex-m`, `cortex-m-dsp`.
+    /// The name, such as `avx512-vnni`: `kernel_names` lists those of a machine.
     pub name: &'static str,
     /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
     /// [`Scratch::dense`] bytes for K inputs.

@@ -1,4 +1,4 @@
-//! Cortex-M: words of four bytes or of two halves of 16 bits, and the kernels that compute with them.
+//! Cortex-M: 32-bit words of four bytes or two halfwords, and the table of the int8 kernels that compute with them.
 //!
 //! Each function is an instruction or two of the DSP extension, and has a twin in plain Rust where there is none: smaller
 //! cores, and the tests on the host, run the same kernels.

@@ -9,14 +9,14 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 #[cfg(any(test, target_arch = "arm"))]
 pub(super) mod cortex_m;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(super) mod lanes;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(super) mod portable;
 pub(super) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(super) mod vector;
 
 /// A table of kernels, and whether this CPU can run them.

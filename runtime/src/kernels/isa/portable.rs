@@ -38,7 +38,7 @@ pub(in crate::kernels) static FLOATS: [f32::Kernels; 3] = [
     simd_kernels!("portable16", Floats<16>, tile: 12 x 2, tail: 12 x 1, panel: 1, linear: 4),
 ];
 
-/// None: the compiler vectorises the reference as well.
+/// None: CPUs that have no other fast kernels run the reference.
 pub(in crate::kernels) static F32: &[Candidate<f32::Kernels>] = &[];
 
 pub(in crate::kernels) static INT8: &[Candidate<int8::Kernels>] = &[(&PORTABLE, || true)];

@@ -1,5 +1,6 @@
-//! The layers that the tests of both dtypes run, and the selection.
+//! The layers that the tests of both dtypes run, the checks of lengths, and the selection.
 
+mod check;
 mod selection;
 pub(super) mod strategies;
 

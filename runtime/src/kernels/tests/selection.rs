@@ -1,7 +1,8 @@
-//! Which kernels are chosen.
+//! The selection of kernels: by speed, and by name.
 
 use graft_patches::records::Dtype;
 
+use crate::kernels::select::is_about;
 use crate::kernels::{KernelError, KernelSet, f32, names};
 
 const DTYPES: [Dtype; 4] = [Dtype::F32, Dtype::F16, Dtype::I8, Dtype::I8Half];
@@ -44,5 +45,46 @@ fn the_error_lists_what_is_available() {
             message.contains("`mmx`") && message.contains("reference"),
             "{message}"
         );
+    }
+}
+
+/// The names of `order` that are available, in its order.
+fn available(order: &[&'static str], dtype: Dtype) -> Vec<&'static str> {
+    let found = names(dtype);
+    let order = order.iter().copied();
+    order.filter(|name| found.contains(name)).collect()
+}
+
+#[test]
+fn the_fastest_come_first() {
+    let f32 = ["avx512", "avx2", "neon", "reference"];
+    let int8 = [
+        "avx512-vbmi",
+        "avx512-vnni",
+        "avx2",
+        "neon-dotprod",
+        "neon",
+        "portable",
+        "cortex-m, emulated",
+        "reference",
+    ];
+    for dtype in DTYPES {
+        let order: &[_] = match dtype {
+            Dtype::F32 | Dtype::F16 => &f32,
+            Dtype::I8 | Dtype::I8Half => &int8,
+        };
+        assert_eq!(names(dtype), available(order, dtype));
+    }
+}
+
+#[test]
+fn a_name_asks_for_the_kernels_of_its_dtypes() {
+    let [f32, int8] = [Dtype::F32, Dtype::I8].map(names);
+    for (dtype, own, other) in [(Dtype::F32, &f32, &int8), (Dtype::I8, &int8, &f32)] {
+        assert!(own.iter().all(|name| is_about(dtype, name)));
+        let foreign = other.iter().filter(|name| !own.contains(name));
+        assert!(foreign.clone().all(|name| !is_about(dtype, name)));
+        // An unknown name is refused, whatever the dtype.
+        assert!(is_about(dtype, "mmx"));
     }
 }

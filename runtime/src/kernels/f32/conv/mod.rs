@@ -3,7 +3,7 @@
 #[cfg(feature = "gradient")]
 pub(in crate::kernels) mod gradient;
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use graft_patches::layout::weights_len;

@@ -22,12 +22,11 @@ pub(in crate::kernels) fn conv(call: &Conv, first: usize, out: &mut [f32], scrat
 fn sum(call: &Conv, y: usize, x: usize, channel: usize) -> f32 {
     let inputs = call.input_shape.channels;
     let depth = depth(&call.window, inputs);
-    let mut sum = 0.0;
-    for (tap, pixel) in call.sliding().pixels([y, x]) {
-        for i in 0..inputs {
+    let window = call.sliding().pixels([y, x]);
+    window.fold(0.0, |sum, (tap, pixel)| {
+        (0..inputs).fold(sum, |sum, i| {
             let weight = call.weights[dense_index(channel, tap * inputs + i, depth)];
-            sum += call.input[pixel * inputs + i] * weight;
-        }
-    }
-    sum
+            sum + call.input[pixel * inputs + i] * weight
+        })
+    })
 }

@@ -20,10 +20,9 @@ pub(in crate::kernels) fn depthwise(call: &Conv, first: usize, out: &mut [f32]) 
 /// The window's sum at one output position and channel.
 fn sum(call: &Conv, y: usize, x: usize, channel: usize) -> f32 {
     let channels = call.input_shape.channels;
-    let mut sum = 0.0;
-    for (tap, pixel) in call.sliding().pixels([y, x]) {
+    let window = call.sliding().pixels([y, x]);
+    window.fold(0.0, |sum, (tap, pixel)| {
         let weight = call.weights[depthwise_index(channel, tap, channels)];
-        sum += call.input[pixel * channels + channel] * weight;
-    }
-    sum
+        sum + call.input[pixel * channels + channel] * weight
+    })
 }

@@ -1,6 +1,6 @@
 //! The scale, bias and activation of accumulators.
 
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use graft_patches::layout::{epilogue_len, scale_index};

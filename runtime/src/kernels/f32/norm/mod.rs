@@ -2,9 +2,9 @@
 //! and the moments of batch norm. Plain loops over channels, which the compiler vectorises for each instruction set.
 
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 mod slope;
 
 use super::Activation;

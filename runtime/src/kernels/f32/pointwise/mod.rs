@@ -3,9 +3,9 @@
 #[cfg(feature = "gradient")]
 pub(in crate::kernels) mod gradient;
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 mod tile;
 
 use graft_patches::layout::weights_len;

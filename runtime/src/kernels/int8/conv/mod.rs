@@ -3,7 +3,7 @@
 #[cfg(any(test, target_arch = "arm"))]
 pub(in crate::kernels) mod cortex_m;
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use graft_patches::layout::quad_weights_len;

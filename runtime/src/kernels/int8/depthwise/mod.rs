@@ -5,7 +5,7 @@ pub(in crate::kernels) mod cortex_m;
 #[cfg(any(test, target_arch = "x86_64"))]
 pub(in crate::kernels) mod interleaved;
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use super::Conv;

@@ -1,7 +1,7 @@
 //! Sum and product of two activations, or of an activation and one value a channel.
 
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use super::Elementwise;

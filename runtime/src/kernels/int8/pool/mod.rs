@@ -1,7 +1,7 @@
 //! Average, maximum and global average pools.
 
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use super::Pool;

@@ -43,11 +43,11 @@ fn pool<A: Copy>(
     for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {
             for (channel, out) in pixel.iter_mut().enumerate() {
-                let (mut value, mut taps) = (start, 0);
-                for (_, pixel) in sliding.pixels([y, x]) {
-                    value = reduce(value, call.input[pixel * channels + channel]);
-                    taps += 1;
-                }
+                let window = sliding.pixels([y, x]);
+                let (value, taps) = window.fold((start, 0), |(value, taps), (_, pixel)| {
+                    let input = call.input[pixel * channels + channel];
+                    (reduce(value, input), taps + 1)
+                });
                 *out = finish(value, taps);
             }
         }

@@ -2,7 +2,7 @@
 //! of its filters.
 
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use graft_patches::geometry::Padding;

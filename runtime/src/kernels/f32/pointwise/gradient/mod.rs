@@ -2,7 +2,7 @@
 //! is a sum of outer products.
 
 pub(in crate::kernels) mod reference;
-#[cfg(simd)]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 
 use graft_patches::layout::{dense_index, weights_len};
