@@ -22,20 +22,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The least time for an answer of a device that has just been found.
 const HELLO: Duration = Duration::from_secs(1);
 
-/// Reads the one kind of answer that fits a request; `None` for any other.
-macro_rules! only {
-    ($reply:pat => $value:expr) => {
-        |reply| {
-            if let $reply = reply {
-                Some($value)
-            } else {
-                None
-            }
-        }
-    };
-}
-pub(crate) use only;
-
 /// Time that a device is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -220,10 +206,12 @@ impl Client {
     /// # Errors
     /// A line that fails, or what the device refuses: so of every question.
     pub fn device(&mut self) -> Result<Device, DeviceError> {
-        self.ask(
-            &Request::Device,
-            only!(Reply::Device(device) => device.into()),
-        )
+        self.ask(&Request::Device, |reply| {
+            let Reply::Device(device) = reply else {
+                return None;
+            };
+            Some(device.into())
+        })
     }
 
     /// Use of the device's memory.
@@ -231,7 +219,12 @@ impl Client {
     /// # Errors
     /// As [`Self::device`].
     pub fn memory(&mut self) -> Result<Memory, DeviceError> {
-        self.ask(&Request::Memory, only!(Reply::Memory(memory) => memory))
+        self.ask(&Request::Memory, |reply| {
+            let Reply::Memory(memory) = reply else {
+                return None;
+            };
+            Some(memory)
+        })
     }
 
     /// Contents of a slot.
@@ -239,7 +232,12 @@ impl Client {
     /// # Errors
     /// As [`Self::device`].
     pub fn slot(&mut self, slot: u8) -> Result<Slot, DeviceError> {
-        self.ask(&Request::Slot(slot), only!(Reply::Slot(slot) => slot))
+        self.ask(&Request::Slot(slot), |reply| {
+            let Reply::Slot(slot) = reply else {
+                return None;
+            };
+            Some(slot)
+        })
     }
 
     /// Height, width and channels of a task's input.
@@ -247,7 +245,12 @@ impl Client {
     /// # Errors
     /// As [`Self::device`].
     pub fn input(&mut self, task: Task) -> Result<[u32; 3], DeviceError> {
-        self.ask(&Request::Input(task), only!(Reply::Input(shape) => shape))
+        self.ask(&Request::Input(task), |reply| {
+            let Reply::Input(shape) = reply else {
+                return None;
+            };
+            Some(shape)
+        })
     }
 
     /// The metadata section of a task's image.
@@ -336,10 +339,12 @@ impl Client {
         let mut all = Vec::new();
         loop {
             let request = request(all.len() as u32);
-            let (total, piece) = self.ask(
-                &request,
-                only!(Reply::Bytes { total, bytes } => (total, bytes.to_vec())),
-            )?;
+            let (total, piece) = self.ask(&request, |reply| {
+                let Reply::Bytes { total, bytes } = reply else {
+                    return None;
+                };
+                Some((total, bytes.to_vec()))
+            })?;
             all.extend_from_slice(&piece);
             if all.len() == total as usize {
                 return Ok(all);
@@ -411,11 +416,10 @@ impl Client {
                     }
                 };
                 let reply = frame.message().map_err(DeviceError::Frame)?;
-                return if let Reply::Refused(refusal) = reply {
-                    Err(refusal.into())
-                } else {
-                    read(reply).map(Some).ok_or(DeviceError::Answer)
-                };
+                if let Reply::Refused(refusal) = reply {
+                    return Err(refusal.into());
+                }
+                return read(reply).map(Some).ok_or(DeviceError::Answer);
             }
         }
         Ok(None)
@@ -442,9 +446,8 @@ impl Client {
 }
 
 fn ran(reply: Reply<'_>) -> Option<(Task, u32)> {
-    if let Reply::Ran { task, ticks, .. } = reply {
-        Some((task, ticks))
-    } else {
-        None
-    }
+    let Reply::Ran { task, ticks, .. } = reply else {
+        return None;
+    };
+    Some((task, ticks))
 }

@@ -119,15 +119,27 @@ impl DeviceError {
 
 impl From<Refusal<'_>> for DeviceError {
     fn from(refusal: Refusal<'_>) -> Self {
-        if matches!(refusal, Refusal::Digest) {
-            Self::Digest
-        } else if matches!(refusal, Refusal::SelfCheck) {
-            Self::SelfCheck
-        } else {
-            Self::Refused {
+        match refusal {
+            Refusal::Digest => Self::Digest,
+            Refusal::SelfCheck => Self::SelfCheck,
+            Refusal::Malformed
+            | Refusal::NoSuchSlot { .. }
+            | Refusal::InUse { .. }
+            | Refusal::TooLong { .. }
+            | Refusal::NoUpload
+            | Refusal::OutOfOrder { .. }
+            | Refusal::Unaligned { .. }
+            | Refusal::Patch { .. }
+            | Refusal::Empty { .. }
+            | Refusal::OnTrial { .. }
+            | Refusal::NoTrial
+            | Refusal::NoPrevious
+            | Refusal::Image { .. }
+            | Refusal::OutOfRange { .. }
+            | Refusal::Flash => Self::Refused {
                 text: refusal.to_string(),
                 hint: refusal.hint(),
-            }
+            },
         }
     }
 }

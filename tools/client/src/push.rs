@@ -7,7 +7,7 @@ use graft_patches::PatchImage;
 use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch, Session};
 
-use crate::client::{Client, Device, only};
+use crate::client::{Client, Device};
 use crate::error::DeviceError;
 
 /// Options of a push.
@@ -209,7 +209,12 @@ impl Client {
             offset: page.start,
             length: page.end - page.start,
         };
-        let found = self.ask(&request, only!(Reply::Checksum(found) => found))?;
+        let found = self.ask(&request, |reply| {
+            let Reply::Checksum(found) = reply else {
+                return None;
+            };
+            Some(found)
+        })?;
         Ok(found == checksum(part(bytes, page)))
     }
 }

@@ -64,7 +64,7 @@ pub enum ClassesError {
     Images {
         /// The folder or archive.
         path: PathBuf,
-        /// How many.
+        /// Their number.
         count: usize,
         /// The fault of the first.
         source: ImageFileError,
@@ -186,7 +186,7 @@ impl Classes {
         &self.classes
     }
 
-    /// How many classes there are.
+    /// The number of classes.
     pub fn len(&self) -> usize {
         self.classes.len()
     }
@@ -196,7 +196,7 @@ impl Classes {
         self.classes.is_empty()
     }
 
-    /// How many images all classes have together.
+    /// The number of images of all classes together.
     pub fn images(&self) -> usize {
         self.classes.iter().map(|class| class.images.len()).sum()
     }
@@ -222,7 +222,7 @@ impl Classes {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// How the images were prepared, and how they will be normalised.
+    /// The preparation of the images, and their normalisation.
     pub fn preprocess(&self) -> &Preprocess {
         &self.preprocess
     }

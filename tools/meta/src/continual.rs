@@ -31,7 +31,7 @@ impl Scenario {
     }
 }
 
-/// How one task is learned after another.
+/// The method that learns one task after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {

@@ -93,7 +93,7 @@ pub enum EpisodeError {
     TooFewClasses {
         /// As it was asked for.
         setting: Setting,
-        /// How many there are.
+        /// The number that there is.
         found: usize,
     },
     /// A class with fewer images than an episode takes.
@@ -106,7 +106,7 @@ pub enum EpisodeError {
         setting: Setting,
         /// The class.
         class: String,
-        /// How many it has.
+        /// The number that it has.
         found: usize,
     },
     /// Rotations need pixels.
@@ -173,7 +173,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// How many there are.
+    /// The number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }

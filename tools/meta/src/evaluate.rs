@@ -1,4 +1,4 @@
-//! How good a generator is on classes that it has never seen.
+//! The accuracy of a generator on classes that it has never seen.
 
 use burn_tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use patchtool::hyper::Config;
 use patchtool::hyper::network::{self, Inputs, Values};
 use patchtool::hyper::ops::Ops as _;
 
-/// How a task is learned from its support set.
+/// The method that learns a task from its support set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -28,7 +28,7 @@ pub struct Accuracy {
     pub mean: f64,
     /// 1.96 standard errors of the mean.
     pub interval: f64,
-    /// How many there were.
+    /// Number of episodes.
     pub episodes: usize,
 }
 

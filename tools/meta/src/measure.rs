@@ -23,7 +23,7 @@ pub struct Test<'a> {
     pub classes: &'a Classes,
     /// Of each task.
     pub setting: Setting,
-    /// How many episodes.
+    /// Number of episodes.
     pub episodes: usize,
     /// Grows by one with each episode.
     pub bar: &'a ProgressBar,

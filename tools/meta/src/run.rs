@@ -111,7 +111,7 @@ pub enum RunError {
     /// The data do not have what tasks after one another need.
     #[error("{tasks} {} of {setting} are drawn as one: {lack}", scenario.plural())]
     Sequence {
-        /// How many.
+        /// Number of tasks.
         tasks: usize,
         /// Of each.
         setting: Setting,
@@ -163,7 +163,7 @@ impl RunError {
     }
 }
 
-/// Where episodes come from.
+/// The source of episodes.
 #[derive(Clone, Copy, Debug)]
 pub struct Data<'a> {
     /// Trained on.

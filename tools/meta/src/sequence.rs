@@ -15,7 +15,7 @@ pub(crate) struct Sequence {
     pub(crate) setting: Setting,
     /// The kind of its steps.
     pub(crate) scenario: Scenario,
-    /// How many.
+    /// Number of tasks.
     pub(crate) tasks: usize,
 }
 

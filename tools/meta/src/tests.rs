@@ -236,8 +236,8 @@ fn a_patch_goes_on_learning_as_in_training() {
         .learn("test.hyper", &backbone, &previous, &second)
         .unwrap();
     assert_eq!(next.labels, ["a", "b", "c", "d", "e", "f"]);
-    let learned = next.learned.clone().unwrap();
-    assert_eq!((learned.counter, learned.tasks()), (2, 2));
+    let state = next.continual_state.clone().unwrap();
+    assert_eq!((state.counter, state.tasks()), (2, 2));
     for (found, expected) in next.convolutions.iter().zip(&steps[1].values.convolutions) {
         let found = [found.weights.as_ref().unwrap(), &found.scale, &found.bias];
         let expected = [&expected.weights, &expected.scale, &expected.bias];
@@ -257,8 +257,8 @@ fn a_patch_goes_on_learning_as_in_training() {
         .learn("test.hyper", &backbone, &previous, &support)
         .unwrap();
     assert_eq!(again.labels, ["a", "b", "c"]);
-    let learned = again.learned.clone().unwrap();
-    assert_eq!((learned.counter, learned.classes[0].examples), (2, 4));
+    let state = again.continual_state.clone().unwrap();
+    assert_eq!((state.counter, state.classes[0].examples), (2, 4));
     let slices = learn(&[tasks[0].clone(), tasks[0].clone()], Scenario::MiniBatch);
     let [(weights, bias)] = &slices[1].heads[..] else {
         panic!("{} heads", slices[1].heads.len());

@@ -15,7 +15,7 @@
 //! let mut graph = GraphBuilder::default();
 //! let two = graph.constant(build::floats("two", &[], &[2.0]));
 //! graph.node("double", "y", build::node("Mul", vec!["x".into(), two], vec![]));
-//! let (node, initializer) = graph.finish();
+//! let (node, initializer) = graph.finish()?;
 //! let graph = GraphProto {
 //!     name: "double".into(),
 //!     node,

@@ -1,4 +1,4 @@
-//! The messages of an ONNX model, by the field numbers of `onnx.proto` (ONNX 1.19, IR version 12).
+//! The messages of an ONNX model, by the field numbers of `onnx.proto` (ONNX 1.20, IR version 13).
 //!
 //! Fields that are not here are dropped when a model is read. They cannot change the values that a model computes:
 //! training, device placement, denotations, metadata of single nodes and tensors. Sub-graphs are missing and functions
@@ -246,7 +246,7 @@ pub struct TensorProto {
     /// Documentation.
     #[prost(string, tag = "12")]
     pub doc_string: String,
-    /// Where in which file the values are: `location`, `offset`, `length`.
+    /// The place of the values in a file: `location`, `offset`, `length`.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
     /// Whether the values are here or in another file, a [`DataLocation`].

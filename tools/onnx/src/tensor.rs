@@ -91,7 +91,10 @@ impl Tensor {
         let dims = shape(proto)
             .ok_or_else(|| wrong(proto, format!("shape {:?}", proto.dims), "a possible shape"))?;
         let count: usize = dims.iter().product();
-        let element = DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined);
+        let element = DataType::try_from(proto.data_type).map_err(|_| {
+            let found = format!("the unknown type {}", proto.data_type);
+            wrong(proto, found, "float32")
+        })?;
         if proto.segment.is_some() {
             let found = "a segment of a larger tensor".to_owned();
             return Err(wrong(proto, found, "the whole tensor"));
@@ -108,7 +111,10 @@ impl Tensor {
         Ok(Self {
             dims,
             element,
-            values: format.values(&bytes),
+            values: format.values(&bytes).ok_or_else(|| {
+                let found = "a value above the largest of int64".to_owned();
+                wrong(proto, found, "smaller values")
+            })?,
         })
     }
 }
@@ -152,16 +158,20 @@ enum Field {
 /// The value of [`Format::size`] bytes.
 enum Value {
     Float(fn(&[u8]) -> f32),
-    Int(fn(&[u8]) -> i64),
+    Int(fn(&[u8]) -> i128),
 }
 
 impl Format {
-    fn values(&self, bytes: &[u8]) -> Values {
+    /// The values, unless one is too large for i64.
+    fn values(&self, bytes: &[u8]) -> Option<Values> {
         let each = bytes.chunks_exact(self.size);
-        match self.value {
+        Some(match self.value {
             Value::Float(value) => Values::Float(each.map(value).collect()),
-            Value::Int(value) => Values::Int(each.map(value).collect()),
-        }
+            Value::Int(value) => {
+                let each = each.map(|bytes| i64::try_from(value(bytes)).ok());
+                Values::Int(each.collect::<Option<_>>()?)
+            }
+        })
     }
 }
 
@@ -177,17 +187,15 @@ fn format(element: DataType) -> Option<Format> {
         DataType::Float => float(4, Field::Float, |b| f32::from_le_bytes(of(b))),
         DataType::Float16 => float(2, Field::Int32, |b| f16::from_le_bytes(of(b)).to_f32()),
         DataType::Double => float(8, Field::Double, |b| f64::from_le_bytes(of(b)) as f32),
-        DataType::Bool => int(1, Field::Int32, |b| i64::from(b[0] != 0)),
+        DataType::Bool => int(1, Field::Int32, |b| i128::from(b[0] != 0)),
         DataType::Int8 => int(1, Field::Int32, |b| i8::from_le_bytes(of(b)).into()),
         DataType::Uint8 => int(1, Field::Int32, |b| b[0].into()),
         DataType::Int16 => int(2, Field::Int32, |b| i16::from_le_bytes(of(b)).into()),
         DataType::Uint16 => int(2, Field::Int32, |b| u16::from_le_bytes(of(b)).into()),
         DataType::Int32 => int(4, Field::Int32, |b| i32::from_le_bytes(of(b)).into()),
         DataType::Uint32 => int(4, Field::Uint64, |b| u32::from_le_bytes(of(b)).into()),
-        DataType::Int64 => int(8, Field::Int64, |b| i64::from_le_bytes(of(b))),
-        DataType::Uint64 => int(8, Field::Uint64, |b| {
-            u64::from_le_bytes(of(b)).try_into().unwrap_or(i64::MAX)
-        }),
+        DataType::Int64 => int(8, Field::Int64, |b| i64::from_le_bytes(of(b)).into()),
+        DataType::Uint64 => int(8, Field::Uint64, |b| u64::from_le_bytes(of(b)).into()),
         DataType::Undefined
         | DataType::String
         | DataType::Complex64
@@ -214,7 +222,7 @@ fn bytes<'a>(
     length: usize,
     folder: Option<&Path>,
 ) -> Result<Cow<'a, [u8]>, TensorError> {
-    let typed = typed(proto, format);
+    let typed = typed(proto, format)?;
     let is_external = proto.data_location == Some(DataLocation::External as i32);
     let places = [is_external, !proto.raw_data.is_empty(), !typed.is_empty()];
     match places {
@@ -229,25 +237,41 @@ fn bytes<'a>(
 }
 
 /// The bytes of the values that are in the field of their type.
-fn typed(proto: &TensorProto, format: &Format) -> Vec<u8> {
-    fn all<const N: usize, T: Copy>(
-        values: &[T],
-        bytes: impl Fn(T) -> [u8; N],
-        size: usize,
-    ) -> Vec<u8> {
-        let each = values.iter().map(|&value| bytes(value));
-        // Small types stand in the low bytes of larger ones.
-        each.flat_map(|bytes| bytes.into_iter().take(size))
-            .collect()
+fn typed(proto: &TensorProto, format: &Format) -> Result<Vec<u8>, TensorError> {
+    fn all<const N: usize, T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+        values.iter().flat_map(|&value| bytes(value)).collect()
     }
-    let size = format.size;
     match format.field {
-        Field::Float => all(&proto.float_data, f32::to_le_bytes, size),
-        Field::Double => all(&proto.double_data, f64::to_le_bytes, size),
-        Field::Int32 => all(&proto.int32_data, i32::to_le_bytes, size),
-        Field::Int64 => all(&proto.int64_data, i64::to_le_bytes, size),
-        Field::Uint64 => all(&proto.uint64_data, u64::to_le_bytes, size),
+        Field::Float => Ok(all(&proto.float_data, f32::to_le_bytes)),
+        Field::Double => Ok(all(&proto.double_data, f64::to_le_bytes)),
+        Field::Int64 => Ok(all(&proto.int64_data, i64::to_le_bytes)),
+        Field::Int32 => low_bytes(proto, format, &proto.int32_data, i32::to_le_bytes),
+        Field::Uint64 => low_bytes(proto, format, &proto.uint64_data, u64::to_le_bytes),
     }
+}
+
+/// The bytes of values of a small type, which stand in the low bytes of larger ones.
+fn low_bytes<const N: usize, T: Copy + Into<i128>>(
+    proto: &TensorProto,
+    format: &Format,
+    values: &[T],
+    bytes: impl Fn(T) -> [u8; N],
+) -> Result<Vec<u8>, TensorError> {
+    let mut all = Vec::with_capacity(values.len() * format.size);
+    for &value in values {
+        let (bytes, whole) = (bytes(value), value.into());
+        let is_inside = match format.value {
+            Value::Int(value) => value(&bytes) == whole,
+            // The bits of a half.
+            Value::Float(_) => u16::try_from(whole).is_ok(),
+        };
+        if !is_inside {
+            let found = format!("the value {whole}");
+            return Err(wrong(proto, found, "values of its type"));
+        }
+        all.extend_from_slice(&bytes[..format.size]);
+    }
+    Ok(all)
 }
 
 /// `length` bytes of the file that the message names.
@@ -296,7 +320,8 @@ fn external(
     Ok(bytes)
 }
 
-/// The path of a file in `folder`, links followed.
+/// The path of a file in `folder`. The file may be a link to anywhere, as in caches that keep the bytes of all models in one
+/// place, but the location does not lead out of the folder.
 fn file(proto: &TensorProto, folder: &Path, location: &Path) -> Result<PathBuf, TensorError> {
     let outside = || {
         let found = format!("the file {location:?}");
@@ -315,9 +340,13 @@ fn file(proto: &TensorProto, folder: &Path, location: &Path) -> Result<PathBuf, 
         false => folder,
     };
     let root = folder.canonicalize().map_err(missing)?;
-    let file = root.join(location).canonicalize().map_err(missing)?;
-    match file.starts_with(&root) {
-        true => Ok(file),
+    let path = root.join(location);
+    let (Some(parent), Some(name)) = (path.parent(), location.file_name()) else {
+        return Err(outside());
+    };
+    let parent = parent.canonicalize().map_err(missing)?;
+    match parent.starts_with(&root) {
+        true => parent.join(name).canonicalize().map_err(missing),
         false => Err(outside()),
     }
 }
@@ -415,7 +444,58 @@ mod tests {
         assert!(part.contains("segment"), "{part}");
         let unknown = refused(|bad| bad.data_type = DataType::Bfloat16 as i32);
         assert!(unknown.contains("Bfloat16"), "{unknown}");
-        refused(|bad| bad.data_type = 999);
+        let unknown = refused(|bad| bad.data_type = 999);
+        assert!(unknown.contains("type 999"), "{unknown}");
+    }
+
+    #[test]
+    fn values_outside_of_their_type_are_refused() {
+        for (element, value, is_inside) in [
+            (DataType::Uint8, 255, true),
+            (DataType::Uint8, 300, false),
+            (DataType::Uint8, -1, false),
+            (DataType::Int8, -128, true),
+            (DataType::Int8, 128, false),
+            (DataType::Int16, 40_000, false),
+            (DataType::Uint16, 65_536, false),
+            (DataType::Bool, 256, false),
+            (DataType::Float16, 65_536, false),
+            (DataType::Int32, i32::MIN, true),
+        ] {
+            let proto = TensorProto {
+                dims: vec![1],
+                data_type: element as i32,
+                int32_data: vec![value],
+                ..TensorProto::default()
+            };
+            let found = values(&proto);
+            assert_eq!(
+                found.is_ok(),
+                is_inside,
+                "{value} as {element:?}: {found:?}"
+            );
+        }
+        for (element, value, is_inside) in [
+            (DataType::Uint32, u64::from(u32::MAX), true),
+            (DataType::Uint32, 1 << 32, false),
+            (DataType::Uint64, i64::MAX as u64, true),
+            (DataType::Uint64, 1 << 63, false),
+        ] {
+            let proto = TensorProto {
+                dims: vec![1],
+                data_type: element as i32,
+                uint64_data: vec![value],
+                ..TensorProto::default()
+            };
+            let found = values(&proto);
+            assert_eq!(
+                found.is_ok(),
+                is_inside,
+                "{value} as {element:?}: {found:?}"
+            );
+        }
+        let raw = build::raw("", &[1], DataType::Uint64, vec![0xff; 8]);
+        assert!(values(&raw).is_err());
     }
 
     #[test]
@@ -454,15 +534,21 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_out_of_the_folder_is_not_followed() {
+    fn a_link_of_the_file_is_followed_but_not_one_of_its_folder() {
         let folder = tempfile::tempdir().expect("a folder");
         let model = folder.path().join("model");
         std::fs::create_dir(&model).expect("a folder");
-        let outside = folder.path().join("out.bin");
-        std::fs::write(&outside, [0; 8]).expect("a file");
-        std::os::unix::fs::symlink(&outside, model.join("w.bin")).expect("a link");
-        let proto = build::external("t", &[2], DataType::Float, "w.bin", [0, 8]);
-        let error = Tensor::read(&proto, Some(&model)).expect_err("it is outside");
+        let blobs = folder.path().join("blobs");
+        std::fs::create_dir(&blobs).expect("a folder");
+        std::fs::write(blobs.join("w"), [0; 8]).expect("a file");
+        std::os::unix::fs::symlink(blobs.join("w"), model.join("w.bin")).expect("a link");
+        std::os::unix::fs::symlink(&blobs, model.join("sub")).expect("a link");
+        let read = |file: &str| {
+            let proto = build::external("t", &[2], DataType::Float, file, [0, 8]);
+            Tensor::read(&proto, Some(&model)).map(|tensor| tensor.values)
+        };
+        assert_eq!(read("w.bin").expect("a file"), Values::Float(vec![0.0; 2]));
+        let error = read("sub/w").expect_err("it is outside");
         assert!(error.to_string().contains("model's folder"), "{error}");
     }
 }

@@ -29,7 +29,8 @@ pub struct Cli {
 enum Action {
     #[command(flatten)]
     Command(Box<Command>),
-    /// Train a HyperTransformer, which makes patches from a handful of images: runs patchtool-meta-train.
+    /// Train a HyperTransformer, which makes patches from a handful of images: runs patchtool-meta-train, and its options
+    /// are those of `patchtool-meta-train --help`.
     MetaTrain(meta_train::Arguments),
     /// Print a script that completes commands and options in a shell.
     #[command(after_help = "Example:

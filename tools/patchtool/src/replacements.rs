@@ -19,7 +19,7 @@ pub struct Replacements {
     /// Labels and provenance.
     pub metadata: PatchMetadata,
     /// Its knowledge of its classes, where it goes on learning.
-    pub learned: Option<ContinualState>,
+    pub continual_state: Option<ContinualState>,
     /// New values by site of the backbone.
     pub sites: BTreeMap<usize, SiteReplacement>,
 }
@@ -68,7 +68,7 @@ impl Replacements {
             kinds: patch.kinds(),
             input: patch.input(),
             metadata: patch.metadata()?,
-            learned: patch.continual_state()?,
+            continual_state: patch.continual_state()?,
             sites,
         })
     }
@@ -99,8 +99,8 @@ impl Replacements {
                 writer.epilogue(index, scale, bias)?;
             }
         }
-        if let Some(learned) = &self.learned {
-            writer.continual_state(learned.clone());
+        if let Some(state) = &self.continual_state {
+            writer.continual_state(state.clone());
         }
         writer.finish(&self.metadata)
     }

@@ -26,7 +26,7 @@ use crate::threads;
   patchtool generate --hyper omniglot.hyper --support drawings -o drawings.patch
   patchtool generate --method prototype --backbone lite0.backbone --support drawings -o drawings.patch")]
 pub struct Arguments {
-    /// How the patch is made.
+    /// Method that makes the patch.
     #[arg(long, value_enum, default_value_t = Method::Hyper)]
     method: Method,
     /// Generator file, for the method of that name.
@@ -52,7 +52,7 @@ pub struct Arguments {
     output: Output,
 }
 
-/// How a patch is made of a support set.
+/// The method that makes a patch of a support set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Method {
     /// All that a HyperTransformer generates.
@@ -247,7 +247,7 @@ impl Set {
             generated.source,
             bytes(patch.len()),
         );
-        let learned = generated.learned.as_ref();
+        let state = generated.continual_state.as_ref();
         let json = json!({
             "patch": output.display().to_string(),
             "kinds": receipt.kinds.to_string(),
@@ -255,7 +255,7 @@ impl Set {
             "unlabelled": self.support.unlabelled.len(),
             "classes": self.support.labels.len(),
             "labels": generated.labels,
-            "counter": learned.map(|learned| learned.counter),
+            "counter": state.map(|state| state.counter),
             "bytes": patch.len(),
             "generate_ms": milliseconds,
         });

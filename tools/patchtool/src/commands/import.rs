@@ -141,6 +141,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         path,
         normalisation: normalisation(arguments, &recipe, &imported)?,
         softmax: imported.softmax,
+        softmax_step: imported.softmax_step,
     };
     let mut image = compile(
         &imported.graph,

@@ -176,17 +176,17 @@ fn trained(training: &Training) -> String {
     )
 }
 
-fn learned(learned: &ContinualState) -> String {
-    let examples: u64 = learned
+fn continual_state(state: &ContinualState) -> String {
+    let examples: u64 = state
         .classes
         .iter()
         .map(|class| u64::from(class.examples))
         .sum();
     format!(
         "learned: {} classes of {} tasks, {examples} examples, counter {}\n",
-        learned.classes.len(),
-        learned.tasks(),
-        learned.counter,
+        state.classes.len(),
+        state.tasks(),
+        state.counter,
     )
 }
 
@@ -239,7 +239,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
             .calibration
             .as_ref()
             .map_or(String::new(), calibration),
-        state.as_ref().map_or(String::new(), learned),
+        state.as_ref().map_or(String::new(), continual_state),
         image.backbone_id(),
         input_line(&input, metadata.resize),
         sites.len(),
@@ -272,10 +272,10 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
             "test_accuracy": training.test_accuracy,
         })),
         "calibration": metadata.calibration.as_ref().map(calibration_json),
-        "learned": state.as_ref().map(|learned| json!({
-            "counter": learned.counter,
-            "tasks": learned.tasks(),
-            "classes": learned.classes.iter().map(|class| json!({
+        "learned": state.as_ref().map(|state| json!({
+            "counter": state.counter,
+            "tasks": state.tasks(),
+            "classes": state.classes.iter().map(|class| json!({
                 "task": class.task,
                 "examples": class.examples,
             })).collect::<Vec<_>>(),

@@ -18,7 +18,7 @@ const PROGRAM: &str = "patchtool-meta-train";
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true, disable_version_flag = true)]
 pub struct Arguments {
-    /// Arguments of patchtool-meta-train, such as --help.
+    /// Options of patchtool-meta-train; `patchtool meta-train --help` lists them.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -30,7 +30,7 @@ pub struct Arguments {
 /// Runs the program that lies beside this one, or else on the PATH, with the same arguments; its exit status.
 ///
 /// # Errors
-/// Where there is no such program, or it does not start.
+/// No such program, or one that does not start.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<ExitCode> {
     let status = Command::new(program()?)
         .args(flags(common))

@@ -2,7 +2,7 @@
 
 use graft_onnx::Message as _;
 use graft_onnx::build::{self, Dim, interface};
-use graft_onnx::graph::GraphBuilder;
+use graft_onnx::graph::{ConstantError, GraphBuilder};
 use graft_onnx::proto::{GraphProto, StringStringEntryProto};
 use graft_patches::geometry::Shape;
 
@@ -31,7 +31,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn encode(self) -> Vec<u8> {
+    pub(super) fn encode(self) -> Result<Vec<u8>, ConstantError> {
         let (input, scores) = (self.input, self.scores);
         let doc = "One image: pixels from 0 to 255, minus the property graft.input.mean, divided by graft.input.std.";
         let batch = Dim::Any("batch");
@@ -45,7 +45,7 @@ impl Document {
         if !self.is_row {
             output.extend([scores.height, scores.width].map(Dim::Of));
         }
-        let (node, initializer) = self.graph.finish();
+        let (node, initializer) = self.graph.finish()?;
         let graph = GraphProto {
             name: self.name,
             node,
@@ -58,12 +58,13 @@ impl Document {
             )],
             ..GraphProto::default()
         };
-        build::model(
+        let model = build::model(
             "patchtool",
             env!("CARGO_PKG_VERSION"),
             graph,
             self.properties,
         )
-        .encode_to_vec()
+        .encode_to_vec();
+        Ok(model)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use graft_onnx::graph::ConstantError;
 use graft_patches::ImageError;
 use graft_patches::writer::WriteError;
 
@@ -66,6 +67,9 @@ pub enum ExportError {
         /// The form that it should have.
         expected: &'static str,
     },
+    /// Tensors of one name, which the model could not tell apart.
+    #[error(transparent)]
+    Constant(#[from] ConstantError),
     /// The model cannot be read.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -104,6 +108,9 @@ impl ExportError {
             }
             Self::Quantised => {
                 "give the float model, or import the quantised one as a backbone of its own"
+            }
+            Self::Constant(_) => {
+                "import the backbone again from a model whose tensors have names of their own"
             }
             Self::Same => "give the model of a trained task",
             Self::Property { .. } => "remove the property, or export the model again",

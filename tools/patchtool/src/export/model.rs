@@ -72,7 +72,7 @@ pub fn write(
         is_row,
         properties: properties::write(backbone, &metadata, &task),
     };
-    Ok(document.encode())
+    Ok(document.encode()?)
 }
 
 /// An activation under construction.

@@ -80,7 +80,7 @@ impl Ops for Arrays {
     }
 
     fn relu(&self, a: &Self::Matrix) -> Self::Matrix {
-        a.mapv(|value| value.max(0.0)).into_shared()
+        a.mapv(relu).into_shared()
     }
 
     fn softmax(&self, a: &Self::Matrix) -> Self::Matrix {
@@ -209,7 +209,7 @@ impl Ops for Arrays {
     }
 
     fn relu_maps(&self, x: &Maps) -> Maps {
-        x.mapv(|value| value.max(0.0)).into_shared()
+        x.mapv(relu).into_shared()
     }
 
     fn max_pool(&self, x: &Maps) -> Maps {
@@ -220,7 +220,7 @@ impl Ops for Arrays {
             .and(part(0, 1))
             .and(part(1, 0))
             .and(part(1, 1))
-            .map_collect(|a, b, c, d| a.max(*b).max(c.max(*d)))
+            .map_collect(|&a, &b, &c, &d| larger(larger(a, b), larger(c, d)))
             .into_shared()
     }
 
@@ -229,6 +229,16 @@ impl Ops for Arrays {
         let sums = x.sum_axis(Axis(3)).sum_axis(Axis(2));
         (sums / (height * width) as f32).into_shared()
     }
+}
+
+fn relu(value: f32) -> f32 {
+    larger(value, 0.0)
+}
+
+/// The larger of two numbers; NaN where one is, which `f32::max` would drop: a calculation that overflows must not end in
+/// finite weights.
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b || a.is_nan() { a } else { b }
 }
 
 fn joined(axis: Axis, parts: &[ArcArray2<f32>]) -> ArcArray2<f32> {

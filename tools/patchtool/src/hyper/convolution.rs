@@ -166,7 +166,7 @@ impl ConvolutionGenerator {
 /// The convolution of the patch before.
 struct Earlier<O: Ops> {
     values: Convolution<O>,
-    /// How much of each output is kept, `[1, outputs]`: nothing where there is no patch yet.
+    /// The share of each output that is kept, `[1, outputs]`: 0 where there is no patch yet.
     share: O::Matrix,
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use graft_onnx::tensor::TensorError;
 use graft_patches::{Digest, ImageError};
 
 use super::examples::ExamplesError;
@@ -85,6 +86,9 @@ pub enum HyperError {
         /// Values of the configuration.
         expected: usize,
     },
+    /// A trained parameter that cannot be read.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
     /// A trained parameter that is no number, or too large for half precision.
     #[error(
         "parameter {name:?} has the value {value}, expected finite numbers, up to 65504 in half precision"
@@ -148,7 +152,9 @@ impl HyperError {
             Self::NotOnnx | Self::NotAGenerator { .. } => {
                 "give a .hyper file that patchtool meta-train wrote"
             }
-            Self::Damaged { .. } => "copy the file again, or train the generator again",
+            Self::Damaged { .. } | Self::Tensor(_) => {
+                "copy the file again, or train the generator again"
+            }
             Self::Version { .. } => "use the patchtool that wrote the file, or a newer one",
             Self::Property { .. } | Self::Interface { .. } => {
                 "train the generator again with this patchtool"

@@ -42,7 +42,7 @@ const DIGEST_KEY: &str = "graft.hyper.digest";
 /// First byte of every ONNX model of today: field 1, its IR version.
 const FIRST_BYTE: u8 = 8;
 
-/// Where a generator comes from.
+/// The origin of a generator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Provenance {
@@ -153,7 +153,7 @@ impl Hyper {
         same_names("inputs", &graph.input, &onnx::inputs(&config))?;
         same_names("outputs", &graph.output, &onnx::outputs(&config))?;
         let generator = Generator::new(&config);
-        let parameters = onnx::parameters(graph);
+        let parameters = onnx::parameters(graph)?;
         let precision = precision(graph);
         // They are of this precision already.
         check_parameters(&generator, &parameters, Precision::F32)?;
@@ -197,7 +197,7 @@ impl Hyper {
         self.backbone
     }
 
-    /// How its file stores the parameters.
+    /// The precision of the parameters in its file.
     pub fn precision(&self) -> Precision {
         self.model
             .graph
@@ -205,7 +205,7 @@ impl Hyper {
             .map_or_else(Precision::default, precision)
     }
 
-    /// Where it comes from.
+    /// Its origin.
     pub fn provenance(&self) -> &Provenance {
         &self.provenance
     }

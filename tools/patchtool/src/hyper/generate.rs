@@ -55,8 +55,8 @@ impl Hyper {
         }
         previous.check_against(&image, Verify::Full)?;
         let metadata = previous.metadata()?;
-        let learned = previous.continual_state()?.ok_or(HyperError::NotLearned)?;
-        let known = Known::of(&image, previous, learned, metadata.labels)?;
+        let state = previous.continual_state()?.ok_or(HyperError::NotLearned)?;
+        let known = Known::of(&image, previous, state, metadata.labels)?;
         let start = previous_weights(&image, previous).ok_or(HyperError::NotLearned)?;
         let new = self.generated_from(&metadata.name, by, backbone, support, &start)?;
         known.with(new)
@@ -111,14 +111,14 @@ impl Hyper {
             weights: take("head.weight".into()),
             bias: take("head.bias".into()),
         };
-        let learned = self.config().continual.then(|| first(support));
+        let continual_state = self.config().continual.then(|| first(support));
         Ok(Generated {
             name: name.into(),
             source: Generated::source(support.classes.len(), count, support.unlabelled.len(), by),
             convolutions,
             head,
             labels: support.labels.clone(),
-            learned,
+            continual_state,
         })
     }
 }
@@ -205,7 +205,7 @@ fn generated_order(image: &BackboneImage<'_>, index: usize, packed: &[f32]) -> V
 
 /// The state of a patch so far.
 struct Known {
-    learned: ContinualState,
+    state: ContinualState,
     labels: Vec<String>,
     /// Prototype of each class: half of the head's row.
     prototypes: Vec<Vec<f32>>,
@@ -215,14 +215,14 @@ impl Known {
     fn of(
         image: &BackboneImage<'_>,
         patch: &PatchImage<'_>,
-        learned: ContinualState,
+        state: ContinualState,
         labels: Vec<String>,
     ) -> Result<Self, HyperError> {
         let head = image.head().ok_or(HyperError::NotLearned)?;
         let packed = patch
             .find(head, What::Weights)
             .ok_or(HyperError::NotLearned)?;
-        if packed.outputs != labels.len() || learned.classes.len() != labels.len() {
+        if packed.outputs != labels.len() || state.classes.len() != labels.len() {
             return Err(HyperError::NotLearned);
         }
         let depth = image.site(head).depth;
@@ -230,7 +230,7 @@ impl Known {
         let prototype = |row: &[f32]| row.iter().map(|weight| weight / 2.0).collect();
         Ok(Self {
             prototypes: rows.chunks_exact(depth).map(prototype).collect(),
-            learned,
+            state,
             labels,
         })
     }
@@ -248,8 +248,8 @@ impl Known {
             return Err(HyperError::MixedClasses { known, new });
         }
         let depth = self.prototypes.first().map_or(0, Vec::len);
-        let task = self.learned.tasks() as u16;
-        let examples = new.learned.iter().flat_map(|learned| &learned.classes);
+        let task = self.state.tasks() as u16;
+        let examples = new.continual_state.iter().flat_map(|state| &state.classes);
         let rows = new.head.weights.chunks_exact(depth.max(1));
         for (((place, row), class), label) in places.iter().zip(rows).zip(examples).zip(&new.labels)
         {
@@ -260,22 +260,22 @@ impl Known {
                     self.prototypes.push(own);
                     self.labels.push(label.clone());
                     let examples = class.examples;
-                    self.learned.classes.push(ContinualClass { task, examples });
+                    self.state.classes.push(ContinualClass { task, examples });
                 }
             }
         }
-        self.learned.counter += 1;
+        self.state.counter += 1;
         Ok(Generated {
             head: prototype::head(&self.prototypes, 1.0),
             labels: self.labels,
-            learned: Some(self.learned),
+            continual_state: Some(self.state),
             ..new
         })
     }
 
     /// The mean over the examples before and the new ones.
     fn average(&mut self, place: usize, own: &[f32], examples: u32) {
-        let class = &mut self.learned.classes[place];
+        let class = &mut self.state.classes[place];
         let all = class.examples.saturating_add(examples);
         let share = examples as f32 / all as f32;
         class.examples = all;

@@ -16,7 +16,7 @@ use crate::task::uncropped;
 pub struct Generated {
     /// The task.
     pub name: String,
-    /// Where the values come from: see [`Generated::source`].
+    /// The origin of the values: see [`Generated::source`].
     pub source: String,
     /// Those of every site but the head, in the order of the sites; none where the backbone is frozen.
     pub convolutions: Vec<Convolution>,
@@ -25,7 +25,7 @@ pub struct Generated {
     /// Class names, one for each row of the head.
     pub labels: Vec<String>,
     /// The state of its classes, where it goes on learning.
-    pub learned: Option<ContinualState>,
+    pub continual_state: Option<ContinualState>,
 }
 
 /// The values of one convolution and what follows it.
@@ -49,7 +49,7 @@ pub struct Head {
     pub bias: Vec<f32>,
 }
 
-/// Why generated values cannot become a patch.
+/// Reasons why generated values cannot become a patch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GeneratedError {
@@ -62,11 +62,11 @@ pub enum GeneratedError {
     /// Values of another number than there should be.
     #[error("{found} {what}, expected {expected}")]
     Count {
-        /// Which values.
+        /// The values.
         what: &'static str,
-        /// How many there are.
+        /// Their number.
         found: usize,
-        /// How many there should be.
+        /// The number that there should be.
         expected: usize,
     },
     /// Values that are no numbers to compute with.
@@ -209,7 +209,7 @@ impl Generated {
                 labels: self.labels.clone(),
                 ..PatchMetadata::default()
             },
-            learned: self.learned.clone(),
+            continual_state: self.continual_state.clone(),
             sites: sites.into_iter().collect(),
         })
     }

@@ -1,6 +1,6 @@
 //! The generator: from a support set to the values of a patch, layer by layer (HyperTransformer, section 3).
 //!
-//! Where this differs from the released code of the paper: batch norm comes before ReLU and pool, so that it is the epilogue
+//! The difference from the released code of the paper: batch norm comes before ReLU and pool, so that it is the epilogue
 //! of the convolution; its statistics are the support set's, in training and on the device; the transformers standardize before
 //! each branch, not after; weight tokens start from trained values (the frozen weights of the target network) and head tokens
 //! from class means, where the paper has zeros. Of continual generators see [`super::convolution`].

@@ -4,7 +4,7 @@ use half::f16;
 use rand::{Rng, RngExt as _};
 use rand_chacha::ChaCha8Rng;
 
-/// How a generator's file stores its parameters; it computes in f32 either way.
+/// The precision of the parameters in a generator's file; it computes in f32 either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// As they are.
@@ -24,7 +24,7 @@ impl Precision {
     }
 }
 
-/// How a parameter starts.
+/// The values of a parameter before training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// All the same.
@@ -40,7 +40,7 @@ pub struct Parameter {
     pub name: String,
     /// Rows and columns.
     pub shape: [usize; 2],
-    /// How it starts.
+    /// Its values before training.
     pub init: Init,
 }
 

@@ -31,9 +31,9 @@ pub enum SupportSetError {
     /// An image that cannot be read: of so few, each counts.
     #[error("{unreadable} of {total} support images cannot be read")]
     Image {
-        /// How many.
+        /// Number of unreadable images.
         unreadable: usize,
-        /// How many there are.
+        /// Number of all images.
         total: usize,
         /// The first.
         source: ImageFileError,

@@ -44,7 +44,7 @@ fn generated(channels: usize, classes: usize, seed: u64) -> Generated {
         labels: (0..classes)
             .map(|class| format!("letter {class}"))
             .collect(),
-        learned: None,
+        continual_state: None,
     }
 }
 
@@ -173,7 +173,7 @@ fn a_target_is_a_backbone_with_room_for_many_tasks() {
 fn kinds_follow_from_what_is_generated() {
     let backbone = backbone(8);
     let mut values = generated(8, 3, 5);
-    values.learned = Some(ContinualState {
+    values.continual_state = Some(ContinualState {
         counter: 2,
         classes: [0, 1, 1]
             .map(|task| ContinualClass { task, examples: 1 })
@@ -186,7 +186,7 @@ fn kinds_follow_from_what_is_generated() {
     assert_eq!(patch.receipt().kinds, Kinds::BN.with(Kinds::HEAD));
     let image = patch.image().expect("it has a file");
     let metadata = image.metadata().expect("it has metadata");
-    assert_eq!(image.continual_state(), Ok(values.learned.clone()));
+    assert_eq!(image.continual_state(), Ok(values.continual_state.clone()));
     assert_eq!(metadata.labels, values.labels);
     assert_eq!(
         metadata.source,

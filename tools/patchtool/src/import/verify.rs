@@ -1,14 +1,15 @@
 //! The independent judge of an import: the original model, run by tract on the images that the backbone runs on.
 //!
-//! Nothing of the importer takes part. tract reads the file itself, and the pixels are normalised as the user says it,
-//! not as the backbone does it, which may have taken over preprocessing from the model.
+//! tract reads the file itself, and the pixels are normalised as the user says it, not as the backbone does it, which may
+//! have taken over preprocessing from the model. The importer says one thing only, which scores cannot be compared
+//! without: the softmax at the end that it left out, and the step of its output where that is quantised.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use graft_patches::geometry::Shape;
 use graft_patches::records::Dtype;
-use graft_runtime::{Backbone, Session};
+use graft_runtime::{Backbone, Patch, Session};
 use tract_onnx::prelude::{
     DatumType, Framework as _, InferenceFact, InferenceModelExt as _, IntoRunnable as _, Tensor,
     ToDim as _, TractError, TractResult, TypedSimplePlan, tvec,
@@ -22,8 +23,6 @@ mod tests;
 
 /// Least probability that has a logarithm here: that of a score 80 below the best.
 const SMALLEST: f32 = 1.8e-35;
-/// Step of probabilities where a quantised model writes them.
-const PROBABILITY_STEP: f32 = 1.0 / 256.0;
 
 /// An import that cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +48,16 @@ pub enum VerifyError {
         /// Scores of the backbone.
         expected: usize,
     },
+    /// A score that no comparison can be made with.
+    #[error("{side} gives the score {score} on image {image}, expected finite scores")]
+    NotFinite {
+        /// The original model or the backbone.
+        side: &'static str,
+        /// The score.
+        score: f32,
+        /// Number of the image, from 1.
+        image: usize,
+    },
     /// No image to compare on.
     #[error("no image to verify the import on")]
     NoImages,
@@ -65,6 +74,9 @@ impl VerifyError {
                 "import without --verify, and compare scores with another runtime on inputs of `patchtool run --dump-inputs`"
             }
             Self::Scores { .. } => "give the model that the backbone was imported from",
+            Self::NotFinite { .. } => {
+                "check --mean and --std, and the weights of the model for values that overflow"
+            }
             Self::NoImages => "give a folder, tar or zip archive of images, or image files",
             Self::Runtime(error) => error.hint(),
         }
@@ -91,6 +103,8 @@ pub struct Original<'a> {
     pub std: [f32; 4],
     /// The function of its scores that the backbone leaves out.
     pub softmax: Option<Softmax>,
+    /// Step of that function's values where the model quantises them.
+    pub softmax_step: Option<f32>,
 }
 
 /// The scores of a backbone compared with those of the original.
@@ -102,18 +116,22 @@ pub struct Comparison {
     pub max_difference: f32,
     /// Largest difference of a score, relative to the range of the scores of its image.
     pub max_relative: f32,
-    /// Mean difference of a score in steps of its scale; of int8 backbones.
+    /// Mean difference of a score in steps of its scale; of int8 backbones. NaN where the original's probabilities are
+    /// all too small for their step, so that they say nothing.
     pub mean_steps: Option<f32>,
-    /// Share of images with the same best class.
+    /// Share of images on which the best class of the backbone is the original's, or as good there.
     pub equal_top1: f64,
 }
 
 impl Comparison {
-    /// Largest tolerated `max_relative`: sums in another order differ by less, a wrong weight by more.
+    /// Largest tolerated `max_relative`: sums in another order differ by less, a wrong weight by more unless later
+    /// layers hide it.
     pub const F32_TOLERANCE: f32 = 1e-4;
-    /// Largest tolerated `mean_steps`: engines round products otherwise where they lie between two steps, which random
-    /// weights make 2.4 steps of; the scores of another image are 8 to 17 steps away.
-    pub const INT8_TOLERANCE: f32 = 3.0;
+    /// Largest tolerated `mean_steps`, for trained weights: engines round products otherwise where they lie between two
+    /// steps. Random weights make 2.4 steps of that; the scores of another image are 8 to 17 steps away.
+    pub const INT8_TOLERANCE: f32 = 0.5;
+    /// Least tolerated `equal_top1` of int8 backbones.
+    pub const INT8_TOP1: f64 = 0.99;
 
     /// The measure that decides: `mean_steps` of int8 backbones, else `max_relative`.
     pub fn measure(&self) -> f32 {
@@ -128,103 +146,164 @@ impl Comparison {
         }
     }
 
-    /// Whether the scores are those of the original; never if one is not a number.
-    pub fn passes(&self, tolerance: f32) -> bool {
-        self.measure() <= tolerance
+    /// The least `equal_top1`: of int8 backbones, unless the user's tolerance alone decides.
+    pub fn least_top1(&self, tolerance: Option<f32>) -> Option<f64> {
+        match (self.mean_steps, tolerance) {
+            (Some(_), None) => Some(Self::INT8_TOP1),
+            (_, Some(_)) | (None, None) => None,
+        }
+    }
+
+    /// Whether the scores are those of the original, by the user's tolerance or else the defaults; never if one is not a
+    /// number.
+    pub fn passes(&self, tolerance: Option<f32>) -> bool {
+        let is_near = self.measure() <= tolerance.unwrap_or(self.default_tolerance());
+        let least = self.least_top1(tolerance);
+        is_near && least.is_none_or(|least| self.equal_top1 >= least)
     }
 }
 
-/// Runs both on images: the backbone on pixels NHWC, the original on what it says it wants.
-///
-/// # Errors
-/// A model that tract cannot run or that has other outputs, a backbone that does not run, no images.
-pub fn compare(
-    original: &Original<'_>,
-    backbone: &Backbone,
-    images: &[Vec<u8>],
-) -> Result<Comparison, VerifyError> {
-    let judge = Judge::open(original.path, backbone.image().input().shape)?;
-    let (mut session, own) = (Session::new(backbone)?, backbone.identity());
-    let step = step(backbone, original.softmax);
-    let mut found = Comparison {
-        images: images.len(),
-        max_difference: 0.0,
-        max_relative: 0.0,
-        mean_steps: None,
-        equal_top1: 0.0,
-    };
-    let (mut equal, mut sum) = (0, 0.0);
-    for pixels in images {
-        let expected = judge.scores(pixels, original)?;
-        let scores = session.run(&own, pixels)?;
+/// A comparison under way, image by image.
+pub struct Verifier<'a> {
+    original: &'a Original<'a>,
+    judge: Judge,
+    session: Session<'static>,
+    own: Patch,
+    /// Of the backbone's scores, if it is int8.
+    step: Option<f32>,
+    images: usize,
+    equal: usize,
+    max_difference: f32,
+    max_relative: f32,
+    /// Sum and number of the differences.
+    sum: f64,
+    count: usize,
+}
+
+impl<'a> Verifier<'a> {
+    /// Makes both ready to run.
+    ///
+    /// # Errors
+    /// A model that tract cannot run, a backbone that does not run.
+    pub fn new(original: &'a Original<'a>, backbone: &Backbone) -> Result<Self, VerifyError> {
+        Ok(Self {
+            original,
+            judge: Judge::open(original.path, backbone.image().input().shape)?,
+            session: Session::new(backbone)?,
+            own: backbone.identity(),
+            step: step(backbone),
+            images: 0,
+            equal: 0,
+            max_difference: 0.0,
+            max_relative: 0.0,
+            sum: 0.0,
+            count: 0,
+        })
+    }
+
+    /// Runs both on an image: the backbone on pixels NHWC, the original on what it says it wants.
+    ///
+    /// # Errors
+    /// An original or a backbone that does not run, outputs of different lengths, a score that is not finite.
+    pub fn image(&mut self, pixels: &[u8]) -> Result<(), VerifyError> {
+        let expected = self.judge.scores(pixels, self.original)?;
+        let scores = self.session.run(&self.own, pixels)?;
         if scores.len() != expected.len() {
             return Err(VerifyError::Scores {
                 found: expected.len(),
                 expected: scores.len(),
             });
         }
-        equal += usize::from(best(scores) == best(&expected));
-        let [scores, expected] = alike(scores, expected, original.softmax, step.is_some());
-        let (largest, mean) = differences(&scores, &expected);
-        found.max_difference = worse(found.max_difference, largest);
-        found.max_relative = worse(found.max_relative, largest / range(&expected));
-        sum += mean;
+        self.images += 1;
+        finite("the original model", &expected, self.images)?;
+        finite("the backbone", scores, self.images)?;
+        self.equal += usize::from(expected[best(scores)] >= expected[best(&expected)]);
+        let found = differences(scores, &expected, self.original);
+        for difference in found.each {
+            self.max_difference = worse(self.max_difference, difference);
+            self.max_relative = worse(self.max_relative, difference / found.range);
+            self.sum += f64::from(difference);
+            self.count += 1;
+        }
+        Ok(())
     }
-    if images.is_empty() {
-        return Err(VerifyError::NoImages);
+
+    /// The comparison of all images.
+    ///
+    /// # Errors
+    /// No images.
+    pub fn finish(self) -> Result<Comparison, VerifyError> {
+        if self.images == 0 {
+            return Err(VerifyError::NoImages);
+        }
+        let mean = (self.sum / self.count as f64) as f32;
+        Ok(Comparison {
+            images: self.images,
+            max_difference: self.max_difference,
+            max_relative: self.max_relative,
+            mean_steps: self.step.map(|step| mean / step),
+            equal_top1: self.equal as f64 / self.images as f64,
+        })
     }
-    let count = images.len() as f32;
-    found.mean_steps = step.map(|step| sum / count / step);
-    found.equal_top1 = equal as f64 / images.len() as f64;
-    Ok(found)
 }
 
-/// The step of an int8 backbone's scores.
-fn step(backbone: &Backbone, softmax: Option<Softmax>) -> Option<f32> {
+/// The step of an int8 backbone's scores, which are logits.
+fn step(backbone: &Backbone) -> Option<f32> {
     match backbone.image().dtype() {
         Dtype::F32 | Dtype::F16 => None,
         Dtype::I8 | Dtype::I8Half => {
             let scales = backbone.image().scales();
-            let own = scales.last().map(|scale| scale.get().outer.scale)?;
-            Some(match softmax {
-                Some(Softmax::Probabilities) => own.max(PROBABILITY_STEP),
-                Some(Softmax::Logarithms) | None => own,
-            })
+            scales.last().map(|scale| scale.get().outer.scale)
         }
     }
 }
 
-/// Scores of the backbone and of the original as the same function of logits. Probabilities of a float model are
-/// compared as logarithms, so that those of unlikely classes count as much.
-fn alike(
-    scores: &[f32],
-    expected: Vec<f32>,
-    softmax: Option<Softmax>,
-    is_quantized: bool,
-) -> [Vec<f32>; 2] {
+fn finite(side: &'static str, scores: &[f32], image: usize) -> Result<(), VerifyError> {
+    match scores.iter().find(|score| !score.is_finite()) {
+        None => Ok(()),
+        Some(&score) => Err(VerifyError::NotFinite { side, score, image }),
+    }
+}
+
+/// The differences of an image's scores that say anything.
+struct Differences {
+    each: Vec<f32>,
+    /// Of the original's scores.
+    range: f32,
+}
+
+/// Compares scores of the backbone, which are logits, with those of the original, as the same function of logits:
+/// probabilities as logarithms, so that those of unlikely classes count as much. A quantised value stands for all that
+/// round to it; a class that both sides put below half a step is left out, for it would only dilute the mean.
+fn differences(scores: &[f32], expected: &[f32], original: &Original<'_>) -> Differences {
+    let half = original.softmax_step.unwrap_or(0.0) / 2.0;
+    let log = |p: f32| p.max(SMALLEST).ln();
+    let own = match original.softmax {
+        None => scores.to_vec(),
+        Some(Softmax::Logarithms) => log_softmax(scores).collect(),
+        Some(Softmax::Probabilities) => log_softmax(scores).map(|own| own.max(log(0.0))).collect(),
+    };
+    let bounds = |&value: &f32| match original.softmax {
+        None | Some(Softmax::Logarithms) => [value - half, value + half],
+        Some(Softmax::Probabilities) if value < half => [f32::NEG_INFINITY, log(half)],
+        Some(Softmax::Probabilities) => [log(value - half), log(value + half)],
+    };
+    let bounds: Vec<[f32; 2]> = expected.iter().map(bounds).collect();
+    let pairs = own.iter().zip(&bounds);
+    let said = pairs.filter(|(own, [low, high])| low.is_finite() || *own > high);
+    let each = said.map(|(own, [low, high])| (low - own).max(own - high).max(0.0));
+    let highest: Vec<f32> = bounds.iter().map(|[_, high]| *high).collect();
+    Differences {
+        each: each.collect(),
+        range: range(&highest),
+    }
+}
+
+/// The logarithms of the probabilities that logits stand for.
+fn log_softmax(scores: &[f32]) -> impl Iterator<Item = f32> {
     let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = scores.iter().map(|score| (score - best).exp()).sum();
-    let logarithms = || scores.iter().map(|score| score - best - sum.ln());
-    match softmax {
-        None => [scores.to_vec(), expected],
-        Some(Softmax::Logarithms) => [logarithms().collect(), expected],
-        Some(Softmax::Probabilities) if is_quantized => {
-            [logarithms().map(f32::exp).collect(), expected]
-        }
-        Some(Softmax::Probabilities) => [
-            logarithms().map(|log| log.max(SMALLEST.ln())).collect(),
-            expected.iter().map(|p| p.max(SMALLEST).ln()).collect(),
-        ],
-    }
-}
-
-/// The largest and the mean difference; NaN where one is.
-fn differences(scores: &[f32], expected: &[f32]) -> (f32, f32) {
-    let each = scores.iter().zip(expected).map(|(a, b)| (a - b).abs());
-    let (largest, sum) = each.fold((0.0, 0.0), |(largest, sum), difference| {
-        (worse(largest, difference), sum + difference)
-    });
-    (largest, sum / scores.len().max(1) as f32)
+    scores.iter().map(move |score| score - best - sum.ln())
 }
 
 /// The larger of two numbers; NaN where one is.

@@ -63,8 +63,8 @@ pub fn patch(
             writer.epilogue(index, scale, bias)?;
         }
     }
-    if let Some(learned) = &replacements.learned {
-        writer.continual_state(learned.clone());
+    if let Some(state) = &replacements.continual_state {
+        writer.continual_state(state.clone());
     }
     let calibration = Calibration {
         method: method.to_string(),

@@ -37,7 +37,7 @@ impl Trained {
             kinds: self.kind.kinds(),
             input: self.input,
             metadata: self.metadata(),
-            learned: None,
+            continual_state: None,
             sites: sites
                 .map(|(&index, values)| (index, replacement(values, own.get(index))))
                 .collect(),

@@ -1,4 +1,4 @@
-//! What is in a generator's file.
+//! The contents of a generator's file.
 
 use anyhow::Result;
 use graft_patches::Digest;
@@ -10,7 +10,7 @@ use crate::report::{Report, bytes};
 /// The generator; `None` where the file is no ONNX model.
 ///
 /// # Errors
-/// What is wrong with the model.
+/// A model that is damaged, or not of this patchtool.
 pub(super) fn open(file: &[u8]) -> Result<Option<Hyper>> {
     match Hyper::from_bytes(file) {
         Ok(hyper) => Ok(Some(hyper)),
@@ -69,7 +69,7 @@ pub(super) fn report(hyper: &Hyper, file: &[u8]) -> Report {
     Report::new(text, json)
 }
 
-/// What it makes.
+/// The patches that it makes.
 fn made(config: &Config) -> String {
     let values = match config.generates {
         Generates::Prototypes => "class means",

@@ -72,7 +72,7 @@ pub fn write(
         is_row: model.is_row,
         scores,
     };
-    Ok(document.encode())
+    Ok(document.encode()?)
 }
 
 fn own_task(metadata: &BackboneMetadata) -> PatchMetadata {

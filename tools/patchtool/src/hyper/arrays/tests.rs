@@ -279,6 +279,22 @@ fn pools_leave_out_the_last_row_and_column_of_odd_maps() {
 }
 
 #[test]
+fn what_is_no_number_stays_none() {
+    let row = |values: &[f32]| matrix([1, values.len()], values.to_vec());
+    let shown = |values: &mut dyn Iterator<Item = f32>| format!("{:?}", values.collect::<Vec<_>>());
+    let found = ops().relu(&row(&[f32::NAN, -1.0, 2.0, -f32::INFINITY]));
+    assert_eq!(shown(&mut found.iter().copied()), "[NaN, 0.0, 2.0, 0.0]");
+    for at in 0..4 {
+        let mut values = vec![1.0, -2.0, 3.0, 4.0];
+        values[at] = f32::NAN;
+        let x = maps([1, 1, 2, 2], values);
+        let pooled = ops().max_pool(&x);
+        assert_eq!(shown(&mut pooled.iter().copied()), "[NaN]");
+        assert!(ops().relu_maps(&x).iter().nth(at).unwrap().is_nan());
+    }
+}
+
+#[test]
 fn statistics_are_those_of_a_channel_over_images_and_pixels() {
     let x = maps([2, 2, 1, 2], vec![1.0, 3.0, 0.0, 0.0, 5.0, 7.0, 0.0, 4.0]);
     let (mean, variance) = ops().statistics(&x);

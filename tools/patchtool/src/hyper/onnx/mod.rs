@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use graft_onnx::Message as _;
 use graft_onnx::build;
 use graft_onnx::proto::{GraphProto, TensorProto, ValueInfoProto};
-use graft_onnx::tensor::{Tensor, Values};
+use graft_onnx::tensor::{Tensor, TensorError, Values};
 use graft_patches::Digest;
 
 use self::graph::Graph;
@@ -91,14 +91,20 @@ pub(super) fn calculation(graph: &GraphProto) -> Digest {
     Digest::of(&bare.encode_to_vec())
 }
 
-/// The values of a generator's parameters in a graph, in single precision, as far as they can be read.
-pub(super) fn parameters(graph: &GraphProto) -> Parameters {
-    let parameter = |tensor: &TensorProto| {
-        let name = tensor.name.strip_prefix(graph::PARAMETER)?;
-        match Tensor::read(tensor, None).ok()?.values {
-            Values::Float(values) => Some((name.to_owned(), values)),
+/// The values of a generator's parameters in a graph, in single precision; those of integers are left out.
+///
+/// # Errors
+/// A parameter that cannot be read.
+pub(super) fn parameters(graph: &GraphProto) -> Result<Parameters, TensorError> {
+    let mut all = Parameters::new();
+    for tensor in &graph.initializer {
+        let Some(name) = tensor.name.strip_prefix(graph::PARAMETER) else {
+            continue;
+        };
+        match Tensor::read(tensor, None)?.values {
+            Values::Float(values) => all.insert(name.to_owned(), values),
             Values::Int(_) => None,
-        }
-    };
-    graph.initializer.iter().filter_map(parameter).collect()
+        };
+    }
+    Ok(all)
 }

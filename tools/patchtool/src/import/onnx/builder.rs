@@ -21,6 +21,8 @@ pub(super) struct Builder<'a> {
     pub(super) input_affine: Option<InputAffine>,
     /// A Softmax that was left out: nothing may follow.
     pub(super) softmax: Option<(Node<'a>, Softmax)>,
+    /// Step of its output where that is quantised.
+    pub(super) softmax_step: Option<f32>,
     pub(super) scales: Scales,
     states: Vec<State>,
     /// The number of requests for each layer name.
@@ -43,6 +45,7 @@ impl<'a> Builder<'a> {
             graph: Graph::default(),
             input_affine: None,
             softmax: None,
+            softmax_step: None,
             scales: Scales::default(),
             states: Vec::new(),
             names: HashMap::new(),

@@ -51,6 +51,8 @@ pub struct Imported {
     pub quantized: Option<Quantization>,
     /// The function of its scores at the end of the model, which the network leaves out.
     pub softmax: Option<Softmax>,
+    /// Step of that function's values where the model quantises them.
+    pub softmax_step: Option<f32>,
     /// Preprocessing that was part of the model.
     pub input_affine: Option<InputAffine>,
     /// The model's `metadata_props`.
@@ -66,6 +68,7 @@ impl From<Graph> for Imported {
             graph,
             quantized: None,
             softmax: None,
+            softmax_step: None,
             input_affine: None,
             properties: BTreeMap::new(),
             notes: Vec::new(),

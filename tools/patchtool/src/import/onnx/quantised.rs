@@ -35,6 +35,7 @@ impl<'a> Walk<'a> {
         self.builder.scales.is_quantised = true;
         // The scale of a softmax that was left out is not that of the scores.
         if self.builder.softmax.is_some() {
+            self.builder.softmax_step = Some(scale.scale);
             return Ok(view);
         }
         if view.origin.is_some() {

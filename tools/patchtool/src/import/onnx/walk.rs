@@ -117,6 +117,7 @@ impl<'a> Walk<'a> {
         });
         Ok(Imported {
             softmax: self.builder.softmax.map(|(_, softmax)| softmax),
+            softmax_step: self.builder.softmax_step,
             graph: self.builder.graph,
             input_affine: self.builder.input_affine,
             properties: Default::default(),

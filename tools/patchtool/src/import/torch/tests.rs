@@ -41,7 +41,7 @@ fn narrow() -> Shapes {
     shapes
 }
 
-/// What `torch.save` wrote before 1.6: pickles of a magic number, a version, the system, the state dict and the storage
+/// A file as `torch.save` wrote it before 1.6: pickles of a magic number, a version, the system, the state dict and the storage
 /// keys, then the storages.
 fn legacy(shapes: &Shapes) -> Vec<u8> {
     let mut file =

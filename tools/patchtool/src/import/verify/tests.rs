@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use graft_onnx::Message as _;
 use graft_onnx::build::{self, Dim, floats, interface, ints};
-use graft_onnx::proto::{GraphProto, NodeProto, TensorProto};
+use graft_onnx::proto::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use graft_patches::metadata::BackboneMetadata;
 use graft_runtime::Backbone;
 use graft_tests::Random;
 use tempfile::TempDir;
 
-use super::{Comparison, Original, VerifyError, compare};
+use super::{Comparison, Original, Verifier, VerifyError};
 use crate::export::{WeightsFile, qdq, write};
 use crate::import::compile::{Settings, compile};
 use crate::import::graph::{Graph, Op};
@@ -21,6 +21,20 @@ use crate::trained::TrainKind;
 
 const MEAN: [f32; 4] = [127.0; 4];
 const STD: [f32; 4] = [64.0; 4];
+/// Tolerance in steps for random weights, which leave many products between two steps.
+const RANDOM: f32 = 3.0;
+
+fn compare(
+    original: &Original<'_>,
+    backbone: &Backbone,
+    images: &[Vec<u8>],
+) -> Result<Comparison, VerifyError> {
+    let mut verifier = Verifier::new(original, backbone)?;
+    for pixels in images {
+        verifier.image(pixels)?;
+    }
+    verifier.finish()
+}
 
 /// A model in a folder of its own, and what is said of it.
 struct Model {
@@ -56,9 +70,47 @@ impl Model {
     }
 
     fn quantised() -> Self {
+        Self::new(&Self::quantised_bytes(), None)
+    }
+
+    fn quantised_bytes() -> Vec<u8> {
         let float = testing::backbone(1);
         let own = Backbone::from_bytes(&graft_tests::int8::backbone(&float)).expect("it is valid");
-        Self::new(&qdq::write(&own.image(), None).expect("it is int8"), None)
+        qdq::write(&own.image(), None).expect("it is int8")
+    }
+
+    /// The quantised model with a softmax behind it, whose probabilities are quantised where `is_quantised`.
+    fn quantised_softmax(is_quantised: bool) -> Self {
+        let bytes = Self::quantised_bytes();
+        let mut model = ModelProto::decode(&bytes[..]).expect("it is a model");
+        let graph = model.graph.as_mut().expect("it has a graph");
+        let logits = graph.output[0].name.clone();
+        let softmax = build::node("Softmax", vec![logits], vec![build::int("axis", 1)]);
+        let mut nodes = vec![("p", softmax)];
+        if is_quantised {
+            let inputs = |from: &str| [from, "p.step", "p.zero"].map(str::to_owned).into();
+            nodes.push(("q", build::node("QuantizeLinear", inputs("p"), Vec::new())));
+            nodes.push((
+                "d",
+                build::node("DequantizeLinear", inputs("q"), Vec::new()),
+            ));
+            let zero = i8::MIN.to_le_bytes().to_vec();
+            graph
+                .initializer
+                .push(floats("p.step", &[], &[1.0 / 256.0]));
+            graph
+                .initializer
+                .push(build::raw("p.zero", &[], DataType::Int8, zero));
+        }
+        for (name, node) in nodes {
+            graph.node.push(NodeProto {
+                name: name.to_owned(),
+                output: vec![name.to_owned()],
+                ..node
+            });
+            graph.output[0].name = name.to_owned();
+        }
+        Self::new(&model.encode_to_vec(), None)
     }
 
     /// The backbone of a graph of this model, as `import` makes it.
@@ -88,6 +140,7 @@ impl Model {
             mean: MEAN,
             std: STD,
             softmax: self.imported.softmax,
+            softmax_step: self.imported.softmax_step,
         };
         compare(&original, backbone, &images(backbone, 8))
     }
@@ -109,7 +162,7 @@ fn images(backbone: &Backbone, count: usize) -> Vec<Vec<u8>> {
 }
 
 fn passes(found: &Comparison) -> bool {
-    found.passes(found.default_tolerance())
+    found.passes(None)
 }
 
 /// Changes the weights of the first pointwise layer.
@@ -124,9 +177,9 @@ fn change(graph: &mut Graph, change: impl Fn(&mut Vec<f32>)) {
 
 #[test]
 fn a_good_import_passes() {
-    for model in [Model::float(5), Model::quantised()] {
+    for (model, tolerance) in [(Model::float(5), None), (Model::quantised(), Some(RANDOM))] {
         let found = model.verdict(&model.imported.graph, MEAN);
-        assert!(passes(&found), "{found:?}");
+        assert!(found.passes(tolerance), "{found:?}");
         assert_eq!(found.images, 8);
         assert_eq!(
             found.mean_steps.is_some(),
@@ -153,18 +206,67 @@ fn a_wrong_import_does_not() {
 }
 
 #[test]
-fn a_wrong_quantised_import_does_not() {
-    let model = Model::quantised();
-    let mean = model.verdict(&model.imported.graph, [60.0, 127.0, 127.0, 127.0]);
+fn a_small_fault_of_a_deeper_network_is_seen() {
+    let model = deeper();
+    let good = model.verdict(&model.imported.graph, MEAN);
+    assert!(passes(&good), "{good:?}");
+    let mean = model.verdict(&model.imported.graph, [124.0, 127.0, 127.0, 127.0]);
     assert!(!passes(&mean), "{mean:?}");
-    let mut wrong = model.imported.graph.clone();
-    for layer in &mut wrong.layers {
-        if let Op::Linear(weights) = &mut layer.op {
-            weights.values.reverse();
-        }
+    for wrong in [
+        |values: &mut Vec<f32>| values[3] += 0.05,
+        |values: &mut Vec<f32>| values.swap(0, 1),
+    ] {
+        let mut graph = model.imported.graph.clone();
+        change(&mut graph, wrong);
+        let weight = model.verdict(&graph, MEAN);
+        assert!(!passes(&weight), "{weight:?}");
     }
-    let head = model.verdict(&wrong, MEAN);
-    assert!(!passes(&head), "{head:?}");
+}
+
+#[test]
+fn a_wrong_quantised_import_does_not() {
+    for (model, tolerance) in [
+        (Model::quantised(), RANDOM),
+        (Model::quantised_softmax(false), Comparison::INT8_TOLERANCE),
+        (Model::quantised_softmax(true), Comparison::INT8_TOLERANCE),
+    ] {
+        let step = model.imported.softmax_step;
+        let good = model.verdict(&model.imported.graph, MEAN);
+        assert!(good.passes(Some(RANDOM)), "{step:?}: {good:?}");
+        let mean = model.verdict(&model.imported.graph, [60.0, 127.0, 127.0, 127.0]);
+        assert!(
+            !passes(&mean) && !mean.passes(Some(tolerance)),
+            "{step:?}: {mean:?}"
+        );
+        let mut wrong = model.imported.graph.clone();
+        for layer in &mut wrong.layers {
+            if let Op::Linear(weights) = &mut layer.op {
+                weights.values.reverse();
+            }
+        }
+        let head = model.verdict(&wrong, MEAN);
+        assert!(
+            !passes(&head) && !head.passes(Some(tolerance)),
+            "{step:?}: {head:?}"
+        );
+    }
+}
+
+#[test]
+fn another_best_class_is_seen_unless_the_tolerance_is_given() {
+    let found = Comparison {
+        images: 100,
+        max_difference: 0.1,
+        max_relative: 0.1,
+        mean_steps: Some(0.1),
+        equal_top1: 0.98,
+    };
+    assert!(!found.passes(None) && found.passes(Some(0.5)));
+    let equal = Comparison {
+        equal_top1: 0.99,
+        ..found
+    };
+    assert!(equal.passes(None));
 }
 
 #[test]
@@ -176,7 +278,56 @@ fn scores_that_are_no_numbers_never_pass() {
         mean_steps: None,
         equal_top1: 1.0,
     };
-    assert!(!found.passes(f32::INFINITY));
+    assert!(!found.passes(Some(f32::INFINITY)));
+    let found = Comparison {
+        mean_steps: Some(f32::NAN),
+        ..found
+    };
+    assert!(!found.passes(Some(f32::INFINITY)));
+}
+
+#[test]
+fn a_score_that_is_no_number_is_an_error() {
+    for end in ["Flatten", "Softmax", "LogSoftmax"] {
+        let model = classifier(end);
+        let good = model.backbone(&model.imported.graph, MEAN);
+        let mut graph = model.imported.graph.clone();
+        change(&mut graph, |values| values.fill(f32::MAX));
+        let backbone = model.backbone(&graph, MEAN);
+        let error = model.judge(&backbone).expect_err("the backbone overflows");
+        assert!(
+            matches!(
+                error,
+                VerifyError::NotFinite {
+                    side: "the backbone",
+                    image: 1,
+                    ..
+                }
+            ),
+            "{end}: {error}"
+        );
+        let mut original = Original {
+            path: &model.path,
+            mean: MEAN,
+            std: STD,
+            softmax: model.imported.softmax,
+            softmax_step: None,
+        };
+        original.std = [0.0; 4];
+        let error = compare(&original, &good, &images(&good, 1));
+        let error = error.expect_err("the original overflows");
+        assert!(
+            matches!(
+                error,
+                VerifyError::NotFinite {
+                    side: "the original model",
+                    image: 1,
+                    ..
+                }
+            ),
+            "{end}: {error}"
+        );
+    }
 }
 
 /// Chains nodes from `x` to `y`; each reads the one before, then the named constants.
@@ -243,6 +394,25 @@ fn classifier(end: &str) -> Model {
     Model::new(&model([1, 8, 6, 3], nodes, constants), None)
 }
 
+/// Four pointwise layers of random weights that keep the variance through a ReLU.
+fn deeper() -> Model {
+    let mut random = Random(4);
+    let (mut nodes, mut constants) = (Vec::new(), Vec::new());
+    let names = ["w0", "w1", "w2", "w3"];
+    for (at, name) in names.iter().enumerate() {
+        let inputs = if at == 0 { 3 } else { 16 };
+        let values = random.values(16 * inputs, (6.0 / inputs as f32).sqrt());
+        constants.push(floats(name, &[16, inputs, 1, 1], &values));
+        nodes.push(("Conv", std::slice::from_ref(name), NodeProto::default()));
+        nodes.push(("Relu", &[][..], NodeProto::default()));
+    }
+    constants.push(floats("fc", &[16, 5], &random.values(80, 1.0)));
+    nodes.push(("GlobalAveragePool", &[], NodeProto::default()));
+    nodes.push(("Flatten", &[], NodeProto::default()));
+    nodes.push(("Gemm", &["fc"], NodeProto::default()));
+    Model::new(&model([1, 3, 8, 6], chain(nodes), constants), None)
+}
+
 #[test]
 fn parts_that_the_network_leaves_out_are_taken_into_account() {
     for (end, softmax) in [
@@ -284,6 +454,7 @@ fn models_that_tract_cannot_run_are_named() {
             mean: MEAN,
             std: STD,
             softmax: None,
+            softmax_step: None,
         };
         compare(&original, &backbone, &images(&backbone, 1)).expect_err("it cannot run")
     };
@@ -312,6 +483,7 @@ fn models_that_tract_cannot_run_are_named() {
         mean: MEAN,
         std: STD,
         softmax: None,
+        softmax_step: None,
     };
     let none = compare(&none, &backbone, &[]).expect_err("there is no image");
     assert!(matches!(none, VerifyError::NoImages), "{none}");
