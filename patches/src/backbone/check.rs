@@ -28,13 +28,14 @@ impl<'a> UncheckedBackbone<'a> {
 }
 
 fn check_records(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
+    records.decode_all()?;
     let input = records.input.decode();
     let input = input.map_err(wrong(SectionKind::Input, 0))?;
     let wrong_plan = wrong(SectionKind::Plan, 0);
     if records.plan.reserved.iter().any(|&word| word != 0) {
         return Err(wrong_plan("a reserved field is set"));
     }
-    if records.tensor(0)?.shape != input.shape {
+    if records.tensor(0).shape != input.shape {
         return Err(wrong_plan("not the shape of the input"));
     }
     let mut sites = SiteCheck::default();
@@ -54,12 +55,15 @@ fn check_records(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
         });
     }
     check_scales(records)?;
-    (0..records.tensors.len()).try_for_each(|index| check_tensor(records, index))
+    for index in 0..records.tensors.len() {
+        check_tensor(records, index)?;
+    }
+    Ok(())
 }
 
 fn check_scales(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
     for (index, scale) in records.scales.iter().enumerate() {
-        let has_curve = index > 0 && records.layer(index - 1)?.activation.is_curve();
+        let has_curve = index > 0 && records.layer(index - 1).activation.is_curve();
         scale
             .check(has_curve)
             .map_err(wrong(SectionKind::Scales, index))?;
@@ -81,13 +85,13 @@ fn check_layer(
     sites: &mut SiteCheck,
 ) -> Result<(), ImageError> {
     let wrong = wrong(SectionKind::Layers, index);
-    let layer = records.layer(index)?;
+    let layer = records.layer(index);
     let operands = &layer.inputs[..layer.op.arity()];
     if operands.iter().any(|&input| input > index) {
         return Err(wrong("reads a tensor that is not written yet"));
     }
     for &input in operands {
-        if records.tensor(input)?.last < index {
+        if records.tensor(input).last < index {
             return Err(wrong(
                 "reads a tensor after the end of its life in the plan",
             ));
@@ -98,8 +102,8 @@ fn check_layer(
             "a site on an operator without weights, or none on one with",
         ));
     }
-    let left = records.tensor(layer.inputs[0])?.shape;
-    let right = records.tensor(operands[operands.len() - 1])?.shape;
+    let left = records.tensor(layer.inputs[0]).shape;
+    let right = records.tensor(operands[operands.len() - 1]).shape;
     let outputs = match layer.site {
         Some(site) => Some(check_site(records, index, &layer, site, left, sites)?),
         None => None,
@@ -121,7 +125,7 @@ fn check_layer(
         ));
     }
     let shape = layer.output_shape(left, right, outputs).map_err(wrong)?;
-    if shape != records.tensor(index + 1)?.shape {
+    if shape != records.tensor(index + 1).shape {
         return Err(wrong("the plan has another shape for its output"));
     }
     Ok(())
@@ -178,7 +182,7 @@ fn check_site(
 
 fn check_tensor(records: &UncheckedBackbone<'_>, index: usize) -> Result<(), ImageError> {
     let wrong = wrong(SectionKind::Plan, index);
-    let tensor = records.tensor(index)?;
+    let tensor = records.tensor(index);
     let scores = records.layers.len();
     let end = end_in_arena(records, index, &tensor).ok_or(wrong("too large"))?;
     if !tensor.offset.is_multiple_of(ALIGN) || end > records.plan.arena.get().into() {
@@ -188,7 +192,7 @@ fn check_tensor(records: &UncheckedBackbone<'_>, index: usize) -> Result<(), Ima
         return Err(wrong("the scores do not live to the end"));
     }
     for earlier in 0..index {
-        let other = records.tensor(earlier)?;
+        let other = records.tensor(earlier);
         // Tensor `index` is written by layer `index - 1`; an earlier one that this layer still reads must not move.
         let is_alive = other.last + 1 >= index;
         let is_apart = || {

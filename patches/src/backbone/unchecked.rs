@@ -1,5 +1,6 @@
 //! The records of a backbone before they are checked.
 
+use crate::checked::checked;
 use crate::container::Container;
 use crate::error::ImageError;
 use crate::parse::{all, one, wrong};
@@ -63,9 +64,21 @@ impl<'a> UncheckedBackbone<'a> {
         dtype(self.scales)
     }
 
-    pub(super) fn layer(&self, index: usize) -> Result<Layer, ImageError> {
-        let layer = self.layers[index].decode();
-        layer.map_err(wrong(SectionKind::Layers, index))
+    /// Decodes every layer and tensor once, so that [`Self::layer`] and [`Self::tensor`] need no result: each takes code
+    /// wherever it is looked at.
+    pub(super) fn decode_all(&self) -> Result<(), ImageError> {
+        for (index, layer) in self.layers.iter().enumerate() {
+            layer.decode().map_err(wrong(SectionKind::Layers, index))?;
+        }
+        for (index, tensor) in self.tensors.iter().enumerate() {
+            tensor.decode().map_err(wrong(SectionKind::Plan, index))?;
+        }
+        Ok(())
+    }
+
+    /// A layer, after [`Self::decode_all`].
+    pub(super) fn layer(&self, index: usize) -> Layer {
+        checked(self.layers[index].decode())
     }
 
     pub(super) fn site(&self, index: usize) -> Result<Site, ImageError> {
@@ -73,9 +86,9 @@ impl<'a> UncheckedBackbone<'a> {
         site.map_err(wrong(SectionKind::Sites, index))
     }
 
-    pub(super) fn tensor(&self, index: usize) -> Result<Tensor, ImageError> {
-        let tensor = self.tensors[index].decode();
-        tensor.map_err(wrong(SectionKind::Plan, index))
+    /// A tensor, after [`Self::decode_all`].
+    pub(super) fn tensor(&self, index: usize) -> Tensor {
+        checked(self.tensors[index].decode())
     }
 }
 

@@ -23,24 +23,29 @@ pub(super) fn rows(
         "output: {out} values from row {first}, the layer has {} rows of {row}",
         output_shape.height
     );
-    assert_eq!(
-        window.output(input_shape),
-        Some([output_shape.height, output_shape.width]),
+    // Not `assert_eq`, which takes a microcontroller's flash to print what differs.
+    assert!(
+        window.output(input_shape) == Some([output_shape.height, output_shape.width]),
         "the window gives another shape"
     );
 }
 
 fn whole_input(found: usize, shape: Shape) {
     let needed = shape.len();
-    assert_eq!(
-        found, needed,
+    assert!(
+        found == needed,
         "input: {found} values, the layer needs {needed}"
     );
 }
 
 /// Panics unless input and output have the same channels.
 pub(super) fn channels_kept([input, output]: [Shape; 2]) {
-    assert_eq!(input.channels, output.channels, "channels are not kept");
+    assert!(
+        input.channels == output.channels,
+        "channels: {} of the input, {} of the output",
+        input.channels,
+        output.channels
+    );
 }
 
 /// Panics unless a depthwise layer has its weights, and keeps the channels.
