@@ -79,6 +79,9 @@ windows_check() {
 setup_aarch64() {
     command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null ||
         install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross || return 1
+    # See aarch64_cargo; where this is not Debian, the cross libc serves.
+    [ -e /lib/ld-linux-aarch64.so.1 ] || ! command -v dpkg >/dev/null ||
+        { as_root dpkg --add-architecture arm64 && install libc6:arm64 libgcc-s1:arm64; }
     has_target aarch64-unknown-linux-gnu && return
     [ -x $DEBIAN_CARGO ] && [ -d /usr/lib/rustlib/aarch64-unknown-linux-gnu ] || {
         as_root dpkg --add-architecture arm64 &&
