@@ -348,7 +348,12 @@ fn weights_that_no_layer_computes_with() {
     );
     refused(
         plain(),
-        weights(DataType::Uint8, 1),
+        vec![integers(
+            "w_quantized",
+            &[4, 3, 1, 1],
+            DataType::Uint8,
+            &W.map(i32::abs),
+        )],
         &["weights", "n_c", "not int8"],
     );
     refused(plain(), zero_point, &["weights", "n_c", "asymmetric"]);
