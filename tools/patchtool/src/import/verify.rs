@@ -188,7 +188,7 @@ impl<'a> Verifier<'a> {
     pub fn new(original: &'a Original<'a>, backbone: &Backbone) -> Result<Self, VerifyError> {
         Ok(Self {
             original,
-            judge: Judge::open(original.path, backbone.image().input().shape)?,
+            judge: Judge::open(original, backbone.image().input().shape)?,
             session: Session::new(backbone)?,
             own: backbone.identity(),
             step: step(backbone),
@@ -346,10 +346,10 @@ struct Judge {
 
 impl Judge {
     /// Reads a model for one image of this shape.
-    fn open(path: &Path, shape: Shape) -> Result<Self, VerifyError> {
+    fn open(original: &Original<'_>, shape: Shape) -> Result<Self, VerifyError> {
         // The shapes of inner values are those of another resolution where the user has chosen one.
         let reader = tract_onnx::onnx().with_ignore_value_info(true);
-        let mut model = reader.model_for_path(path)?;
+        let mut model = reader.model_for_path(original.path)?;
         let unknown = model.nodes().iter().filter_map(|node| {
             let name = node.op.name();
             let op = name.strip_prefix("Unimplemented(")?.strip_suffix(')')?;
@@ -377,8 +377,13 @@ impl Judge {
             false => [1, channels, height, width],
         };
         model.set_input_fact(0, InferenceFact::dt_shape(element, dims))?;
+        // tract's optimised softmax of bytes gives other values than the nodes that it takes the place of.
+        let model = match original.softmax_step {
+            Some(_) => model.into_typed()?,
+            None => model.into_optimized()?,
+        };
         Ok(Self {
-            plan: model.into_optimized()?.into_runnable()?,
+            plan: model.into_runnable()?,
             dims,
             element,
             is_channels_last,
