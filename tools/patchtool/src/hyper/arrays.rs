@@ -22,12 +22,11 @@ pub struct Arrays {
 }
 
 impl Arrays {
-    /// The parameters of this generator; `values` must be all of its own, each of the right length.
+    /// The parameters of this generator; `values` must be all that it reads, each of the right length.
     pub(super) fn new(generator: &Generator, mut values: Parameters) -> Self {
-        let all = generator.parameters().into_iter().map(|own| {
-            let values = values.remove(&own.name).unwrap_or_default();
-            let array = matrix(own.shape, values);
-            (own.name, array)
+        let all = generator.parameters().into_iter().filter_map(|own| {
+            let array = matrix(own.shape, values.remove(&own.name)?);
+            Some((own.name, array))
         });
         Self {
             parameters: all.collect(),

@@ -94,7 +94,7 @@ fn assert_close(found: &Outputs, expected: &Outputs, within: f32) {
 }
 
 #[test]
-fn every_kind_of_generator_runs_for_every_number_of_images_and_classes() {
+fn every_kind_of_generator_is_read_back_and_runs_for_every_number_of_images_and_classes() {
     let cases: [(usize, &[usize]); 4] = [
         (1, &[0]),
         (3, &[2, 0, 1]),
@@ -105,15 +105,18 @@ fn every_kind_of_generator_runs_for_every_number_of_images_and_classes() {
         (Generates::Prototypes, CNN, false),
         (Generates::Head, CNN, false),
         (Generates::All, CNN, false),
+        (Generates::Prototypes, CNN, true),
         (Generates::All, CNN, true),
         (Generates::Prototypes, FROZEN, false),
         (Generates::Head, FROZEN, false),
     ];
     for (generates, target, continual) in kinds {
         let hyper = hyper(generates, target, continual);
+        let read = Hyper::from_bytes(&hyper.to_bytes()).unwrap();
         for (classes, labels) in cases {
             let support = support(&hyper, classes, labels);
             let outputs = hyper.generate(&support, &start(&hyper)).unwrap();
+            assert_eq!(read.generate(&support, &start(&read)).unwrap(), outputs);
             let ports = onnx::outputs(hyper.config());
             assert_eq!(outputs.len(), ports.len());
             for port in ports {

@@ -16,7 +16,7 @@ use graft_patches::Digest;
 
 use self::graph::Graph;
 use super::network::{Generator, Images, Inputs};
-use super::parameter::Precision;
+use super::parameter::{Parameter, Precision};
 
 pub(super) use self::interface::{Port, inputs, named, outputs};
 
@@ -89,6 +89,13 @@ pub(super) fn calculation(graph: &GraphProto) -> Digest {
         ..GraphProto::default()
     };
     Digest::of(&bare.encode_to_vec())
+}
+
+/// Whether a graph reads a parameter of its generator.
+pub(super) fn reads(graph: &GraphProto, parameter: &Parameter) -> bool {
+    let names = graph.initializer.iter();
+    let mut names = names.filter_map(|tensor| tensor.name.strip_prefix(graph::PARAMETER));
+    names.any(|name| name == parameter.name)
 }
 
 /// The values of a generator's parameters in a graph, in single precision; those of integers are left out.
