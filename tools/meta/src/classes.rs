@@ -7,10 +7,10 @@ use graft_patches::Digest;
 use image::RgbImage;
 use indicatif::ProgressBar;
 
-use patchtool::data::dataset::{Dataset, DatasetError};
-use patchtool::data::first;
-use patchtool::data::image_file::ImageFileError;
-use patchtool::data::preprocess::Preprocess;
+use graft_data::dataset::{Dataset, DatasetError};
+use graft_data::first;
+use graft_data::image_file::ImageFileError;
+use graft_data::preprocess::Preprocess;
 use patchtool::hyper::GeneratedError;
 
 /// Many classes, sorted by name, with their images as a network's input before normalisation.
@@ -271,8 +271,8 @@ fn read(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use graft_data::preprocess::{Channels, Filter, Resize};
     use image::{Rgb, RgbImage};
-    use patchtool::data::preprocess::{Channels, Filter, Resize};
     use std::error::Error as _;
 
     /// Grey images of this side, not normalised.

@@ -11,13 +11,13 @@ use clap::Args;
 use clap::builder::{ArgPredicate, RangedU64ValueParser};
 use graft_runtime::Backbone;
 
+use graft_data::output;
+use graft_data::preprocess::{Channels, Filter, Preprocess, Resize};
 use patchtool::TOOL;
 use patchtool::bar;
 use patchtool::commands::arguments::{Common, Output, above_zero};
-use patchtool::data::preprocess::{Channels, Filter, Preprocess, Resize};
 use patchtool::hint::Hint;
 use patchtool::hyper::{Config, GeneratedError, Generates, Precision, Provenance, Target};
-use patchtool::output;
 use patchtool::report::Report;
 use patchtool::task;
 use patchtool::train::checkpoint;

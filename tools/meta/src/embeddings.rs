@@ -9,7 +9,7 @@ use image::RgbImage;
 use indicatif::ProgressBar;
 
 use crate::classes::{Classes, ClassesError, Content};
-use patchtool::data::preprocess::Preprocess;
+use graft_data::preprocess::Preprocess;
 use patchtool::hyper::prototype;
 
 impl Classes {

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::{Classes, Content};
 use crate::rotate::rotated;
-use patchtool::data::preprocess::Preprocess;
-use patchtool::data::random::{Purpose, generator};
+use graft_data::preprocess::Preprocess;
+use graft_data::random::{Purpose, generator};
 
 /// The numbers of classes and images of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

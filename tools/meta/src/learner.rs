@@ -4,7 +4,7 @@ use burn_tensor::{Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
 use crate::tensors::{Tensors, values};
-use patchtool::data::random::{self, Purpose};
+use graft_data::random::{self, Purpose};
 use patchtool::hyper::network::{Generator, Images, Inputs, Values};
 use patchtool::hyper::ops::Ops as _;
 use patchtool::hyper::parameter::{Parameter, Precision};

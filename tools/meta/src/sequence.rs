@@ -6,7 +6,7 @@ use crate::classes::Classes;
 use crate::continual::Scenario;
 use crate::episodes::{Episode, EpisodeError, Images, Sampler, Setting};
 use crate::learner::{Labelled, Task};
-use patchtool::data::random::{Purpose, generator};
+use graft_data::random::{Purpose, generator};
 
 /// A sequence of tasks; a single task is a sequence of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::matrix::Matrix;
 use crate::run::{Data, Run, RunError, Settings};
 use crate::sequence::Sequence;
 use crate::tensors::values;
-use patchtool::data::preprocess::{Channels, Filter, Preprocess, Resize};
+use graft_data::preprocess::{Channels, Filter, Preprocess, Resize};
 use patchtool::hyper::convolution::EARLIER;
 use patchtool::hyper::ops::Ops as _;
 use patchtool::hyper::parameter::Precision;

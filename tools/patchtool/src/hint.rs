@@ -5,21 +5,21 @@ use graft_client::DeviceError;
 use graft_patches::ImageError;
 use graft_patches::writer::WriteError;
 
-use crate::data::cache::CacheError;
-use crate::data::classes::ClassesError;
-use crate::data::dataset::DatasetError;
-use crate::data::image_file::ImageFileError;
-use crate::data::labels::LabelsError;
-use crate::data::split::SplitError;
 use crate::export::ExportError;
 use crate::hyper::{ExamplesError, GeneratedError, HyperError, SupportSetError};
 use crate::import::error::ImportError;
-use crate::output::OutputError;
 use crate::picture::PictureError;
 use crate::quantize::QuantizeError;
 use crate::train::checkpoint::CheckpointError;
 use crate::train::run::TrainError;
 use crate::trained::TrainedError;
+use graft_data::cache::CacheError;
+use graft_data::classes::ClassesError;
+use graft_data::dataset::DatasetError;
+use graft_data::image_file::ImageFileError;
+use graft_data::labels::LabelsError;
+use graft_data::output::OutputError;
+use graft_data::split::SplitError;
 
 /// An error of a command itself, with its hint.
 #[derive(Debug, thiserror::Error)]

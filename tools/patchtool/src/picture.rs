@@ -13,7 +13,7 @@ use plotters::style::{
     Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, TextStyle, register_font,
 };
 
-use crate::output::{self, OutputError};
+use graft_data::output::{self, OutputError};
 
 /// Drawn this much larger and scaled down: edges of everything are smooth then.
 const OVERSAMPLING: u32 = 2;

@@ -4,7 +4,10 @@ use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::commands::arguments::Common;
 use crate::report::Report;
@@ -12,19 +15,21 @@ use crate::report::Report;
 /// Starts the log, which goes to stderr: warnings by default; `RUST_LOG` overrides.
 pub fn start_log(common: &Common) {
     let level = match (common.quiet, common.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, _) => "debug",
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, _) => LevelFilter::DEBUG,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let chosen: Option<Targets> = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|targets| targets.parse().ok());
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .without_time()
-        .init();
+        .with_filter(chosen.unwrap_or_else(|| Targets::new().with_default(level)));
+    tracing_subscriber::registry().with(lines).init();
 }
 
 /// Prints a report on stdout; status 1 where a check said no.

@@ -8,8 +8,8 @@ use graft_patches::records::{Input, What};
 use graft_patches::{BackboneImage, PatchImage};
 use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
 
-use crate::data::preprocess::{self, Channels, Preprocess};
 use crate::hint::Hint;
+use graft_data::preprocess::{self, Channels, Preprocess};
 
 /// A patch, or the backbone's own values, ready to run on photographs.
 #[derive(Debug)]

@@ -17,7 +17,6 @@ use self::generated::Generated;
 use crate::commands::arguments::Common;
 use crate::commands::train;
 use crate::confusion::predicted;
-use crate::data::evaluation_set::EvaluationSet;
 use crate::demo::assets::{self, DemoTask};
 use crate::demo::measure::{self, accuracy, latency, swap};
 use crate::hint::Hint;
@@ -27,6 +26,7 @@ use crate::task::{Task, open_task};
 use crate::threads;
 use crate::train::progress::Lines;
 use crate::trained::{TrainKind, Trained};
+use graft_data::evaluation_set::EvaluationSet;
 
 /// Frames of the scene with hot swaps.
 const FRAMES: usize = 12;

@@ -13,13 +13,13 @@ use super::inputs::InputsFolder;
 use crate::bar;
 use crate::commands::arguments::{Common, Model};
 use crate::confusion::{Confusion, predicted};
-use crate::data::classes::map_classes;
-use crate::data::dataset::Dataset;
 use crate::hint::Hint;
-use crate::output;
 use crate::report::{Report, Table};
 use crate::task::{self, Task};
 use crate::threads;
+use graft_data::classes::map_classes;
+use graft_data::dataset::Dataset;
+use graft_data::output;
 
 /// Arguments of `eval`.
 #[derive(Debug, Args)]

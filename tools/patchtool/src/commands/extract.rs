@@ -12,8 +12,8 @@ use graft_runtime::{Backbone, Patch};
 use serde_json::json;
 
 use crate::commands::arguments::Output;
-use crate::output;
 use crate::report::{Report, bytes};
+use graft_data::output;
 
 /// Arguments of `extract`.
 #[derive(Debug, Args)]

@@ -12,13 +12,13 @@ use graft_runtime::{Backbone, ImageBytes, Patch, Verify};
 use serde_json::json;
 
 use crate::commands::arguments::Output;
-use crate::data::preprocess::Preprocess;
 use crate::hint::Hint;
 use crate::hyper::{Generated, Hyper, SupportSet, prototype};
-use crate::output;
 use crate::report::{Report, bytes};
 use crate::task;
 use crate::threads;
+use graft_data::output;
+use graft_data::preprocess::Preprocess;
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]

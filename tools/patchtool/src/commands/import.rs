@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use self::verify::{Source, Verification};
 use super::arguments::{Common, Output, above_zero, resolution};
-use crate::data::labels::read_labels;
 use crate::hint::Hint;
 use crate::import::compile::{Settings, compile};
 use crate::import::onnx::Imported;
 use crate::import::torch::Arch;
 use crate::import::{int8, onnx, torch};
-use crate::output;
 use crate::report::{Report, bytes};
+use graft_data::labels::read_labels;
+use graft_data::output;
 
 mod verify;
 

@@ -42,7 +42,7 @@ impl InputsFolder {
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect();
-        crate::output::write_atomically(&path, true, |file| file.write_all(&bytes))?;
+        graft_data::output::write_atomically(&path, true, |file| file.write_all(&bytes))?;
         Ok(())
     }
 }

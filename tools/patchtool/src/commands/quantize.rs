@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::bar;
 use crate::commands::arguments::{Common, Output};
-use crate::output;
 use crate::quantize::{self, Images, Method, QuantizedBackbone};
 use crate::report::{Report, Table, bytes};
 use crate::threads;
+use graft_data::output;
 
 /// Arguments of `quantize`.
 #[derive(Debug, Args)]

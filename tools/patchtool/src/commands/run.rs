@@ -10,9 +10,9 @@ use serde_json::json;
 use super::inputs::InputsFolder;
 use super::ranking::Ranking;
 use crate::commands::arguments::Model;
-use crate::data::image_file;
 use crate::report::{Report, Table};
 use crate::task;
+use graft_data::image_file;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]

@@ -109,8 +109,8 @@ pub fn unpack(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::dataset::Dataset;
     use crate::hyper::Hyper;
+    use graft_data::dataset::Dataset;
     use graft_runtime::{Backbone, Patch};
 
     #[test]

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use graft_runtime::{Backbone, Patch, Session, TaskSlot};
 
-use crate::data::dataset::Dataset;
-use crate::data::evaluation_set::EvaluationSet;
-use crate::data::preprocess::Preprocess;
 use crate::demo::assets;
 use crate::hyper::{Hyper, SupportSet};
 use crate::train::evaluate::{judge, scores};
+use graft_data::dataset::Dataset;
+use graft_data::evaluation_set::EvaluationSet;
+use graft_data::preprocess::Preprocess;
 
 /// The images of an archive, as inputs.
 ///

@@ -9,7 +9,7 @@ use graft_patches::BackboneImage;
 
 use super::ExportError;
 use super::tensors::Sites;
-use crate::output::{self, OutputError};
+use graft_data::output::{self, OutputError};
 
 /// Every tensor starts on a page of its own, so that an engine can map it.
 const PAGE: usize = 4096;

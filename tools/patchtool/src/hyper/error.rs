@@ -8,7 +8,7 @@ use graft_patches::{Digest, ImageError};
 
 use super::examples::ExamplesError;
 use super::generated::GeneratedError;
-use crate::output::OutputError;
+use graft_data::output::OutputError;
 
 /// Reasons why a generator was not read, or did not generate. [`HyperError::hint`] says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -30,7 +30,7 @@ use super::examples::Examples;
 use super::network::{Generator, Images, Inputs};
 use super::onnx::{self, Parameters, Port};
 use super::parameter::{Parameter, Precision};
-use crate::output;
+use graft_data::output;
 
 /// Version of a generator's file.
 pub const VERSION: u32 = 1;

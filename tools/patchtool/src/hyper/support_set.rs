@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::data::dataset::{Dataset, DatasetError};
-use crate::data::image_file::{self, ImageFileError};
-use crate::data::preprocess::Preprocess;
 use crate::quantize::{Images, QuantizeError};
+use graft_data::dataset::{Dataset, DatasetError};
+use graft_data::image_file::{self, ImageFileError};
+use graft_data::preprocess::Preprocess;
 
 /// Images of one size, ready for the input, and the class of each.
 #[derive(Debug)]

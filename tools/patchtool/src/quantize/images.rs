@@ -9,8 +9,8 @@ use graft_patches::records::Input;
 
 use super::QuantizeError;
 use crate::bar;
-use crate::data::dataset::Dataset;
 use crate::task;
+use graft_data::dataset::Dataset;
 
 /// Images of one size, ready for the input.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::{Difference, Fingerprint};
 use super::history::Epoch;
 use super::learner::State;
-use crate::output::{self, OutputError};
+use graft_data::output::{self, OutputError};
 
 const MAGIC: [u8; 8] = *b"GRAFTCKP";
 const VERSION: u32 = 1;

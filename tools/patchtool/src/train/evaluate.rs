@@ -8,8 +8,8 @@ use super::history::Score;
 use super::loss::cross_entropy;
 use super::run::TrainError;
 use crate::confusion::{Confusion, predicted};
-use crate::data::evaluation_set::EvaluationSet;
 use crate::trained::Trained;
+use graft_data::evaluation_set::EvaluationSet;
 
 /// Result of the test images.
 #[derive(Clone, Debug, Default)]

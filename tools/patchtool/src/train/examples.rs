@@ -7,12 +7,12 @@ use graft_runtime::Backbone;
 use super::evaluate::{Evaluation, evaluate, judge};
 use super::learner::Learner;
 use super::run::TrainError;
-use crate::data::augment::{Augment, Augmenter};
-use crate::data::batches::{self, Batches, epoch_order, ranges};
-use crate::data::evaluation_set::EvaluationSet;
-use crate::data::preprocess::Preprocess;
-use crate::data::training_set::TrainingSet;
 use crate::trained::Trained;
+use graft_data::augment::{Augment, Augmenter};
+use graft_data::batches::{self, Batches, epoch_order, ranges};
+use graft_data::evaluation_set::EvaluationSet;
+use graft_data::preprocess::Preprocess;
+use graft_data::training_set::TrainingSet;
 
 /// Training and test examples.
 pub struct Examples {

@@ -12,14 +12,14 @@ use graft_runtime::{Backbone, Patch};
 use super::evaluate::embeddings;
 use super::examples::{Embeddings, Examples, Training};
 use crate::bar;
-use crate::data::augment::Augment;
-use crate::data::cache::{Cache, CacheError, Unreadable};
-use crate::data::dataset::Dataset;
-use crate::data::evaluation_set::EvaluationSet;
-use crate::data::preprocess::Preprocess;
-use crate::data::split::{self, Split, check_batch, check_classes, match_classes};
-use crate::data::training_set::TrainingSet;
 use crate::trained::Trained;
+use graft_data::augment::Augment;
+use graft_data::cache::{Cache, CacheError, Unreadable};
+use graft_data::dataset::Dataset;
+use graft_data::evaluation_set::EvaluationSet;
+use graft_data::preprocess::Preprocess;
+use graft_data::split::{self, Split, check_batch, check_classes, match_classes};
+use graft_data::training_set::TrainingSet;
 
 /// A choice of images, for one input.
 pub struct Request<'a> {

@@ -7,12 +7,12 @@ use anyhow::{Context, Result};
 use graft_runtime::Backbone;
 
 use super::{Player, Story};
-use crate::data::preprocess::Preprocess;
 use crate::demo::assets::{self, Unseen};
 use crate::demo::measure::{self, accuracy};
 use crate::hyper::{Hyper, SupportSet, prototype};
 use crate::report::bytes;
 use crate::task;
+use graft_data::preprocess::Preprocess;
 
 /// Generated patches, for a backbone of their own.
 pub(super) struct Generated {

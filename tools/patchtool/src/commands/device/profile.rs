@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::{TaskArguments, task_name};
 use crate::commands::arguments::Line;
 use crate::commands::bench::macs;
-use crate::data::image_file;
 use crate::report::{Report, Table};
 use crate::task::preprocess;
+use graft_data::image_file;
 
 /// Arguments of `device profile`.
 #[derive(Debug, Args)]

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::TaskArguments;
 use crate::commands::arguments::Line;
 use crate::commands::ranking::Ranking;
-use crate::data::image_file;
 use crate::report::{Report, Table};
 use crate::task::preprocess;
+use graft_data::image_file;
 
 /// Arguments of `device run`.
 #[derive(Debug, Args)]

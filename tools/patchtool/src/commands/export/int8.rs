@@ -15,12 +15,12 @@ use crate::bar;
 use crate::commands::arguments::Common;
 use crate::export::qdq;
 use crate::hint::Hint;
-use crate::output;
 use crate::quantize::{self, Images, QuantizedPatch, float_id};
 use crate::replacements::Replacements;
 use crate::report::{Report, bytes};
 use crate::task::ImageFile;
 use crate::threads;
+use graft_data::output;
 
 /// Exports a task of the f32 backbone; or without one the int8 backbone's own, as an ONNX model.
 pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -> Result<Report> {

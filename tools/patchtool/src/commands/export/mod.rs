@@ -18,9 +18,9 @@ use super::quantize::CalibrationSettings;
 use crate::commands::arguments::Common;
 use crate::export::{self, ExportError, WeightsFile};
 use crate::hint::Hint;
-use crate::output;
 use crate::report::{Report, bytes};
 use crate::trained::Trained;
+use graft_data::output;
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]

@@ -106,12 +106,12 @@ impl Verification {
 #[cfg(feature = "verify")]
 fn each_image(
     path: &Path,
-    preprocess: &crate::data::preprocess::Preprocess,
+    preprocess: &graft_data::preprocess::Preprocess,
     is_quiet: bool,
     mut each: impl FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<usize> {
-    use crate::data::dataset::{Dataset, DatasetError};
-    use crate::data::image_file;
+    use graft_data::dataset::{Dataset, DatasetError};
+    use graft_data::image_file;
 
     if is_image(path) {
         each(preprocess.pixels(&image_file::open(path)?))?;

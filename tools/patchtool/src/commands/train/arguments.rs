@@ -8,10 +8,10 @@ use graft_runtime::gradient;
 
 use crate::TOOL;
 use crate::commands::arguments::{Output, above_zero, number, resolution};
-use crate::data::augment::Augment;
 use crate::train::fingerprint::Fingerprint;
 use crate::train::optimizer::Algorithm;
 use crate::trained::TrainKind;
+use graft_data::augment::Augment;
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]

@@ -14,9 +14,7 @@ pub use arguments::{Arguments, BatchNormMode};
 
 use crate::TOOL;
 use crate::commands::arguments::{Common, Output};
-use crate::data::cache::default_folder;
 use crate::hint::Hint;
-use crate::output;
 use crate::report::Report;
 use crate::task;
 use crate::threads;
@@ -27,6 +25,8 @@ use crate::train::progress::{Lines, Progress};
 use crate::train::run::{Outcome, Plan, Run};
 use crate::train::sets::Request;
 use crate::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
+use graft_data::cache::default_folder;
+use graft_data::output;
 
 /// Trains and writes the trained values of the best epoch.
 ///

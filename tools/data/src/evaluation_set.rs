@@ -106,7 +106,7 @@ impl Form for Inputs {
 mod tests {
     use super::super::fixture;
     use super::*;
-    use crate::data::preprocess::{Channels, Filter, Resize};
+    use crate::preprocess::{Channels, Filter, Resize};
 
     #[test]
     fn inputs_are_those_of_the_original_files() {

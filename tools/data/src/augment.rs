@@ -212,8 +212,8 @@ impl Augmenter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::preprocess::Filter;
-    use crate::data::random::{Purpose, generator};
+    use crate::preprocess::Filter;
+    use crate::random::{Purpose, generator};
     use image::{Rgb, RgbImage};
     use proptest::prelude::*;
 

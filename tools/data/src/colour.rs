@@ -81,7 +81,7 @@ fn luma(pixel: &[u8; 3]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::preprocess::{Filter, Resize};
+    use crate::preprocess::{Filter, Resize};
 
     fn preprocess(channels: Channels) -> Preprocess {
         Preprocess {

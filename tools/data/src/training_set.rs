@@ -126,7 +126,7 @@ impl Form for Whole {
 mod tests {
     use super::super::fixture;
     use super::*;
-    use crate::data::preprocess::{Channels, Resize};
+    use crate::preprocess::{Channels, Resize};
 
     fn preprocess(height: u32, width: u32) -> Preprocess {
         Preprocess {

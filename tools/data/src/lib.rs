@@ -23,6 +23,7 @@ mod folder;
 pub mod image_file;
 pub mod labels;
 mod layout;
+pub mod output;
 pub mod parallel;
 pub mod preprocess;
 pub mod random;

@@ -169,9 +169,9 @@ impl Work {
 mod tests {
     use super::super::fixture;
     use super::*;
-    use crate::data::augment::Augment;
-    use crate::data::dataset::Dataset;
-    use crate::data::preprocess::{Channels, Filter, Preprocess, Resize};
+    use crate::augment::Augment;
+    use crate::dataset::Dataset;
+    use crate::preprocess::{Channels, Filter, Preprocess, Resize};
     use proptest::prelude::*;
 
     fn augmenter(augment: Augment) -> Augmenter {
