@@ -151,14 +151,7 @@ impl Error {
             Self::Memory { .. } => {
                 "import the backbone at a smaller --resolution, or end other programs"
             }
-            #[cfg(feature = "std")]
-            Self::Kernels(KernelError::Unavailable { .. }) => {
-                "unset GRAFT_KERNELS, or ask for one of the names listed"
-            }
-            #[cfg(not(feature = "f32"))]
-            Self::Kernels(KernelError::NotCompiled { .. }) => {
-                "build the program with the feature f32 of graft-runtime, or give an int8 backbone"
-            }
+            Self::Kernels(error) => error.hint(),
             #[cfg(feature = "gradient")]
             Self::NotFloat { .. } => {
                 "give the f32 backbone; then export with the int8 one and --calibrate"

@@ -213,3 +213,18 @@ pub enum KernelError {
         dtype: Dtype,
     },
 }
+
+impl KernelError {
+    /// The remedy, for the user.
+    pub fn hint(&self) -> &'static str {
+        // By value: without `std` and with `f32` there is no such error.
+        match *self {
+            #[cfg(feature = "std")]
+            Self::Unavailable { .. } => "unset GRAFT_KERNELS, or ask for one of the names listed",
+            #[cfg(not(feature = "f32"))]
+            Self::NotCompiled { .. } => {
+                "build the program with the feature f32 of graft-runtime, or give an int8 backbone"
+            }
+        }
+    }
+}
