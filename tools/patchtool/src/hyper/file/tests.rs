@@ -260,9 +260,13 @@ fn parameters_of_a_file_must_fit() {
         error.expect_err("it does not fit")
     };
     // Values read, where the tensor itself is whole.
-    let found = |change| match refused(change) {
-        HyperError::Parameter { name, found, .. } if name == "projection" => found,
-        other => panic!("{other:?}"),
+    let found = |change| {
+        let error = refused(change);
+        let HyperError::Parameter { name, found, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(name, "projection");
+        *found
     };
     assert_eq!(found(|matrix| matrix.name += "s"), 0);
     assert_eq!(
