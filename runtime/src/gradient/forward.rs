@@ -90,7 +90,7 @@ impl Network {
         match (&mut self.nodes[index].epilogue, sums) {
             (Some(epilogue), Some(sums)) => epilogue.take_moments(&sums, pixels),
             (Some(epilogue), None) => epilogue.take_running(),
-            _ => {}
+            (None, _) => {}
         }
     }
 

@@ -38,3 +38,28 @@ impl Matrix {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_are_means_cell_by_cell() {
+        let matrix = Matrix::of(&[
+            vec![vec![0.8], vec![0.6, 1.0]],
+            vec![vec![0.4], vec![0.6, 0.0]],
+        ]);
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert_eq!(
+            matrix.accuracy.iter().map(Vec::len).collect::<Vec<_>>(),
+            [1, 2]
+        );
+        let cells = matrix.accuracy.concat();
+        assert!(
+            cells.iter().zip([0.6, 0.6, 0.5]).all(|(&a, b)| close(a, b)),
+            "{cells:?}"
+        );
+        // Of the last rows 0.8 and 0.3; the first task lost 0.2 and gained 0.2.
+        assert!(close(matrix.mean.mean, 0.55) && close(matrix.backward_transfer.mean, 0.0));
+    }
+}
