@@ -8,7 +8,8 @@ use super::epilogue::TrainedEpilogue;
 use super::forward::Images;
 use super::lanes::{Lane, Part, clear_sums, group, grown, share, total_sums, total_weights};
 use super::layer::{LayerGradient, Target};
-use super::network::{Network, Node};
+use super::network::Network;
+use super::node::Node;
 
 /// The state of a backward pass from layer to layer.
 struct Pass {

@@ -6,7 +6,8 @@ use std::vec::Vec;
 use graft_patches::records::Op;
 
 use super::lanes::{Lane, Part, clear_sums, group, grown, share, total_sums};
-use super::network::{Network, Node, SiteNode};
+use super::network::Network;
+use super::node::{Node, SiteNode};
 use crate::kernels::Activation;
 use crate::kernels::f32::{Conv, Elementwise, Epilogue, Pointwise, Pool, conv_scratch_len};
 

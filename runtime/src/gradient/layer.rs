@@ -7,7 +7,8 @@ use graft_patches::records::Op;
 
 use super::forward::Images;
 use super::lanes::{Lane, grown};
-use super::network::{Network, Node};
+use super::network::Network;
+use super::node::Node;
 use crate::kernels::f32::gradient::{self, DepthwiseGradient, Outer, gather, scatter};
 use crate::kernels::f32::{Conv, Pointwise, Pool};
 

@@ -10,6 +10,7 @@ mod forward;
 mod lanes;
 mod layer;
 mod network;
+mod node;
 mod values;
 
 pub use network::{BatchNormMode, Network, Parameter, Role, Trainable};

@@ -20,16 +20,23 @@ pub fn start_log(common: &Common) {
         (false, 1) => LevelFilter::INFO,
         (false, _) => LevelFilter::DEBUG,
     };
-    let chosen: Option<Targets> = std::env::var("RUST_LOG")
-        .ok()
-        .and_then(|targets| targets.parse().ok());
+    // An empty list would be silence.
+    let chosen = std::env::var("RUST_LOG").unwrap_or_default();
+    let chosen = (!chosen.is_empty()).then(|| chosen.parse::<Targets>());
+    let default = Targets::new().with_default(level);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .without_time()
-        .with_filter(chosen.unwrap_or_else(|| Targets::new().with_default(level)));
+        .with_filter(match &chosen {
+            Some(Ok(targets)) => targets.clone(),
+            Some(Err(_)) | None => default,
+        });
     tracing_subscriber::registry().with(lines).init();
+    if let Some(Err(error)) = chosen {
+        tracing::warn!("RUST_LOG is ignored: {error}; give levels, such as info,patchtool=debug");
+    }
 }
 
 /// Prints a report on stdout; status 1 where a check said no.

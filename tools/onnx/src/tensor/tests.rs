@@ -115,12 +115,7 @@ fn values_outside_of_their_type_are_refused() {
             int32_data: vec![value],
             ..TensorProto::default()
         };
-        let found = values(&proto);
-        assert_eq!(
-            found.is_ok(),
-            is_inside,
-            "{value} as {element:?}: {found:?}"
-        );
+        assert_eq!(values(&proto).is_ok(), is_inside, "{value} as {element:?}");
     }
     for (element, value, is_inside) in [
         (DataType::Uint32, u64::from(u32::MAX), true),
@@ -134,12 +129,7 @@ fn values_outside_of_their_type_are_refused() {
             uint64_data: vec![value],
             ..TensorProto::default()
         };
-        let found = values(&proto);
-        assert_eq!(
-            found.is_ok(),
-            is_inside,
-            "{value} as {element:?}: {found:?}"
-        );
+        assert_eq!(values(&proto).is_ok(), is_inside, "{value} as {element:?}");
     }
     let raw = build::raw("", &[1], DataType::Uint64, vec![0xff; 8]);
     assert!(values(&raw).is_err());
