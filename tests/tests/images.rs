@@ -253,6 +253,29 @@ fn a_larger_input_than_planned_is_refused() {
 }
 
 #[test]
+fn a_plan_without_room_for_the_own_head_is_refused() {
+    let float = backbone(SIDE, 1);
+    for image in [float.image().bytes(), &int8::backbone(&float)] {
+        let mut bytes = image.to_vec();
+        let room = section(image, SectionKind::Plan).start + offset_of!(PlanRecord, max_classes);
+        let own = float.identity().classes() as u32;
+        let mut open = |classes: u32| {
+            bytes[room..room + 4].copy_from_slice(&classes.to_le_bytes());
+            writer::seal(&mut bytes);
+            Backbone::from_bytes(&bytes)
+        };
+        let fits = open(own).expect("its own classes fit");
+        run_if_small(&fits, &fits.identity());
+        let Err(Error::Image(error)) = open(own - 1) else {
+            panic!("it opens, and cannot run");
+        };
+        let problem = "room for fewer classes than the backbone itself has";
+        let section = SectionKind::Plan;
+        assert_eq!(error, ImageError::Section { section, problem });
+    }
+}
+
+#[test]
 fn misaligned_bytes_are_refused() {
     #[repr(align(64))]
     struct Aligned([u8; 4096]);

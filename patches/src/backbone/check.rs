@@ -54,6 +54,13 @@ fn check_records(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
             problem: "room for more than 65,536 classes",
         });
     }
+    let scores = records.tensor(records.layers.len()).shape;
+    if (records.plan.max_classes.get() as usize) < scores.channels {
+        return Err(ImageError::Section {
+            section: SectionKind::Plan,
+            problem: "room for fewer classes than the backbone itself has",
+        });
+    }
     check_scales(records)?;
     for index in 0..records.tensors.len() {
         check_tensor(records, index)?;

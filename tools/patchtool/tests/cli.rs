@@ -421,6 +421,21 @@ fn bad_normalisation_is_a_usage_error() {
         ),
         "values",
     );
+    for (flags, words) in [
+        (
+            "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+            "123.675,116.28,103.53",
+        ),
+        ("--mean 127 --std 0.5", "127.5"),
+        ("--mean 0.5", "127.5"),
+    ] {
+        let import = format!(
+            "import {} -o out.backbone -q {flags}",
+            tiny_model().display()
+        );
+        f.refused(&import, words);
+        assert!(!f.path("out.backbone").exists(), "{flags}");
+    }
 }
 
 #[test]

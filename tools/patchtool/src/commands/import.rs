@@ -238,6 +238,7 @@ fn normalisation(
         .first()
         .map_or(0, |input| input.channels);
     let given = [&arguments.mean, &arguments.std];
+    check_units(given)?;
     if arguments.arch.is_none() && given.iter().any(|values| values.is_empty()) {
         tracing::warn!(
             "without {} pixels are taken from 0 to 255{}; accuracy suffers if the network was trained otherwise",
@@ -264,6 +265,30 @@ fn normalisation(
         or(given[0], &recipe.mean, 0.0)?,
         or(given[1], &recipe.std, 1.0)?,
     ])
+}
+
+/// Refuses numbers for pixels from 0 to 1, which PyTorch's recipes give: those here run from 0 to 255.
+fn check_units([mean, std]: [&Vec<f32>; 2]) -> Result<()> {
+    let is_fraction = |values: &[f32], most: f32| {
+        !values.is_empty()
+            && values.iter().any(|&value| value != 0.0)
+            && values.iter().all(|value| value.abs() <= most)
+    };
+    let below_one = 1.0 - f32::EPSILON;
+    for (flag, values, most) in [("--mean", mean, 1.0), ("--std", std, below_one)] {
+        if is_fraction(values, most) {
+            let in_pixels = |value: &f32| ((value * 255_000.0).round() / 1000.0).to_string();
+            let pixels: Vec<String> = values.iter().map(in_pixels).collect();
+            bail!(Hint::new(
+                format!(
+                    "{flag} is given for pixels from 0 to 1; for those from 0 to 255 it is {}",
+                    pixels.join(",")
+                ),
+                "give --mean and --std in pixel units: 255 times those numbers",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn per_channel(values: &[f32], channels: usize, unused: f32) -> Result<[f32; 4]> {

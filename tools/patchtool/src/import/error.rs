@@ -26,6 +26,15 @@ pub enum ImportError {
         /// The finding of its reader.
         why: String,
     },
+    /// A pickled model in place of its state dict.
+    #[error(
+        "{} holds a whole model, expected a state dict: strides and activations are in the model's Python code, which is not read",
+        path.display()
+    )]
+    WholeModel {
+        /// The file.
+        path: PathBuf,
+    },
     /// An operator, or a use of it, that no layer of the runtime computes.
     #[error("operator {op} at node {node:?} is not supported: {why}")]
     UnsupportedOperator {
@@ -164,6 +173,9 @@ impl ImportError {
             Self::WrongFile { .. } => {
                 "give an ONNX model (MODEL.onnx), or a PyTorch state dict with --torch FILE.pth --arch NAME; if it is one, \
                  it is truncated or damaged: copy or export it again"
+            }
+            Self::WholeModel { .. } => {
+                "save torch.save(model.state_dict(), FILE) if it is the architecture that --arch names; else export it to ONNX"
             }
             Self::UnsupportedOperator { .. } => {
                 "Graft runs MobileNet-style networks (convolution, depthwise, pointwise, linear, add, multiply, pooling; \

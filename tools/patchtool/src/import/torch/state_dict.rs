@@ -35,6 +35,11 @@ impl StateDict {
             return Err(wrong("the file is empty".to_owned()));
         }
         let reader = PytorchReader::new(path).map_err(|error| wrong(one_line(&error)))?;
+        if holds_module(path)? {
+            return Err(ImportError::WholeModel {
+                path: path.to_owned(),
+            });
+        }
         let mut tensors = reader.into_tensors();
         if tensors.is_empty() {
             return Err(wrong("it holds no tensors".to_owned()));
@@ -106,6 +111,20 @@ impl StateDict {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a pickled `nn.Module` is in there: its strides and activations are attributes of Python objects, and code.
+/// The reader makes a state dict of it and tells nobody. Every module has an attribute of this name, no state dict has;
+/// PyTorch does not compress.
+fn holds_module(path: &Path) -> Result<bool, ImportError> {
+    const ATTRIBUTE: &[u8] = b"_backward_hooks";
+    let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(bytes
+        .windows(ATTRIBUTE.len())
+        .any(|window| window == ATTRIBUTE))
 }
 
 fn missing(key: &str, expected: &str) -> ImportError {

@@ -44,12 +44,18 @@ fn narrow() -> Shapes {
 /// A file as `torch.save` wrote it before 1.6: pickles of a magic number, a version, the system, the state dict and the storage
 /// keys, then the storages.
 fn legacy(shapes: &Shapes) -> Vec<u8> {
+    legacy_within(shapes, b"}(", b"u")
+}
+
+/// As [`legacy`], with the opcodes before and behind the entries of the state dict.
+fn legacy_within(shapes: &Shapes, before: &[u8], behind: &[u8]) -> Vec<u8> {
     let mut file =
         b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.".to_vec();
     file.extend(
         b"\x80\x02}(X\x10\x00\x00\x00protocol_versionM\xe9\x03X\x0d\x00\x00\x00little_endian\x88u.",
     );
-    file.extend(b"\x80\x02}(");
+    file.extend(b"\x80\x02");
+    file.extend(before);
     let text = |file: &mut Vec<u8>, text: &str| {
         file.push(b'X');
         file.extend((text.len() as u32).to_le_bytes());
@@ -81,7 +87,8 @@ fn legacy(shapes: &Shapes) -> Vec<u8> {
         tuple(&mut file, &strides);
         file.extend(b"\x89}tR");
     }
-    file.extend(b"u.\x80\x02](");
+    file.extend(behind);
+    file.extend(b".\x80\x02](");
     (0..shapes.len()).for_each(|i| text(&mut file, &i.to_string()));
     file.extend(b"e.");
     for shape in shapes.values() {
@@ -104,6 +111,27 @@ fn changed(change: impl Fn(&mut Shapes)) -> String {
     let error = read(&legacy(&shapes), Arch::MobileNetV2, None).unwrap_err();
     assert!(error.hint().is_some());
     error.to_string()
+}
+
+#[test]
+fn a_whole_model_is_no_state_dict() {
+    // What `torch.save(model)` writes of a module whose parameters have these names.
+    let mut module = b"c__main__\nNet\n)\x81}(".to_vec();
+    for (attribute, value) in [
+        ("_buffers", "}"),
+        ("_modules", "}"),
+        ("_backward_hooks", "}"),
+        ("_parameters", "}("),
+    ] {
+        module.push(b'X');
+        module.extend((attribute.len() as u32).to_le_bytes());
+        module.extend(attribute.as_bytes());
+        module.extend(value.as_bytes());
+    }
+    let file = legacy_within(&narrow(), &module, b"uub");
+    let error = read(&file, Arch::MobileNetV2, None).unwrap_err();
+    assert!(matches!(error, ImportError::WholeModel { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("model.state_dict()"));
 }
 
 #[test]
