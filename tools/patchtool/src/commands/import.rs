@@ -269,14 +269,10 @@ fn normalisation(
 
 /// Refuses numbers for pixels from 0 to 1, which PyTorch's recipes give: those here run from 0 to 255.
 fn check_units([mean, std]: [&Vec<f32>; 2]) -> Result<()> {
-    let is_fraction = |values: &[f32], most: f32| {
-        !values.is_empty()
-            && values.iter().any(|&value| value != 0.0)
-            && values.iter().all(|value| value.abs() <= most)
-    };
-    let below_one = 1.0 - f32::EPSILON;
-    for (flag, values, most) in [("--mean", mean, 1.0), ("--std", std, below_one)] {
-        if is_fraction(values, most) {
+    let is_mean = mean.iter().any(|&value| value != 0.0) && mean.iter().all(|v| v.abs() <= 1.0);
+    let is_std = !std.is_empty() && std.iter().all(|&value| value > 0.0 && value < 1.0);
+    for (flag, values, is_fraction) in [("--mean", mean, is_mean), ("--std", std, is_std)] {
+        if is_fraction {
             let in_pixels = |value: &f32| ((value * 255_000.0).round() / 1000.0).to_string();
             let pixels: Vec<String> = values.iter().map(in_pixels).collect();
             bail!(Hint::new(
