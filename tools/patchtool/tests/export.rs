@@ -7,6 +7,7 @@ use assert_cmd::Command;
 use graft_patches::metadata::Resize;
 use graft_patches::records::What;
 use graft_patches::{BackboneImage, Digest};
+use graft_runtime::Backbone;
 use graft_runtime::gradient::{Norm, SiteParameters};
 use patchtool::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
 use serde_json::{Value, json};
@@ -261,4 +262,34 @@ fn what_cannot_be_exported_is_refused() {
         "export --from-onnx t.onnx -b other.backbone -o q.patch",
         "differ from the backbone's",
     );
+}
+
+#[test]
+fn an_exported_model_says_how_its_input_is_made() {
+    let own = Fixture::new();
+    own.json("export full.safetensors --backbone b.backbone --onnx full.onnx");
+    let imported = own.run("import full.onnx -o full.backbone");
+    let errors = String::from_utf8_lossy(&imported.stderr);
+    assert!(
+        imported.status.success() && !errors.contains("--mean"),
+        "{errors}"
+    );
+    let open = |name: &str| Backbone::open(own.0.path().join(name)).expect("a backbone");
+    let (found, from) = (open("full.backbone"), open("b.backbone"));
+    let [input, of] = [&found, &from].map(|backbone| backbone.image().input());
+    assert_eq!(input.shape, of.shape);
+    assert_eq!(
+        [&input.mean[..3], &input.std[..3]],
+        [&of.mean[..3], &of.std[..3]]
+    );
+    let metadata = found.image().metadata().expect("it has metadata");
+    assert_eq!(metadata.resize, Resize::default());
+    assert_eq!(metadata.labels[9], "flower 9");
+    // What the user says counts more.
+    own.json("import full.onnx -o resized.backbone --mean 3 --std 7 --resize stretch");
+    let found = open("resized.backbone");
+    assert_eq!(found.image().input().mean[..3], [3.0; 3]);
+    assert_eq!(found.image().input().std[..3], [7.0; 3]);
+    let resize = found.image().metadata().expect("it has metadata").resize;
+    assert_eq!(resize.to_string(), "stretch:bilinear");
 }

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use graft_patches::metadata::{BackboneMetadata, Filter, Fit, Resize};
+use graft_patches::records::Input;
 use graft_runtime::Backbone;
 use serde_json::{Value, json};
 
 use self::verify::{Source, Verification};
 use super::arguments::{Common, Output, above_zero, resolution};
+use crate::export::properties::Properties;
 use crate::hint::Hint;
 use crate::import::compile::{Settings, compile};
 use crate::import::onnx::Imported;
@@ -21,6 +23,7 @@ use crate::report::{Report, bytes};
 use graft_data::labels::read_labels;
 use graft_data::output;
 
+mod lowest;
 mod verify;
 
 /// Mean and standard deviation of ImageNet's pixels, which torchvision's models are trained with.
@@ -137,19 +140,22 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     }
     let recipe = arguments.arch.map_or_else(Recipe::unknown, Recipe::of);
     let (imported, path) = load(arguments)?;
+    let properties = properties(&imported)?;
     let source = Source {
         path,
-        normalisation: normalisation(arguments, &recipe, &imported)?,
+        normalisation: normalisation(arguments, &recipe, &imported, &properties)?,
         softmax: imported.softmax,
         softmax_step: imported.softmax_step,
     };
-    let mut image = compile(
-        &imported.graph,
-        settings(arguments, &recipe, &imported, &source)?,
-    )?;
+    let settings = settings(arguments, &recipe, &imported, properties, &source)?;
+    let mut image = compile(&imported.graph, settings.clone())?;
     // A backbone that a device would refuse is not written.
     let mut backbone = Backbone::from_bytes(&image)?;
     if let Some(quantization) = &imported.quantized {
+        if quantization.lowest > 0 {
+            let note = lowest::note(&backbone, &imported.graph, quantization, settings)?;
+            tracing::warn!("{note}");
+        }
         image = int8::compile(&backbone.image(), quantization)?;
         backbone = Backbone::from_bytes(&image)?;
     }
@@ -163,15 +169,26 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     Ok(report(&backbone, output, verdict))
 }
 
+/// What a model that `patchtool export` wrote says about its input and labels.
+fn properties(imported: &Imported) -> Result<Properties> {
+    let input = Input {
+        shape: imported.graph.tensors.first().copied().unwrap_or_default(),
+        mean: [0.0; 4],
+        std: [1.0; 4],
+    };
+    Ok(Properties::read(&imported.properties, &input)?)
+}
+
 /// All that the network itself does not say.
 fn settings(
     arguments: &Arguments,
     recipe: &Recipe,
     imported: &Imported,
+    properties: Properties,
     source: &Source<'_>,
 ) -> Result<Settings> {
     let labels = arguments.labels.as_deref().map(read_labels).transpose()?;
-    let labels = labels.unwrap_or_default();
+    let labels = labels.or(properties.labels).unwrap_or_default();
     let scores = imported.graph.tensors.last();
     let classes = scores.map_or(0, |scores| scores.channels);
     if !labels.is_empty() && labels.len() != classes {
@@ -196,7 +213,10 @@ fn settings(
             name: name.unwrap_or_else(|| word(source.path.file_stem())),
             source: word(source.path.file_name()),
             tool: crate::TOOL.into(),
-            resize: arguments.resize.unwrap_or(recipe.resize),
+            resize: arguments
+                .resize
+                .or(properties.resize)
+                .unwrap_or(recipe.resize),
             labels,
             ..BackboneMetadata::default()
         },
@@ -225,11 +245,13 @@ fn load(arguments: &Arguments) -> Result<(Imported, &Path)> {
     Ok((onnx::load(file, arguments.resolution)?, file))
 }
 
-/// Mean and standard deviation of pixels: those given, or those that the architecture was trained with.
+/// Mean and standard deviation of pixels: those given, those that the model says, or those that the architecture was
+/// trained with.
 fn normalisation(
     arguments: &Arguments,
     recipe: &Recipe,
     imported: &Imported,
+    properties: &Properties,
 ) -> Result<[[f32; 4]; 2]> {
     let affine = &imported.input_affine;
     let channels = imported
@@ -239,14 +261,12 @@ fn normalisation(
         .map_or(0, |input| input.channels);
     let given = [&arguments.mean, &arguments.std];
     check_units(given)?;
-    if arguments.arch.is_none() && given.iter().any(|values| values.is_empty()) {
+    let own = [properties.mean, properties.std];
+    let is_unknown = |at: usize| given[at].is_empty() && own[at].is_none();
+    if arguments.arch.is_none() && (is_unknown(0) || is_unknown(1)) {
         tracing::warn!(
             "without {} pixels are taken from 0 to 255{}; accuracy suffers if the network was trained otherwise",
-            if given[0].is_empty() {
-                "--mean"
-            } else {
-                "--std"
-            },
+            if is_unknown(0) { "--mean" } else { "--std" },
             if affine.is_some() {
                 ", which the model then normalises itself"
             } else {
@@ -254,17 +274,12 @@ fn normalisation(
             },
         );
     }
-    let or = |given: &[f32], trained: &[f32], unused| {
-        per_channel(
-            if given.is_empty() { trained } else { given },
-            channels,
-            unused,
-        )
+    let or = |at: usize, trained: &[f32], unused| match (given[at].is_empty(), own[at]) {
+        (false, _) => per_channel(given[at], channels, unused),
+        (true, Some(own)) => Ok(own),
+        (true, None) => per_channel(trained, channels, unused),
     };
-    Ok([
-        or(given[0], &recipe.mean, 0.0)?,
-        or(given[1], &recipe.std, 1.0)?,
-    ])
+    Ok([or(0, &recipe.mean, 0.0)?, or(1, &recipe.std, 1.0)?])
 }
 
 /// Refuses numbers for pixels from 0 to 1, which PyTorch's recipes give: those here run from 0 to 255.

@@ -8,7 +8,7 @@ mod document;
 mod error;
 mod model;
 mod nodes;
-mod properties;
+pub(crate) mod properties;
 pub mod qdq;
 mod read;
 mod tensors;

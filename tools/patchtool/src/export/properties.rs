@@ -50,34 +50,35 @@ pub(super) fn write(
     ]
 }
 
-/// The properties that a patch carries on; `None` where the model does not say.
+/// The properties that a patch or backbone carries on; `None` where the model does not say.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Properties {
+pub(crate) struct Properties {
     pub(super) task: Option<String>,
-    pub(super) mean: Option<[f32; 4]>,
-    pub(super) std: Option<[f32; 4]>,
-    pub(super) resize: Option<Resize>,
-    pub(super) labels: Option<Vec<String>>,
+    pub(crate) mean: Option<[f32; 4]>,
+    pub(crate) std: Option<[f32; 4]>,
+    pub(crate) resize: Option<Resize>,
+    pub(crate) labels: Option<Vec<String>>,
 }
 
 impl Properties {
     /// Reads them; `input` is the backbone's.
-    pub(super) fn read(all: &BTreeMap<String, String>, input: &Input) -> Result<Self, ExportError> {
-        let numbers = |key, unused: [f32; 4]| {
+    pub(crate) fn read(all: &BTreeMap<String, String>, input: &Input) -> Result<Self, ExportError> {
+        let numbers = |key, unused: [f32; 4], is_valid: fn(&f32) -> bool| {
             let expected = "one number a channel, with commas";
             parsed(all, key, expected, |text| {
                 let words = text.split(',').map(|word| word.trim().parse().ok());
                 let found: Vec<f32> = words.collect::<Option<_>>()?;
                 let mut values = unused;
                 let own = &mut values[..input.shape.channels];
-                (found.len() == own.len()).then(|| own.copy_from_slice(&found))?;
+                let fits = found.len() == own.len() && found.iter().all(is_valid);
+                fits.then(|| own.copy_from_slice(&found))?;
                 Some(values)
             })
         };
         Ok(Self {
             task: all.get(TASK).cloned(),
-            mean: numbers(MEAN, input.mean)?,
-            std: numbers(STD, input.std)?,
+            mean: numbers(MEAN, input.mean, |mean| mean.is_finite())?,
+            std: numbers(STD, input.std, |std| std.is_finite() && *std > 0.0)?,
             resize: parsed(all, RESIZE, "such as crop:0.875:bicubic", |text| {
                 text.parse().ok()
             })?,

@@ -13,6 +13,8 @@ pub struct Quantization {
     pub tensors: Vec<TensorScale>,
     /// Of every layer with weights, in order: the scale of each output channel's weights.
     pub sites: Vec<Vec<f32>>,
+    /// Weights of -128 in the model, which become -127.
+    pub lowest: usize,
 }
 
 /// The int8 backbone of a quantised model, from its floats [compiled](super::compile::compile). Its weights are the bytes

@@ -6,7 +6,7 @@ use graft_patches::geometry::{Activation, Shape};
 use graft_patches::scale::Scale;
 
 use super::node::Node;
-use super::scales::Scales;
+use super::scales::{self, Scales};
 use super::value::View;
 use super::{InputAffine, Softmax};
 use crate::import::error::ImportError;
@@ -111,11 +111,22 @@ impl<'a> Builder<'a> {
 
     /// Fuses the view's pending expression into the layer that computes its tensor.
     pub(super) fn fuse(&mut self, node: Node<'a>, view: &View<'a>) -> Result<u32, ImportError> {
-        let fused = view.expression.fused().ok_or_else(|| {
-            node.unsupported("this function is not a clamp, hard-swish or hard-sigmoid")
-        })?;
+        let unknown =
+            || node.unsupported("this function is not a clamp, hard-swish or hard-sigmoid");
+        let mut fused = view.expression.fused().ok_or_else(unknown)?;
         self.claim(node, view)?;
+        // A curve reads its layer's bytes, which are within the clamp.
+        if !fused.activation.is_curve()
+            && let Some(clamp) = self.implied_clamp(view.tensor)
+        {
+            fused = view
+                .expression
+                .of_clamped(clamp)
+                .fused()
+                .ok_or_else(unknown)?;
+        }
         if fused.slope != 1.0 || fused.offset != 0.0 {
+            self.scales.fold(node.name(), view.tensor);
             let each = |value: f32| vec![value; view.channels()];
             self.add_affine(node, view.tensor, each(fused.slope), each(fused.offset))?;
         }
@@ -123,7 +134,13 @@ impl<'a> Builder<'a> {
             self.add_activation(node, view.tensor, fused.activation)?;
         }
         let has_curve = fused.activation.is_curve();
-        self.scales.set(view.tensor, view.scale, has_curve);
+        match (view.is_rounded, has_curve) {
+            (true, true) => self.scales.curves += 1,
+            (true, false) => self.scales.left_out(node.name()),
+            (false, _) => {}
+        }
+        self.scales
+            .set(node.name(), view.tensor, view.scale, has_curve);
         Ok(self.next_generation(view.tensor))
     }
 
@@ -136,8 +153,9 @@ impl<'a> Builder<'a> {
         shift: Vec<f32>,
     ) -> Result<u32, ImportError> {
         self.claim(node, view)?;
+        self.refuse_implied_clamp(node, view)?;
         self.add_affine(node, view.tensor, scale, shift)?;
-        self.scales.set(view.tensor, None, false);
+        self.scales.fold(node.name(), view.tensor);
         Ok(self.next_generation(view.tensor))
     }
 
@@ -149,6 +167,7 @@ impl<'a> Builder<'a> {
         norm: BatchNorm,
     ) -> Result<u32, ImportError> {
         self.claim(node, view)?;
+        self.refuse_implied_clamp(node, view)?;
         match self.site(view.tensor) {
             Some(weights) if weights.batch_norm.is_none() => weights.batch_norm = Some(norm),
             _ => {
@@ -156,7 +175,7 @@ impl<'a> Builder<'a> {
                 self.add_affine(node, view.tensor, scale, shift)?;
             }
         }
-        self.scales.set(view.tensor, None, false);
+        self.scales.fold(node.name(), view.tensor);
         Ok(self.next_generation(view.tensor))
     }
 
@@ -174,7 +193,8 @@ impl<'a> Builder<'a> {
         }
         let layer = self.layer(view.tensor);
         let has_curve = layer.is_some_and(|layer| layer.activation.is_curve());
-        self.scales.set(view.tensor, Some(scale), has_curve);
+        self.scales
+            .set(node.name(), view.tensor, Some(scale), has_curve);
         Ok(())
     }
 
@@ -203,6 +223,23 @@ impl<'a> Builder<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// The clamp that a Q/DQ pair behind a layer stands for.
+    fn implied_clamp(&self, tensor: TensorId) -> Option<[f32; 2]> {
+        self.states[tensor].producer?;
+        scales::implied_clamp(self.scales.outer(tensor)?)
+    }
+
+    /// Fails if work on each channel would get past the clamp that a Q/DQ pair stands for.
+    fn refuse_implied_clamp(&self, node: Node<'a>, view: &View<'a>) -> Result<(), ImportError> {
+        match self.implied_clamp(view.tensor) {
+            Some([min, max]) => Err(node.unsupported(format!(
+                "the quantisation of its input keeps values from {min} to {max}, which stands for a ReLU or Clip that the \
+                 quantiser left out: it cannot be fused into the layer before"
+            ))),
+            None => Ok(()),
+        }
     }
 
     fn check_softmax(&self) -> Result<(), ImportError> {

@@ -27,6 +27,8 @@ pub(super) struct Quantised {
     /// One, or one for each index of `axis`.
     pub(super) scales: Vec<f32>,
     pub(super) axis: usize,
+    /// The number of integers of -128.
+    pub(super) lowest: usize,
     /// The reason why no layer can compute with the integers themselves.
     pub(super) unfit: Option<&'static str>,
 }

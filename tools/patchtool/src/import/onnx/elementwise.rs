@@ -16,7 +16,7 @@ impl<'a> Walk<'a> {
         if !view.expression.is_open() || op == "HardSwish" {
             view = self.concrete(view)?;
         }
-        let before = view.expression;
+        let before = view.saturated();
         let expression = match op.as_str() {
             "Relu" => before.clamped(0.0, f32::INFINITY),
             "Clip" => {
@@ -100,7 +100,7 @@ impl<'a> Walk<'a> {
         if !is_factor && !view.expression.is_open() {
             view = self.concrete(view)?;
         }
-        let before = view.expression;
+        let before = view.saturated();
         let expression = match op {
             Arithmetic::Add => before.plus(number),
             Arithmetic::Sub => before.plus(-number),
@@ -124,8 +124,6 @@ impl<'a> Walk<'a> {
         if matches!(op, Op::Multiply)
             && let Some(gated) = self_gated(node, &a, &b)
         {
-            let is_quantised = a.scale.is_some() || b.scale.is_some();
-            self.builder.scales.gates += usize::from(is_quantised);
             return Ok(gated);
         }
         let (a, b) = (self.concrete(a)?, self.concrete(b)?);
@@ -161,9 +159,9 @@ fn self_gated<'a>(node: Node<'a>, a: &View<'a>, b: &View<'a>) -> Option<View<'a>
         (Some(_), None) => a,
         _ => return None,
     };
-    gate.expression
-        .is_open()
-        .then(|| gate.clone().pending(gate.expression.times_x(), node))
+    let function = gate.saturated();
+    let is_open = function.is_open();
+    is_open.then(|| gate.clone().pending(function.times_x(), node))
 }
 
 /// Bounds of a Clip: attributes before opset 11, inputs since; open where they are missing.

@@ -83,6 +83,16 @@ impl Expression {
         }
     }
 
+    /// The expression of an x that is within bounds itself; only of an open one.
+    pub(super) fn of_clamped(self, [min, max]: [f32; 2]) -> Self {
+        let [min, max] = [min, max].map(|bound| self.slope * bound + self.offset);
+        Self {
+            min: self.min.max(min).min(self.max),
+            max: self.max.min(max).max(self.min),
+            ..self
+        }
+    }
+
     /// x times the expression; only of an open one.
     pub(super) fn times_x(self) -> Self {
         Self {
@@ -174,6 +184,10 @@ mod tests {
             activation: Activation::RELU,
         };
         assert_eq!(shifted, Some(expected));
+        let doubled = Expression::IDENTITY.times(2.0).plus(1.0);
+        let bounded = doubled.of_clamped([0.0, 3.0]).clamped(-5.0, 6.0).fused();
+        let clamp = Activation::Clamp { min: 1.0, max: 6.0 };
+        assert_eq!(bounded.unwrap().activation, clamp);
         let sigmoid = Expression::IDENTITY
             .plus(3.0)
             .clamped(0.0, 6.0)

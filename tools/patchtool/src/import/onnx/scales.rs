@@ -9,12 +9,19 @@ use crate::import::error::ImportError;
 use crate::import::graph::{Graph, Layer, Op, TensorId};
 use crate::import::int8::Quantization;
 
+/// The largest step whose half is no large part of a whole number.
+const FINE: f32 = 0.05;
+
 /// The scales seen so far.
 #[derive(Default)]
 pub(super) struct Scales {
     tensors: HashMap<TensorId, Found>,
-    /// Hard-swishes whose gate was quantised on its own.
-    pub(super) gates: usize,
+    /// Curves whose parts were quantised on their own.
+    pub(super) curves: usize,
+    /// Weights of -128.
+    pub(super) lowest: usize,
+    /// Nodes whose work went to a layer across a Q/DQ pair, which is left out there.
+    across: Vec<String>,
     /// Whether the model has a Q or DQ node that matters.
     pub(super) is_quantised: bool,
 }
@@ -24,6 +31,8 @@ pub(super) struct Scales {
 struct Found {
     inner: Option<Scale>,
     outer: Option<Scale>,
+    /// The scale before an activation was fused behind it.
+    before: Option<Scale>,
     weights: Option<Result<Vec<f32>, &'static str>>,
 }
 
@@ -34,12 +43,40 @@ impl Scales {
     }
 
     /// A tensor is quantised; `has_curve` says whether its layer already ends in a curve.
-    pub(super) fn set(&mut self, tensor: TensorId, scale: Option<Scale>, has_curve: bool) {
+    pub(super) fn set(
+        &mut self,
+        node: &str,
+        tensor: TensorId,
+        scale: Option<Scale>,
+        has_curve: bool,
+    ) {
         let found = self.tensors.entry(tensor).or_default();
+        let before = found.outer.or(found.before);
         found.outer = scale;
-        if !has_curve {
-            found.inner = scale;
+        if has_curve {
+            return;
         }
+        found.inner = scale;
+        found.before = before.filter(|_| scale.is_none());
+        if scale.is_some() && before.is_some_and(|before| scale != Some(before)) {
+            self.left_out(node);
+        }
+    }
+
+    /// A node's affine map goes to the layer that computes a tensor, past the Q/DQ pair where it has one.
+    pub(super) fn fold(&mut self, node: &str, tensor: TensorId) {
+        if let Some(found) = self.tensors.get_mut(&tensor) {
+            let is_quantised = found.outer.or(found.before).is_some();
+            (found.outer, found.inner, found.before) = (None, None, None);
+            if is_quantised {
+                self.left_out(node);
+            }
+        }
+    }
+
+    /// The Q/DQ pair before this node is left out, as the node's work went to the layer before the pair.
+    pub(super) fn left_out(&mut self, node: &str) {
+        self.across.push(node.to_owned());
     }
 
     /// The scales of the weights behind a tensor, one an output channel; or why they have none.
@@ -51,14 +88,25 @@ impl Scales {
         self.tensors.entry(tensor).or_default().weights = Some(weights);
     }
 
-    /// A note on hard-swishes, where scales of their gates were left out.
-    pub(super) fn note(&self) -> Option<String> {
-        (self.gates > 0).then(|| {
+    /// Notes on what the model rounds and the network does not.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        let curves = (self.curves > 0).then(|| {
             format!(
-                "{} hard-swishes are computed in one step, without the model's rounding of their gate",
-                self.gates
+                "{} hard-swishes or hard-sigmoids are computed in one step, without the model's rounding of their parts",
+                self.curves
             )
-        })
+        });
+        let across = self.across.first().map(|first| {
+            let others = match self.across.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!(
+                "node {first:?}{others} went into the layer before, past a QuantizeLinear whose rounding is left out: scores \
+                 differ a little from the model's"
+            )
+        });
+        curves.into_iter().chain(across)
     }
 
     /// The scales of all of the network, if it is quantised; clamps that its quantisation implies go to the layers.
@@ -74,6 +122,7 @@ impl Scales {
         let mut quantization = Quantization {
             tensors: vec![input.into()],
             sites: Vec::new(),
+            lowest: self.lowest,
         };
         let last = graph.layers.len().saturating_sub(1);
         for (index, layer) in graph.layers.iter_mut().enumerate() {
@@ -111,20 +160,35 @@ fn partly(what: &'static str, layer: &Layer, problem: &'static str) -> ImportErr
     }
 }
 
-/// A quantiser leaves a ReLU out where saturation does its work. The layer gets it back: in int8 it changes nothing, but
-/// patches for the layer are made in floats. The last layer has none: its scores may just have been above zero.
+/// A layer gets the clamp back that its scale stands for: in int8 it changes nothing, but patches for the layer are made
+/// in floats. The last layer has none: its scores may just have been above zero.
 fn imply_clamp(layer: &mut Layer, scale: Scale) {
     let is_pool_or_product = match layer.op {
         Op::Multiply | Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool => true,
         Op::Conv(..) | Op::Depthwise(..) | Op::Pointwise(_) | Op::Linear(_) | Op::Add => false,
     };
-    let starts_at_zero = scale.zero_point == i8::MIN;
-    if is_pool_or_product || layer.activation != Activation::NONE || !starts_at_zero {
-        return;
+    if !is_pool_or_product
+        && layer.activation == Activation::NONE
+        && let Some([0.0, max]) = implied_clamp(scale)
+    {
+        let min = 0.0;
+        layer.activation = Activation::Clamp { min, max };
     }
-    let reaches_six = (scale.value(i8::MAX) - 6.0).abs() <= scale.scale / 2.0;
-    layer.activation = match reaches_six {
-        true => Activation::RELU6,
-        false => Activation::RELU,
+}
+
+/// The clamp that a scale stands for. A quantiser leaves a ReLU or Clip out where saturation does its work: where values
+/// start at zero, and where they run from one whole number to another, as those of Clip do and others hardly ever.
+pub(super) fn implied_clamp(scale: Scale) -> Option<[f32; 2]> {
+    let whole = |value: f32| {
+        // Bounds that 255 steps lie between are half a step off each.
+        let is_whole = (value - value.round()).abs() <= 0.51 * scale.scale;
+        (is_whole && scale.scale <= FINE).then(|| value.round())
     };
+    let [min, max] = [i8::MIN, i8::MAX].map(|byte| whole(scale.value(byte)));
+    match (scale.zero_point, min, max) {
+        (i8::MIN, _, Some(6.0)) => Some([0.0, 6.0]),
+        (i8::MIN, _, _) => Some([0.0, f32::INFINITY]),
+        (_, Some(min), Some(max)) => Some([min, max]),
+        (_, _, _) => None,
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use graft_onnx::proto::DataType;
 use graft_patches::scale::Scale;
 
 use super::constant::Constant;
 use super::expression::Expression;
 use super::node::Node;
 use super::order;
+use super::scales::implied_clamp;
 use crate::import::error::ImportError;
 use crate::import::graph::TensorId;
 
@@ -38,6 +40,10 @@ pub(super) struct View<'a> {
     pub(super) origin: Option<Node<'a>>,
     /// The scale that the pending expression was quantised by; that of a tensor without one is the builder's to know.
     pub(super) scale: Option<Scale>,
+    /// Whether the model rounds within the pending expression.
+    pub(super) is_rounded: bool,
+    /// The type of its integers, between QuantizeLinear and DequantizeLinear.
+    pub(super) integers: Option<DataType>,
     /// Zeros around it, which the layer behind takes over: top, left, bottom, right, and the Pad node.
     pub(super) padding: Option<([usize; 4], Node<'a>)>,
 }
@@ -49,6 +55,7 @@ impl<'a> View<'a> {
             expression,
             origin: (!expression.is_identity()).then_some(origin),
             scale: None,
+            is_rounded: self.is_rounded || self.scale.is_some(),
             ..self
         }
     }
@@ -60,7 +67,17 @@ impl<'a> View<'a> {
             expression: Expression::IDENTITY,
             origin: None,
             scale: None,
+            is_rounded: false,
             ..self
+        }
+    }
+
+    /// The pending expression, within the clamp that its quantisation stands for.
+    pub(super) fn saturated(&self) -> Expression {
+        let is_open = self.expression.is_open();
+        match self.scale.filter(|_| is_open).and_then(implied_clamp) {
+            Some([min, max]) => self.expression.clamped(min, max),
+            None => self.expression,
         }
     }
 
@@ -93,6 +110,15 @@ impl<'a> Call<'a> {
     /// The inputs whose values the node reads.
     pub(super) fn read(&self) -> &[Option<Value<'a>>] {
         &self.inputs[..order::values_read(self.node)]
+    }
+
+    /// Whether an input is between QuantizeLinear and DequantizeLinear.
+    pub(super) fn has_integers(&self) -> bool {
+        let is_integer = |value: &Value<'_>| match value {
+            Value::Activation(view) => view.integers.is_some(),
+            Value::Constant(_) | Value::Unknown(_) => false,
+        };
+        self.read().iter().flatten().any(is_integer)
     }
 
     /// An input that is an activation.

@@ -66,6 +66,8 @@ impl<'a> Walk<'a> {
             expression: Expression::IDENTITY,
             origin: None,
             scale: None,
+            is_rounded: false,
+            integers: None,
             padding: None,
         };
         walk.values.insert(input.name, Value::Activation(image));
@@ -106,7 +108,7 @@ impl<'a> Walk<'a> {
                 expected: "one row of scores that the last layer computes",
             });
         }
-        let gates = self.builder.scales.note();
+        let rounding: Vec<String> = self.builder.scales.notes().collect();
         let quantized = self.builder.scales.finish(&mut self.builder.graph)?;
         let softmax = self.builder.softmax.map(|(node, _)| {
             format!(
@@ -121,7 +123,7 @@ impl<'a> Walk<'a> {
             graph: self.builder.graph,
             input_affine: self.builder.input_affine,
             properties: Default::default(),
-            notes: softmax.into_iter().chain(gates).collect(),
+            notes: softmax.into_iter().chain(rounding).collect(),
             quantized,
         })
     }
@@ -144,6 +146,8 @@ impl<'a> Walk<'a> {
             expression: Expression::IDENTITY,
             origin: None,
             scale: None,
+            is_rounded: false,
+            integers: None,
             padding: None,
         })
     }
@@ -215,6 +219,7 @@ impl<'a> Walk<'a> {
             ("Constant", _) => folding::constant(node, self.folder)?,
             ("Identity" | "Dropout", [Some(value), ..]) => return Ok(value.clone()),
             ("DequantizeLinear", _) => quantised::dequantised(call)?,
+            ("QuantizeLinear", _) => quantised::quantised(call)?,
             ("CastLike", [Some(Value::Constant(from)), Some(like)]) => {
                 Some(folding::cast(from, is_float(like)))
             }
@@ -236,9 +241,15 @@ impl<'a> Walk<'a> {
     }
 
     fn activation(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
-        match call.node.op().as_str() {
+        let op = call.node.op();
+        if call.has_integers() && !quantised::takes_integers(&op) {
+            return Err(call.node.unsupported(
+                "it computes with the integers of QuantizeLinear, expected DequantizeLinear before it",
+            ));
+        }
+        match op.as_str() {
             "Identity" | "Dropout" | "CastLike" => call.padded_view(0),
-            "Cast" if folding::is_float(call.node.int("to", 0)?) => call.padded_view(0),
+            "Cast" => self.cast(call),
             "QuantizeLinear" => self.quantise(call),
             "DequantizeLinear" => self.dequantise(call),
             "Conv" => self.convolution(call),
