@@ -15,7 +15,7 @@ pub(super) struct Constant {
     pub(super) name: String,
     pub(super) dims: Vec<usize>,
     pub(super) values: Values,
-    /// As it stands in the file; undefined where the value was computed.
+    /// Type of the values in ONNX.
     pub(super) element: DataType,
     /// The integers that it was dequantised from.
     pub(super) quantised: Option<Quantised>,
@@ -40,6 +40,16 @@ impl Constant {
             dims: vec![values.len()],
             values: Values::Int(values),
             element: DataType::Int64,
+            quantised: None,
+        }
+    }
+
+    pub(super) fn floats(dims: Vec<usize>, values: Vec<f32>) -> Self {
+        Self {
+            name: String::new(),
+            dims,
+            values: Values::Float(values),
+            element: DataType::Float,
             quantised: None,
         }
     }

@@ -24,10 +24,12 @@ pub(super) fn axes(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
     Some(found)
 }
 
-/// Number of values, if it can be counted.
+/// Number of values, if it can be counted. A zero does not hide an overflow of the other dimensions.
 pub(super) fn count(dims: &[usize]) -> Option<usize> {
-    dims.iter()
-        .try_fold(1usize, |total, &dim| total.checked_mul(dim))
+    let total = dims
+        .iter()
+        .try_fold(1usize, |total, &dim| total.checked_mul(dim.max(1)))?;
+    Some(if dims.contains(&0) { 0 } else { total })
 }
 
 /// Reshape: 0 copies a dimension (unless `allow_zero`), one -1 is inferred.
@@ -107,5 +109,6 @@ mod tests {
         assert_eq!(permutation(Some(&[0, 2, 2, 1]), 4), None);
         assert_eq!(permutation(None, 3), Some(vec![2, 1, 0]));
         assert_eq!(axis(i64::MIN, 4), None);
+        assert_eq!(reshape(&[0], &[0, 1 << 40, 1 << 40], true), None);
     }
 }

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use graft_onnx::proto::TensorProto;
-use graft_onnx::tensor::Values;
+use graft_onnx::proto::{DataType, TensorProto};
 use graft_patches::geometry::Shape;
 
 use super::builder::Builder;
@@ -218,10 +217,10 @@ impl<'a> Walk<'a> {
         let constant = match (node.op().as_str(), call.inputs.as_slice()) {
             ("Constant", _) => folding::constant(node, self.folder)?,
             ("Identity" | "Dropout", [Some(value), ..]) => return Ok(value.clone()),
-            ("DequantizeLinear", _) => quantised::dequantised(call)?,
             ("QuantizeLinear", _) => quantised::quantised(call)?,
+            ("DequantizeLinear", _) => quantised::dequantised(call)?,
             ("CastLike", [Some(Value::Constant(from)), Some(like)]) => {
-                Some(folding::cast(from, is_float(like)))
+                folding::cast(from, i64::from(element(like) as i32))
             }
             (_, inputs) => {
                 let known: Vec<Option<&Constant>> = inputs.iter().map(known).collect();
@@ -236,7 +235,8 @@ impl<'a> Walk<'a> {
         };
         Ok(match constant {
             Some(constant) => Value::Constant(Rc::new(constant)),
-            None => Value::Unknown(node),
+            // The first that isn't known is to blame.
+            None => Value::Unknown(call.inputs.iter().find_map(unknown).unwrap_or(node)),
         })
     }
 
@@ -281,10 +281,17 @@ fn known<'b>(value: &'b Option<Value<'_>>) -> Option<&'b Constant> {
     }
 }
 
-fn is_float(value: &Value<'_>) -> bool {
+fn unknown<'a>(value: &Option<Value<'a>>) -> Option<Node<'a>> {
     match value {
-        Value::Constant(constant) => matches!(constant.values, Values::Float(_)),
-        Value::Activation(_) | Value::Unknown(_) => true,
+        Some(Value::Unknown(source)) => Some(*source),
+        Some(Value::Activation(_) | Value::Constant(_)) | None => None,
+    }
+}
+
+fn element(value: &Value<'_>) -> DataType {
+    match value {
+        Value::Constant(constant) => constant.element,
+        Value::Activation(_) | Value::Unknown(_) => DataType::Float,
     }
 }
 
@@ -293,7 +300,8 @@ fn shape_of<'a>(call: &Call<'a>) -> Result<Value<'a>, ImportError> {
     let dims = match call.inputs.first() {
         Some(Some(Value::Activation(view))) => view.dims.clone(),
         Some(Some(Value::Constant(constant))) => constant.dims.clone(),
-        Some(Some(Value::Unknown(_)) | None) | None => return Ok(Value::Unknown(node)),
+        Some(Some(Value::Unknown(source))) => return Ok(Value::Unknown(*source)),
+        Some(None) | None => return Ok(Value::Unknown(node)),
     };
     let rank = dims.len() as i64;
     let bound = |at: i64| {

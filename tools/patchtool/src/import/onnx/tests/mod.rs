@@ -1,6 +1,7 @@
 //! Small models built in code: what each rule makes of them.
 
 mod accepted;
+mod folded;
 mod hostile;
 mod model;
 mod quantised;
