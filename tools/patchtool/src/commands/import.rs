@@ -40,12 +40,15 @@ pub struct Arguments {
     /// ONNX model.
     #[arg(required_unless_present = "torch", conflicts_with = "torch")]
     model: Option<PathBuf>,
-    /// PyTorch state dict, instead of an ONNX model.
+    /// PyTorch state dict, checkpoint or .safetensors, instead of an ONNX model.
     #[arg(long, value_name = "FILE.pth", requires = "arch")]
     torch: Option<PathBuf>,
     /// Architecture of the state dict: efficientnet-lite0, -lite1, -lite2 or mobilenet-v2.
     #[arg(long, requires = "torch")]
     arch: Option<Arch>,
+    /// Key of the state dict in a checkpoint that has several, such as model_ema.
+    #[arg(long, requires = "torch")]
+    key: Option<String>,
     #[command(flatten)]
     output: Output,
     /// Side of the input in pixels, or HEIGHTxWIDTH: the largest that patches may use.
@@ -234,7 +237,10 @@ fn load(arguments: &Arguments) -> Result<(Imported, &Path)> {
             }
             other => other.map(|[side, _]| side),
         };
-        return Ok((torch::load(file, arch, side)?.into(), file));
+        return Ok((
+            torch::load(file, arch, side, arguments.key.as_deref())?,
+            file,
+        ));
     }
     let Some(file) = &arguments.model else {
         bail!(Hint::new(

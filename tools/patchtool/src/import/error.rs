@@ -35,6 +35,17 @@ pub enum ImportError {
         /// The file.
         path: PathBuf,
     },
+    /// A checkpoint with an object that holds tensors, or a list or dictionary of a class of its own.
+    #[error(
+        "{} holds a Python object that only its own code can read, expected a state dict: {why}",
+        path.display()
+    )]
+    PythonObject {
+        /// The file.
+        path: PathBuf,
+        /// The finding of its reader.
+        why: String,
+    },
     /// An operator, or a use of it, that no layer of the runtime computes.
     #[error("operator {op} at node {node:?} is not supported: {why}")]
     UnsupportedOperator {
@@ -136,6 +147,32 @@ pub enum ImportError {
         /// The first in alphabetical order.
         first: String,
     },
+    /// No state dict of the architecture in the file.
+    #[error(
+        "found no state dict of {arch}: no key is or ends in \"{keys}\" among {found}{}",
+        other.map_or_else(String::new, |other| format!("; those are of {other}"))
+    )]
+    NoStateDict {
+        /// The architecture asked for.
+        arch: &'static str,
+        /// The keys that were looked for, in quotes.
+        keys: String,
+        /// The number of tensors, and the first names.
+        found: String,
+        /// An architecture whose state dict is in the file.
+        other: Option<&'static str>,
+    },
+    /// A checkpoint with several state dicts, of which none was chosen.
+    #[error("found the state dicts {found}, expected {}", match key {
+        Some(key) => format!("one at {key:?}"),
+        None => "one, or one and its moving average".to_owned(),
+    })]
+    StateDictChoice {
+        /// The key asked for.
+        key: Option<String>,
+        /// The keys there are, in quotes.
+        found: String,
+    },
     /// No such architecture.
     #[error("found the architecture {found:?}, expected one of {expected}")]
     UnknownArchitecture {
@@ -177,6 +214,10 @@ impl ImportError {
             Self::WholeModel { .. } => {
                 "save torch.save(model.state_dict(), FILE) if it is the architecture that --arch names; else export it to ONNX"
             }
+            Self::PythonObject { .. } => {
+                "save the state dict alone: torch.save(torch.load(FILE, weights_only=False)[\"model\"], NEW_FILE), or \
+                 whatever its key is"
+            }
             Self::UnsupportedOperator { .. } => {
                 "Graft runs MobileNet-style networks (convolution, depthwise, pointwise, linear, add, multiply, pooling; \
                  clamp, hard-swish, hard-sigmoid): export the model in inference mode and without that operator"
@@ -195,7 +236,17 @@ impl ImportError {
             Self::Tensor { .. } | Self::MissingTensor { .. } => {
                 "the file is damaged or holds another architecture (see --arch); get it or export it again"
             }
-            Self::UnusedTensors { .. } => "choose the --arch that the weights were trained with",
+            Self::NoStateDict {
+                other: Some(arch), ..
+            } => return Some(format!("choose --arch {arch}")),
+            Self::NoStateDict { .. } => {
+                "save torch.save(model.state_dict(), FILE) of an architecture that --arch knows; export others to ONNX"
+            }
+            Self::StateDictChoice { .. } => "choose one of them with --key",
+            Self::UnusedTensors { .. } => {
+                "choose the --arch that the weights were trained with; where another module computes with them, export the \
+                 whole to ONNX"
+            }
             Self::UnknownArchitecture { .. } => "choose one of these with --arch",
             Self::MissingExternalData { .. } => {
                 "put the data file where the model names it, next to the .onnx file"

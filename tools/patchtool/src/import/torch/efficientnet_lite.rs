@@ -1,111 +1,44 @@
 //! EfficientNet-Lite: EfficientNet without squeeze-excite, with ReLU6, TensorFlow's SAME padding, and a stem and head
 //! that don't scale.
 
-use graft_patches::geometry::{Activation, Padding, Window};
+use graft_patches::geometry::{Padding, Window};
 
-use super::network::{Convolution, Network, POINT};
-use crate::import::error::ImportError;
+use super::residual::{Design, Stage};
 
-struct Stage {
-    repeats: usize,
-    kernel: usize,
-    stride: usize,
-    expansion: usize,
-    outputs: usize,
-}
-
-const fn stage(
-    repeats: usize,
-    kernel: usize,
-    stride: usize,
-    expansion: usize,
-    outputs: usize,
-) -> Stage {
-    Stage {
-        repeats,
-        kernel,
-        stride,
-        expansion,
-        outputs,
-    }
-}
-
-const STAGES: [Stage; 7] = [
-    stage(1, 3, 1, 1, 16),
-    stage(2, 3, 2, 6, 24),
-    stage(2, 5, 2, 6, 40),
-    stage(3, 3, 2, 6, 80),
-    stage(3, 5, 1, 6, 112),
-    stage(4, 5, 2, 6, 192),
-    stage(1, 3, 1, 6, 320),
+/// Blocks, kernel, stride, expansion and width of each stage of Lite0.
+const STAGES: [(usize, usize, usize, usize, usize); 7] = [
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 ];
 
-const EPSILON: f32 = 1e-3;
-
-pub(super) fn build(network: &mut Network, width: f64, depth: f64) -> Result<(), ImportError> {
-    let stem = dense("_conv_stem", "_bn0", 32, same(3, 2));
-    network.convolution(&stem)?;
-    let mut block = 0;
-    for (i, stage) in STAGES.iter().enumerate() {
+pub(super) fn design(width: f64, depth: f64) -> Design {
+    let stages = STAGES.into_iter().enumerate();
+    let stages = stages.map(|(i, (blocks, kernel, stride, expansion, outputs))| {
         // The first and last stage belong to the stem and head: they don't get deeper.
         let is_fixed = i == 0 || i + 1 == STAGES.len();
-        let repeats = if is_fixed {
-            stage.repeats
-        } else {
-            (stage.repeats as f64 * depth).ceil() as usize
-        };
-        for repeat in 0..repeats {
-            let stride = if repeat == 0 { stage.stride } else { 1 };
-            add_block(network, block, stage, stride, scaled(stage.outputs, width))?;
-            block += 1;
+        Stage {
+            repeats: if is_fixed {
+                blocks
+            } else {
+                (blocks as f64 * depth).ceil() as usize
+            },
+            kernel,
+            stride,
+            expansion,
+            outputs: Some(scaled(outputs, width)),
         }
-    }
-    network.convolution(&dense("_conv_head", "_bn1", 1280, POINT))?;
-    network.classify("_fc")
-}
-
-fn add_block(
-    network: &mut Network,
-    index: usize,
-    stage: &Stage,
-    stride: usize,
-    outputs: usize,
-) -> Result<(), ImportError> {
-    let input = network.last();
-    let channels = network.channels(input);
-    let name = |part: &str| format!("_blocks.{index}.{part}");
-    if stage.expansion != 1 {
-        let hidden = channels * stage.expansion;
-        let (conv, norm) = (name("_expand_conv"), name("_bn0"));
-        network.convolution(&dense(&conv, &norm, hidden, POINT))?;
-    }
-    network.convolution(&Convolution {
-        outputs: None,
-        ..dense(
-            &name("_depthwise_conv"),
-            &name("_bn1"),
-            0,
-            same(stage.kernel, stride),
-        )
-    })?;
-    network.convolution(&Convolution {
-        activation: Activation::NONE,
-        ..dense(&name("_project_conv"), &name("_bn2"), outputs, POINT)
-    })?;
-    if stride == 1 && channels == outputs {
-        network.add(&name("add"), input);
-    }
-    Ok(())
-}
-
-fn dense<'n>(name: &'n str, norm: &'n str, outputs: usize, window: Window) -> Convolution<'n> {
-    Convolution {
-        name,
-        norm,
-        epsilon: EPSILON,
-        outputs: Some(outputs),
-        window,
-        activation: Activation::RELU6,
+    });
+    Design {
+        stem: Some(32),
+        stages: stages.collect(),
+        head: Some(1280),
+        epsilon: 1e-3,
+        window: same,
     }
 }
 
@@ -134,8 +67,8 @@ mod tests {
 
     #[test]
     fn widths_round_as_in_tensorflow() {
-        let lite2 = STAGES.map(|stage| scaled(stage.outputs, 1.1));
+        let lite2 = STAGES.map(|stage| scaled(stage.4, 1.1));
         assert_eq!(lite2, [16, 24, 48, 88, 120, 208, 352]);
-        assert_eq!(STAGES.map(|stage| scaled(stage.outputs, 1.0))[1], 24);
+        assert_eq!(STAGES.map(|stage| scaled(stage.4, 1.0))[1], 24);
     }
 }

@@ -7,15 +7,21 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use self::choice::Choice;
+use self::names::Names;
 use self::network::Network;
-use self::state_dict::StateDict;
 use super::error::ImportError;
-use super::graph::Graph;
+use super::onnx::Imported;
 
+mod checkpoint;
+mod choice;
 mod efficientnet_lite;
 mod mobilenet_v2;
+mod names;
 mod network;
+mod residual;
 mod state_dict;
+mod tensor;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +35,7 @@ pub enum Arch {
     EfficientNetLite1,
     /// EfficientNet-Lite2, 260 pixels.
     EfficientNetLite2,
-    /// MobileNetV2 of torchvision, any width, 224 pixels.
+    /// MobileNetV2 of torchvision or timm, any width, 224 pixels.
     MobileNetV2,
 }
 
@@ -49,6 +55,16 @@ impl Arch {
             Self::EfficientNetLite1 => "efficientnet-lite1",
             Self::EfficientNetLite2 => "efficientnet-lite2",
             Self::MobileNetV2 => "mobilenet-v2",
+        }
+    }
+
+    /// The libraries whose state dicts are known.
+    const fn names(self) -> &'static [Names] {
+        match self {
+            Self::EfficientNetLite0 | Self::EfficientNetLite1 | Self::EfficientNetLite2 => {
+                &[Names::EfficientNet, Names::Timm]
+            }
+            Self::MobileNetV2 => &[Names::Torchvision, Names::Timm],
         }
     }
 
@@ -80,15 +96,40 @@ impl FromStr for Arch {
     }
 }
 
-/// Imports a state dict; without `resolution` for images of the size the architecture was trained with.
-pub fn load(path: &Path, arch: Arch, resolution: Option<usize>) -> Result<Graph, ImportError> {
-    let state = StateDict::open(path)?;
-    let mut network = Network::new(state, resolution.unwrap_or(arch.resolution()))?;
-    match arch {
-        Arch::EfficientNetLite0 => efficientnet_lite::build(&mut network, 1.0, 1.0)?,
-        Arch::EfficientNetLite1 => efficientnet_lite::build(&mut network, 1.0, 1.1)?,
-        Arch::EfficientNetLite2 => efficientnet_lite::build(&mut network, 1.1, 1.2)?,
-        Arch::MobileNetV2 => mobilenet_v2::build(&mut network)?,
+/// Imports a state dict; without `resolution` for images of the size the architecture was trained with. Of a checkpoint
+/// that holds several, `key` says which.
+pub fn load(
+    path: &Path,
+    arch: Arch,
+    resolution: Option<usize>,
+    key: Option<&str>,
+) -> Result<Imported, ImportError> {
+    let Choice {
+        state,
+        names,
+        mut notes,
+    } = choice::choose(checkpoint::open(path)?, arch, key, path)?;
+    let design = match arch {
+        Arch::EfficientNetLite0 => efficientnet_lite::design(1.0, 1.0),
+        Arch::EfficientNetLite1 => efficientnet_lite::design(1.0, 1.1),
+        Arch::EfficientNetLite2 => efficientnet_lite::design(1.1, 1.2),
+        Arch::MobileNetV2 => mobilenet_v2::design(),
+    };
+    if names == Names::Timm && arch != Arch::MobileNetV2 {
+        notes.push(format!(
+            "taken as timm's tf_{0} (padding SAME, epsilon 0.001); its {0} without tf_ has the same keys and is \
+             another network: export that to ONNX",
+            arch.name().replace('-', "_")
+        ));
     }
-    network.finish(arch)
+    let mut network = Network::new(state, resolution.unwrap_or(arch.resolution()), notes)?;
+    residual::build(&mut network, &design, names)?;
+    let (graph, notes) = network.finish()?;
+    for note in &notes {
+        tracing::warn!("{note}");
+    }
+    Ok(Imported {
+        notes,
+        ..graph.into()
+    })
 }

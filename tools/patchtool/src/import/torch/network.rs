@@ -2,15 +2,17 @@
 
 use graft_patches::geometry::{Activation, Padding, Shape, Window};
 
-use super::Arch;
+use super::names::Pair;
 use super::state_dict::StateDict;
 use crate::import::error::ImportError;
 use crate::import::graph::{BatchNorm, Graph, Layer, Op, TensorId, Weights};
 
 /// A network under construction.
 pub(super) struct Network {
-    pub(super) state: StateDict,
+    state: StateDict,
     graph: Graph,
+    /// Remarks for the user.
+    notes: Vec<String>,
 }
 
 /// A convolution without bias, the batch norm behind it and the activation behind that.
@@ -35,7 +37,11 @@ pub(super) const POINT: Window = Window {
 
 impl Network {
     /// A network for square RGB images.
-    pub(super) fn new(state: StateDict, resolution: usize) -> Result<Self, ImportError> {
+    pub(super) fn new(
+        state: StateDict,
+        resolution: usize,
+        notes: Vec<String>,
+    ) -> Result<Self, ImportError> {
         if !(1..=1 << 16).contains(&resolution) {
             return Err(ImportError::Interface {
                 found: format!("a resolution of {resolution}"),
@@ -46,7 +52,11 @@ impl Network {
             tensors: vec![Shape::new(resolution, resolution, 3)],
             layers: Vec::new(),
         };
-        Ok(Self { state, graph })
+        Ok(Self {
+            state,
+            graph,
+            notes,
+        })
     }
 
     /// The output of the last layer, or the image.
@@ -56,6 +66,12 @@ impl Network {
 
     pub(super) fn channels(&self, tensor: TensorId) -> usize {
         self.graph.tensors[tensor].channels
+    }
+
+    /// Outputs of a convolution: those that are expected, else as many as its weights have.
+    pub(super) fn width(&self, pair: &Pair, expected: Option<usize>) -> Result<usize, ImportError> {
+        let weights = || self.state.outputs(&format!("{}.weight", pair.conv));
+        expected.map_or_else(weights, Ok)
     }
 
     /// Adds a convolution behind the last layer.
@@ -96,8 +112,15 @@ impl Network {
         self.push(name, Op::Add, vec![last, shortcut], shape, Activation::NONE);
     }
 
-    /// Adds the mean over all pixels and the linear layer of this module name, with as many classes as it has.
-    pub(super) fn classify(&mut self, name: &str) -> Result<(), ImportError> {
+    /// Adds the mean over all pixels and the linear layer that is this module or in it, with as many classes as it has.
+    /// A user may have put another layer there than the architecture has.
+    pub(super) fn classify(&mut self, module: &str) -> Result<(), ImportError> {
+        let name = &self.state.linear(module)?;
+        if ![module, &format!("{module}.0"), &format!("{module}.1")].contains(&name.as_str()) {
+            self.notes.push(format!(
+                "{name:?} is the only layer of {module:?} in the state dict: what else that module computes is not imported"
+            ));
+        }
         let channels = self.channels(self.last());
         let mean = Shape::new(1, 1, channels);
         let inputs = vec![self.last()];
@@ -114,7 +137,9 @@ impl Network {
             values: self.state.take(&key, &[classes, channels])?,
             name: key,
             outputs: classes,
-            bias: Some(self.state.take(&format!("{name}.bias"), &[classes])?),
+            bias: self
+                .state
+                .take_optional(&format!("{name}.bias"), &[classes])?,
             batch_norm: None,
         };
         let inputs = vec![self.last()];
@@ -123,10 +148,10 @@ impl Network {
         Ok(())
     }
 
-    /// The finished graph; every tensor must have been used.
-    pub(super) fn finish(self, arch: Arch) -> Result<Graph, ImportError> {
-        self.state.finish(arch)?;
-        Ok(self.graph)
+    /// The finished graph and the remarks; every tensor must have been used.
+    pub(super) fn finish(self) -> Result<(Graph, Vec<String>), ImportError> {
+        self.state.finish()?;
+        Ok((self.graph, self.notes))
     }
 
     fn batch_norm(

@@ -1,61 +1,31 @@
-//! Reads a state dict and hands out its tensors once each, checked.
+//! Hands out the tensors of a state dict once each, checked.
 
-use std::collections::HashMap;
-use std::path::Path;
-
-use pytorch_reader::{DType, PytorchReader, Tensor};
+use std::collections::BTreeMap;
 
 use super::Arch;
+use super::choice::summary;
+use super::tensor::Tensor;
 use crate::import::error::ImportError;
 
 /// The tensors that nothing has asked for yet.
 pub(super) struct StateDict {
-    tensors: HashMap<String, Tensor>,
+    arch: Arch,
+    tensors: BTreeMap<String, Tensor>,
+    /// Keys of tensors around the network.
+    aside: Vec<String>,
+    /// What it held at first, for messages.
+    held: String,
 }
 
-/// Prefixes that training scripts and DataParallel put before every key.
-const WRAPPERS: [&str; 3] = ["state_dict.", "model.", "module."];
-
 impl StateDict {
-    /// Opens a file of `torch.save`, zip or legacy.
-    pub(super) fn open(path: &Path) -> Result<Self, ImportError> {
-        let wrong = |why: String| ImportError::WrongFile {
-            path: path.to_owned(),
-            expected: "a PyTorch state dict",
-            why,
-        };
-        let file = std::fs::metadata(path).map_err(|source| ImportError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        if !file.is_file() {
-            return Err(wrong("it is not a regular file".to_owned()));
+    /// A state dict, and the keys of what its file has around the network.
+    pub(super) fn new(arch: Arch, tensors: BTreeMap<String, Tensor>, aside: Vec<String>) -> Self {
+        Self {
+            arch,
+            held: summary(tensors.keys()),
+            tensors,
+            aside,
         }
-        if file.len() == 0 {
-            return Err(wrong("the file is empty".to_owned()));
-        }
-        let reader = PytorchReader::new(path).map_err(|error| wrong(one_line(&error)))?;
-        if holds_module(path)? {
-            return Err(ImportError::WholeModel {
-                path: path.to_owned(),
-            });
-        }
-        let mut tensors = reader.into_tensors();
-        if tensors.is_empty() {
-            return Err(wrong("it holds no tensors".to_owned()));
-        }
-        while let Some(wrapper) = WRAPPERS
-            .iter()
-            .find(|wrapper| tensors.keys().all(|key| key.starts_with(*wrapper)))
-        {
-            tensors = tensors
-                .into_iter()
-                .map(|(key, tensor)| (key[wrapper.len()..].to_owned(), tensor))
-                .collect();
-        }
-        // A counter of training steps, not a parameter.
-        tensors.retain(|key, _| !key.ends_with(".num_batches_tracked"));
-        Ok(Self { tensors })
     }
 
     /// First dimension of a tensor: how many outputs a layer has.
@@ -63,21 +33,57 @@ impl StateDict {
         let tensor = self
             .tensors
             .get(key)
-            .ok_or_else(|| missing(key, "the weights of a layer"))?;
+            .ok_or_else(|| self.missing(key, "the weights of a layer"))?;
         match tensor.shape().first() {
             Some(&outputs) if outputs > 0 => Ok(outputs),
             _ => Err(wrong(key, tensor, "at least one output".to_owned())),
         }
     }
 
-    /// Takes a tensor of this shape.
+    /// The name of the only linear layer that is this module or in it.
+    pub(super) fn linear(&self, module: &str) -> Result<String, ImportError> {
+        let names = self.tensors.iter().filter_map(|(key, tensor)| {
+            let name = key.strip_suffix(".weight")?;
+            let is_inside = name
+                .strip_prefix(module)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            (is_inside && tensor.shape().len() == 2).then_some(name)
+        });
+        let names: Vec<&str> = names.collect();
+        match names[..] {
+            [name] => Ok(name.to_owned()),
+            [] => Err(self.missing(
+                &format!("{module}.weight"),
+                &format!("the weights of a linear layer in {module:?}"),
+            )),
+            _ => Err(ImportError::Tensor {
+                name: module.to_owned(),
+                found: format!("{} linear layers: {}", names.len(), names.join(", ")),
+                expected: "one: what is computed between them is not in a state dict".to_owned(),
+            }),
+        }
+    }
+
+    /// Takes a tensor of this shape, if it is there.
+    pub(super) fn take_optional(
+        &mut self,
+        key: &str,
+        shape: &[usize],
+    ) -> Result<Option<Vec<f32>>, ImportError> {
+        match self.tensors.contains_key(key) {
+            true => self.take(key, shape).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Takes a tensor of this shape; one in other floats is converted.
     pub(super) fn take(&mut self, key: &str, shape: &[usize]) -> Result<Vec<f32>, ImportError> {
         let expected = || format!("F32 {shape:?}");
         let tensor = self
             .tensors
             .remove(key)
-            .ok_or_else(|| missing(key, &expected()))?;
-        if tensor.shape() != shape || tensor.dtype() != DType::F32 {
+            .ok_or_else(|| self.missing(key, &expected()))?;
+        if tensor.shape() != shape || !tensor.is_float() {
             return Err(wrong(key, &tensor, expected()));
         }
         let damaged = |found: String| ImportError::Tensor {
@@ -85,13 +91,7 @@ impl StateDict {
             found,
             expected: "finite values".to_owned(),
         };
-        let bytes = tensor.read().map_err(|error| damaged(one_line(&error)))?;
-        let values: Vec<f32> = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&value| f32::from_ne_bytes(value))
-            .collect();
+        let values = tensor.floats().map_err(damaged)?;
         if values.iter().all(|value| value.is_finite()) {
             Ok(values)
         } else {
@@ -100,51 +100,30 @@ impl StateDict {
     }
 
     /// Fails if tensors are left over.
-    pub(super) fn finish(self, arch: Arch) -> Result<(), ImportError> {
-        let count = self.tensors.len();
-        match self.tensors.into_keys().min() {
+    pub(super) fn finish(self) -> Result<(), ImportError> {
+        let count = self.tensors.len() + self.aside.len();
+        match self.tensors.into_keys().chain(self.aside).min() {
             Some(first) => Err(ImportError::UnusedTensors {
-                arch: arch.name(),
+                arch: self.arch.name(),
                 count,
                 first,
             }),
             None => Ok(()),
         }
     }
-}
 
-/// Whether a pickled `nn.Module` is in there: its strides and activations are attributes of Python objects, and code.
-/// The reader makes a state dict of it and tells nobody. Every module has an attribute of this name, no state dict has;
-/// PyTorch does not compress.
-fn holds_module(path: &Path) -> Result<bool, ImportError> {
-    const ATTRIBUTE: &[u8] = b"_backward_hooks";
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    Ok(bytes
-        .windows(ATTRIBUTE.len())
-        .any(|window| window == ATTRIBUTE))
-}
-
-fn missing(key: &str, expected: &str) -> ImportError {
-    ImportError::MissingTensor {
-        name: key.to_owned(),
-        expected: expected.to_owned(),
+    fn missing(&self, key: &str, expected: &str) -> ImportError {
+        ImportError::MissingTensor {
+            name: key.to_owned(),
+            expected: format!("{expected} of {}; there are {}", self.arch, self.held),
+        }
     }
 }
 
 fn wrong(key: &str, tensor: &Tensor, expected: String) -> ImportError {
     ImportError::Tensor {
         name: key.to_owned(),
-        found: format!("{:?} {:?}", tensor.dtype(), tensor.shape()),
+        found: tensor.to_string(),
         expected,
     }
-}
-
-/// The reader's errors quote the file, which may hold anything.
-fn one_line(error: &impl ToString) -> String {
-    let text = error.to_string();
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.chars().map(plain).take(200).collect()
 }

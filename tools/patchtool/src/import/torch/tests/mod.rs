@@ -5,9 +5,13 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use self::file::{Element, Tensor, Value, saved};
 use super::{Arch, load};
 use crate::import::error::ImportError;
 use crate::import::graph::{Graph, Op};
+
+mod checkpoints;
+mod file;
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -41,68 +45,23 @@ fn narrow() -> Shapes {
     shapes
 }
 
-/// A file as `torch.save` wrote it before 1.6: pickles of a magic number, a version, the system, the state dict and the storage
-/// keys, then the storages.
+/// A file with this state dict, whose values count up.
 fn legacy(shapes: &Shapes) -> Vec<u8> {
-    legacy_within(shapes, b"}(", b"u")
-}
-
-/// As [`legacy`], with the opcodes before and behind the entries of the state dict.
-fn legacy_within(shapes: &Shapes, before: &[u8], behind: &[u8]) -> Vec<u8> {
-    let mut file =
-        b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.".to_vec();
-    file.extend(
-        b"\x80\x02}(X\x10\x00\x00\x00protocol_versionM\xe9\x03X\x0d\x00\x00\x00little_endian\x88u.",
-    );
-    file.extend(b"\x80\x02");
-    file.extend(before);
-    let text = |file: &mut Vec<u8>, text: &str| {
-        file.push(b'X');
-        file.extend((text.len() as u32).to_le_bytes());
-        file.extend(text.as_bytes());
-    };
-    let tuple = |file: &mut Vec<u8>, values: &[usize]| {
-        file.push(b'(');
-        for &value in values {
-            file.push(b'J');
-            file.extend((value as u32).to_le_bytes());
-        }
-        file.push(b't');
-    };
-    for (i, (key, shape)) in shapes.iter().enumerate() {
-        let count: usize = shape.iter().product();
-        let strides: Vec<usize> = (0..shape.len())
-            .map(|i| shape[i + 1..].iter().product())
-            .collect();
-        text(&mut file, key);
-        file.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-        text(&mut file, "storage");
-        file.extend(b"ctorch\nFloatStorage\n");
-        text(&mut file, &i.to_string());
-        text(&mut file, "cpu");
-        file.push(b'J');
-        file.extend((count as u32).to_le_bytes());
-        file.extend(b"NtQK\x00");
-        tuple(&mut file, shape);
-        tuple(&mut file, &strides);
-        file.extend(b"\x89}tR");
-    }
-    file.extend(behind);
-    file.extend(b".\x80\x02](");
-    (0..shapes.len()).for_each(|i| text(&mut file, &i.to_string()));
-    file.extend(b"e.");
-    for shape in shapes.values() {
-        let count: usize = shape.iter().product();
-        file.extend((count as u64).to_le_bytes());
-        file.extend((0..count).flat_map(|i| (i as f32).to_le_bytes()));
-    }
-    file
+    let entries = shapes.iter().map(|(key, shape)| {
+        let tensor = Tensor {
+            shape: shape.clone(),
+            element: Element::F32,
+            first: 0.0,
+        };
+        (key.clone(), Value::Tensor(tensor))
+    });
+    saved(&Value::Dictionary(entries.collect()))
 }
 
 fn read(bytes: &[u8], arch: Arch, resolution: Option<usize>) -> Result<Graph, ImportError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    load(file.path(), arch, resolution)
+    Ok(load(file.path(), arch, resolution, None)?.graph)
 }
 
 fn changed(change: impl Fn(&mut Shapes)) -> String {
@@ -115,23 +74,22 @@ fn changed(change: impl Fn(&mut Shapes)) -> String {
 
 #[test]
 fn a_whole_model_is_no_state_dict() {
-    // What `torch.save(model)` writes of a module whose parameters have these names.
-    let mut module = b"c__main__\nNet\n)\x81}(".to_vec();
-    for (attribute, value) in [
-        ("_buffers", "}"),
-        ("_modules", "}"),
-        ("_backward_hooks", "}"),
-        ("_parameters", "}("),
-    ] {
-        module.push(b'X');
-        module.extend((attribute.len() as u32).to_le_bytes());
-        module.extend(attribute.as_bytes());
-        module.extend(value.as_bytes());
+    // What `torch.save(model)` writes.
+    let mut model = Value::Tensor(Tensor {
+        shape: vec![8, 3, 3, 3],
+        element: Element::F32,
+        first: 0.0,
+    });
+    for name in ["weight", "0", "0", "features"] {
+        model = Value::Module(vec![(name.to_owned(), model)]);
     }
-    let file = legacy_within(&narrow(), &module, b"uub");
+    let file = saved(&model);
     let error = read(&file, Arch::MobileNetV2, None).unwrap_err();
     assert!(matches!(error, ImportError::WholeModel { .. }), "{error}");
     assert!(error.hint().unwrap().contains("model.state_dict()"));
+    let checkpoint = saved(&file::dictionary([("model", model)]));
+    let error = read(&checkpoint, Arch::MobileNetV2, None).unwrap_err();
+    assert!(matches!(error, ImportError::WholeModel { .. }), "{error}");
 }
 
 #[test]
@@ -207,8 +165,8 @@ fn other_files_are_refused() {
         assert!(matches!(error, ImportError::WrongFile { .. }), "{error}");
         assert!(!error.to_string().contains('\n'), "{error}");
     }
-    assert!(load(&std::env::temp_dir(), Arch::MobileNetV2, None).is_err());
-    assert!(load(Path::new("/no/such/file"), Arch::MobileNetV2, None).is_err());
+    assert!(load(&std::env::temp_dir(), Arch::MobileNetV2, None, None).is_err());
+    assert!(load(Path::new("/no/such/file"), Arch::MobileNetV2, None, None).is_err());
     for resolution in [0, 1 << 20, usize::MAX] {
         assert!(read(&legacy(&narrow()), Arch::MobileNetV2, Some(resolution)).is_err());
     }
