@@ -4,6 +4,7 @@
 //! [`super::evaluation_set`] gives them: for 50,000 images of 32 by 32 pixels, 154 MB. It also stays on the disk, from
 //! where the next run has it at once, as long as no image has changed.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use image::RgbImage;
@@ -50,6 +51,7 @@ pub(super) struct Contents {
 pub(super) struct CachedImage {
     name: String,
     class: usize,
+    content: u64,
     pub(super) width: u32,
     pub(super) height: u32,
 }
@@ -159,7 +161,8 @@ impl Cache {
         mut progress: impl FnMut(usize),
     ) -> Result<Self, CacheError> {
         let (mut images, mut pixels) = (Vec::new(), Vec::new());
-        let add = |index: usize, (width, height, bytes): (u32, u32, Vec<u8>)| {
+        let work = |_, image: RgbImage| (content(&image), form.keep(image));
+        let add = |index: usize, (content, (width, height, bytes)): (u64, (u32, u32, Vec<u8>))| {
             let item = &dataset.items()[index];
             if pixels.try_reserve(bytes.len()).is_err() {
                 return Err(CacheError::OutOfMemory {
@@ -171,13 +174,14 @@ impl Cache {
             images.push(CachedImage {
                 name: item.name.clone(),
                 class: item.class,
+                content,
                 width,
                 height,
             });
             progress(images.len());
             Ok(())
         };
-        let errors = dataset.for_each(indices, |_, image| form.keep(image), add)?;
+        let errors = dataset.for_each(indices, work, add)?;
         let unreadable: Vec<_> = errors.iter().map(Unreadable::new).collect();
         check_any(&images, &unreadable)?;
         pixels.shrink_to_fit();
@@ -228,6 +232,14 @@ impl Cache {
         &self.contents.unreadable
     }
 
+    /// Number of images that are in one of the `others` too: the same pixels, whatever their names.
+    pub fn shared_with(&self, others: &[&Self]) -> usize {
+        let images = others.iter().flat_map(|other| &other.contents.images);
+        let others: HashSet<u64> = images.map(|image| image.content).collect();
+        let own = self.contents.images.iter();
+        own.filter(|image| others.contains(&image.content)).count()
+    }
+
     /// BLAKE3 digest of the kept pixels, their classes and the class names, in hexadecimal: what exactly was learnt
     /// from or tested with.
     pub fn digest(&self) -> &str {
@@ -266,6 +278,17 @@ fn check_any(images: &[CachedImage], unreadable: &[Unreadable]) -> Result<(), Ca
             reason: first.reason.clone(),
         }),
     }
+}
+
+/// First bytes of the digest of an image as it was decoded: the same for the same image, whatever form is kept of it.
+fn content(image: &RgbImage) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&image.width().to_le_bytes());
+    hasher.update(image.as_raw());
+    let digest = hasher.finalize();
+    digest.as_bytes()[..8]
+        .iter()
+        .fold(0, |sum, &byte| sum << 8 | u64::from(byte))
 }
 
 fn digest(classes: &[String], images: &[CachedImage], pixels: &[u8]) -> String {
@@ -350,6 +373,26 @@ mod tests {
         assert!(!decoded);
         same(&first, &second);
         same(&first, &open(data.path(), None).unwrap().0);
+    }
+
+    #[test]
+    fn images_of_another_set_are_known_again_by_their_pixels() {
+        let (data, folder) = (fixture::folder(&[3, 2], 5), tempfile::tempdir().unwrap());
+        let all = open(data.path(), Some(folder.path())).unwrap().0;
+        assert_eq!(all.shared_with(&[&all]), 5);
+        // A copy of one image by another name, and one that is new.
+        let other = fixture::folder(&[1, 1], 5);
+        let copied = other.path().join("class0/0.png");
+        fs::copy(data.path().join("class1/1.png"), copied).unwrap();
+        fixture::image(5, 200)
+            .save(other.path().join("class1/0.png"))
+            .unwrap();
+        for folder in [None, Some(folder.path()), Some(folder.path())] {
+            let other = open(other.path(), folder).unwrap().0;
+            assert_eq!(all.shared_with(&[&other]), 1);
+            assert_eq!(other.shared_with(&[&all]), 1);
+            assert_eq!(other.shared_with(&[]), 0);
+        }
     }
 
     #[test]

@@ -82,8 +82,32 @@ impl OutputError {
     }
 }
 
-/// Whether [`write_atomically`] may write `path`: for long jobs to ask before they start.
+/// Whether [`write_atomically`] may and can write `path`: for long jobs to ask before they start. A folder that cannot be
+/// written to and a disk that is full are found by writing a little there, which is taken away again.
 pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
+    const LITTLE: [u8; 4096] = [0; 4096];
+    check_name(path, force)?;
+    rehearse(path, |file| file.write_all(&LITTLE))
+}
+
+/// Writes `content` beside `path` and takes it away again: whether there is room for it. Of a device nothing is known.
+pub fn rehearse(
+    path: &Path,
+    content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> Result<(), OutputError> {
+    if is_device(path) {
+        return Ok(());
+    }
+    let written =
+        temporary(folder_of(&target_of(path))).and_then(|file| filled(file.as_file(), content));
+    written.map_err(|source| OutputError::Failed {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Whether the name is free, or may be taken by force.
+fn check_name(path: &Path, force: bool) -> Result<(), OutputError> {
     let (path, folder) = (path.to_owned(), folder_of(path).to_owned());
     match fs::metadata(&path) {
         Ok(found) if found.is_dir() => Err(OutputError::IsFolder { path }),
@@ -131,7 +155,7 @@ pub fn write_atomically<T>(
     force: bool,
     content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
 ) -> Result<T, OutputError> {
-    check(path, force)?;
+    check_name(path, force)?;
     let failed = |source| OutputError::Failed {
         path: path.to_owned(),
         source,
@@ -153,7 +177,7 @@ pub fn replace(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), OutputError> {
-    check(path, true)?;
+    check_name(path, true)?;
     let failed = |source| OutputError::Failed {
         path: path.to_owned(),
         source,
@@ -335,6 +359,23 @@ mod tests {
             replace(folder.path(), full),
             Err(OutputError::IsFolder { .. })
         ));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        check(&path, false).unwrap();
+        let full = |_: &mut BufWriter<&File>| Err(io::Error::from(io::ErrorKind::StorageFull));
+        let error = rehearse(&path, full).unwrap_err();
+        assert!(error.hint().contains("space"), "{error}");
+        assert!(names_in(folder.path()).is_empty());
+        // A folder in which nobody, not even root, can make a file.
+        #[cfg(target_os = "linux")]
+        {
+            let error = check(Path::new("/proc/self/a"), false).unwrap_err();
+            assert!(matches!(error, OutputError::Failed { .. }), "{error}");
+        }
     }
 
     #[test]

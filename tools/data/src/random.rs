@@ -8,6 +8,8 @@ use rand_chacha::ChaCha8Rng;
 pub enum Purpose {
     /// Choice of the images that are held back for the test.
     Split,
+    /// Choice of the images that are held back for validation.
+    Validation,
     /// Choice of the images that a smaller selection keeps.
     Limit,
     /// Order in which an epoch visits the images.
@@ -49,6 +51,7 @@ pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     let of_epoch = |kind: u64, epoch: u32| u64::from(epoch) << 2 | kind;
     let (stream, image) = match purpose {
         Purpose::Split => (of_epoch(0, 0), 0),
+        Purpose::Validation => (of_epoch(0, 1), 0),
         Purpose::Limit => (of_epoch(1, 0), 0),
         Purpose::Order { epoch } => (of_epoch(2, epoch), 0),
         Purpose::Augment { epoch, image } => (of_epoch(3, epoch), image),
@@ -70,7 +73,12 @@ mod tests {
 
     #[test]
     fn every_purpose_has_its_own_numbers_and_keeps_them() {
-        let mut purposes = vec![Purpose::Split, Purpose::Limit, Purpose::Start];
+        let mut purposes = vec![
+            Purpose::Split,
+            Purpose::Validation,
+            Purpose::Limit,
+            Purpose::Start,
+        ];
         for epoch in 0..5 {
             purposes.push(Purpose::Order { epoch });
             purposes.extend((0..5).map(|image| Purpose::Augment { epoch, image }));

@@ -1,4 +1,4 @@
-//! Split of images into those to train on and those to test with.
+//! Split of images into those to train on and those that are held back, to validate or to test with.
 //!
 //! Every choice is made class by class, so that each class keeps its share, and depends on the seed alone.
 
@@ -8,13 +8,13 @@ use super::dataset::Dataset;
 use super::listed;
 use super::random::{Purpose, generator};
 
-/// Images to train on and images to test with, as ascending indices into [`Dataset::items`].
+/// Images to train on and images that are held back, as ascending indices into [`Dataset::items`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// To train on.
     pub train: Vec<usize>,
-    /// Held back.
-    pub test: Vec<usize>,
+    /// To test or to validate with.
+    pub held_back: Vec<usize>,
 }
 
 /// Reasons why a data set cannot be trained on as it is.
@@ -36,25 +36,19 @@ pub enum SplitError {
     /// No class can spare an image.
     #[error("every class has a single image: nothing is left to test with")]
     NothingToTest,
-    /// The test set shows what the training set does not.
+    /// Another set shows what the training set does not.
     #[error(
-        "the test set has classes that the training set lacks: {} (the training set has {})",
+        "the {set} set has classes that the training set lacks: {} (the training set has {})",
         listed(unknown),
         listed(known)
     )]
-    UnknownTestClasses {
-        /// Class folders of the test set only.
+    UnknownClasses {
+        /// The use of the set: test or validation.
+        set: &'static str,
+        /// Class folders of that set only.
         unknown: Vec<String>,
         /// Class folders of the training set.
         known: Vec<String>,
-    },
-    /// Too few images for one step.
-    #[error("{images} images to train on are fewer than a batch of {batch}")]
-    SmallerThanBatch {
-        /// Their number.
-        images: usize,
-        /// Number of images of a step.
-        batch: usize,
     },
 }
 
@@ -67,10 +61,9 @@ impl SplitError {
             }
             Self::BadFraction { .. } => "give a share such as --split 0.2",
             Self::NothingToTest => "add images, or name a test set with --test",
-            Self::UnknownTestClasses { .. } => {
-                "name the class folders of both sets alike; the test set may lack some"
+            Self::UnknownClasses { .. } => {
+                "name the class folders of both sets alike; the other set may lack some"
             }
-            Self::SmallerThanBatch { .. } => "add images or choose a smaller --batch",
         }
     }
 }
@@ -92,20 +85,41 @@ impl Split {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(SplitError::BadFraction { found: fraction });
         }
-        let (mut train, mut test) = (Vec::new(), Vec::new());
         let all: Vec<usize> = (0..labels.len()).collect();
-        for members in shuffled_classes(&all, labels, seed, Purpose::Split) {
-            let wanted = (members.len() as f64 * fraction).round() as usize;
-            let held_back = wanted.max(1).min(members.len() - 1);
-            test.extend_from_slice(&members[..held_back]);
-            train.extend_from_slice(&members[held_back..]);
+        let split = Self::of(&all, labels, (seed, Purpose::Split), |images| {
+            let wanted = (images as f64 * fraction).round() as usize;
+            wanted.max(1).min(images - 1)
+        });
+        match split.held_back.is_empty() {
+            true => Err(SplitError::NothingToTest),
+            false => Ok(split),
         }
-        if test.is_empty() {
-            return Err(SplitError::NothingToTest);
+    }
+
+    /// Holds back `share` of every class of the images `indices` to validate with, rounded, but never all of a class. A
+    /// class that is too small for one image stays whole: to train on it matters more.
+    pub fn validation(indices: &[usize], labels: &[usize], share: f64, seed: u64) -> Self {
+        Self::of(indices, labels, (seed, Purpose::Validation), |images| {
+            ((images as f64 * share).round() as usize).min(images - 1)
+        })
+    }
+
+    /// Holds back as many images of each class as `count` says of its number of images.
+    fn of(
+        indices: &[usize],
+        labels: &[usize],
+        (seed, purpose): (u64, Purpose),
+        count: impl Fn(usize) -> usize,
+    ) -> Self {
+        let (mut train, mut held_back) = (Vec::new(), Vec::new());
+        for members in shuffled_classes(indices, labels, seed, purpose) {
+            let (held, kept) = members.split_at(count(members.len()));
+            held_back.extend_from_slice(held);
+            train.extend_from_slice(kept);
         }
         train.sort_unstable();
-        test.sort_unstable();
-        Ok(Self { train, test })
+        held_back.sort_unstable();
+        Self { train, held_back }
     }
 }
 
@@ -143,33 +157,28 @@ pub fn check_classes(classes: &[String]) -> Result<(), SplitError> {
     }
 }
 
-/// Whether `images` fill a batch.
+/// Makes the images of another set, which is there for `purpose` (test or validation), refer to the classes of the
+/// training set, by the names of the folders.
 ///
 /// # Errors
-/// They do not.
-pub fn check_batch(images: usize, batch: usize) -> Result<(), SplitError> {
-    if images < batch {
-        return Err(SplitError::SmallerThanBatch { images, batch });
-    }
-    Ok(())
-}
-
-/// Makes the images of a test set refer to the classes of the training set, by the names of the folders.
-///
-/// # Errors
-/// Class folders that the training set does not have. The test set may lack some.
-pub fn match_classes(test: &mut Dataset, classes: &[String]) -> Result<(), SplitError> {
+/// Class folders that the training set does not have. The other set may lack some.
+pub fn match_classes(
+    other: &mut Dataset,
+    classes: &[String],
+    purpose: &'static str,
+) -> Result<(), SplitError> {
     let place = |name: &String| classes.iter().position(|class| class == name);
-    let found: Vec<Option<usize>> = test.classes().iter().map(place).collect();
+    let found: Vec<Option<usize>> = other.classes().iter().map(place).collect();
     let Some(indices) = found.iter().copied().collect::<Option<Vec<usize>>>() else {
-        let names = test.classes().iter().zip(&found);
+        let names = other.classes().iter().zip(&found);
         let unknown = names.filter(|(_, found)| found.is_none());
-        return Err(SplitError::UnknownTestClasses {
+        return Err(SplitError::UnknownClasses {
+            set: purpose,
             unknown: unknown.map(|(name, _)| name.clone()).collect(),
             known: classes.to_vec(),
         });
     };
-    test.renumber(&indices, classes);
+    other.renumber(&indices, classes);
     Ok(())
 }
 
@@ -215,11 +224,11 @@ mod tests {
                 prop_assert!((0..4).all(|class| labels.iter().filter(|&&l| l == class).count() < 2));
                 return Ok(());
             };
-            let mut all = [split.train.clone(), split.test.clone()].concat();
+            let mut all = [split.train.clone(), split.held_back.clone()].concat();
             all.sort_unstable();
             prop_assert_eq!(all, (0..labels.len()).collect::<Vec<_>>());
             for class in 0..4 {
-                let (train, test) = (count(&split.train, &labels, class), count(&split.test, &labels, class));
+                let (train, test) = (count(&split.train, &labels, class), count(&split.held_back, &labels, class));
                 let exact = (train + test) as f64 * fraction;
                 prop_assert!(train + test < 2 || (train > 0 && test > 0));
                 prop_assert!(train + test < 2 || (test as f64 - exact).abs() <= 1.0);
@@ -249,11 +258,33 @@ mod tests {
     }
 
     #[test]
+    fn validation_takes_its_share_of_every_class_that_can_spare_it() {
+        // 40 images, 4, 5, 1 and none.
+        let labels: Vec<usize> = [(0, 40), (1, 4), (2, 5), (3, 1)]
+            .into_iter()
+            .flat_map(|(class, images)| vec![class; images])
+            .collect();
+        let chosen: Vec<usize> = (0..labels.len()).filter(|index| *index != 7).collect();
+        let held = |share, seed| Split::validation(&chosen, &labels, share, seed).held_back;
+        let counts = |share| [0, 1, 2, 3].map(|class| count(&held(share, 1), &labels, class));
+        assert_eq!(counts(0.1), [4, 0, 1, 0]);
+        assert_eq!(counts(0.5), [20, 2, 3, 0]);
+        assert_eq!(counts(0.99), [38, 3, 4, 0]);
+        assert_eq!(counts(0.0), [0; 4]);
+        assert_eq!(held(0.5, 1), held(0.5, 1));
+        assert_ne!(held(0.5, 1), held(0.5, 2));
+        let split = Split::validation(&chosen, &labels, 0.3, 1);
+        let mut all = [split.train, split.held_back].concat();
+        all.sort_unstable();
+        assert_eq!(all, chosen);
+    }
+
+    #[test]
     fn the_seed_decides() {
         let labels: Vec<usize> = (0..100).map(|index| index % 2).collect();
         let split = |seed| Split::new(&labels, &names(2), 0.2, seed).unwrap();
         assert_ne!(split(1), split(2));
-        assert_eq!(split(1).test.len(), 20);
+        assert_eq!(split(1).held_back.len(), 20);
     }
 
     #[test]
@@ -277,14 +308,6 @@ mod tests {
             refused(&[0, 1], 2, 0.5),
             SplitError::NothingToTest
         ));
-        assert!(check_batch(32, 32).is_ok());
-        assert!(matches!(
-            check_batch(31, 32),
-            Err(SplitError::SmallerThanBatch {
-                images: 31,
-                batch: 32
-            })
-        ));
     }
 
     #[test]
@@ -298,11 +321,15 @@ mod tests {
             classes.iter().map(|&class| class.to_owned()).collect()
         };
         let mut test = Dataset::open(folder.path()).unwrap();
-        match_classes(&mut test, &known(&["a", "b", "c", "d"])).unwrap();
+        match_classes(&mut test, &known(&["a", "b", "c", "d"]), "test").unwrap();
         assert_eq!(test.classes().len(), 4);
         let found: Vec<_> = test.items().iter().map(|item| item.class).collect();
         assert_eq!(found, [1, 3]);
-        let error = match_classes(&mut test, &known(&["a", "d"])).unwrap_err();
-        assert!(error.to_string().contains("lacks: b, c"), "{error}");
+        let error = match_classes(&mut test, &known(&["a", "d"]), "validation").unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.starts_with("the validation set") && error.contains("lacks: b, c"),
+            "{error}"
+        );
     }
 }

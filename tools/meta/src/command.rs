@@ -22,6 +22,7 @@ use patchtool::report::Report;
 use patchtool::task;
 use patchtool::train::checkpoint;
 use patchtool::train::curves::{self, Point};
+use patchtool::train::lock::RunLock;
 
 use crate::classes::Classes;
 use crate::continual::Scenario;
@@ -124,7 +125,7 @@ fn one_or_more() -> RangedU64ValueParser<usize> {
 /// # Errors
 /// Whatever cannot be read, trained on or written.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
-    arguments.check()?;
+    let _lock = arguments.check()?;
     let frozen = arguments
         .backbone
         .as_ref()
@@ -188,7 +189,9 @@ impl Arguments {
         }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether the arguments go together and the outputs can be written; no other run can start on the same output as
+    /// long as the lock is held.
+    fn check(&self) -> Result<Option<RunLock>> {
         if self.backbone.is_some() && self.generates == Generates::All {
             bail!(Hint::new(
                 "the convolutions of a frozen backbone stay as they are: all that is generated for it is a head".into(),
@@ -236,8 +239,9 @@ impl Arguments {
         let outputs: Vec<&Path> = outputs.map(PathBuf::as_path).collect();
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
         output::check_all(&outputs, &inputs, *force)?;
+        let lock = RunLock::take(output)?;
         checkpoint::check_free(output, self.resume, *force)?;
-        Ok(())
+        Ok(lock)
     }
 
     /// Tasks that are measured after one another: by default as many as are learned in training.
@@ -332,14 +336,14 @@ impl Arguments {
             output::write_atomically(&beside, *force, |file| file.write_all(&bytes))?;
         }
         if let Some(path) = &self.curves {
-            curves::draw("step", run.history())?.write(path, *force)?;
+            curves::draw("step", "held out", run.history())?.write(path, *force)?;
         }
         Ok(())
     }
 }
 
 fn line(point: &Point, seconds: f64) -> String {
-    let test = point.test.map_or_else(String::new, |test| {
+    let test = point.held_out.map_or_else(String::new, |test| {
         format!(", held out {:.1} %", 100.0 * test.accuracy)
     });
     format!(

@@ -345,7 +345,7 @@ impl<'a> Run<'a> {
                 let point = Point {
                     at: self.step,
                     train: self.since.0.over(self.since.1.max(1)),
-                    test: self.quick_test()?,
+                    held_out: self.quick_test()?,
                 };
                 report(&point, self.seconds);
                 self.history.push(point);

@@ -10,7 +10,7 @@ use graft_tests::Random;
 
 use crate::import::compile::{Settings, compile};
 use crate::import::graph::{Graph, Layer, Op, TensorId, Weights};
-use crate::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
+use crate::trained::{BackboneRef, ClassWeights, DataRef, Metrics, TrainKind, Trained};
 
 /// Rows and columns of the network's input.
 pub(crate) const SIDE: usize = 24;
@@ -226,15 +226,19 @@ pub(crate) fn trained(backbone: &BackboneImage<'_>, kind: TrainKind, seed: u64) 
         resize: Resize::default(),
         labels: (0..7).map(|class| format!("class {class}")).collect(),
         seed,
+        class_weights: ClassWeights::Balanced,
         data: DataRef {
             path: "data/flowers".into(),
             digest: Digest::of(b"flowers"),
             images: 700,
+            validation_images: 77,
             test_images: 70,
         },
         metrics: Metrics {
             epochs: 10,
             best_epoch: 8,
+            validation_accuracy: Some(0.925),
+            validation_loss: Some(0.375),
             test_accuracy: 0.9125,
             trainable_params: 1234,
             seconds: 56.78,

@@ -9,7 +9,7 @@ use graft_patches::records::What;
 use graft_patches::{BackboneImage, Digest};
 use graft_runtime::Backbone;
 use graft_runtime::gradient::{Norm, SiteParameters};
-use patchtool::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
+use patchtool::trained::{BackboneRef, ClassWeights, DataRef, Metrics, TrainKind, Trained};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -44,11 +44,13 @@ fn trained(backbone: &BackboneImage<'_>, kind: TrainKind) -> Trained {
         resize: Resize::default(),
         labels: (0..10).map(|class| format!("flower {class}")).collect(),
         seed: 42,
+        class_weights: ClassWeights::None,
         data: DataRef {
             path: "/data/flowers".into(),
             digest: Digest::of(b"flowers"),
             images: 1000,
             test_images: 80,
+            ..DataRef::default()
         },
         metrics: Metrics {
             epochs: 9,
@@ -56,6 +58,7 @@ fn trained(backbone: &BackboneImage<'_>, kind: TrainKind) -> Trained {
             test_accuracy: 0.875,
             trainable_params: 777,
             seconds: 12.5,
+            ..Metrics::default()
         },
         sites,
     }

@@ -134,6 +134,9 @@ fn support_sets_that_are_not_whole_are_refused() {
     fs::write(support.join("eleven/1.png"), "no image").expect("room on the disk");
     fixture.refused("support", "1 of 51 support images cannot be read");
     fs::remove_dir_all(support.join("eleven")).expect("it is there");
+    fs::create_dir(fixture.0.path().join("one")).expect("room on the disk");
+    fs::rename(support.join("0"), fixture.0.path().join("one/0")).expect("it is there");
+    fixture.refused("one", "all images are of one class: 0");
     // An output that is there stays as it is.
     fs::write(fixture.0.path().join("old"), "old").expect("room on the disk");
     let output = fixture

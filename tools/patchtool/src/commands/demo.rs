@@ -310,8 +310,8 @@ impl Story<'_> {
         let text = format!(
             "{table}\
              No patch: a guess, by the first backbone's own ten classes or, of Sanskrit, at random. Last layer: a new\n\
-             head on features of the first backbone; for Sanskrit, class means. Trained tasks on the test images that\n\
-             chose the best epoch. All of it on few images, Sanskrit also from one choice of drawings to learn from;\n\
+             head on features of the first backbone; for Sanskrit, class means. What is trained here is tested on images\n\
+             that chose no epoch. All of it on few images, Sanskrit also from one choice of drawings to learn from;\n\
              tools/RESULTS.md has the figures to quote.\n\n\
              On the device, without Sanskrit: one backbone and {} patches, {}; as whole models, {} ({:.1} x).\n\
              Each further task costs {}, not {}.\n\

@@ -233,6 +233,7 @@ fn report(
         100.0 * share(top5, images),
         per_class.len(),
     );
+    let hidden = confusion.hidden(|index| task.label(index));
     let left_out = match (skipped, unreadable) {
         (0, 0) => String::new(),
         _ => format!("left out: {unreadable} unreadable images, {skipped} other files\n"),
@@ -240,6 +241,7 @@ fn report(
     let json = json!({
         "patch": task.name,
         "accuracy": accuracy,
+        "balanced_accuracy": confusion.balanced_accuracy(),
         "top5": share(top5, images),
         "count": images,
         "unreadable": unreadable,
@@ -249,7 +251,7 @@ fn report(
     let confusion = confusion.table(|index| task.label(index));
     let confusion = confusion.map_or(String::new(), |table| format!("\n{table}\n"));
     Ok(Report::new(
-        format!("{table}{confusion}{left_out}{summary}"),
+        format!("{table}{confusion}{left_out}{hidden}{summary}"),
         json,
     ))
 }

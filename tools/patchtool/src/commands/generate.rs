@@ -19,6 +19,7 @@ use crate::task;
 use crate::threads;
 use graft_data::output;
 use graft_data::preprocess::Preprocess;
+use graft_data::split::check_classes;
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
@@ -77,6 +78,13 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         output::check_apart(&arguments.output.output, input)?;
     }
     let mut set = Set::open(arguments.backbone()?, &arguments.support, &arguments.output)?;
+    let is_continual = hyper
+        .as_ref()
+        .is_some_and(|(hyper, _)| hyper.config().continual);
+    if !is_continual {
+        // Only `learn` adds classes to one that is there.
+        check_classes(&set.support.labels)?;
+    }
     set.support
         .add_unlabelled(&arguments.unlabelled, &set.preprocess)?;
     if let Some((hyper, _)) = &hyper {

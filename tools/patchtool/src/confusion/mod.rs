@@ -43,6 +43,50 @@ impl Confusion {
         right.map(|(_, count)| count).sum()
     }
 
+    /// Images of each class that has any, and how many of them were classified right.
+    fn recalls(&self) -> BTreeMap<usize, (usize, usize)> {
+        let mut recalls = BTreeMap::new();
+        for (&(actual, predicted), count) in &self.counts {
+            let (right, images) = recalls.entry(actual).or_insert((0, 0));
+            *right += if actual == predicted { *count } else { 0 };
+            *images += count;
+        }
+        recalls
+    }
+
+    /// Balanced accuracy: the mean over the classes of the share of images that are right, so that every class counts
+    /// alike; 0 without any image.
+    pub fn balanced_accuracy(&self) -> f64 {
+        let recalls = self.recalls();
+        let shares = recalls
+            .values()
+            .map(|&(right, images)| right as f64 / images as f64);
+        shares.sum::<f64>() / recalls.len().max(1) as f64
+    }
+
+    /// The class with the smallest share of right images, these and all its images: where the share of all images, to
+    /// which a class of few images adds little, is better than balanced accuracy by a tenth or more.
+    fn hidden_class(&self) -> Option<(usize, usize, usize)> {
+        let accuracy = self.correct() as f64 / self.images().max(1) as f64;
+        let share = |&(_, right, images): &(usize, usize, usize)| right as f64 / images as f64;
+        let classes = self.recalls().into_iter();
+        let classes = classes.map(|(class, (right, images))| (class, right, images));
+        classes
+            .filter(|_| accuracy - self.balanced_accuracy() >= 0.1)
+            .min_by(|a, b| share(a).total_cmp(&share(b)))
+    }
+
+    /// A line on the worst class and on balanced accuracy, where the accuracy of all images hides it; otherwise nothing.
+    pub fn hidden(&self, label: impl Fn(usize) -> String) -> String {
+        self.hidden_class().map_or_else(String::new, |(class, right, images)| {
+            format!(
+                "balanced accuracy {:.2} %: of class {}, {right} of {images} images are right\n",
+                100.0 * self.balanced_accuracy(),
+                label(class),
+            )
+        })
+    }
+
     /// The classes that have images or were predicted, in order.
     pub fn classes(&self) -> Vec<usize> {
         let pairs = self.counts.keys();
@@ -143,6 +187,25 @@ mod tests {
         let diagonal: Vec<_> = (0..21).map(|class| (class, class)).collect();
         assert!(counted(&diagonal[..20]).table(|_| String::new()).is_some());
         assert!(counted(&diagonal).table(|_| String::new()).is_none());
+    }
+
+    #[test]
+    fn a_class_of_few_images_counts_as_much_as_one_of_many() {
+        let mut pairs = vec![(0, 0); 99];
+        pairs.push((2, 0));
+        let confusion = counted(&pairs);
+        assert_eq!(confusion.balanced_accuracy(), 0.5);
+        assert_eq!(confusion.hidden_class(), Some((2, 0, 1)));
+        assert_eq!(
+            confusion.hidden(|index| format!("c{index}")),
+            "balanced accuracy 50.00 %: of class c2, 0 of 1 images are right\n"
+        );
+        // A third of each class is wrong: nothing is hidden.
+        let even = counted(&[(0, 0), (0, 0), (0, 1), (1, 1), (1, 1), (1, 0)]);
+        assert!((even.balanced_accuracy() - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(even.hidden_class(), None);
+        assert_eq!(Confusion::default().balanced_accuracy(), 0.0);
+        assert_eq!(Confusion::default().hidden_class(), None);
     }
 
     proptest! {

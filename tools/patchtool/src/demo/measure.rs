@@ -30,7 +30,7 @@ pub fn open(path: &Path, preprocess: &Preprocess) -> Result<EvaluationSet> {
 /// Errors of the runtime.
 pub fn accuracy(backbone: &Backbone, patch: &Patch, images: &EvaluationSet) -> Result<f64> {
     let targets: Vec<usize> = (0..images.len()).map(|image| images.class(image)).collect();
-    Ok(judge(&scores(backbone, patch, images)?, &targets)
+    Ok(judge(&scores(backbone, patch, images)?, &targets, None)
         .score
         .accuracy)
 }

@@ -4,19 +4,19 @@
 //! replaced as a whole: a kill, a power failure or a full disk leaves the checkpoint of before.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::{Difference, Fingerprint};
-use super::history::Epoch;
+use super::history::{Epoch, Score};
 use super::learner::State;
 use graft_data::output::{self, OutputError};
 
 const MAGIC: [u8; 8] = *b"GRAFTCKP";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, version, length, digest.
 const HEADER: usize = 8 + 4 + 8 + 32;
 
@@ -37,7 +37,7 @@ pub struct Checkpoint {
     pub step_ms: Vec<f32>,
     /// Time since the start of the run, in seconds, without the time between a stop and the resumption.
     pub seconds: f64,
-    /// The best epoch so far.
+    /// The epoch to keep so far.
     pub best: Option<Best>,
     /// Every whole epoch.
     pub history: Vec<Epoch>,
@@ -56,13 +56,13 @@ pub struct Totals {
     pub seconds: f64,
 }
 
-/// The best epoch so far.
+/// The epoch to keep so far: the best, or where nothing says which that is, the last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Counted from 0.
     pub epoch: usize,
-    /// Its accuracy on the test images, 0 to 1.
-    pub accuracy: f64,
+    /// Its score on the validation images, if there are any.
+    pub validation: Option<Score>,
     /// The trained parameters as the output file would hold them.
     pub trained: Vec<u8>,
 }
@@ -74,6 +74,15 @@ pub enum CheckpointError {
     /// It could not be written.
     #[error("the checkpoint could not be saved; the one of before, if there was one, is kept")]
     Save(#[source] OutputError),
+    /// There is no room for one, or no way to write there: before there was any.
+    #[error("no checkpoint can be saved beside the output")]
+    Unwritable(#[source] OutputError),
+    /// Another process trains to the same output.
+    #[error("another run is writing {} now", output.display())]
+    Running {
+        /// The output.
+        output: PathBuf,
+    },
     /// There is none.
     #[error("there is no checkpoint {}", path.display())]
     NotFound {
@@ -159,6 +168,8 @@ impl CheckpointError {
                 "free some space, then go on with --resume"
             }
             Self::Save(_) => "see the cause above, then go on with --resume",
+            Self::Unwritable(error) => error.hint(),
+            Self::Running { .. } => "wait until it ends, or give this one another output",
             Self::NotFound { .. } => "leave out --resume to start from the beginning",
             Self::Unreadable { .. } => "check the permissions",
             Self::NotACheckpoint { .. } | Self::Length { .. } | Self::Damaged { .. } => {
@@ -196,6 +207,20 @@ impl Checkpoint {
     /// [`CheckpointError::Save`], and what was there is still there.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         save(path, MAGIC, self)
+    }
+
+    /// Whether there is room for it at `path`, where it leaves nothing.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Unwritable`].
+    pub fn rehearse(&self, path: &Path) -> Result<(), CheckpointError> {
+        let record = record_of(self).map_err(|source| OutputError::Failed {
+            path: path.to_owned(),
+            source,
+        });
+        record
+            .and_then(|record| output::rehearse(path, |file| write(file, MAGIC, &record)))
+            .map_err(CheckpointError::Unwritable)
     }
 
     /// Reads the checkpoint at `path`.
@@ -242,16 +267,21 @@ pub fn save(path: &Path, magic: [u8; 8], record: &impl Serialize) -> Result<(), 
         path: path.to_owned(),
         source,
     };
-    let record = postcard::to_stdvec(record)
-        .map_err(|error| CheckpointError::Save(failed(io::Error::other(error))))?;
-    output::replace(path, |file| {
-        file.write_all(&magic)?;
-        file.write_all(&VERSION.to_le_bytes())?;
-        file.write_all(&(record.len() as u64).to_le_bytes())?;
-        file.write_all(blake3::hash(&record).as_bytes())?;
-        file.write_all(&record)
-    })
-    .map_err(CheckpointError::Save)
+    let record = record_of(record).map_err(|error| CheckpointError::Save(failed(error)))?;
+    output::replace(path, |file| write(file, magic, &record)).map_err(CheckpointError::Save)
+}
+
+fn record_of(record: &impl Serialize) -> io::Result<Vec<u8>> {
+    postcard::to_stdvec(record).map_err(io::Error::other)
+}
+
+/// Header and record.
+fn write(file: &mut impl Write, magic: [u8; 8], record: &[u8]) -> io::Result<()> {
+    file.write_all(&magic)?;
+    file.write_all(&VERSION.to_le_bytes())?;
+    file.write_all(&(record.len() as u64).to_le_bytes())?;
+    file.write_all(blake3::hash(record).as_bytes())?;
+    file.write_all(record)
 }
 
 /// Reads the record that [`save`] wrote to `path`.
@@ -355,7 +385,10 @@ mod tests {
             seconds: 3.5,
             best: Some(Best {
                 epoch: 2,
-                accuracy: 0.75,
+                validation: Some(Score {
+                    loss: 0.5,
+                    accuracy: 0.75,
+                }),
                 trained: vec![1, 2, 255],
             }),
             history: vec![Epoch::default(); 3],
@@ -439,6 +472,16 @@ mod tests {
         let error = checkpoint().save(Path::new("/dev/full")).unwrap_err();
         assert!(error.to_string().contains("is kept"), "{error}");
         assert!(error.hint().starts_with("free some space"), "{error:?}");
+    }
+
+    #[test]
+    fn a_rehearsal_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c");
+        checkpoint().rehearse(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let error = checkpoint().rehearse(&path.join("no/folder")).unwrap_err();
+        assert!(matches!(error, CheckpointError::Unwritable(_)), "{error}");
     }
 
     #[test]

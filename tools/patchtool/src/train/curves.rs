@@ -18,7 +18,7 @@ const SMALL: i32 = 13 * UNIT;
 const MEDIUM: i32 = 16 * UNIT;
 /// Okabe and Ito's blue and vermilion: told apart by everyone.
 const TRAIN: RGBColor = RGBColor(0, 114, 178);
-const TEST: RGBColor = RGBColor(213, 94, 0);
+const HELD_OUT: RGBColor = RGBColor(213, 94, 0);
 /// With more points than this, a mark on each would hide the line.
 const MOST_MARKS: usize = 40;
 
@@ -30,21 +30,22 @@ pub struct Point {
     /// Score of the examples trained on since the point before.
     pub train: Score,
     /// Score of the examples that are not trained on, where there are any.
-    pub test: Option<Score>,
+    pub held_out: Option<Score>,
 }
 
-/// Draws loss and accuracy over the points, which are sorted and of equal distance; `unit` is what they count. What is not
-/// finite is left out.
+/// Draws loss and accuracy over the points, which are sorted and of equal distance; `unit` is what they count, and
+/// `held_out` names the examples that are not trained on. What is not finite is left out.
 ///
 /// # Errors
 /// A failure of the library that draws.
-pub fn draw(unit: &str, points: &[Point]) -> Result<Picture, PictureError> {
-    let subtitle = best(points).map(|(accuracy, at)| {
-        let accuracy = 100.0 * accuracy;
-        format!("best test {accuracy:.1} %, {unit} {at}")
+pub fn draw(unit: &str, held_out: &str, points: &[Point]) -> Result<Picture, PictureError> {
+    let subtitle = best(points).map(|(score, at)| {
+        let accuracy = 100.0 * score.accuracy;
+        format!("best {accuracy:.1} %, {unit} {at}")
     });
     let loss = Panel {
         unit,
+        held_out,
         title: "Loss",
         subtitle: String::new(),
         value: |score| score.loss,
@@ -52,6 +53,7 @@ pub fn draw(unit: &str, points: &[Point]) -> Result<Picture, PictureError> {
     };
     let accuracy = Panel {
         unit,
+        held_out,
         title: "Accuracy, %",
         subtitle: subtitle.unwrap_or_default(),
         value: |score| 100.0 * score.accuracy,
@@ -64,16 +66,20 @@ pub fn draw(unit: &str, points: &[Point]) -> Result<Picture, PictureError> {
     })
 }
 
-/// The highest test accuracy, and at which point it was first reached.
-fn best(points: &[Point]) -> Option<(f64, usize)> {
-    let tests = points
+/// The best score of held-out examples, and at which point it was first reached.
+fn best(points: &[Point]) -> Option<(Score, usize)> {
+    let scores = points
         .iter()
-        .filter_map(|point| Some((point.test?.accuracy, point.at)));
-    tests.reduce(|best, next| if next.0 > best.0 { next } else { best })
+        .filter_map(|point| Some((point.held_out?, point.at)));
+    scores.reduce(|best, next| match next.0.is_better_than(&best.0) {
+        true => next,
+        false => best,
+    })
 }
 
 struct Panel<'a> {
     unit: &'a str,
+    held_out: &'a str,
     title: &'static str,
     subtitle: String,
     value: fn(&Score) -> f64,
@@ -90,7 +96,7 @@ impl Panel<'_> {
         };
         let lines = [
             (line(|point| Some(point.train)), TRAIN, "train"),
-            (line(|point| point.test), TEST, "test"),
+            (line(|point| point.held_out), HELD_OUT, self.held_out),
         ];
         let values = || {
             lines
@@ -201,7 +207,7 @@ mod tests {
         Point {
             at,
             train: score(0.0),
-            test: Some(score(0.1)),
+            held_out: Some(score(0.1)),
         }
     }
 
@@ -220,19 +226,19 @@ mod tests {
 
     #[test]
     fn both_curves_are_drawn_beside_their_keys() {
-        let keys = draw("epoch", &[]).unwrap();
+        let keys = draw("epoch", "validation", &[]).unwrap();
         let mut history: Vec<Point> = (1..30)
             .map(|index| (500 * index, index as f64))
             .map(|(at, index)| point(at, 2.0 / index, 1.0 - 0.5 / index))
             .collect();
-        let curves = draw("step", &history).unwrap();
-        for colour in [TRAIN, TEST] {
+        let curves = draw("step", "held out", &history).unwrap();
+        for colour in [TRAIN, HELD_OUT] {
             let [key, all] = [&keys, &curves].map(|picture| pixels_of(picture, colour));
             assert!(key > 20 && all > key + 500, "{key} {all}");
         }
-        history.iter_mut().for_each(|point| point.test = None);
-        let alone = draw("step", &history).unwrap();
-        assert_eq!(pixels_of(&alone, TEST), pixels_of(&keys, TEST));
+        history.iter_mut().for_each(|point| point.held_out = None);
+        let alone = draw("step", "held out", &history).unwrap();
+        assert_eq!(pixels_of(&alone, HELD_OUT), pixels_of(&keys, HELD_OUT));
     }
 
     #[test]
@@ -246,21 +252,23 @@ mod tests {
             &[point(1, 0.0, 0.0)],
             &[point(1, f64::NAN, f64::NAN)],
         ] {
-            draw("epoch", history).unwrap();
+            draw("epoch", "validation", history).unwrap();
         }
     }
 
     #[test]
-    fn the_first_of_equally_good_points_is_best() {
-        let tested = |at, accuracy| Point {
-            test: Some(Score {
-                loss: 0.0,
-                accuracy,
-            }),
+    fn of_equally_accurate_points_the_one_with_the_lowest_loss_is_best() {
+        let scored = |at, accuracy, loss| Point {
+            held_out: Some(Score { loss, accuracy }),
             ..point(at, 0.0, 0.0)
         };
-        let points = [tested(1, 0.5), tested(2, 0.75), tested(3, 0.75)];
-        assert_eq!(best(&points), Some((0.75, 2)));
+        let points = [
+            scored(1, 0.5, 0.1),
+            scored(2, 0.75, 0.9),
+            scored(3, 0.75, 0.3),
+            scored(4, 0.75, 0.3),
+        ];
+        assert_eq!(best(&points).map(|(_, at)| at), Some(3));
         assert_eq!(best(&[]), None);
     }
 

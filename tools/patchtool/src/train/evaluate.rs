@@ -1,4 +1,4 @@
-//! Accuracy of trained values: on test images, as a device would run them.
+//! Accuracy of trained values: on images that are not trained on, as a device would run them.
 
 use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch, Session};
@@ -11,16 +11,17 @@ use crate::confusion::{Confusion, predicted};
 use crate::trained::Trained;
 use graft_data::evaluation_set::EvaluationSet;
 
-/// Result of the test images.
+/// Result of a set of images.
 #[derive(Clone, Debug, Default)]
 pub struct Evaluation {
-    /// Loss (without label smoothing) and accuracy.
+    /// Loss (without label smoothing) and accuracy, in which an image counts as much as its class weighs.
     pub score: Score,
     /// Confusion matrix.
     pub confusion: Confusion,
 }
 
-/// Compiles the patch and runs it on every test image: what `patchtool eval` measures of the exported patch.
+/// Compiles the patch and runs it on every image: what `patchtool eval` measures of the exported patch, where classes
+/// have no `weights`.
 ///
 /// Must not be called from a thread of rayon's global pool.
 ///
@@ -29,24 +30,25 @@ pub struct Evaluation {
 pub fn evaluate(
     backbone: &Backbone,
     trained: &Trained,
-    test: &EvaluationSet,
+    set: &EvaluationSet,
+    weights: Option<&[f32]>,
 ) -> Result<Evaluation, TrainError> {
     let patch = Patch::from_bytes(&trained.compile(&backbone.image(), Dtype::F32)?, backbone)?;
-    let scores = scores(backbone, &patch, test)?;
-    let targets: Vec<usize> = (0..test.len()).map(|image| test.class(image)).collect();
-    Ok(judge(&scores, &targets))
+    let scores = scores(backbone, &patch, set)?;
+    let targets: Vec<usize> = (0..set.len()).map(|image| set.class(image)).collect();
+    Ok(judge(&scores, &targets, weights))
 }
 
-/// The scores of a patch for all test images, `[images][classes]`.
+/// The scores of a patch for all images, `[images][classes]`.
 ///
 /// # Errors
 /// Errors of the runtime.
 pub fn scores(
     backbone: &Backbone,
     patch: &Patch,
-    test: &EvaluationSet,
+    set: &EvaluationSet,
 ) -> Result<Vec<f32>, TrainError> {
-    run_all(backbone, patch, test, |session, patch, input| {
+    run_all(backbone, patch, set, |session, patch, input| {
         Ok(session.run(patch, input)?.to_vec())
     })
 }
@@ -98,23 +100,57 @@ fn run_all(
     Ok(parts.concat())
 }
 
-/// Loss, accuracy and confusion of the scores `[images][classes]`.
-pub fn judge(scores: &[f32], targets: &[usize]) -> Evaluation {
+/// Loss, accuracy and confusion of the scores `[images][classes]`; each class has a weight, or all the same.
+pub fn judge(scores: &[f32], targets: &[usize], weights: Option<&[f32]>) -> Evaluation {
     let mut gradient = vec![0.0; scores.len()];
-    let loss = cross_entropy(scores, targets, 0.0, &mut gradient);
+    let loss = cross_entropy(scores, targets, 0.0, weights, &mut gradient);
     let mut confusion = Confusion::default();
     let classes = scores.len() / targets.len().max(1);
+    // Whole numbers first: as many right images of each class are the same accuracy, whichever they are.
+    let mut right = vec![0_usize; classes];
+    let mut all = vec![0_usize; classes];
     for (scores, &target) in scores.chunks_exact(classes.max(1)).zip(targets) {
+        all[target] += 1;
         if let Some(predicted) = predicted(scores) {
             confusion.add(target, predicted);
+            right[target] += usize::from(predicted == target);
         }
     }
-    let accuracy = confusion.correct() as f64 / targets.len().max(1) as f64;
+    let weighed = |counts: &[usize]| -> f64 {
+        let weight = |class: usize| weights.map_or(1.0, |weights| f64::from(weights[class]));
+        let counts = counts.iter().enumerate();
+        counts
+            .map(|(class, &count)| weight(class) * count as f64)
+            .sum()
+    };
+    let (right, all) = (weighed(&right), weighed(&all));
     Evaluation {
         score: Score {
             loss: loss.mean,
-            accuracy,
+            accuracy: if all > 0.0 { right / all } else { 0.0 },
         },
         confusion,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trained::ClassWeights;
+
+    #[test]
+    fn with_balanced_weights_accuracy_is_the_mean_over_the_classes() {
+        // Three of class 0, one of class 1, all taken for class 0.
+        let (scores, targets) = ([1.0, 0.0].repeat(4), [0, 0, 0, 1]);
+        let plain = judge(&scores, &targets, None);
+        let weights = ClassWeights::Balanced.of(targets.into_iter(), 2);
+        let balanced = judge(&scores, &targets, weights.as_deref());
+        assert_eq!(plain.score.accuracy, 0.75);
+        assert!((balanced.score.accuracy - 0.5).abs() < 1e-6);
+        assert_eq!(plain.confusion, balanced.confusion);
+        // The loss of a right image is ln(1 + 1/e), of a wrong one it is larger by 1.
+        let right = (-1.0_f64).exp().ln_1p();
+        assert!((plain.score.loss - right - 0.25).abs() < 1e-6);
+        assert!((balanced.score.loss - right - 0.5).abs() < 1e-6);
     }
 }

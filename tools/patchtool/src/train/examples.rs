@@ -1,27 +1,63 @@
-//! Examples that a run trains on and is tested with.
+//! Examples that a run trains on, chooses its best epoch by and is tested with.
 
 use std::sync::Arc;
 
 use graft_runtime::Backbone;
 
 use super::evaluate::{Evaluation, evaluate, judge};
+use super::history::Score;
 use super::learner::Learner;
 use super::run::TrainError;
 use crate::trained::Trained;
 use graft_data::augment::{Augment, Augmenter};
 use graft_data::batches::{self, Batches, epoch_order, ranges};
+use graft_data::cache::Cache;
 use graft_data::evaluation_set::EvaluationSet;
 use graft_data::preprocess::Preprocess;
 use graft_data::training_set::TrainingSet;
 
-/// Training and test examples.
+/// Training, validation and test examples.
 pub struct Examples {
     /// Examples to learn from.
     pub training: Training,
-    /// To test with.
-    pub test: EvaluationSet,
-    /// Number of images that could not be read, and are in neither.
+    /// To choose the best epoch by; without them it is the last.
+    pub validation: Option<Validation>,
+    /// To test with, once, at the end.
+    pub test: Option<EvaluationSet>,
+    /// Number of images that could not be read, and are in none of them.
     pub unreadable: usize,
+    /// Images that are in more than one set.
+    pub shared: Shared,
+}
+
+/// Examples to choose the best epoch by.
+pub struct Validation {
+    /// Their images.
+    pub images: EvaluationSet,
+    /// Embeddings of the images, where those are what is learned from.
+    pub embeddings: Option<Embeddings>,
+    /// The weight of each class; `None` where all weigh the same.
+    pub weights: Option<Vec<f32>>,
+}
+
+/// Numbers of images, by their pixels, that are where they should not be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// Validation images that are trained on.
+    pub validation: usize,
+    /// Test images that are trained on or chose the best epoch.
+    pub test: usize,
+}
+
+impl Shared {
+    /// Counts them.
+    pub fn of(train: &Cache, validation: Option<&Cache>, test: Option<&Cache>) -> Self {
+        let before_test: Vec<&Cache> = [train].into_iter().chain(validation).collect();
+        Self {
+            validation: validation.map_or(0, |set| set.shared_with(&[train])),
+            test: test.map_or(0, |set| set.shared_with(&before_test)),
+        }
+    }
 }
 
 /// Examples to learn from.
@@ -36,12 +72,7 @@ pub enum Training {
         preprocess: Preprocess,
     },
     /// Embeddings of images, which are inputs of the last layer, computed once: all that `head` needs.
-    Embeddings {
-        /// Of the training images.
-        train: Embeddings,
-        /// Of the test images.
-        test: Embeddings,
-    },
+    Embeddings(Embeddings),
 }
 
 /// Embeddings of some images: the inputs of the last layer.
@@ -57,7 +88,7 @@ impl Examples {
     pub fn count(&self) -> usize {
         match &self.training {
             Training::Images { images, .. } => images.len(),
-            Training::Embeddings { train, .. } => train.classes.len(),
+            Training::Embeddings(train) => train.classes.len(),
         }
     }
 
@@ -87,7 +118,7 @@ impl Examples {
                     each(&batch.inputs, &batch.labels)?;
                 }
             }
-            Training::Embeddings { train, .. } => {
+            Training::Embeddings(train) => {
                 let order = epoch_order(seed, epoch, self.count());
                 let len = train.values.len() / self.count();
                 for range in ranges(order.len(), batch).skip(first) {
@@ -105,21 +136,43 @@ impl Examples {
         Ok(())
     }
 
-    /// Evaluation of a learner, whose values are in `trained`, after an epoch.
+    /// Score of a learner, whose values are in `trained`, on the validation examples, if there are any.
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn validate(
+        &self,
+        backbone: &Backbone,
+        learner: &mut Learner,
+        trained: &Trained,
+    ) -> Result<Option<Score>, TrainError> {
+        let Some(validation) = &self.validation else {
+            return Ok(None);
+        };
+        let weights = validation.weights.as_deref();
+        let evaluation = match &validation.embeddings {
+            None => evaluate(backbone, trained, &validation.images, weights)?,
+            Some(Embeddings { values, classes }) => judge(learner.scores(values), classes, weights),
+        };
+        Ok(Some(evaluation.score))
+    }
+
+    /// Evaluation of trained values on the test images, or where there are none on the validation images, where every
+    /// image counts alike.
     ///
     /// # Errors
     /// As [`evaluate`].
     pub fn test(
         &self,
         backbone: &Backbone,
-        learner: &mut Learner,
         trained: &Trained,
-    ) -> Result<Evaluation, TrainError> {
-        match &self.training {
-            Training::Images { .. } => evaluate(backbone, trained, &self.test),
-            Training::Embeddings { test, .. } => {
-                Ok(judge(learner.scores(&test.values), &test.classes))
-            }
-        }
+    ) -> Result<Option<Evaluation>, TrainError> {
+        let validation = self
+            .validation
+            .as_ref()
+            .map(|validation| &validation.images);
+        let set = self.test.as_ref().or(validation);
+        set.map(|set| evaluate(backbone, trained, set, None))
+            .transpose()
     }
 }

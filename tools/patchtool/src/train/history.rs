@@ -9,11 +9,17 @@ use super::curves::Point;
 pub struct Score {
     /// Mean cross-entropy, in nats.
     pub loss: f64,
-    /// Share of the images that are classified right, 0 to 1.
+    /// Share of the images, or of their weights, that are classified right, 0 to 1.
     pub accuracy: f64,
 }
 
 impl Score {
+    /// Whether more is classified right, or as much with a lower loss.
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        self.accuracy > other.accuracy
+            || (self.accuracy == other.accuracy && self.loss < other.loss)
+    }
+
     /// The mean of `count` scores, whose sum this is.
     pub fn over(&self, count: usize) -> Self {
         Self {
@@ -28,9 +34,9 @@ impl Score {
 pub struct Epoch {
     /// On the augmented training images, while the parameters changed.
     pub train: Score,
-    /// On the test images, after the epoch.
-    pub test: Score,
-    /// Time of training, in seconds, without the test.
+    /// On the validation images, after the epoch, if there are any.
+    pub validation: Option<Score>,
+    /// Time of training, in seconds, without the validation.
     pub seconds: f64,
 }
 
@@ -40,21 +46,9 @@ impl Epoch {
         Point {
             at: index + 1,
             train: self.train,
-            test: Some(self.test),
+            held_out: self.validation,
         }
     }
-}
-
-/// The epoch, counted from 0, with the highest test accuracy: the earliest of equal ones.
-pub fn best(history: &[Epoch]) -> Option<usize> {
-    let accuracy = |index: &usize| history[*index].test.accuracy;
-    (0..history.len()).reduce(|best, index| {
-        if accuracy(&index) > accuracy(&best) {
-            index
-        } else {
-            best
-        }
-    })
 }
 
 #[cfg(test)]
@@ -62,18 +56,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_equally_good_epochs_is_best() {
-        let epoch = |accuracy| Epoch {
-            test: Score {
-                loss: 0.0,
-                accuracy,
-            },
-            ..Epoch::default()
-        };
-        assert_eq!(best(&[]), None);
-        assert_eq!(
-            best(&[epoch(0.5), epoch(0.75), epoch(0.75), epoch(0.25)]),
-            Some(1)
-        );
+    fn of_equally_accurate_scores_the_one_with_the_lower_loss_is_better() {
+        let score = |accuracy, loss| Score { loss, accuracy };
+        assert!(score(0.75, 9.0).is_better_than(&score(0.5, 0.1)));
+        assert!(score(1.0, 0.245).is_better_than(&score(1.0, 0.575)));
+        for no_better in [score(1.0, 0.5), score(1.0, 0.6), score(0.9, 0.1)] {
+            assert!(!no_better.is_better_than(&score(1.0, 0.5)));
+        }
     }
 }

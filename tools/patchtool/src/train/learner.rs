@@ -36,6 +36,7 @@ pub struct Learner {
     network: Network,
     optimizer: Optimizer,
     smoothing: f32,
+    class_weights: Option<Vec<f32>>,
     scale_lr_multiplier: f32,
     /// Only for the control kind.
     selection: Option<Selection>,
@@ -114,10 +115,18 @@ impl Learner {
             network,
             optimizer,
             smoothing: settings.smoothing,
+            class_weights: None,
             scale_lr_multiplier: settings.scale_lr_multiplier,
             selection,
             gradient: Vec::new(),
         }
+    }
+
+    /// The same, whose loss weighs every image by its class; `None` weighs all alike.
+    #[must_use]
+    pub fn with_class_weights(mut self, weights: Option<Vec<f32>>) -> Self {
+        self.class_weights = weights;
+        self
     }
 
     /// Number of values that are trained.
@@ -140,7 +149,8 @@ impl Learner {
     pub fn step(&mut self, rate: f32, inputs: &[f32], targets: &[usize]) -> Loss {
         let scores = self.network.forward(inputs);
         self.gradient.resize(scores.len(), 0.0);
-        let loss = cross_entropy(scores, targets, self.smoothing, &mut self.gradient);
+        let weights = self.class_weights.as_deref();
+        let loss = cross_entropy(scores, targets, self.smoothing, weights, &mut self.gradient);
         self.network.backward(&self.gradient);
         let mut parameters = self.network.parameters();
         let masked = self
@@ -278,6 +288,23 @@ mod tests {
             last[5] < last[0],
             "all weights learn more than the last layer: {last:?}"
         );
+    }
+
+    #[test]
+    fn a_class_of_weight_zero_is_not_learned() {
+        let (inputs, targets) = batch(1);
+        let mut plain = learner(TrainKind::HEAD);
+        let mut weighted = learner(TrainKind::HEAD).with_class_weights(Some(vec![1.5, 0.0, 1.5]));
+        for _ in 0..60 {
+            plain.step(0.01, &inputs, &targets);
+            weighted.step(0.01, &inputs, &targets);
+        }
+        let loss_of_class_1 = |learner: &mut Learner| {
+            let (scores, weights) = (learner.scores(&inputs), [0.0, 1.0, 0.0]);
+            let mut gradient = vec![0.0; scores.len()];
+            cross_entropy(scores, &targets, 0.0, Some(&weights), &mut gradient).mean
+        };
+        assert!(loss_of_class_1(&mut weighted) > 2.0 * loss_of_class_1(&mut plain));
     }
 
     #[test]

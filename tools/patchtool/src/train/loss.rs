@@ -1,4 +1,4 @@
-//! Softmax cross-entropy with label smoothing.
+//! Softmax cross-entropy with label smoothing and weights of the classes.
 
 /// Loss of one batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,14 +12,15 @@ pub struct Loss {
 /// The loss of `logits [images][classes]` for the classes `targets`, and its derivative by the logits in `gradient`.
 ///
 /// The target distribution gives `1 - smoothing` to the class and spreads `smoothing` evenly over all classes
-/// (Szegedy et al. 2016, section 7).
+/// (Szegedy et al. 2016, section 7). An image counts as much as the weight of its class says; without `weights`, 1.
 ///
 /// # Panics
-/// If the lengths do not go together, or a target is no class.
+/// If the lengths do not go together, or a target is no class or has no weight.
 pub fn cross_entropy(
     logits: &[f32],
     targets: &[usize],
     smoothing: f32,
+    weights: Option<&[f32]>,
     gradient: &mut [f32],
 ) -> Loss {
     assert_eq!(logits.len(), gradient.len(), "one gradient a logit");
@@ -33,7 +34,9 @@ pub fn cross_entropy(
         .zip(gradient.chunks_exact_mut(classes));
     let (mut sum, mut correct) = (0.0, 0);
     for ((logits, gradient), &target) in rows.zip(targets) {
-        sum += row(logits, target, smoothing, 1.0 / images as f32, gradient);
+        let weight = weights.map_or(1.0, |weights| weights[target]);
+        let share = weight / images as f32;
+        sum += f64::from(weight) * row(logits, target, smoothing, share, gradient);
         correct += usize::from(is_best(logits, target));
     }
     Loss {
@@ -79,7 +82,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The definition, in f64 and without any care for overflow.
-    fn plain(logits: &[f64], targets: &[usize], smoothing: f64) -> f64 {
+    fn plain(logits: &[f64], targets: &[usize], smoothing: f64, weights: &[f32]) -> f64 {
         let classes = logits.len() / targets.len();
         let image = |(logits, &target): (&[f64], &usize)| {
             let total: f64 = logits.iter().map(|logit| logit.exp()).sum();
@@ -87,39 +90,44 @@ mod tests {
             let q = |class: usize| {
                 smoothing / classes as f64 + f64::from(class == target) * (1.0 - smoothing)
             };
-            (0..classes)
-                .map(|class| -q(class) * log(class))
-                .sum::<f64>()
+            let loss: f64 = (0..classes).map(|class| -q(class) * log(class)).sum();
+            f64::from(weights[target]) * loss
         };
         let rows = logits.chunks(classes).zip(targets);
         rows.map(image).sum::<f64>() / targets.len() as f64
     }
 
-    fn batch() -> impl Strategy<Value = (Vec<f32>, Vec<usize>, f32)> {
+    fn batch() -> impl Strategy<Value = (Vec<f32>, Vec<usize>, f32, Vec<f32>)> {
         (1usize..5, 2usize..12).prop_flat_map(|(images, classes)| {
             (
                 prop::collection::vec(-8f32..8.0, images * classes),
                 prop::collection::vec(0..classes, images),
                 0f32..0.5,
+                prop::collection::vec(0f32..4.0, classes),
             )
         })
     }
 
     proptest! {
         #[test]
-        fn loss_and_gradient_are_those_of_the_definition((logits, targets, smoothing) in batch()) {
-            let mut gradient = vec![f32::NAN; logits.len()];
-            let loss = cross_entropy(&logits, &targets, smoothing, &mut gradient);
-            let wide: Vec<f64> = logits.iter().map(|&logit| logit.into()).collect();
-            prop_assert!((loss.mean - plain(&wide, &targets, smoothing.into())).abs() < 1e-5);
-            for index in 0..logits.len() {
-                let at = |step: f64| {
-                    let mut moved = wide.clone();
-                    moved[index] += step;
-                    plain(&moved, &targets, smoothing.into())
-                };
-                let difference = (at(1e-4) - at(-1e-4)) / 2e-4;
-                prop_assert!((difference - f64::from(gradient[index])).abs() < 1e-5);
+        fn loss_and_gradient_are_those_of_the_definition((logits, targets, smoothing, weights) in batch()) {
+            let ones = vec![1.0; weights.len()];
+            for given in [None, Some(weights.as_slice())] {
+                let weights = given.unwrap_or(&ones);
+                let mut gradient = vec![f32::NAN; logits.len()];
+                let loss = cross_entropy(&logits, &targets, smoothing, given, &mut gradient);
+                let wide: Vec<f64> = logits.iter().map(|&logit| logit.into()).collect();
+                let expected = plain(&wide, &targets, smoothing.into(), weights);
+                prop_assert!((loss.mean - expected).abs() < 4e-5);
+                for index in 0..logits.len() {
+                    let at = |step: f64| {
+                        let mut moved = wide.clone();
+                        moved[index] += step;
+                        plain(&moved, &targets, smoothing.into(), weights)
+                    };
+                    let difference = (at(1e-4) - at(-1e-4)) / 2e-4;
+                    prop_assert!((difference - f64::from(gradient[index])).abs() < 1e-5);
+                }
             }
         }
     }
@@ -127,15 +135,16 @@ mod tests {
     #[test]
     fn huge_logits_stay_finite() {
         let mut gradient = [0.0; 4];
-        let loss = cross_entropy(&[3e4, -3e4, 1e4, 3e4], &[0, 0], 0.1, &mut gradient);
+        let loss = cross_entropy(&[3e4, -3e4, 1e4, 3e4], &[0, 0], 0.1, None, &mut gradient);
         assert!(loss.mean.is_finite() && gradient.iter().all(|value| value.is_finite()));
         assert_eq!(loss.correct, 1);
     }
 
     #[test]
     fn of_equal_scores_the_first_class_counts_and_nan_never_does() {
-        let correct =
-            |logits: &[f32], target| cross_entropy(logits, &[target], 0.0, &mut [0.0; 3]).correct;
+        let correct = |logits: &[f32], target| {
+            cross_entropy(logits, &[target], 0.0, None, &mut [0.0; 3]).correct
+        };
         assert_eq!(correct(&[1.0, 3.0, 3.0], 1), 1);
         assert_eq!(correct(&[1.0, 3.0, 3.0], 2), 0);
         assert_eq!(correct(&[0.0, f32::NAN, 0.0], 0), 0);

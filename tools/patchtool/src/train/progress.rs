@@ -63,11 +63,11 @@ impl Progress {
             .set_message(message(epoch, self.epochs, totals, left));
     }
 
-    /// While the test images of epoch `epoch`, counted from 0, are classified.
-    pub fn test(&self, epoch: usize) {
+    /// While the validation images of epoch `epoch`, counted from 0, are classified.
+    pub fn validation(&self, epoch: usize) {
         let (epoch, epochs) = (epoch + 1, self.epochs);
         self.bar
-            .set_message(format!("epoch {epoch}/{epochs}, testing"));
+            .set_message(format!("epoch {epoch}/{epochs}, validating"));
     }
 
     /// After epoch `epoch`, counted from 0; `is_best` if none was better so far.
@@ -88,7 +88,7 @@ impl Progress {
     }
 }
 
-/// At the mean speed so far, tests included.
+/// At the mean speed so far, validation included.
 fn time_left(elapsed: Duration, done: usize, left: usize) -> Option<Duration> {
     let seconds = elapsed.as_secs_f64() / done as f64 * left as f64;
     Duration::try_from_secs_f64(seconds.round()).ok()
@@ -111,17 +111,19 @@ fn message(epoch: usize, epochs: usize, totals: &Totals, left: Option<Duration>)
 fn line(epoch: usize, epochs: usize, images: usize, measured: &Epoch, is_best: bool) -> String {
     let Epoch {
         train,
-        test,
+        validation,
         seconds,
     } = measured;
+    let validation = validation.map_or(String::new(), |score| {
+        let accuracy = 100.0 * score.accuracy;
+        format!("validation loss {:.3}, {accuracy:5.1} %; ", score.loss)
+    });
     let width = epochs.to_string().len();
     format!(
-        "epoch {:width$}/{epochs}: train loss {:.3}, {:5.1} %; test loss {:.3}, {:5.1} %; {:.0} images/s, {seconds:.1} s{}",
+        "epoch {:width$}/{epochs}: train loss {:.3}, {:5.1} %; {validation}{:.0} images/s, {seconds:.1} s{}",
         epoch + 1,
         train.loss,
         100.0 * train.accuracy,
-        test.loss,
-        100.0 * test.accuracy,
         images as f64 / seconds,
         if is_best { ", best so far" } else { "" },
     )
@@ -139,15 +141,23 @@ mod tests {
                 loss: 0.25,
                 accuracy: 1.0,
             },
-            test: Score {
+            validation: Some(Score {
                 loss: 0.5,
                 accuracy: 0.875,
-            },
+            }),
             seconds: 2.0,
         };
         assert_eq!(
             line(8, 10, 320, &measured, true),
-            "epoch  9/10: train loss 0.250, 100.0 %; test loss 0.500,  87.5 %; 160 images/s, 2.0 s, best so far"
+            "epoch  9/10: train loss 0.250, 100.0 %; validation loss 0.500,  87.5 %; 160 images/s, 2.0 s, best so far"
+        );
+        let alone = Epoch {
+            validation: None,
+            ..measured
+        };
+        assert_eq!(
+            line(8, 10, 320, &alone, false),
+            "epoch  9/10: train loss 0.250, 100.0 %; 160 images/s, 2.0 s"
         );
     }
 
@@ -172,7 +182,7 @@ mod tests {
     fn a_quiet_run_says_nothing_and_does_not_fail() {
         let progress = Progress::new(2, 10, 0, true, Lines::Epochs);
         progress.step(0, &Totals::default());
-        progress.test(0);
+        progress.validation(0);
         progress.epoch(0, &Epoch::default(), true);
         progress.finish();
         assert!(progress.bar.is_hidden() && progress.bar.is_finished());

@@ -1,4 +1,4 @@
-//! A training run: epochs of steps, a test after each, the best one kept, a checkpoint to go on from.
+//! A training run: epochs of steps, each validated, the best one kept and tested once, a checkpoint to go on from.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use graft_runtime::Backbone;
 
 use super::checkpoint::{Best, Checkpoint, CheckpointError, Totals};
-use super::evaluate::{Evaluation, evaluate};
-use super::examples::Examples;
+use super::evaluate::Evaluation;
+use super::examples::{Examples, Shared};
 use super::fingerprint::Fingerprint;
 use super::history::{Epoch, Score};
 use super::learner::{Learner, StateError};
@@ -46,7 +46,7 @@ pub struct Plan {
     pub rate: f32,
     /// Epochs of warm-up.
     pub warmup: f32,
-    /// Number of epochs without a better one after which the run ends.
+    /// Number of epochs without a higher validation accuracy after which the run ends.
     pub patience: Option<usize>,
     /// Least time between two checkpoints within an epoch.
     pub checkpoint_every: Duration,
@@ -58,14 +58,16 @@ pub struct Plan {
 pub struct Outcome {
     /// The best epoch's values.
     pub trained: Trained,
-    /// Of the best epoch.
-    pub evaluation: Evaluation,
+    /// Of the epoch that is kept, on the test images; on the validation images where there was no test.
+    pub evaluation: Option<Evaluation>,
     /// Every epoch.
     pub history: Vec<Epoch>,
     /// Time of a step, median, in milliseconds.
     pub step_ms: f32,
     /// Images that could not be read.
     pub unreadable: usize,
+    /// Images that are in more than one set.
+    pub shared: Shared,
     /// Whether it ended because the values became unusable.
     pub diverged: bool,
 }
@@ -140,10 +142,7 @@ impl Run<'_> {
                     .restore(std::mem::take(&mut checkpoint.learner))?;
                 checkpoint
             }
-            None => Checkpoint {
-                fingerprint: self.fingerprint.clone(),
-                ..Checkpoint::default()
-            },
+            None => self.start()?,
         };
         let before = at.seconds;
         let mut diverged = false;
@@ -166,9 +165,27 @@ impl Run<'_> {
         })
     }
 
-    /// Whether it has not become better for too long.
+    /// A run before its first step, once it is known that there is room for its checkpoints.
+    fn start(&mut self) -> Result<Checkpoint, TrainError> {
+        let start = Checkpoint {
+            fingerprint: self.fingerprint.clone(),
+            ..Checkpoint::default()
+        };
+        let saved = Checkpoint {
+            learner: self.learner.state(),
+            ..start.clone()
+        };
+        saved.rehearse(&self.checkpoint)?;
+        Ok(start)
+    }
+
+    /// Whether the validation accuracy has not become higher for too long. Losses may go on falling by less and less.
     fn is_stale(&self, at: &Checkpoint) -> bool {
-        let since = at.best.as_ref().map_or(0, |best| at.epoch - 1 - best.epoch);
+        let accuracies = at.history.iter().rev();
+        let accuracies = accuracies.filter_map(|epoch| Some(epoch.validation?.accuracy));
+        // Backwards, the last of the highest is the first of them.
+        let highest = accuracies.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+        let since = highest.map_or(0, |(since, _)| since);
         self.plan.patience.is_some_and(|patience| since >= patience)
     }
 
@@ -235,15 +252,14 @@ impl Run<'_> {
         before: f64,
         progress: &Progress,
     ) -> Result<(), TrainError> {
-        progress.test(at.epoch);
+        progress.validation(at.epoch);
         let mut trained = Trained {
             sites: self.learner.trained(),
             ..self.template.clone()
         };
-        let test = self
+        let validation = self
             .examples
-            .test(self.backbone, &mut self.learner, &trained)?
-            .score;
+            .validate(self.backbone, &mut self.learner, &trained)?;
         let Totals {
             images,
             loss,
@@ -256,25 +272,28 @@ impl Run<'_> {
                 loss: loss / images,
                 accuracy: correct as f64 / images,
             },
-            test,
+            validation,
             seconds,
         };
-        let is_best = at
-            .best
-            .as_ref()
-            .is_none_or(|best| test.accuracy > best.accuracy);
+        let best = at.best.as_ref().and_then(|best| best.validation);
+        let is_best = match (validation, best) {
+            (Some(now), Some(best)) => now.is_better_than(&best),
+            // The first, or one of which only the last is kept.
+            _ => true,
+        };
         if is_best {
             trained.metrics.best_epoch = at.epoch as u32 + 1;
-            trained.metrics.test_accuracy = test.accuracy as f32;
+            trained.metrics.validation_accuracy = validation.map(|score| score.accuracy as f32);
+            trained.metrics.validation_loss = validation.map(|score| score.loss as f32);
             let trained = trained.to_bytes(&self.backbone.image())?;
             at.best = Some(Best {
                 epoch: at.epoch,
-                accuracy: test.accuracy,
+                validation,
                 trained,
             });
         }
         at.history.push(measured);
-        progress.epoch(at.epoch, &measured, is_best);
+        progress.epoch(at.epoch, &measured, is_best && validation.is_some());
         at.epoch += 1;
         at.step = 0;
         at.learner = self.learner.state();
@@ -290,10 +309,11 @@ impl Run<'_> {
                 ..self.template.clone()
             },
         };
-        let evaluation = evaluate(self.backbone, &trained, &self.examples.test)?;
+        let evaluation = self.examples.test(self.backbone, &trained)?;
+        let test = evaluation.as_ref().filter(|_| self.examples.test.is_some());
         trained.metrics = Metrics {
             epochs: at.history.len() as u32,
-            test_accuracy: evaluation.score.accuracy as f32,
+            test_accuracy: test.map_or(0.0, |test| test.score.accuracy as f32),
             trainable_params: self.learner.trainable() as u64,
             seconds: before + self.started.elapsed().as_secs_f64(),
             ..trained.metrics
@@ -303,6 +323,7 @@ impl Run<'_> {
             trained,
             evaluation,
             unreadable: self.examples.unreadable,
+            shared: self.examples.shared,
             diverged: false,
             history: at.history,
             step_ms: at

@@ -10,31 +10,34 @@ use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch};
 
 use super::evaluate::embeddings;
-use super::examples::{Embeddings, Examples, Training};
+use super::examples::{Embeddings, Examples, Shared, Training, Validation};
+use super::notes::Notes;
 use crate::bar;
-use crate::trained::Trained;
+use crate::trained::{ClassWeights, Trained};
 use graft_data::augment::Augment;
 use graft_data::cache::{Cache, CacheError, Unreadable};
 use graft_data::dataset::Dataset;
 use graft_data::evaluation_set::EvaluationSet;
 use graft_data::preprocess::Preprocess;
-use graft_data::split::{self, Split, check_batch, check_classes, match_classes};
+use graft_data::split::{self, Split, check_classes, match_classes};
 use graft_data::training_set::TrainingSet;
 
 /// A choice of images, for one input.
 pub struct Request<'a> {
-    /// To train on.
+    /// To train on, and what is held out by a share.
     pub data: &'a Path,
-    /// To test with; otherwise a part of `data`.
-    pub test: Option<&'a Path>,
-    /// Share of each class that is tested on.
-    pub split: f64,
-    /// Largest number of images to train on.
+    /// To choose the best epoch by.
+    pub validation: HeldOut<'a>,
+    /// To test with.
+    pub test: HeldOut<'a>,
+    /// Largest number of images to train on and to validate with.
     pub limit: Option<usize>,
     /// Of every choice among them.
     pub seed: u64,
     /// Images of a step.
     pub batch: usize,
+    /// Weights of the classes in the loss.
+    pub class_weights: ClassWeights,
     /// Preprocessing of the images.
     pub preprocess: &'a Preprocess,
     /// No progress bar.
@@ -43,11 +46,31 @@ pub struct Request<'a> {
     pub cache: Option<PathBuf>,
 }
 
-/// Decoded images to train on and to test with.
+/// The images of a set that is not trained on.
+#[derive(Clone, Copy, Debug)]
+pub enum HeldOut<'a> {
+    /// No such set.
+    None,
+    /// A share of every class of the data, above 0 and below 1.
+    Share(f64),
+    /// A data set of its own.
+    Path(&'a Path),
+}
+
+/// Images of a data set.
+struct Part {
+    /// `None` for the data that are trained on.
+    own: Option<Dataset>,
+    indices: Vec<usize>,
+}
+
+/// Decoded images to train on, to validate and to test with.
 pub struct Sets {
     train: Train,
-    /// To test with.
-    pub test: EvaluationSet,
+    validation: Option<EvaluationSet>,
+    test: Option<EvaluationSet>,
+    class_weights: ClassWeights,
+    shared: Shared,
 }
 
 enum Train {
@@ -90,51 +113,72 @@ impl Request<'_> {
     ) -> Result<Sets> {
         let dataset = Dataset::open(self.data)?;
         check_classes(dataset.classes())?;
-        let labels: Vec<usize> = dataset.items().iter().map(|item| item.class).collect();
-        let (split, test) = match self.test {
-            None => (
-                Split::new(&labels, dataset.classes(), self.split, self.seed)?,
-                None,
-            ),
-            Some(path) => {
-                let mut test = Dataset::open(path)?;
-                match_classes(&mut test, dataset.classes())?;
-                let split = Split {
-                    train: (0..dataset.len()).collect(),
-                    test: (0..test.len()).collect(),
-                };
-                (split, Some(test))
-            }
-        };
-        let chosen = match self.limit {
-            Some(count) => split::limit(&split.train, &labels, count, self.seed),
-            None => split.train,
-        };
-        check_batch(chosen.len(), self.batch)?;
-        let bar = bar::images(chosen.len() + split.test.len(), self.is_quiet);
+        let (chosen, [validation, test]) = self.divide(&dataset)?;
+        let held_out = validation.indices.len() + test.indices.len();
+        let bar = bar::images(chosen.len() + held_out, self.is_quiet);
         let train = train(&dataset, &chosen, &mut |count| {
             bar.set_position(count as u64)
         })?;
-        let before = train.cache().len();
-        let test = test.as_ref().unwrap_or(&dataset);
-        let test = self.inputs(test, &split.test, &mut |count| {
-            bar.set_position((before + count) as u64)
-        })?;
+        let mut before = train.cache().len();
+        let mut open = |part: Part| -> Result<Option<EvaluationSet>> {
+            if part.indices.is_empty() {
+                return Ok(None);
+            }
+            let dataset = part.own.as_ref().unwrap_or(&dataset);
+            let set = self.inputs(dataset, &part.indices, &mut |count| {
+                bar.set_position((before + count) as u64)
+            })?;
+            before += set.len();
+            Ok(Some(set))
+        };
+        let (validation, test) = (open(validation)?, open(test)?);
         bar.finish_and_clear();
-        let sets = Sets { train, test };
-        let unreadable = sets.unreadable();
-        for unreadable in &unreadable {
-            tracing::warn!("left out: {}", unreadable.reason);
-        }
-        if !unreadable.is_empty() {
-            tracing::warn!(
-                "{} images cannot be read and are left out",
-                unreadable.len()
-            );
-        }
+        let shared = Shared::of(train.cache(), validation.as_deref(), test.as_deref());
+        let sets = Sets {
+            shared,
+            train,
+            validation,
+            test,
+            class_weights: self.class_weights,
+        };
         sets.train.check_classes()?;
-        check_batch(sets.len(), self.batch)?;
+        self.notes(&sets);
         Ok(sets)
+    }
+
+    /// The images to train on, and those to validate and to test with.
+    fn divide(&self, dataset: &Dataset) -> Result<(Vec<usize>, [Part; 2])> {
+        let labels: Vec<usize> = dataset.items().iter().map(|item| item.class).collect();
+        let all = (0..dataset.len()).collect();
+        let apart = |path: &Path, purpose| -> Result<Part> {
+            let mut own = Dataset::open(path)?;
+            match_classes(&mut own, dataset.classes(), purpose)?;
+            let indices = (0..own.len()).collect();
+            let own = Some(own);
+            Ok(Part { own, indices })
+        };
+        let of_the_data = |indices| Part { own: None, indices };
+        let (rest, test) = match self.test {
+            HeldOut::None => (all, of_the_data(Vec::new())),
+            HeldOut::Path(path) => (all, apart(path, "test")?),
+            HeldOut::Share(share) => {
+                let split = Split::new(&labels, dataset.classes(), share, self.seed)?;
+                (split.train, of_the_data(split.held_back))
+            }
+        };
+        let rest = match self.limit {
+            Some(count) => split::limit(&rest, &labels, count, self.seed),
+            None => rest,
+        };
+        let (chosen, validation) = match self.validation {
+            HeldOut::None => (rest, of_the_data(Vec::new())),
+            HeldOut::Path(path) => (rest, apart(path, "validation")?),
+            HeldOut::Share(share) => {
+                let split = Split::validation(&rest, &labels, share, self.seed);
+                (split.train, of_the_data(split.held_back))
+            }
+        };
+        Ok((chosen, [validation, test]))
     }
 
     fn inputs(
@@ -150,6 +194,39 @@ impl Request<'_> {
             self.cache.as_deref(),
             progress,
         )?)
+    }
+
+    /// Tells what is odd about the images.
+    fn notes(&self, sets: &Sets) {
+        let notes = Notes {
+            train: sets.train.cache(),
+            validation: sets.validation.as_deref(),
+            test: sets.test.as_deref(),
+            shared: sets.shared,
+        };
+        let unreadable = sets.unreadable();
+        for unreadable in &unreadable {
+            tracing::warn!("left out: {}", unreadable.reason);
+        }
+        if !unreadable.is_empty() {
+            tracing::warn!(
+                "{} images cannot be read and are left out",
+                unreadable.len()
+            );
+        }
+        let wants_validation = matches!(self.validation, HeldOut::Share(_));
+        let notes = [
+            notes.small_batch(self.batch),
+            notes.unvalidated().filter(|_| wants_validation),
+            notes
+                .imbalance()
+                .filter(|_| self.class_weights == ClassWeights::None),
+            notes.shared_validation(),
+            notes.shared_test(),
+        ];
+        for note in notes.iter().flatten() {
+            tracing::warn!("{note}");
+        }
     }
 }
 
@@ -189,9 +266,30 @@ impl Sets {
         self.len() == 0
     }
 
-    /// Images that are in neither set.
+    /// Class names.
+    pub fn classes(&self) -> &[String] {
+        self.train.cache().classes()
+    }
+
+    /// Images that choose the best epoch; none without a validation set.
+    pub fn validation_images(&self) -> usize {
+        self.validation.as_ref().map_or(0, |set| set.len())
+    }
+
+    /// Images to test with; none without a test set.
+    pub fn test_images(&self) -> usize {
+        self.test.as_ref().map_or(0, |set| set.len())
+    }
+
+    fn held_out(&self) -> [Option<&Cache>; 2] {
+        [self.validation.as_deref(), self.test.as_deref()]
+    }
+
+    /// Images that are in no set.
     fn unreadable(&self) -> Vec<Unreadable> {
-        [self.train.cache().unreadable(), self.test.unreadable()].concat()
+        let held_out = self.held_out().into_iter().flatten();
+        let sets = std::iter::once(self.train.cache()).chain(held_out);
+        sets.flat_map(|set| set.unreadable().to_vec()).collect()
     }
 
     /// Of all pixels and classes.
@@ -199,9 +297,20 @@ impl Sets {
         Digest::of(self.digests().concat().as_bytes())
     }
 
-    /// Of the training and of the test images.
-    pub fn digests(&self) -> [&str; 2] {
-        [self.train.cache().digest(), self.test.digest()]
+    /// Of the training, the validation and the test images.
+    pub fn digests(&self) -> [&str; 3] {
+        let [validation, test] = self.held_out().map(|set| set.map_or("none", Cache::digest));
+        [self.train.cache().digest(), validation, test]
+    }
+
+    /// The weight of each class in the loss; `None` where all weigh the same.
+    pub fn class_weights(&self) -> Option<Vec<f32>> {
+        self.weights(self.train.cache())
+    }
+
+    fn weights(&self, set: &Cache) -> Option<Vec<f32>> {
+        let labels = (0..set.len()).map(|image| set.class(image));
+        self.class_weights.of(labels, set.classes().len())
     }
 
     /// The examples of a run: images, or their embeddings.
@@ -216,32 +325,40 @@ impl Sets {
         preprocess: Preprocess,
     ) -> Result<Examples> {
         let unreadable = self.unreadable().len();
-        let Self { train, test } = self;
-        let training = match train {
-            Train::Images(images) => Training::Images {
-                images: Arc::new(images),
-                augment,
-                preprocess,
-            },
-            Train::Inputs(inputs) => {
-                let bytes = template.compile(&backbone.image(), Dtype::F32)?;
-                let patch = Patch::from_bytes(&bytes, backbone)?;
-                let embed = |set: &EvaluationSet| -> Result<Embeddings> {
-                    Ok(Embeddings {
-                        values: embeddings(backbone, &patch, set)?,
-                        classes: (0..set.len()).map(|image| set.class(image)).collect(),
-                    })
+        let weights = self.validation.as_ref().and_then(|set| self.weights(set));
+        let embed = |set: &EvaluationSet| -> Result<Embeddings> {
+            let bytes = template.compile(&backbone.image(), Dtype::F32)?;
+            let patch = Patch::from_bytes(&bytes, backbone)?;
+            Ok(Embeddings {
+                values: embeddings(backbone, &patch, set)?,
+                classes: (0..set.len()).map(|image| set.class(image)).collect(),
+            })
+        };
+        let (training, validated) = match self.train {
+            Train::Images(images) => {
+                let training = Training::Images {
+                    images: Arc::new(images),
+                    augment,
+                    preprocess,
                 };
-                Training::Embeddings {
-                    train: embed(&inputs)?,
-                    test: embed(&test)?,
-                }
+                (training, None)
+            }
+            Train::Inputs(inputs) => {
+                let validated = self.validation.as_ref().map(embed).transpose()?;
+                (Training::Embeddings(embed(&inputs)?), validated)
             }
         };
+        let validation = self.validation.map(|images| Validation {
+            images,
+            embeddings: validated,
+            weights,
+        });
         Ok(Examples {
             training,
-            test,
+            validation,
+            test: self.test,
             unreadable,
+            shared: self.shared,
         })
     }
 }

@@ -14,7 +14,7 @@ use graft_runtime::gradient::{Norm, SiteParameters};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{BackboneRef, DataRef, Metrics, Trained, TrainedError};
+use super::{BackboneRef, ClassWeights, DataRef, Metrics, Trained, TrainedError};
 
 const HEADER: &str = "graft";
 const DIGEST: &str = "graft.digest";
@@ -31,6 +31,8 @@ struct Header {
     labels: Vec<String>,
     #[serde(default)]
     seed: u64,
+    #[serde(default)]
+    class_weights: ClassWeights,
     #[serde(default)]
     data: DataRef,
     #[serde(default)]
@@ -137,6 +139,7 @@ impl Trained {
             },
             labels: self.labels.clone(),
             seed: self.seed,
+            class_weights: self.class_weights,
             data: self.data.clone(),
             metrics: self.metrics.clone(),
             batch_norms: norms.collect(),
@@ -166,6 +169,7 @@ impl Header {
             input: self.input.checked()?,
             labels: self.labels,
             seed: self.seed,
+            class_weights: self.class_weights,
             data: self.data,
             metrics: self.metrics,
             sites,

@@ -12,6 +12,7 @@ use graft_runtime::gradient::SiteParameters;
 use serde::{Deserialize, Serialize};
 
 mod check;
+mod class_weights;
 mod compile;
 mod error;
 mod file;
@@ -20,6 +21,7 @@ mod kind;
 #[cfg(test)]
 mod tests;
 
+pub use class_weights::ClassWeights;
 pub use error::TrainedError;
 pub use kind::{TrainKind, UnknownTrainKind};
 
@@ -42,6 +44,8 @@ pub struct Trained {
     pub labels: Vec<String>,
     /// Of every random number of the run.
     pub seed: u64,
+    /// Weights of the classes in the loss that was trained on.
+    pub class_weights: ClassWeights,
     /// The data set.
     pub data: DataRef,
     /// Figures of the run.
@@ -68,7 +72,10 @@ pub struct DataRef {
     pub digest: Digest,
     /// Images trained on.
     pub images: u32,
-    /// Images tested on.
+    /// Images that chose the best epoch.
+    #[serde(default)]
+    pub validation_images: u32,
+    /// Images tested on; 0 where there was no test.
     pub test_images: u32,
 }
 
@@ -79,7 +86,14 @@ pub struct Metrics {
     pub epochs: u32,
     /// The epoch that the values are from, counted from 1.
     pub best_epoch: u32,
-    /// Share of the test images whose first guess was right, 0 to 1.
+    /// Share of the validation images that were classified right after this epoch, 0 to 1; of their weights where classes
+    /// are weighted. `None` where there were no such images: then the epoch is the last.
+    #[serde(default)]
+    pub validation_accuracy: Option<f32>,
+    /// Mean loss of the validation images after this epoch.
+    #[serde(default)]
+    pub validation_loss: Option<f32>,
+    /// Share of the test images whose first guess was right, 0 to 1; 0 where there was no test.
     pub test_accuracy: f32,
     /// Values that were trained.
     pub trainable_params: u64,

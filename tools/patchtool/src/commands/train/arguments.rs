@@ -1,6 +1,8 @@
 //! Arguments of `patchtool train`.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use graft_patches::records::Kinds;
@@ -10,7 +12,8 @@ use crate::TOOL;
 use crate::commands::arguments::{Output, above_zero, number, resolution};
 use crate::train::fingerprint::Fingerprint;
 use crate::train::optimizer::Algorithm;
-use crate::trained::TrainKind;
+use crate::train::sets::HeldOut;
+use crate::trained::{ClassWeights, TrainKind};
 use graft_data::augment::Augment;
 
 /// Arguments of `train`.
@@ -26,12 +29,16 @@ pub struct Arguments {
     /// Images to learn from: a folder, tar or zip archive laid out class/image.(jpg|png).
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Images to test on after every epoch, laid out the same. By default a part of --data.
+    /// Images to choose the best epoch by, which are not learned from: a share of every class of --data, or a folder or
+    /// archive laid out the same. With 0 the last epoch is kept.
+    #[arg(long, value_name = "SHARE or DIR", default_value_t = Validation::Share(0.1))]
+    pub validation: Validation,
+    /// Images to test the chosen epoch on, once, at the end; laid out the same.
     #[arg(long, value_name = "DIR", conflicts_with = "split")]
     pub test: Option<PathBuf>,
-    /// Share of every class of --data that is not learned from but tested on, where there is no --test.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = split)]
-    pub split: f32,
+    /// Share of every class of --data that is put aside to test on, in place of --test.
+    #[arg(long, value_name = "SHARE", value_parser = split)]
+    pub split: Option<f32>,
     /// Kind of the training: head, bn+head, dw+head, bn+dw+head, or full (everything: a baseline that no patch can carry).
     #[arg(long, default_value_t)]
     pub kind: TrainKind,
@@ -75,6 +82,10 @@ pub struct Arguments {
     /// Label smoothing: this share of the target is spread over all classes.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = smoothing)]
     pub smoothing: f32,
+    /// Weights of the classes in the loss: none, or balanced, by which every class counts alike, however few images it has
+    /// (the validation images are then weighted, too).
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub class_weights: ClassWeights,
     /// Weight decay, on weights only.
     #[arg(long, value_name = "DECAY", default_value_t = 1e-4, value_parser = not_negative)]
     pub weight_decay: f32,
@@ -82,10 +93,10 @@ pub struct Arguments {
     /// something else, as with letters and digits. The kind head sees images as they are.
     #[arg(long, value_name = "HOW", default_value_t = Augment::default())]
     pub augment: Augment,
-    /// Learn from at most this many images, evenly from all classes.
+    /// Learn from and validate with at most this many images of --data, evenly from all classes.
     #[arg(long, value_name = "N", value_parser = count(u32::MAX))]
     pub limit: Option<u32>,
-    /// Stop after this many epochs without a better test accuracy.
+    /// Stop after this many epochs without a higher validation accuracy.
     #[arg(long, value_name = "EPOCHS", value_parser = count(100_000))]
     pub patience: Option<u32>,
     /// Seconds between two checkpoints within an epoch; there is one after every epoch too.
@@ -97,7 +108,7 @@ pub struct Arguments {
     /// Draw loss and accuracy of every epoch as a picture.
     #[arg(long, value_name = "F.png")]
     pub curves: Option<PathBuf>,
-    /// Draw the confusion matrix of the best epoch as a picture.
+    /// Draw the confusion matrix of the best epoch as a picture: on the test images, or without any on those of --validation.
     #[arg(long, value_name = "F.png")]
     pub confusion: Option<PathBuf>,
     /// Name of the task. By default the output's.
@@ -106,6 +117,36 @@ pub struct Arguments {
     /// Threads; by default one a core.
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub threads: usize,
+}
+
+/// Images that choose the best epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Validation {
+    /// A share of every class of the data, from 0 to below 1.
+    Share(f32),
+    /// A data set of its own.
+    Path(PathBuf),
+}
+
+impl FromStr for Validation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(share) if (0.0..1.0).contains(&share) => Ok(Self::Share(share)),
+            Ok(_) => Err("expected a share from 0 to below 1, or a folder or archive".into()),
+            Err(_) => Ok(Self::Path(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Validation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Share(share) => share.fmt(f),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// Devices to train on.
@@ -139,13 +180,30 @@ impl Arguments {
         self.lr.unwrap_or_else(|| rate(self.kind, self.optimizer))
     }
 
+    /// The images that choose the best epoch.
+    pub fn validation(&self) -> HeldOut<'_> {
+        match &self.validation {
+            Validation::Share(0.0) => HeldOut::None,
+            Validation::Share(share) => HeldOut::Share(f64::from(*share)),
+            Validation::Path(path) => HeldOut::Path(path),
+        }
+    }
+
+    /// The images to test with.
+    pub fn test(&self) -> HeldOut<'_> {
+        match (&self.test, self.split) {
+            (Some(path), _) => HeldOut::Path(path),
+            (None, Some(share)) => HeldOut::Share(f64::from(share)),
+            (None, None) => HeldOut::None,
+        }
+    }
+
     /// Everything that decides the outcome of the run on the data with these digests, for its checkpoint. The threads, the
     /// name and the pictures do not; `resolution` is the input's height and width.
     pub fn fingerprint(
         &self,
         backbone: &str,
-        data: &str,
-        test: &str,
+        [data, validation, test]: [&str; 3],
         resolution: [usize; 2],
     ) -> Fingerprint {
         let or_none = |value: Option<u32>| value.map_or("none".into(), |value| value.to_string());
@@ -153,6 +211,7 @@ impl Arguments {
             .with("the version of patchtool", TOOL)
             .with("the backbone", backbone)
             .with("the digest of --data", data)
+            .with("the digest of the validation images", validation)
             .with("the digest of the test images", test)
             .with("--kind", self.kind)
             .with("--epochs", self.epochs)
@@ -174,6 +233,7 @@ impl Arguments {
             )
             .with("--warmup", self.warmup)
             .with("--smoothing", self.smoothing)
+            .with("--class-weights", self.class_weights)
             .with("--weight-decay", self.weight_decay)
             .with("--augment", self.augment)
             .with("--limit", or_none(self.limit))
@@ -252,7 +312,9 @@ mod tests {
             (a.kind, a.epochs, a.batch, a.seed),
             (TrainKind::BN_HEAD, 20, 32, 1)
         );
-        assert_eq!((a.split, a.smoothing, a.warmup), (0.2, 0.1, 1.0));
+        assert_eq!((a.smoothing, a.warmup), (0.1, 1.0));
+        assert_eq!(a.validation, Validation::Share(0.1));
+        assert!(a.split.is_none() && a.class_weights == ClassWeights::None);
         assert!(a.patience.is_none() && a.test.is_none() && !a.resume);
         assert_eq!(a.rate(), rate(TrainKind::BN_HEAD, Algorithm::Adam));
         assert_eq!(parse("--lr 0.5").unwrap().rate(), 0.5);
@@ -289,16 +351,30 @@ mod tests {
             "--resolution 0",
             "--test e --split 0.5",
             "--limit 0",
+            "--validation 1",
+            "--validation -0.1",
+            "--validation NaN",
+            "--class-weights some",
         ];
         for flag in flags {
             assert!(parse(flag).is_err(), "{flag}");
         }
         assert!(parse("--test e").is_ok());
+        let validation = |flag| parse(flag).unwrap().validation;
+        assert_eq!(validation("--validation 0"), Validation::Share(0.0));
+        assert_eq!(
+            validation("--validation v.tar"),
+            Validation::Path("v.tar".into())
+        );
     }
 
     #[test]
     fn what_decides_the_outcome_is_in_the_fingerprint_and_nothing_else() {
-        let of = |flags| parse(flags).unwrap().fingerprint("b", "d", "t", [96, 96]);
+        let of = |flags| {
+            parse(flags)
+                .unwrap()
+                .fingerprint("b", ["d", "v", "t"], [96, 96])
+        };
         let same = "--threads 7 --name n --curves c.png --confusion m.png --resume --force";
         assert_eq!(of(same), of(""));
         let flags = [
@@ -313,6 +389,7 @@ mod tests {
             "--warmup 3",
             "--smoothing 0.3",
             "--weight-decay 0.3",
+            "--class-weights balanced",
             "--augment off",
             "--limit 3",
             "--patience 3",

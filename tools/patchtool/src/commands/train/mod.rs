@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use graft_runtime::Backbone;
 use serde_json::json;
 
-pub use arguments::{Arguments, BatchNormMode};
+pub use arguments::{Arguments, BatchNormMode, Validation};
 
 use crate::TOOL;
 use crate::commands::arguments::{Common, Output};
@@ -21,10 +21,11 @@ use crate::threads;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::curves;
 use crate::train::learner::{Learner, Settings};
+use crate::train::lock::RunLock;
 use crate::train::progress::{Lines, Progress};
 use crate::train::run::{Outcome, Plan, Run};
-use crate::train::sets::Request;
-use crate::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
+use crate::train::sets::{Request, Sets};
+use crate::trained::{BackboneRef, ClassWeights, DataRef, Metrics, TrainKind, Trained};
 use graft_data::cache::default_folder;
 use graft_data::output;
 
@@ -40,7 +41,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
 /// The same for other commands: the outcome, not a report of it.
 pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Result<Outcome> {
     let started = Instant::now();
-    arguments.check_outputs()?;
+    let _lock = arguments.check_outputs()?;
     threads::start(arguments.threads)?;
     let checkpoint = checkpoint::path_for(&arguments.output.output);
     let resumed = match arguments.resume {
@@ -64,8 +65,9 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
 }
 
 impl Arguments {
-    /// Before hours of work: whether the results can be written.
-    fn check_outputs(&self) -> Result<()> {
+    /// Before hours of work: whether the results can be written, and nobody else is about to. No other run can start on
+    /// the same output as long as the lock is held.
+    fn check_outputs(&self) -> Result<Option<RunLock>> {
         let Output { output, force } = &self.output;
         let others = [&self.curves, &self.confusion].into_iter().flatten();
         let outputs: Vec<&Path> = [output]
@@ -73,10 +75,34 @@ impl Arguments {
             .chain(others)
             .map(PathBuf::as_path)
             .collect();
-        let inputs = [&self.backbone, &self.data].into_iter().chain(&self.test);
+        let validation = match &self.validation {
+            Validation::Share(_) => None,
+            Validation::Path(path) => Some(path),
+        };
+        let held_out = self.test.iter().chain(validation);
+        let inputs = [&self.backbone, &self.data].into_iter().chain(held_out);
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
         output::check_all(&outputs, &inputs, *force)?;
+        let lock = RunLock::take(output)?;
         checkpoint::check_free(output, self.resume, *force)?;
+        Ok(lock)
+    }
+
+    /// Whether there are the images that other arguments ask for.
+    fn check_sets(&self, sets: &Sets) -> Result<()> {
+        let is_validated = sets.validation_images() > 0;
+        if self.patience.is_some() && !is_validated {
+            bail!(Hint::new(
+                "--patience has no validation images to see by whether an epoch is better".into(),
+                "give some with --validation, or leave --patience out",
+            ));
+        }
+        if self.confusion.is_some() && !is_validated && sets.test_images() == 0 {
+            bail!(Hint::new(
+                "--confusion has neither test nor validation images to show".into(),
+                "give some with --test or --validation, or leave --confusion out",
+            ));
+        }
         Ok(())
     }
 
@@ -94,11 +120,16 @@ impl Arguments {
         if let Some(path) = &self.curves {
             let epochs = outcome.history.iter().enumerate();
             let points: Vec<_> = epochs.map(|(index, epoch)| epoch.point(index)).collect();
-            curves::draw("epoch", &points)?.write(path, force)?;
+            curves::draw("epoch", "validation", &points)?.write(path, force)?;
         }
-        if let Some(path) = &self.confusion {
-            let confusion = &outcome.evaluation.confusion;
-            let title = format!("{}: {} images", outcome.trained.name, confusion.images());
+        if let (Some(path), Some(evaluation)) = (&self.confusion, &outcome.evaluation) {
+            let confusion = &evaluation.confusion;
+            let Trained { name, data, .. } = &outcome.trained;
+            let set = match data.test_images {
+                0 => "validation",
+                _ => "test",
+            };
+            let title = format!("{name}: {} {set} images", confusion.images());
             let label = |class: usize| outcome.trained.labels[class].clone();
             confusion.picture(&title, label)?.write(path, force)?;
         }
@@ -130,11 +161,12 @@ fn prepare<'a>(
     let preprocess = task::preprocess(&input, resize)?;
     let request = Request {
         data: &arguments.data,
-        test: arguments.test.as_deref(),
-        split: f64::from(arguments.split),
+        validation: arguments.validation(),
+        test: arguments.test(),
         limit: arguments.limit.map(|limit| limit as usize),
         seed: arguments.seed,
         batch: arguments.batch as usize,
+        class_weights: arguments.class_weights,
         preprocess: &preprocess,
         is_quiet: common.quiet,
         cache: arguments.cache.clone().or_else(default_folder),
@@ -143,6 +175,7 @@ fn prepare<'a>(
         TrainKind::HEAD => request.open_inputs()?,
         TrainKind::Patch(_) | TrainKind::Full | TrainKind::RandomHead => request.open_images()?,
     };
+    arguments.check_sets(&sets)?;
     let settings = Settings {
         kind,
         algorithm: arguments.optimizer,
@@ -152,13 +185,14 @@ fn prepare<'a>(
         smoothing: arguments.smoothing,
         seed: arguments.seed,
     };
-    let classes = sets.test.classes().len();
-    let mut learner = match kind {
+    let classes = sets.classes().len();
+    let learner = match kind {
         TrainKind::HEAD => Learner::head(backbone, classes, settings)?,
         TrainKind::Patch(_) | TrainKind::Full | TrainKind::RandomHead => {
             Learner::new(backbone, input.shape, classes, settings)?
         }
     };
+    let mut learner = learner.with_class_weights(sets.class_weights());
     let template = Trained {
         kind,
         name: arguments.name(),
@@ -169,13 +203,15 @@ fn prepare<'a>(
         },
         input,
         resize,
-        labels: sets.test.classes().to_vec(),
+        labels: sets.classes().to_vec(),
         seed: arguments.seed,
+        class_weights: arguments.class_weights,
         data: DataRef {
             path: arguments.data.display().to_string(),
             digest: sets.digest(),
             images: sets.len() as u32,
-            test_images: sets.test.len() as u32,
+            validation_images: sets.validation_images() as u32,
+            test_images: sets.test_images() as u32,
         },
         metrics: Metrics {
             trainable_params: learner.trainable() as u64,
@@ -183,12 +219,10 @@ fn prepare<'a>(
         },
         sites: learner.trained(),
     };
-    let [train, test] = sets.digests();
     let shape = input.shape;
     let fingerprint = arguments.fingerprint(
         &template.backbone.id.to_string(),
-        train,
-        test,
+        sets.digests(),
         [shape.height, shape.width],
     );
     let plan = Plan {
@@ -216,38 +250,81 @@ fn prepare<'a>(
 
 fn report(outcome: &Outcome) -> Report {
     let trained = &outcome.trained;
-    let Metrics {
-        epochs,
-        best_epoch,
-        test_accuracy,
-        trainable_params,
-        seconds,
-    } = trained.metrics;
+    let Trained { data, metrics, .. } = trained;
     let step = outcome.step_ms;
+    let evaluation = outcome.evaluation.as_ref();
+    let balanced = evaluation.map(|evaluation| evaluation.confusion.balanced_accuracy());
+    let hidden = evaluation.map(|evaluation| {
+        let label = |class: usize| trained.labels[class].clone();
+        evaluation.confusion.hidden(label)
+    });
+    let is_tested = data.test_images > 0;
     let text = format!(
-        "{}: {} of {} trained values on {} images\n\
-         best of {epochs} epochs: epoch {best_epoch}, {:.2} % of {} test images right\n\
-         {seconds:.0} s, {step:.1} ms a step\n",
+        "{}: {} of {} trained values on {} images\n{}{}{}{:.0} s, {step:.1} ms a step\n",
         trained.name,
         trained.kind,
-        trainable_params,
-        trained.data.images,
-        100.0 * test_accuracy,
-        trained.data.test_images,
+        metrics.trainable_params,
+        data.images,
+        chosen(trained),
+        tested(trained),
+        hidden.unwrap_or_default(),
+        metrics.seconds,
     );
+    let last = outcome.history.last().and_then(|epoch| epoch.validation);
     let json = json!({
         "name": trained.name,
         "kind": trained.kind.to_string(),
-        "best": { "epoch": best_epoch, "test_accuracy": test_accuracy },
-        "last": { "test_accuracy": outcome.history.last().map(|epoch| epoch.test.accuracy) },
-        "epochs": epochs,
+        "best": {
+            "epoch": metrics.best_epoch,
+            "validation_accuracy": metrics.validation_accuracy,
+            "validation_loss": metrics.validation_loss,
+            "test_accuracy": is_tested.then_some(metrics.test_accuracy),
+            "test_balanced_accuracy": balanced.filter(|_| is_tested),
+        },
+        "last": { "validation_accuracy": last.map(|score| score.accuracy) },
+        "epochs": metrics.epochs,
         "diverged": outcome.diverged,
-        "trainable_params": trainable_params,
+        "class_weights": trained.class_weights,
+        "trainable_params": metrics.trainable_params,
         "step_ms": { "median": step },
-        "seconds": seconds,
-        "images": trained.data.images,
-        "test_images": trained.data.test_images,
+        "seconds": metrics.seconds,
+        "images": data.images,
+        "validation_images": data.validation_images,
+        "test_images": data.test_images,
+        "shared_images": { "validation": outcome.shared.validation, "test": outcome.shared.test },
         "unreadable": outcome.unreadable,
     });
     Report::new(text, json)
+}
+
+/// The epoch that is kept, and why that one.
+fn chosen(trained: &Trained) -> String {
+    let Metrics {
+        epochs, best_epoch, ..
+    } = trained.metrics;
+    let measured = trained.metrics.validation_accuracy;
+    let Some((accuracy, loss)) = measured.zip(trained.metrics.validation_loss) else {
+        return format!(
+            "epoch {best_epoch} of {epochs}, the last: no validation images choose one\n"
+        );
+    };
+    let weighted = match trained.class_weights {
+        ClassWeights::None => "",
+        ClassWeights::Balanced => ", every class weighted alike",
+    };
+    format!(
+        "best of {epochs} epochs: epoch {best_epoch}, {:.2} % of {} validation images right{weighted}, loss {loss:.3}\n",
+        100.0 * accuracy,
+        trained.data.validation_images,
+    )
+}
+
+fn tested(trained: &Trained) -> String {
+    match trained.data.test_images {
+        0 => "not tested: --test names images that neither train it nor choose the epoch\n".into(),
+        images => format!(
+            "{:.2} % of {images} test images right\n",
+            100.0 * trained.metrics.test_accuracy
+        ),
+    }
 }
