@@ -65,6 +65,7 @@ KINDS = {  # rows of the tables: what differs from the task's run
     "random+head": {"kind": "random+head", "rate": 2e-3},
     "bn+head, batch mode": {"kind": "bn+head", "rate": 2e-3, "batch_norm": "batch"},
 }
+VALIDATION = 0.1  # share of the training images that chooses the epoch; the test images are measured once, at the end
 SCALE_LR_MULTIPLIER = 3  # how much faster scales and biases learn than weights
 PATCHES = ["head", "bn+head", "dw+head", "bn+dw+head"]  # the others are there to compare with
 RESOLUTIONS = [96, 128, 160, 224]
@@ -85,6 +86,7 @@ class Bench:
         self.work.mkdir(parents=True, exist_ok=True)
         self.results = Results(arguments.results)
         self.id = self.patchtool("inspect", self.backbone)["id"]
+        self.tasks = set(arguments.tasks)
 
     def archive(self, task, part):
         """The images of a task; Fashion-MNIST is unpacked first."""
@@ -96,7 +98,16 @@ class Bench:
         return path
 
     def key(self, what, run, **more):
-        return {"what": what, "backbone": self.id, **asdict(run), **more}
+        return {"what": what, "backbone": self.id, **asdict(run), "validation": VALIDATION, **more}
+
+    def get(self, key, measure):
+        """A result of a run, measured where its task is asked for; otherwise what is there, if only of a run that had no
+        validation images: page.py says which those are."""
+        try:
+            return self.results.get(key, measure if key["task"] in self.tasks else unmeasured)
+        except Unmeasured:
+            before = {name: value for name, value in key.items() if name != "validation"}
+            return self.results.get(before, unmeasured)
 
     def file(self, run):
         """Where a run's trained values are."""
@@ -105,7 +116,7 @@ class Bench:
 
     def train(self, run):
         """What `patchtool train --json` says of a run."""
-        return self.results.get(self.key("train", run), lambda: self.train_now(run))
+        return self.get(self.key("train", run), lambda: self.train_now(run))
 
     def train_now(self, run):
         print(f"train {run.task} {run.kind} at {run.resolution}, seed {run.seed}", file=sys.stderr, flush=True)
@@ -114,7 +125,7 @@ class Bench:
         resume = ["--resume"] if Path(f"{output}.checkpoint").exists() else []
         return self.patchtool(
             "train", "--backbone", self.backbone, "--data", self.archive(run.task, "train"),
-            "--test", self.archive(run.task, "test"), "--kind", run.kind, "-o", output, "--epochs", run.epochs,
+            "--test", self.archive(run.task, "test"), "--validation", VALIDATION, "--kind", run.kind, "-o", output, "--epochs", run.epochs,
             "--lr", run.rate, "--scale-lr-multiplier", SCALE_LR_MULTIPLIER, "--batch-norm", run.batch_norm,
             "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed, "--augment", run.augment, "--force", *limit, *resume)
 
@@ -122,7 +133,7 @@ class Bench:
         """Bytes, accuracy and latency of a run's patch; at another resolution than its own if one is given."""
         resolution = resolution or run.resolution
         key = self.key("patch", run, flags=flags, at=resolution)
-        return self.results.get(key, lambda: self.evaluate_now(run, flags, resolution))
+        return self.get(key, lambda: self.evaluate_now(run, flags, resolution))
 
     def evaluate_now(self, run, flags, resolution):
         trained = self.file(run)
@@ -135,7 +146,7 @@ class Bench:
         use = ["--backbone", self.backbone, "--patch", patch]
         accuracy = self.patchtool("eval", *use, "--data", self.archive(run.task, "test"))["accuracy"]
         latency = self.patchtool("bench", *use, "--threads", 1)["latency_ms"]["median"]
-        return {"bytes": size, "accuracy": accuracy, "latency_ms": latency}
+        return {"bytes": size, "accuracy": accuracy, "latency_ms": latency, "chosen_by": "validation"}
 
     def imagenet(self):
         path = self.data / "imagenet-sample.tar"
@@ -166,7 +177,7 @@ class Bench:
 
     def int8_patch(self, run, *flags):
         """Bytes, accuracy and latency of a run's patch for the int8 backbone."""
-        return self.results.get(self.key("int8 patch", run, flags=flags), lambda: self.int8_patch_now(run, flags))
+        return self.get(self.key("int8 patch", run, flags=flags), lambda: self.int8_patch_now(run, flags))
 
     def int8_patch_now(self, run, flags):
         trained, backbone = self.file(run), self.quantized()
@@ -179,7 +190,8 @@ class Bench:
         use = ["--backbone", backbone, "--patch", patch]
         accuracy = self.patchtool("eval", *use, "--data", self.archive(run.task, "test"))["accuracy"]
         latency = self.patchtool("bench", *use, "--threads", 1)["latency_ms"]["median"]
-        return {"bytes": exported["bytes"], "snr_db": exported["snr_db"][-1], "accuracy": accuracy, "latency_ms": latency}
+        return {"bytes": exported["bytes"], "snr_db": exported["snr_db"][-1], "accuracy": accuracy, "latency_ms": latency,
+                "chosen_by": "validation"}
 
 
 def write_fashion(path, part):
@@ -267,7 +279,7 @@ def peers(bench, folder):
 
 
 def unmeasured():
-    """A measurement that another script makes."""
+    """A measurement that is made elsewhere, or was made before."""
     raise Unmeasured
 
 
@@ -285,7 +297,7 @@ def parse_arguments():
     parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, metavar="TABLE",
                         help=f"which tables, of {', '.join(TABLES)} [all]")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK",
-                        help=f"which tasks, of {', '.join(TASKS)} [all]")
+                        help=f"which tasks to measure, of {', '.join(TASKS)}; of the others, what is there [all]")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds [3]")
     parser.add_argument("--note", metavar="TEXT", help="what else a reader of the page should know")
     parser.add_argument("--quick", action="store_true", help="a trial: 500 images, 2 epochs, one seed, two resolutions, few-shot runs of 20 steps")
@@ -297,12 +309,12 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     seeds, resolutions = range(1, arguments.seeds + 1), RESOLUTIONS
-    tasks = {name: TASKS[name] for name in arguments.tasks}
+    tasks = TASKS
     if arguments.quick:
         arguments.work = arguments.work / "quick"
         arguments.results = arguments.output = None
         seeds, resolutions = range(1, 2), [96, 128]
-        tasks = {name: replace(task, limit=500, epochs=2) for name, task in tasks.items()}
+        tasks = {name: replace(TASKS[name], limit=500, epochs=2) for name in arguments.tasks}
     arguments.results = arguments.results or arguments.work / "results.jsonl"
     arguments.output = arguments.output or arguments.work / "RESULTS.md"
     measures = {

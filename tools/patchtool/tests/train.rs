@@ -469,7 +469,7 @@ fn validation_may_be_a_folder_and_small_classes_are_trained_on_whole() {
     assert!(
         outcome
             .stderr
-            .contains("no image to validate with of the classes green, red"),
+            .contains("no image to validate with, too few to spare one: green, red"),
         "{}",
         outcome.stderr
     );

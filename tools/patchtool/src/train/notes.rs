@@ -43,7 +43,7 @@ impl Notes<'_> {
         let missing: Vec<&str> = missing.map(|(class, _)| class).collect();
         (!missing.is_empty()).then(|| {
             format!(
-                "no image to validate with of the classes {}: they have too few to spare one",
+                "no image to validate with, too few to spare one: {}",
                 first(&missing, 5)
             )
         })
