@@ -59,6 +59,8 @@ pub(super) struct CachedImage {
 /// An image that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {
+    /// The file.
+    pub name: String,
     /// The problem, with the name of the file.
     pub reason: String,
     /// The system could not read it now, but may another time: not a fault of its content.
@@ -261,9 +263,9 @@ impl Cache {
 
 impl Unreadable {
     fn new(error: &ImageFileError) -> Self {
-        let cause = std::error::Error::source(error);
         Self {
-            reason: cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
+            name: error.name().to_owned(),
+            reason: error.reason(),
             passing: matches!(error, ImageFileError::Unreadable { .. }),
         }
     }

@@ -17,7 +17,7 @@ use super::dataset::Dataset;
 use crate::output;
 
 /// Changes whenever decoding, scaling or this layout does.
-const VERSION: &str = "graft images 2";
+const VERSION: &str = "graft images 3";
 /// Bytes that all cache files together may take.
 const MAX_BYTES: u64 = 4 << 30;
 /// Bytes before the contents: a digest and a length.

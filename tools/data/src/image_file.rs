@@ -1,7 +1,11 @@
 //! One image file, JPEG or PNG, to 8-bit RGB.
 //!
-//! Grey, palette and 16-bit images are converted and an alpha channel is dropped, as PIL's `convert("RGB")` does. The
-//! orientation that a camera recorded in EXIF is applied: a network has to see the photograph upright.
+//! Grey, palette, CMYK and 16-bit images are converted, 16-bit values rounded; an alpha channel is dropped, not blended;
+//! colour profiles are not applied. The orientation that a camera recorded in EXIF is applied: a network has to see the
+//! photograph upright. Frames of a Motion JPEG, which lack Huffman tables, have the standard ones.
+//!
+//! A PNG has checksums. Of a JPEG, a missing end is noticed and whatever the decoder refuses; other damage to its pixels
+//! is not.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -9,6 +13,8 @@ use std::path::Path;
 
 use image::error::ImageError;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::jpeg;
 
 /// The longest side that is decoded, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -47,6 +53,14 @@ pub enum ImageFileError {
         /// The file.
         name: String,
     },
+    /// A kind of JPEG or PNG that the decoder does not know, such as lossless or arithmetically coded ones.
+    #[error("the image {name} is of a kind that is not supported")]
+    Unsupported {
+        /// The file.
+        name: String,
+        /// The decoder's error.
+        source: ImageError,
+    },
     /// The decoder refused the content.
     #[error("the image {name} is damaged")]
     Damaged {
@@ -63,12 +77,35 @@ impl ImageFileError {
         match self {
             Self::Unreadable { .. } => "check the path and its permissions",
             Self::NotAnImage { .. } => "convert it to JPEG or PNG, or leave it out",
+            Self::Unsupported { .. } => {
+                "convert it to a baseline or progressive JPEG of 8 bits or to PNG, or leave it out"
+            }
             Self::TooLarge { .. } => {
                 "scale the image down first: networks look at a few hundred pixels"
             }
             Self::Truncated { .. } | Self::Damaged { .. } => {
                 "copy or download the image again, or leave it out"
             }
+        }
+    }
+
+    /// The file.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Unreadable { name, .. }
+            | Self::NotAnImage { name, .. }
+            | Self::TooLarge { name }
+            | Self::Truncated { name }
+            | Self::Unsupported { name, .. }
+            | Self::Damaged { name, .. } => name,
+        }
+    }
+
+    /// The error and its cause on one line.
+    pub fn reason(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
         }
     }
 
@@ -80,6 +117,11 @@ impl ImageFileError {
             Self::TooLarge { name }
         } else if matches!(&error, ImageError::IoError(error) if is_cut(error)) {
             Self::Truncated { name }
+        } else if matches!(error, ImageError::Unsupported(_)) {
+            Self::Unsupported {
+                name,
+                source: error,
+            }
         } else {
             Self::Damaged {
                 name,
@@ -111,12 +153,17 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ImageFileError> {
 pub fn decode(name: &str, bytes: &[u8]) -> Result<RgbImage, ImageFileError> {
     let format = recognise(name, bytes)?;
     // The JPEG decoder fills what is missing with grey; a network should not be asked about grey.
-    if format == ImageFormat::Jpeg && !jpeg_has_an_end(bytes) {
+    if format == ImageFormat::Jpeg && !jpeg::has_an_end(bytes) {
         return Err(ImageFileError::Truncated {
             name: name.to_owned(),
         });
     }
-    decode_upright(format, bytes)
+    let bytes = if format == ImageFormat::Jpeg {
+        jpeg::with_huffman_tables(bytes)
+    } else {
+        bytes.into()
+    };
+    decode_upright(format, &bytes)
         .map(DynamicImage::into_rgb8)
         .map_err(|error| ImageFileError::from_decoder(name, error))
 }
@@ -147,28 +194,6 @@ fn decode_upright(format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage, Ima
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(image)
-}
-
-/// Whether the end-of-image marker follows the segments, read from the front: an embedded thumbnail or a video that a
-/// phone appended has an end of its own, which does not count.
-fn jpeg_has_an_end(bytes: &[u8]) -> bool {
-    const END_OF_IMAGE: u8 = 0xD9;
-    let mut at = 2;
-    while let Some(skipped) = bytes
-        .get(at..)
-        .and_then(|rest| rest.iter().position(|&byte| byte == 0xFF))
-    {
-        at += skipped;
-        match bytes.get(at + 1..) {
-            Some([END_OF_IMAGE, ..]) => return true,
-            Some([0xFF, ..]) => at += 1,
-            // An escaped data byte or a restart marker inside the compressed pixels: neither has a length.
-            Some([0x00 | 0x01 | 0xD0..=0xD7, ..]) => at += 2,
-            Some([_, high, low, ..]) => at += 2 + usize::from(u16::from_be_bytes([*high, *low])),
-            _ => return false,
-        }
-    }
-    false
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod evaluation_set;
 mod fixture;
 mod folder;
 pub mod image_file;
+mod jpeg;
 pub mod labels;
 mod layout;
 pub mod output;
