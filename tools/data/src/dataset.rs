@@ -8,12 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
-use zip::result::ZipError;
 
 use super::archive::Archive;
 use super::image_file::{self, ImageFileError};
 use super::layout::{self, Nesting, Place};
-use super::{folder, listed};
+use super::left_out::LeftOut;
+use super::{folder, links};
+
+pub use super::dataset_error::{DatasetError, ZipObstacle};
 
 /// Images and their classes, in a fixed order: by class, then by name.
 #[derive(Debug)]
@@ -21,8 +23,9 @@ pub struct Dataset {
     path: PathBuf,
     archive: Option<Archive>,
     classes: Vec<String>,
+    empty: Vec<String>,
     items: Vec<Item>,
-    skipped: usize,
+    left_out: LeftOut,
 }
 
 /// One image of a data set.
@@ -35,133 +38,12 @@ pub struct Item {
     pub(super) place: Place,
 }
 
-/// Reasons why a data set cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DatasetError {
-    /// Nothing is there.
-    #[error("the data set {} does not exist", path.display())]
-    NotFound {
-        /// The path that was asked for.
-        path: PathBuf,
-    },
-    /// The system refused to read it.
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A file that is no archive.
-    #[error("{} is neither a folder nor a tar or zip archive: found {found}", path.display())]
-    NotADataset {
-        /// The file.
-        path: PathBuf,
-        /// Description of its first bytes.
-        found: &'static str,
-    },
-    /// The archive ends early.
-    #[error("the tar archive {} is truncated: it ends after {after}", path.display())]
-    TruncatedTar {
-        /// The archive.
-        path: PathBuf,
-        /// The last entry that was found.
-        after: String,
-    },
-    /// The archive's structure is broken.
-    #[error("the tar archive {} is damaged after {after}", path.display())]
-    DamagedTar {
-        /// The archive.
-        path: PathBuf,
-        /// The last entry that was found.
-        after: String,
-        /// The reader's error.
-        source: io::Error,
-    },
-    /// The zip archive's list of files, which is at its end, is missing or broken.
-    #[error("the zip archive {} is truncated or damaged", path.display())]
-    DamagedZip {
-        /// The archive.
-        path: PathBuf,
-        /// The reader's error.
-        source: ZipError,
-    },
-    /// Nothing inside.
-    #[error("the data set {} is empty", path.display())]
-    Empty {
-        /// The folder or archive.
-        path: PathBuf,
-    },
-    /// Files, but no JPEG or PNG among them.
-    #[error("no images in {}: found {found}", path.display())]
-    NoImages {
-        /// The folder or archive.
-        path: PathBuf,
-        /// Files that are there instead.
-        found: String,
-    },
-    /// Images without folders that say what they show.
-    #[error("{} has no class folders: {images} images lie directly in it, such as {example}", path.display())]
-    NoClassFolders {
-        /// The folder or archive.
-        path: PathBuf,
-        /// Their number.
-        images: usize,
-        /// One of them.
-        example: String,
-    },
-    /// Images in folders of folders: probably several data sets (train, test) side by side.
-    #[error("the images of {} are nested too deep, such as {example}: expected {expected}", path.display())]
-    TooDeep {
-        /// The folder or archive.
-        path: PathBuf,
-        /// One of them.
-        example: String,
-        /// Depth at which they may be nested.
-        expected: &'static str,
-    },
-    /// Class folders with nothing in them to learn from.
-    #[error("class folders without images in {}: {}", path.display(), listed(classes))]
-    EmptyClasses {
-        /// The folder or archive.
-        path: PathBuf,
-        /// Their names.
-        classes: Vec<String>,
-    },
-}
-
-impl DatasetError {
-    /// Advice to the user.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "check the path",
-            Self::Unreadable { .. } => "check the permissions",
-            Self::NotADataset { .. } => {
-                "unpack it first, or make a .zip or a plain, uncompressed .tar of class/image.jpg"
-            }
-            Self::TruncatedTar { .. } | Self::DamagedTar { .. } | Self::DamagedZip { .. } => {
-                "copy, download or make the archive again"
-            }
-            Self::Empty { .. } | Self::NoImages { .. } => {
-                "put JPEG or PNG images into one folder for each class"
-            }
-            Self::NoClassFolders { .. } => {
-                "sort the images into one folder for each class: class/image.jpg"
-            }
-            Self::TooDeep { .. } => "name the folder that directly holds the class folders",
-            Self::EmptyClasses { .. } => {
-                "add images (JPEG or PNG) to these folders or remove the folders"
-            }
-        }
-    }
-}
-
 impl Dataset {
     /// Lists the images of the folder, tar or zip archive at `path`.
     ///
-    /// Hidden files, `__MACOSX` and whatever is not named `.jpg`, `.jpeg` or `.png` are passed over. One folder wrapped
-    /// around all class folders is looked through.
+    /// Hidden files, `__MACOSX` and whatever is not named `.jpg`, `.jpeg` or `.png` are left out, with a warning in the
+    /// log where that is more than hidden files ([`Self::left_out`]). One folder wrapped around all class folders is
+    /// looked through. Class folders without images are no classes: see [`Self::check_empty`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DatasetError> {
         Self::open_as(path.as_ref(), Nesting::Flat)
     }
@@ -182,7 +64,7 @@ impl Dataset {
             }
         };
         let kind = fs::metadata(path).map_err(unreadable)?.file_type();
-        let (archive, entries) = if kind.is_dir() {
+        let (archive, mut entries) = if kind.is_dir() {
             (None, folder::entries(path, nesting)?)
         } else if kind.is_file() {
             let file = File::open(path).map_err(unreadable)?;
@@ -194,13 +76,16 @@ impl Dataset {
                 found: "a device or a pipe",
             });
         };
+        links::follow(&mut entries);
         let layout = layout::arrange(path, entries, nesting)?;
+        layout.left_out.warn(path);
         Ok(Self {
             path: fs::canonicalize(path).map_err(unreadable)?,
             archive,
             classes: layout.classes,
+            empty: layout.empty,
             items: layout.items,
-            skipped: layout.skipped,
+            left_out: layout.left_out,
         })
     }
 
@@ -214,7 +99,8 @@ impl Dataset {
         self.items.is_empty()
     }
 
-    /// The names of the class folders, sorted by their bytes.
+    /// The names of the class folders in Unicode's composed form, sorted by their bytes; bytes that are no UTF-8 as
+    /// `\xE9`.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -232,9 +118,23 @@ impl Dataset {
         &self.items
     }
 
-    /// Number of files that were passed over.
-    pub fn skipped(&self) -> usize {
-        self.skipped
+    /// Files and folders that are no images of a class.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Whether every class folder has images, as a set to learn from should; a set to test with may lack some.
+    ///
+    /// # Errors
+    /// [`DatasetError::EmptyClasses`]: a class folder has none.
+    pub fn check_empty(&self) -> Result<(), DatasetError> {
+        if self.empty.is_empty() {
+            return Ok(());
+        }
+        Err(DatasetError::EmptyClasses {
+            path: self.path.clone(),
+            classes: self.empty.clone(),
+        })
     }
 
     /// Stamp of image `index`, which changes when the image does: path, length and last change of its file.
@@ -284,17 +184,10 @@ impl Dataset {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixture::{png, written, zip_of};
     use super::*;
-    use image::{ImageFormat, Rgb};
-    use std::io::{Cursor, Seek as _, SeekFrom, Write as _};
-
-    fn png(value: u8) -> Vec<u8> {
-        let mut bytes = Cursor::new(Vec::new());
-        RgbImage::from_pixel(2, 2, Rgb([value; 3]))
-            .write_to(&mut bytes, ImageFormat::Png)
-            .unwrap();
-        bytes.into_inner()
-    }
+    use image::Rgb;
+    use std::io::{Seek as _, SeekFrom, Write as _};
 
     /// Three images of two classes, and two files that are none.
     fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -319,24 +212,8 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn zip_of(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, bytes) in files {
-            let options = zip::write::SimpleFileOptions::default();
-            writer.start_file(*name, options).unwrap();
-            writer.write_all(bytes).unwrap();
-        }
-        writer.finish().unwrap().into_inner()
-    }
-
-    fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), bytes).unwrap();
-        file
-    }
-
     fn check(dataset: &Dataset) {
-        assert_eq!((dataset.len(), dataset.skipped()), (3, 2));
+        assert_eq!((dataset.len(), dataset.left_out().total()), (3, 2));
         assert_eq!(dataset.classes(), ["a", "b"]);
         let found: Vec<_> = dataset
             .items()
@@ -464,6 +341,57 @@ mod tests {
         let dataset = Dataset::open(written(&bytes)).unwrap();
         let error = dataset.decode(1).unwrap_err();
         assert!(error.to_string().contains("b/2.png"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn folders_and_files_whose_names_are_no_text_stay_apart() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let names: [&[u8]; 3] = [b"caf\xE9", b"caf\xE8", b"ok"];
+        for (value, name) in names.iter().enumerate() {
+            let class = folder.path().join(std::ffi::OsStr::from_bytes(name));
+            fs::create_dir(&class).unwrap();
+            for file in [b"\xE8.png", b"\xE9.png"] {
+                let file = class.join(std::ffi::OsStr::from_bytes(file));
+                fs::write(file, png(value as u8)).unwrap();
+            }
+        }
+        let dataset = Dataset::open(folder.path()).unwrap();
+        assert_eq!(dataset.classes(), ["caf\\xE8", "caf\\xE9", "ok"]);
+        let values: Vec<u8> = (0..6)
+            .map(|i| dataset.decode(i).unwrap()[(0, 0)][0])
+            .collect();
+        assert_eq!(values, [1, 1, 0, 0, 2, 2]);
+    }
+
+    #[test]
+    fn a_set_to_learn_from_has_no_empty_class() {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["a", "b", "c"] {
+            fs::create_dir(folder.path().join(class)).unwrap();
+        }
+        fs::write(folder.path().join("a/1.png"), png(1)).unwrap();
+        let dataset = Dataset::open(folder.path()).unwrap();
+        assert_eq!((dataset.len(), dataset.classes().len()), (1, 1));
+        let error = dataset.check_empty().unwrap_err().to_string();
+        assert!(error.ends_with(": b, c"), "{error}");
+    }
+
+    #[test]
+    fn folders_below_those_that_are_looked_into_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("b/1/2/3/4");
+        fs::create_dir_all(&deep).unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        for image in [folder.path().join("a/1.png"), deep.join("2.png")] {
+            fs::write(image, png(1)).unwrap();
+        }
+        let left_out = Dataset::open(folder.path()).unwrap().left_out().to_string();
+        assert!(
+            left_out.starts_with("1 folder nested too deep: b/1/2/3"),
+            "{left_out}"
+        );
     }
 
     #[cfg(unix)]

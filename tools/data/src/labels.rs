@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::composed;
+
 /// Reasons why a file of labels cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,7 +97,7 @@ impl LabelsError {
     }
 }
 
-/// Reads the labels in `path`, in the order of the classes.
+/// Reads the labels in `path`, in the order of the classes and in Unicode's composed form, as class folders are named.
 pub fn read_labels(path: &Path) -> Result<Vec<String>, LabelsError> {
     let path = path.to_owned();
     let text = match std::fs::read_to_string(&path) {
@@ -128,7 +130,7 @@ pub fn read_labels(path: &Path) -> Result<Vec<String>, LabelsError> {
         .find(|&(&index, expected)| index != expected)
     {
         Some((_, index)) => Err(LabelsError::Missing { path, index }),
-        None => Ok(labels.into_values().collect()),
+        None => Ok(labels.values().map(|label| composed(label)).collect()),
     }
 }
 
@@ -216,6 +218,7 @@ mod tests {
             read("index\twordnet\tname\n1\tn2\tgoldfish\n0\tn1\ttench\n").unwrap(),
             ["tench", "goldfish"]
         );
+        assert_eq!(read("cafe\u{301}").unwrap(), ["caf\u{e9}"]);
         assert_eq!(read("Index\tLabel\tnote\n0\ta\tx").unwrap(), ["a"]);
         assert_eq!(read("index\tenglish\n0\ta b").unwrap(), ["a b"]);
         assert_eq!(read("0\ta\n1\ta\n").unwrap(), ["a", "a"]);

@@ -1,9 +1,11 @@
 //! From a list of paths to classes and their images: the `class/image` rule, for folders and archives alike.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::dataset::{DatasetError, Item};
+use super::left_out::{Kind, LeftOut};
+use super::names::{self, is_hidden, parts, shown};
 
 /// Place of the bytes of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,29 +40,35 @@ impl Nesting {
 /// A file or folder below the root of the data set.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The path's parts, from the root of the data set.
-    pub(super) parts: Vec<String>,
+    /// The path from the root of the data set, as [`names::path`] makes it.
+    pub(super) path: Vec<u8>,
     pub(super) kind: EntryKind,
 }
 
 #[derive(Debug)]
 pub(super) enum EntryKind {
     Folder,
+    /// A folder that was not looked into.
+    DeepFolder,
     File(Place),
-    /// A device, a pipe, a link inside an archive.
-    Other,
+    /// A link in an archive to this path, or to somewhere outside.
+    Link(Option<Vec<u8>>),
+    /// A device, a pipe, a sparse file in an archive.
+    Special,
 }
 
 /// Result of [`arrange`].
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) classes: Vec<String>,
+    /// Class folders without images.
+    pub(super) empty: Vec<String>,
     pub(super) items: Vec<Item>,
-    pub(super) skipped: usize,
+    pub(super) left_out: LeftOut,
 }
 
 /// Images by their path; of two entries with one path the later counts, as when a tar is unpacked.
-type Images = BTreeMap<Vec<String>, Place>;
+type Images = BTreeMap<Vec<u8>, Place>;
 
 /// Applies the `class/image` rule to everything that was found below `root`.
 pub(super) fn arrange(
@@ -72,159 +80,198 @@ pub(super) fn arrange(
     if entries.is_empty() {
         return Err(DatasetError::Empty { path });
     }
-    let mut images = Images::new();
-    let mut folders = BTreeSet::new();
-    let mut others = Vec::new();
-    for Entry { parts, kind } in entries {
-        if parts.iter().any(|part| is_hidden(part)) {
-            others.push(parts.join("/"));
-            continue;
-        }
-        match kind {
-            EntryKind::Folder => drop(folders.insert(parts)),
-            EntryKind::File(place) if is_image(&parts) => drop(images.insert(parts, place)),
-            EntryKind::File(_) | EntryKind::Other => others.push(parts.join("/")),
-        }
-    }
+    let Sorted {
+        images,
+        folders,
+        mut left_out,
+    } = Sorted::new(entries);
     if images.is_empty() {
-        return Err(DatasetError::NoImages {
-            path,
-            found: described(folders.len(), &others),
-        });
+        let found = match left_out.total() {
+            0 => format!("{} empty folders", folders.len()),
+            _ => left_out.to_string(),
+        };
+        return Err(DatasetError::NoImages { path, found });
     }
-    let depth = wrapping(&images, nesting);
-    check_depth(root, &images, depth, nesting)?;
-    let (classes, items, stray) = by_class(images, depth);
+    let wrapping = wrapping(&images, nesting);
+    check_depth(root, &images, wrapping, nesting)?;
+    let classes = by_class(images, wrapping, &mut left_out);
     let empty = match nesting {
-        Nesting::Flat => without_images(folders, depth, &classes),
+        Nesting::Flat => without_images(&folders, wrapping, &classes, &mut left_out),
         Nesting::Deep => Vec::new(),
     };
-    if empty.is_empty() {
-        Ok(Layout {
-            classes,
-            items,
-            skipped: others.len() + stray,
-        })
-    } else {
-        Err(DatasetError::EmptyClasses {
-            path,
-            classes: empty,
-        })
+    let (mut names, mut items) = (Vec::new(), Vec::new());
+    for (class, (name, images)) in classes.into_iter().enumerate() {
+        names.push(name);
+        let item = |(name, place)| Item { name, class, place };
+        items.extend(images.into_iter().map(item));
     }
-}
-
-/// The named parts of a path in an archive: without `./`, `/` and `..`, none of which may lead out of the data set.
-pub(super) fn parts(path: &Path) -> Vec<String> {
-    let named = path.components().filter_map(|component| {
-        let Component::Normal(name) = component else {
-            return None;
-        };
-        Some(name.to_string_lossy().into_owned())
-    });
-    named.collect()
-}
-
-/// Names that the user did not put there: hidden files and what macOS adds to archives.
-pub(super) fn is_hidden(name: &str) -> bool {
-    name.starts_with('.') || name == "__MACOSX"
-}
-
-fn is_image(parts: &[String]) -> bool {
-    let extension = parts
-        .last()
-        .and_then(|name| Path::new(name).extension()?.to_str());
-    extension.is_some_and(|found| {
-        ["jpg", "jpeg", "png"]
-            .iter()
-            .any(|known| found.eq_ignore_ascii_case(known))
+    Ok(Layout {
+        classes: names,
+        empty,
+        items,
+        left_out,
     })
 }
 
-fn described(folders: usize, others: &[String]) -> String {
-    match others.first() {
-        Some(example) => format!("{} other files, such as {example}", others.len()),
-        None => format!("{folders} empty folders"),
+/// Entries by what they are good for.
+#[derive(Default)]
+pub(super) struct Sorted {
+    pub(super) images: Images,
+    /// Folders, and the parents of images that are left out.
+    folders: BTreeSet<Vec<u8>>,
+    pub(super) left_out: LeftOut,
+}
+
+impl Sorted {
+    pub(super) fn new(entries: Vec<Entry>) -> Self {
+        let mut sorted = Self::default();
+        for Entry { path, kind } in entries {
+            if parts(&path).any(is_hidden) {
+                sorted.leave_out(Kind::Hidden, &path);
+                continue;
+            }
+            match kind {
+                EntryKind::Folder => drop(sorted.folders.insert(path)),
+                EntryKind::DeepFolder => sorted.leave_out(Kind::Deep, &path),
+                EntryKind::File(place) if is_image(&path) => {
+                    sorted.images.insert(path, place);
+                }
+                EntryKind::File(_) if has_extension(&path, &OTHER_FORMATS) => {
+                    sorted.leave_out_image(Kind::OtherFormat, &path);
+                }
+                EntryKind::File(_) => sorted.leave_out(Kind::Other, &path),
+                EntryKind::Link(_) if is_image(&path) => {
+                    sorted.leave_out_image(Kind::Link, &path);
+                }
+                EntryKind::Link(_) => sorted.leave_out(Kind::Link, &path),
+                EntryKind::Special => sorted.leave_out(Kind::Special, &path),
+            }
+        }
+        sorted
+    }
+
+    fn leave_out(&mut self, kind: Kind, path: &[u8]) {
+        self.left_out.add(kind, shown(path));
+    }
+
+    /// The folder of an image is a class folder, even where an archive does not list it.
+    fn leave_out_image(&mut self, kind: Kind, path: &[u8]) {
+        if let (Some(folder), _) = names::split(path) {
+            self.folders.insert(folder.to_owned());
+        }
+        self.leave_out(kind, path);
     }
 }
 
-/// Number of folders that are wrapped around the class folders: one if every image is `wrapping/class/image`, else none.
+/// Extensions of JPEG and PNG files.
+const FORMATS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// Extensions of images that are not read.
+const OTHER_FORMATS: [&str; 22] = [
+    "apng", "avif", "bmp", "dng", "gif", "heic", "heif", "ico", "j2k", "jfif", "jp2", "jpe", "jxl",
+    "pbm", "pcx", "pgm", "ppm", "svg", "tga", "tif", "tiff", "webp",
+];
+
+/// Whether a file is an image, by its name.
+pub(super) fn is_image(path: &[u8]) -> bool {
+    has_extension(path, &FORMATS)
+}
+
+fn has_extension(path: &[u8], known: &[&str]) -> bool {
+    let (_, name) = names::split(path);
+    // A name that is all extension is hidden, not an image.
+    let Some(dot @ 1..) = name.iter().rposition(|&byte| byte == b'.') else {
+        return false;
+    };
+    let extension = &name[dot + 1..];
+    known
+        .iter()
+        .any(|known| extension.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Length of the path, with its slash, of the folder that is wrapped around the class folders: there is one if every
+/// image is `wrapping/class/image`.
 fn wrapping(images: &Images, nesting: Nesting) -> usize {
-    let first = images.keys().next().map(|parts| &parts[0]);
+    let first = images.keys().next().and_then(|path| parts(path).next());
     let in_class = |length| match nesting {
         Nesting::Flat => length == 3,
         Nesting::Deep => length >= 3,
     };
     let wrapped = images
         .keys()
-        .all(|parts| in_class(parts.len()) && Some(&parts[0]) == first);
-    usize::from(wrapped)
+        .all(|path| in_class(parts(path).count()) && parts(path).next() == first);
+    match first {
+        Some(first) if wrapped => first.len() + 1,
+        _ => 0,
+    }
 }
 
 fn check_depth(
     root: &Path,
     images: &Images,
-    depth: usize,
+    wrapping: usize,
     nesting: Nesting,
 ) -> Result<(), DatasetError> {
     let path = root.to_owned();
     let (deepest, expected) = match nesting {
-        Nesting::Flat => (depth + 2, "class/image"),
+        Nesting::Flat => (2 + usize::from(wrapping > 0), "class/image"),
         Nesting::Deep => (nesting.deepest(), "at most 7 folders"),
     };
-    if let Some(deep) = images.keys().find(|parts| parts.len() > deepest) {
+    if let Some(deep) = images.keys().find(|path| parts(path).count() > deepest) {
         return Err(DatasetError::TooDeep {
             path,
-            example: deep.join("/"),
+            example: shown(deep),
             expected,
         });
     }
     match images.keys().next() {
-        Some(first) if images.keys().all(|parts| parts.len() == 1) => {
+        Some(first) if images.keys().all(|path| parts(path).count() == 1) => {
             Err(DatasetError::NoClassFolders {
                 path,
                 images: images.len(),
-                example: first.join("/"),
+                example: shown(first),
             })
         }
         _ => Ok(()),
     }
 }
 
-/// The classes, their images, and how many images lie outside any class.
-fn by_class(images: Images, depth: usize) -> (Vec<String>, Vec<Item>, usize) {
-    let (mut classes, mut items, mut stray) = (Vec::<String>::new(), Vec::new(), 0);
-    // By folder first, so that each class comes in one piece even where other classes lie in its folder.
-    let mut images: Vec<_> = images.into_iter().collect();
-    // Stable: names stay sorted.
-    images.sort_by(|(a, _), (b, _)| a[..a.len() - 1].cmp(&b[..b.len() - 1]));
-    for (mut parts, place) in images {
-        let name = parts.split_off(depth).join("/");
-        let Some((class, _)) = name.rsplit_once('/') else {
-            stray += 1;
-            continue;
-        };
-        if classes.last().is_none_or(|last| last != class) {
-            classes.push(class.to_owned());
+/// The names and places of the images of each class.
+type Classes = BTreeMap<String, Vec<(String, Place)>>;
+
+/// The classes: folders of one name, however it is spelled, are one. Images outside any class are left out.
+fn by_class(images: Images, wrapping: usize, left_out: &mut LeftOut) -> Classes {
+    let mut classes = Classes::new();
+    for (path, place) in images {
+        let path = &path[wrapping..];
+        match names::split(path) {
+            (Some(folder), _) => {
+                let members = classes.entry(names::class(folder)).or_default();
+                members.push((shown(path), place));
+            }
+            (None, _) => left_out.add(Kind::Stray, shown(path)),
         }
-        items.push(Item {
-            class: classes.len() - 1,
-            name,
-            place,
-        });
     }
-    (classes, items, stray)
+    classes
 }
 
 /// The class folders that no image lies in.
-fn without_images(folders: BTreeSet<Vec<String>>, depth: usize, classes: &[String]) -> Vec<String> {
-    let mut names: Vec<String> = folders
-        .into_iter()
-        .filter(|parts| parts.len() == depth + 1)
-        .filter_map(|mut parts| parts.pop())
-        .filter(|name| !classes.contains(name))
+fn without_images(
+    folders: &BTreeSet<Vec<u8>>,
+    wrapping: usize,
+    classes: &Classes,
+    left_out: &mut LeftOut,
+) -> Vec<String> {
+    let depth = 1 + usize::from(wrapping > 0);
+    let names: BTreeSet<String> = folders
+        .iter()
+        .filter(|path| parts(path).count() == depth)
+        .map(|path| names::class(names::split(path).1))
+        .filter(|name| !classes.contains_key(name))
         .collect();
-    names.dedup();
-    names
+    for name in &names {
+        left_out.add(Kind::Empty, name.clone());
+    }
+    names.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -234,16 +281,12 @@ mod tests {
     /// Paths as entries; a trailing slash means a folder.
     fn arranged_as(paths: &[&str], nesting: Nesting) -> Result<Layout, DatasetError> {
         let entry = |path: &&str| {
-            let parts = path
-                .split('/')
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect();
             let kind = match path.ends_with('/') {
                 true => EntryKind::Folder,
                 false => EntryKind::File(Place::File(path.into())),
             };
-            Entry { parts, kind }
+            let path = names::path(path.as_bytes());
+            Entry { path, kind }
         };
         arrange(
             Path::new("data"),
@@ -292,7 +335,10 @@ mod tests {
             "sheet.png",
         ];
         let layout = arranged(&paths).unwrap();
-        assert_eq!((names(&layout), layout.skipped), (vec![("a/1.png", 0)], 6));
+        assert_eq!(
+            (names(&layout), layout.left_out.total()),
+            (vec![("a/1.png", 0)], 6)
+        );
     }
 
     #[test]
@@ -354,7 +400,7 @@ mod tests {
     #[test]
     fn the_last_of_two_equal_paths_counts() {
         let entry = |offset| Entry {
-            parts: vec!["a".to_owned(), "1.png".to_owned()],
+            path: b"a/1.png".to_vec(),
             kind: EntryKind::File(Place::Tar { offset, length: 1 }),
         };
         let layout = arrange(
@@ -379,7 +425,7 @@ mod tests {
         let none = arranged(&["a/", "a/1.webp", "b/2.txt"]).unwrap_err();
         assert!(
             none.to_string()
-                .ends_with("found 2 other files, such as a/1.webp"),
+                .ends_with("found 1 file that is no JPEG or PNG: a/1.webp; 1 other file: b/2.txt"),
             "{none}"
         );
         let folders = arranged(&["a/", "b/"]).unwrap_err().to_string();
@@ -389,9 +435,32 @@ mod tests {
             flat.contains("2 images") && flat.contains("1.png"),
             "{flat}"
         );
-        let empty = arranged(&["a/1.png", "b/", "c/", "c/x.txt"])
-            .unwrap_err()
-            .to_string();
-        assert!(empty.ends_with("data: b, c"), "{empty}");
+    }
+
+    #[test]
+    fn class_folders_without_images_are_named() {
+        let layout = arranged(&["a/1.png", "b/", "c/", "c/x.txt", "d/1.webp"]).unwrap();
+        assert_eq!(
+            (layout.classes, layout.empty),
+            (vec!["a".into()], ["b", "c", "d"].map(String::from).to_vec())
+        );
+        assert_eq!(layout.left_out.count(Kind::Empty), 3);
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_kind() {
+        let paths = ["a/1.png", "a/2.WebP", "b.png", "a/x.txt", "a/.hidden.png"];
+        let left_out = arranged(&paths).unwrap().left_out;
+        let kinds = [Kind::OtherFormat, Kind::Stray, Kind::Other, Kind::Hidden];
+        assert_eq!(kinds.map(|kind| left_out.count(kind)), [1; 4]);
+        assert_eq!(left_out.total(), 4);
+    }
+
+    #[test]
+    fn spellings_of_one_name_are_one_class_and_no_image_is_lost() {
+        let layout = arranged(&["caf\u{e9}/1.png", "cafe\u{301}/1.png", "tea/1.png"]).unwrap();
+        assert_eq!(layout.classes, ["caf\u{e9}", "tea"]);
+        let classes: Vec<usize> = layout.items.iter().map(|item| item.class).collect();
+        assert_eq!(classes, [0, 0, 1]);
     }
 }

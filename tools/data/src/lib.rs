@@ -1,8 +1,8 @@
 //! Images and labels: from files to what a network reads.
 //!
-//! [`dataset`] finds the images of a folder or an archive, [`image_file`] decodes one, [`preprocess`] makes it the
-//! network's input and [`parallel`] does all three for many images on every core. [`labels`] reads what the classes
-//! are called, [`classes`] finds the class folders of a data set among them.
+//! [`dataset`] finds the images of a folder or an archive and says what is [`left_out`], [`image_file`] decodes one,
+//! [`preprocess`] makes it the network's input and [`parallel`] does all three for many images on every core. [`labels`]
+//! reads what the classes are called, [`classes`] finds the class folders of a data set among them.
 //!
 //! Training sees the same images many times. [`split`] says which are trained on and which are held back, a
 //! [`training_set`] and an [`evaluation_set`] keep them in memory ([`cache`]), [`augment`] changes the former at
@@ -16,14 +16,18 @@ mod cache_file;
 pub mod classes;
 mod colour;
 pub mod dataset;
+mod dataset_error;
 pub mod evaluation_set;
 #[cfg(test)]
 mod fixture;
-mod folder;
+pub mod folder;
 pub mod image_file;
 mod jpeg;
 pub mod labels;
 mod layout;
+pub mod left_out;
+mod links;
+mod names;
 pub mod output;
 pub mod parallel;
 pub mod preprocess;
@@ -34,6 +38,8 @@ pub mod split;
 mod tar_file;
 pub mod training_set;
 mod zip_file;
+
+pub use names::composed;
 
 /// A decoded image whose pixels belong to a set of many.
 pub type ImageView<'a> = image::ImageBuffer<image::Rgb<u8>, &'a [u8]>;

@@ -5,12 +5,17 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use zip::ZipArchive;
+use zip::read::ZipFileEntry;
 use zip::result::ZipResult;
+use zip::{CompressionMethod, ZipArchive};
 
-use super::dataset::DatasetError;
-use super::layout::{Entry, EntryKind, Place, parts};
+use super::dataset::{DatasetError, ZipObstacle};
+use super::layout::{Entry, EntryKind, Place, is_image};
+use super::names;
 use super::read_at::read_at;
+
+/// The longest path that a link may have.
+const MAX_TARGET: u64 = 4096;
 
 /// A zip archive whose list of files has been read.
 #[derive(Debug)]
@@ -33,10 +38,29 @@ impl ZipFile {
             position: 0,
         };
         let archive = ZipArchive::new(reader).map_err(damaged)?;
-        let entries = (0..archive.len()).map(|index| entry(&archive, index));
+        let zip = Self { archive, file };
+        check_readable(path, &zip.archive)?;
+        let entries = (0..zip.archive.len()).map(|index| zip.entry(index));
         let mut entries: Vec<Entry> = entries.collect::<ZipResult<_>>().map_err(damaged)?;
-        entries.retain(|entry| !entry.parts.is_empty());
-        Ok((Self { archive, file }, entries))
+        entries.retain(|entry| !entry.path.is_empty());
+        Ok((zip, entries))
+    }
+
+    fn entry(&self, index: usize) -> ZipResult<Entry> {
+        let entry = self.archive.by_index_data(index)?;
+        let path = names::path(entry.name()?.as_bytes());
+        let kind = match () {
+            () if entry.is_dir() => EntryKind::Folder,
+            () if entry.is_symlink() => EntryKind::Link(self.target(index, &path)),
+            () => EntryKind::File(Place::Zip { index }),
+        };
+        Ok(Entry { path, kind })
+    }
+
+    /// The path that entry `index`, a link called `path`, leads to, which is its content.
+    fn target(&self, index: usize, path: &[u8]) -> Option<Vec<u8>> {
+        let content = self.read(index, MAX_TARGET).ok().flatten()?;
+        names::target(names::split(path).0.unwrap_or_default(), &content)
     }
 
     /// The system's metadata of the archive.
@@ -57,15 +81,32 @@ impl ZipFile {
     }
 }
 
-fn entry(archive: &ZipArchive<Shared>, index: usize) -> ZipResult<Entry> {
-    let entry = archive.by_index_data(index)?;
-    let kind = match () {
-        () if entry.is_dir() => EntryKind::Folder,
-        () if entry.is_file() => EntryKind::File(Place::Zip { index }),
-        () => EntryKind::Other,
+/// Whether the images of an archive are stored in a way that is read here.
+fn check_readable(path: &Path, archive: &ZipArchive<Shared>) -> Result<(), DatasetError> {
+    let entries = (0..archive.len()).filter_map(|index| archive.by_index_data(index).ok());
+    let mut images = entries.filter(|entry| entry.is_file() && is_image(entry.name_raw()));
+    let Some((obstacle, entry)) = images.find_map(|entry| Some((obstacle(&entry)?, entry))) else {
+        return Ok(());
     };
-    let parts = parts(Path::new(&*entry.name()?));
-    Ok(Entry { parts, kind })
+    Err(DatasetError::UnsupportedZip {
+        path: path.to_owned(),
+        example: names::shown(entry.name_raw()),
+        obstacle,
+    })
+}
+
+fn obstacle(entry: &ZipFileEntry<'_>) -> Option<ZipObstacle> {
+    let method = entry.compression();
+    if entry.encrypted() {
+        Some(ZipObstacle::Password)
+    } else if [CompressionMethod::STORE, CompressionMethod::DEFLATE].contains(&method) {
+        None
+    } else {
+        #[expect(deprecated, reason = "the user is told the number")]
+        let number = method.to_u16();
+        let name = CompressionMethod::name_from_u16(number);
+        Some(ZipObstacle::Compression { number, name })
+    }
 }
 
 /// A reader of a file that other readers share.

@@ -8,9 +8,9 @@ use image::RgbImage;
 use indicatif::ProgressBar;
 
 use graft_data::dataset::{Dataset, DatasetError};
-use graft_data::first;
 use graft_data::image_file::ImageFileError;
 use graft_data::preprocess::Preprocess;
+use graft_data::{composed, first};
 use patchtool::hyper::GeneratedError;
 
 /// Many classes, sorted by name, with their images as a network's input before normalisation.
@@ -99,7 +99,7 @@ impl ClassesError {
     }
 }
 
-/// Images by class and file name.
+/// Images by class and by path: folders of one name that is spelled in two ways may have files of one name.
 type ByName = BTreeMap<String, BTreeMap<String, Content>>;
 
 impl Classes {
@@ -134,7 +134,10 @@ impl Classes {
             read(path, dataset, content, &mut found)?;
         }
         bar.finish_and_clear();
-        let image = |(file, content)| Image { file, content };
+        let image = |(name, content): (String, _)| Image {
+            file: name.rsplit('/').next().unwrap_or_default().to_owned(),
+            content,
+        };
         let classes = found.into_iter().map(|(name, images)| Class {
             name,
             images: images.into_iter().map(image).collect(),
@@ -157,7 +160,10 @@ impl Classes {
     /// Parts the classes for training from those that are held out, in this order: a class is held out if a part of its
     /// path is one of these names.
     pub fn split<S: AsRef<str>>(self, holdout: &[S]) -> Result<(Self, Self), ClassesError> {
-        let named = |class: &Class, name: &str| class.name.split('/').any(|part| part == name);
+        let named = |class: &Class, name: &str| {
+            let name = composed(name);
+            class.name.split('/').any(|part| part == name)
+        };
         let unknown = |name: &&str| !self.classes.iter().any(|class| named(class, name));
         if let Some(name) = holdout.iter().map(AsRef::as_ref).find(unknown) {
             return Err(ClassesError::UnknownHoldout {
@@ -251,9 +257,8 @@ fn read(
         |index, content| {
             let item = &dataset.items()[index];
             let class = &dataset.classes()[item.class];
-            let file = &item.name[class.len() + 1..];
             let images = found.entry(class.clone()).or_default();
-            images.insert(file.to_owned(), content?);
+            images.insert(item.name.clone(), content?);
             Ok::<(), ClassesError>(())
         },
     )?;

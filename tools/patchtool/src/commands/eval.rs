@@ -19,6 +19,7 @@ use crate::task::{self, Task};
 use crate::threads;
 use graft_data::classes::map_classes;
 use graft_data::dataset::Dataset;
+use graft_data::left_out::{Kind, LeftOut};
 use graft_data::output;
 
 /// Arguments of `eval`.
@@ -78,7 +79,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         }
     }
     let dataset = Dataset::open(&arguments.data)?;
-    let classes = map_classes(dataset.classes(), &labels(task))?;
+    let classes = map_classes(dataset.classes(), &task.labels, task.patch.classes())?;
     threads::start(arguments.threads)?;
     let sessions = Mutex::new(Vec::new());
     let work = |index: usize, image: image::RgbImage| {
@@ -113,32 +114,23 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     bar.finish_and_clear();
     dump.finish()?;
     for error in &unreadable {
-        tracing::warn!("left out: {error}");
+        tracing::warn!("left out: {}", error.reason());
     }
-    let report = report(
-        task,
-        &counts,
-        &confusion,
-        dataset.skipped(),
-        unreadable.len(),
-    )?;
+    let mut left_out = dataset.left_out().clone();
+    left_out.add_unreadable(&unreadable);
+    if unreadable.len() == dataset.len()
+        && let Some(first) = unreadable.into_iter().next()
+    {
+        let all = format!("none of {} images can be read; the first", dataset.len());
+        return Err(anyhow::Error::new(first).context(all));
+    }
+    let report = report(task, &counts, &confusion, &left_out);
     if let Some(path) = &arguments.confusion {
         let title = format!("{}: {} images", task.name, confusion.images());
         let picture = confusion.picture(&title, |index| task.label(index))?;
         picture.write(path, arguments.force)?;
     }
     Ok(report)
-}
-
-/// The labels of a task; without any, every class goes by its number.
-fn labels(task: &Task) -> Vec<String> {
-    if task.labels.is_empty() {
-        (0..task.patch.classes())
-            .map(|index| index.to_string())
-            .collect()
-    } else {
-        task.labels.clone()
-    }
 }
 
 /// Number of classes that score higher than the target; of equal scores the first wins.
@@ -190,21 +182,9 @@ impl<'a> Dump<'a> {
     }
 }
 
-fn report(
-    task: &Task,
-    counts: &[Count],
-    confusion: &Confusion,
-    skipped: usize,
-    unreadable: usize,
-) -> Result<Report> {
+fn report(task: &Task, counts: &[Count], confusion: &Confusion, left_out: &LeftOut) -> Report {
     let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
     let (images, top1, top5) = (sum(|c| c.images), sum(|c| c.top1), sum(|c| c.top5));
-    if images == 0 {
-        bail!(Hint::new(
-            "no image of the data set could be read".into(),
-            "run it without --quiet to see the reason for each",
-        ));
-    }
     let share = |part: usize, whole: usize| part as f64 / whole as f64;
     let mut table = Table::new(&["class", "images", "top-1 %", "top-5 %"]);
     let mut per_class = Vec::new();
@@ -234,9 +214,9 @@ fn report(
         per_class.len(),
     );
     let hidden = confusion.hidden(|index| task.label(index));
-    let left_out = match (skipped, unreadable) {
-        (0, 0) => String::new(),
-        _ => format!("left out: {unreadable} unreadable images, {skipped} other files\n"),
+    let note = match left_out.total() {
+        0 => String::new(),
+        _ => format!("left out: {left_out}\n"),
     };
     let json = json!({
         "patch": task.name,
@@ -244,16 +224,14 @@ fn report(
         "balanced_accuracy": confusion.balanced_accuracy(),
         "top5": share(top5, images),
         "count": images,
-        "unreadable": unreadable,
+        "unreadable": left_out.count(Kind::Unreadable),
+        "left_out": left_out,
         "per_class": per_class,
         "confusion": confusion.json(|index| task.label(index)),
     });
     let confusion = confusion.table(|index| task.label(index));
     let confusion = confusion.map_or(String::new(), |table| format!("\n{table}\n"));
-    Ok(Report::new(
-        format!("{table}{confusion}{left_out}{hidden}{summary}"),
-        json,
-    ))
+    Report::new(format!("{table}{confusion}{note}{hidden}{summary}"), json)
 }
 
 #[cfg(test)]

@@ -261,6 +261,7 @@ impl Set {
             "kinds": receipt.kinds.to_string(),
             "images": self.support.classes.len(),
             "unlabelled": self.support.unlabelled.len(),
+            "left_out": self.support.left_out,
             "classes": self.support.labels.len(),
             "labels": generated.labels,
             "counter": state.map(|state| state.counter),

@@ -88,14 +88,14 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         .with_context(|| format!("cannot quantise {}", arguments.backbone.display()))?;
     bar.finish_and_clear();
     output::write_atomically(output, *force, |file| file.write_all(&quantized.bytes))?;
-    report(arguments, &backbone, &quantized, images.pixels.len())
+    report(arguments, &backbone, &quantized, &images)
 }
 
 fn report(
     arguments: &Arguments,
     backbone: &Backbone,
     quantized: &QuantizedBackbone,
-    images: usize,
+    images: &Images,
 ) -> Result<Report> {
     let float = backbone.image();
     let layers = layers(&float, quantized)?;
@@ -121,12 +121,13 @@ fn report(
     let output = &arguments.output.output;
     let arenas = [backbone, &int8].map(Session::arena_len);
     let text = format!(
-        "{table}{}: int8, {}, f32 {}; arena {}, f32 {}; {images} images, {}\n",
+        "{table}{}: int8, {}, f32 {}; arena {}, f32 {}; {} images, {}\n",
         output.display(),
         bytes(quantized.bytes.len()),
         bytes(float.bytes().len()),
         bytes(arenas[1]),
         bytes(arenas[0]),
+        images.pixels.len(),
         arguments.calibration.settings.method,
     );
     let json = json!({
@@ -136,7 +137,8 @@ fn report(
         "bytes": quantized.bytes.len(),
         "arena_bytes": arenas[1],
         "method": arguments.calibration.settings.method.to_string(),
-        "images": images,
+        "images": images.pixels.len(),
+        "left_out": images.left_out,
         "layers": layers,
     });
     Ok(Report::new(text, json))

@@ -9,6 +9,7 @@ use super::convolution::EARLIER;
 use super::generated::{Convolution, Generated, Head, columns};
 use super::{Config, Examples, Generates, Hyper, HyperError, SupportSet, Target, prototype};
 use crate::quantize::float_id;
+use graft_data::composed;
 
 impl Hyper {
     /// The values of a patch for a support set of images as the backbone's input wants them. `name` is the task's, `by` that of
@@ -240,7 +241,11 @@ impl Known {
         let places: Vec<Option<usize>> = new
             .labels
             .iter()
-            .map(|label| self.labels.iter().position(|known| known == label))
+            .map(|label| {
+                self.labels
+                    .iter()
+                    .position(|known| composed(known) == *label)
+            })
             .collect();
         let known = places.iter().flatten().count();
         if known != 0 && known != places.len() {

@@ -1,11 +1,12 @@
 //! The few labelled images that a patch is made of.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::quantize::{Images, QuantizeError};
 use graft_data::dataset::{Dataset, DatasetError};
+use graft_data::folder;
 use graft_data::image_file::{self, ImageFileError};
+use graft_data::left_out::LeftOut;
 use graft_data::preprocess::Preprocess;
 
 /// Images of one size, ready for the input, and the class of each.
@@ -19,6 +20,8 @@ pub struct SupportSet {
     pub images: Images,
     /// Pixels of images whose classes are not known: a generator learns from them, too.
     pub unlabelled: Vec<Vec<u8>>,
+    /// What else was found beside the images.
+    pub left_out: LeftOut,
 }
 
 /// Reasons to refuse a support set.
@@ -68,6 +71,7 @@ impl SupportSet {
     /// A data set that cannot be opened, has a class without images, or an image that cannot be read.
     pub fn read(path: &Path, preprocess: &Preprocess) -> Result<Self, SupportSetError> {
         let dataset = Dataset::open(path)?;
+        dataset.check_empty()?;
         let all: Vec<usize> = (0..dataset.len()).collect();
         let mut pixels = Vec::with_capacity(all.len());
         let unreadable = dataset.for_each(
@@ -87,7 +91,10 @@ impl SupportSet {
             });
         }
         let classes = dataset.items().iter().map(|item| item.class).collect();
-        Self::new(dataset.classes().to_vec(), classes, pixels)
+        Ok(Self {
+            left_out: dataset.left_out().clone(),
+            ..Self::new(dataset.classes().to_vec(), classes, pixels)?
+        })
     }
 
     /// Images that are ready: `pixels` of each, the index of its label in `classes`.
@@ -121,6 +128,7 @@ impl SupportSet {
             classes,
             images: Images::new(pixels)?,
             unlabelled: Vec::new(),
+            left_out: LeftOut::default(),
         })
     }
 
@@ -135,7 +143,13 @@ impl SupportSet {
     ) -> Result<(), SupportSetError> {
         let mut files = Vec::new();
         for path in paths {
-            files.extend(image_files(path)?);
+            if path.is_dir() {
+                let (images, left_out) = folder::images(path)?;
+                files.extend(images);
+                self.left_out.extend(left_out);
+            } else {
+                files.push(path.clone());
+            }
         }
         for file in &files {
             let image = image_file::open(file).map_err(|source| SupportSetError::Image {
@@ -147,33 +161,4 @@ impl SupportSet {
         }
         Ok(())
     }
-}
-
-/// The file itself, or the images in a folder by name.
-fn image_files(path: &Path) -> Result<Vec<PathBuf>, SupportSetError> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let unreadable = |source| DatasetError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        let extension = file.extension().unwrap_or_default().to_ascii_lowercase();
-        if ["jpg", "jpeg", "png"]
-            .iter()
-            .any(|known| extension == *known)
-        {
-            files.push(file);
-        }
-    }
-    if files.is_empty() {
-        let path = path.to_owned();
-        let found = "no .jpg, .jpeg or .png file".into();
-        return Err(DatasetError::NoImages { path, found }.into());
-    }
-    files.sort();
-    Ok(files)
 }

@@ -11,6 +11,7 @@ use super::QuantizeError;
 use crate::bar;
 use crate::task;
 use graft_data::dataset::Dataset;
+use graft_data::left_out::LeftOut;
 
 /// Images of one size, ready for the input.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Images {
     pub pixels: Vec<Vec<u8>>,
     /// Of all pixels.
     pub digest: Digest,
+    /// What else the data set has.
+    pub left_out: LeftOut,
 }
 
 impl Images {
@@ -51,9 +54,14 @@ impl Images {
         )?;
         bar.finish_and_clear();
         for error in &unreadable {
-            tracing::warn!("left out: {error}");
+            tracing::warn!("left out: {}", error.reason());
         }
-        Ok(Self::new(pixels)?)
+        let mut left_out = dataset.left_out().clone();
+        left_out.add_unreadable(&unreadable);
+        Ok(Self {
+            left_out,
+            ..Self::new(pixels)?
+        })
     }
 
     /// Images that are ready.
@@ -71,6 +79,7 @@ impl Images {
         Ok(Self {
             pixels,
             digest: Digest(*hasher.finalize().as_bytes()),
+            left_out: LeftOut::default(),
         })
     }
 }

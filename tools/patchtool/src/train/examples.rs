@@ -13,6 +13,7 @@ use graft_data::augment::{Augment, Augmenter};
 use graft_data::batches::{self, Batches, epoch_order, ranges};
 use graft_data::cache::Cache;
 use graft_data::evaluation_set::EvaluationSet;
+use graft_data::left_out::LeftOut;
 use graft_data::preprocess::Preprocess;
 use graft_data::training_set::TrainingSet;
 
@@ -24,8 +25,8 @@ pub struct Examples {
     pub validation: Option<Validation>,
     /// To test with, once, at the end.
     pub test: Option<EvaluationSet>,
-    /// Number of images that could not be read, and are in none of them.
-    pub unreadable: usize,
+    /// Files of the data that are in none of them.
+    pub left_out: LeftOut,
     /// Images that are in more than one set.
     pub shared: Shared,
 }

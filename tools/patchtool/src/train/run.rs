@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use graft_data::left_out::LeftOut;
 use graft_runtime::Backbone;
 
 use super::checkpoint::{Best, Checkpoint, CheckpointError, Totals};
@@ -64,8 +65,8 @@ pub struct Outcome {
     pub history: Vec<Epoch>,
     /// Time of a step, median, in milliseconds.
     pub step_ms: f32,
-    /// Images that could not be read.
-    pub unreadable: usize,
+    /// Files of the data that are in no set.
+    pub left_out: LeftOut,
     /// Images that are in more than one set.
     pub shared: Shared,
     /// Whether it ended because the values became unusable.
@@ -322,7 +323,7 @@ impl Run<'_> {
         Ok(Outcome {
             trained,
             evaluation,
-            unreadable: self.examples.unreadable,
+            left_out: self.examples.left_out,
             shared: self.examples.shared,
             diverged: false,
             history: at.history,

@@ -18,6 +18,7 @@ use graft_data::augment::Augment;
 use graft_data::cache::{Cache, CacheError, Unreadable};
 use graft_data::dataset::Dataset;
 use graft_data::evaluation_set::EvaluationSet;
+use graft_data::left_out::{Kind, LeftOut};
 use graft_data::preprocess::Preprocess;
 use graft_data::split::{self, Split, check_classes, match_classes};
 use graft_data::training_set::TrainingSet;
@@ -71,6 +72,7 @@ pub struct Sets {
     test: Option<EvaluationSet>,
     class_weights: ClassWeights,
     shared: Shared,
+    left_out: LeftOut,
 }
 
 enum Train {
@@ -112,8 +114,14 @@ impl Request<'_> {
         train: impl Fn(&Dataset, &[usize], &mut dyn FnMut(usize)) -> Result<Train>,
     ) -> Result<Sets> {
         let dataset = Dataset::open(self.data)?;
+        dataset.check_empty()?;
         check_classes(dataset.classes())?;
         let (chosen, [validation, test]) = self.divide(&dataset)?;
+        let others = [&validation, &test].map(|part| part.own.as_ref());
+        let mut left_out = dataset.left_out().clone();
+        for other in others.into_iter().flatten() {
+            left_out.extend(other.left_out().clone());
+        }
         let held_out = validation.indices.len() + test.indices.len();
         let bar = bar::images(chosen.len() + held_out, self.is_quiet);
         let train = train(&dataset, &chosen, &mut |count| {
@@ -134,13 +142,17 @@ impl Request<'_> {
         let (validation, test) = (open(validation)?, open(test)?);
         bar.finish_and_clear();
         let shared = Shared::of(train.cache(), validation.as_deref(), test.as_deref());
-        let sets = Sets {
+        let mut sets = Sets {
             shared,
+            left_out,
             train,
             validation,
             test,
             class_weights: self.class_weights,
         };
+        for Unreadable { name, .. } in sets.unreadable() {
+            sets.left_out.add(Kind::Unreadable, name);
+        }
         sets.train.check_classes()?;
         self.notes(&sets);
         Ok(sets)
@@ -324,7 +336,6 @@ impl Sets {
         augment: Augment,
         preprocess: Preprocess,
     ) -> Result<Examples> {
-        let unreadable = self.unreadable().len();
         let weights = self.validation.as_ref().and_then(|set| self.weights(set));
         let embed = |set: &EvaluationSet| -> Result<Embeddings> {
             let bytes = template.compile(&backbone.image(), Dtype::F32)?;
@@ -357,7 +368,7 @@ impl Sets {
             training,
             validation,
             test: self.test,
-            unreadable,
+            left_out: self.left_out,
             shared: self.shared,
         })
     }

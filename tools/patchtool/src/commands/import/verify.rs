@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+#[cfg(feature = "verify")]
+use graft_data::left_out::{Kind, LeftOut};
 use graft_runtime::Backbone;
 
 use crate::commands::arguments::Common;
@@ -91,43 +93,44 @@ impl Verification {
             softmax_step: source.softmax_step,
         };
         let mut verifier = Verifier::new(&original, backbone)?;
-        let mut unreadable = 0;
+        let mut left_out = LeftOut::default();
         for path in &self.verify {
-            unreadable += each_image(path, &preprocess, common.quiet, |pixels| {
+            left_out.extend(each_image(path, &preprocess, common.quiet, |pixels| {
                 Ok(verifier.image(&pixels)?)
-            })?;
+            })?);
         }
         let found = verifier.finish()?;
-        Ok(Some(verdict(&found, self.tolerance, unreadable)))
+        Ok(Some(verdict(&found, self.tolerance, &left_out)))
     }
 }
 
-/// Hands on the images at a path one by one, prepared for the input. The number of those left out, which cannot be read.
+/// Hands on the images at a path one by one, prepared for the input. What is left out.
 #[cfg(feature = "verify")]
 fn each_image(
     path: &Path,
     preprocess: &graft_data::preprocess::Preprocess,
     is_quiet: bool,
     mut each: impl FnMut(Vec<u8>) -> Result<()>,
-) -> Result<usize> {
+) -> Result<LeftOut> {
     use graft_data::dataset::{Dataset, DatasetError};
-    use graft_data::image_file;
+    use graft_data::{folder, image_file};
 
     if is_image(path) {
         each(preprocess.pixels(&image_file::open(path)?))?;
-        return Ok(0);
+        return Ok(LeftOut::default());
     }
-    let unreadable = match Dataset::open(path) {
+    let (unreadable, mut left_out) = match Dataset::open(path) {
         // Labels are not needed here.
         Err(DatasetError::NoClassFolders { .. }) if path.is_dir() => {
             let mut unreadable = Vec::new();
-            for file in image_files(path)? {
+            let (files, left_out) = folder::images(path)?;
+            for file in files {
                 match image_file::open(&file) {
                     Ok(image) => each(preprocess.pixels(&image))?,
                     Err(error) => unreadable.push(error),
                 }
             }
-            unreadable
+            (unreadable, left_out)
         }
         dataset => {
             let dataset = dataset?;
@@ -139,25 +142,14 @@ fn each_image(
                 each(pixels)
             })?;
             bar.finish_and_clear();
-            unreadable
+            (unreadable, dataset.left_out().clone())
         }
     };
     for error in &unreadable {
-        tracing::warn!("left out: {error}");
+        tracing::warn!("left out: {}", error.reason());
     }
-    Ok(unreadable.len())
-}
-
-/// The files in a folder that are named like images, by name.
-#[cfg(feature = "verify")]
-fn image_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        files.push(entry?.path());
-    }
-    files.retain(|file| is_image(file));
-    files.sort();
-    Ok(files)
+    left_out.add_unreadable(&unreadable);
+    Ok(left_out)
 }
 
 /// Whether a path is named like an image.
@@ -173,7 +165,7 @@ fn is_image(path: &Path) -> bool {
 fn verdict(
     found: &crate::import::verify::Comparison,
     tolerance: Option<f32>,
-    unreadable: usize,
+    left_out: &LeftOut,
 ) -> Report {
     let is_ok = found.passes(tolerance);
     let least_top1 = found.least_top1(tolerance);
@@ -189,13 +181,13 @@ fn verdict(
     let least = least_top1.map_or(String::new(), |least| {
         format!(" with top-1 equal on {} %", 100.0 * least)
     });
-    let left_out = match unreadable {
+    let note = match left_out.total() {
         0 => String::new(),
-        _ => format!("left out: {unreadable} unreadable images\n"),
+        _ => format!("left out: {left_out}\n"),
     };
     let text = format!(
         "verified on {} images by tract: scores differ by at most {:.1e}, {:.1e} of their range{steps}; top-1 equal on \
-         {:.1} %; {} the tolerance of {limit}{least}\n{left_out}",
+         {:.1} %; {} the tolerance of {limit}{least}\n{note}",
         found.images,
         found.max_difference,
         found.max_relative,
@@ -205,7 +197,8 @@ fn verdict(
     let json = serde_json::json!({
         "judge": "tract",
         "images": found.images,
-        "unreadable": unreadable,
+        "unreadable": left_out.count(Kind::Unreadable),
+        "left_out": left_out,
         "max_difference": found.max_difference,
         "max_relative": found.max_relative,
         "mean_steps": found.mean_steps,

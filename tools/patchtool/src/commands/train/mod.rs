@@ -27,6 +27,7 @@ use crate::train::run::{Outcome, Plan, Run};
 use crate::train::sets::{Request, Sets};
 use crate::trained::{BackboneRef, ClassWeights, DataRef, Metrics, TrainKind, Trained};
 use graft_data::cache::default_folder;
+use graft_data::left_out::Kind;
 use graft_data::output;
 
 /// Trains and writes the trained values of the best epoch.
@@ -292,7 +293,8 @@ fn report(outcome: &Outcome) -> Report {
         "validation_images": data.validation_images,
         "test_images": data.test_images,
         "shared_images": { "validation": outcome.shared.validation, "test": outcome.shared.test },
-        "unreadable": outcome.unreadable,
+        "unreadable": outcome.left_out.count(Kind::Unreadable),
+        "left_out": outcome.left_out,
     });
     Report::new(text, json)
 }
