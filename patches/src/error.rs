@@ -116,6 +116,20 @@ pub enum ImageError {
     /// The metadata cannot be decoded.
     #[error("the metadata cannot be decoded")]
     Metadata,
+    /// A rule for photographs in the metadata that no program should follow.
+    #[error("the metadata keep {found} thousandths of a photograph's side, expected 100 to 1000")]
+    Crop {
+        /// The share that is kept, in thousandths.
+        found: u32,
+    },
+    /// Names in the metadata of classes that there are not.
+    #[error("{found} class names in the metadata, expected at most {expected}, one a class")]
+    Labels {
+        /// Names.
+        found: usize,
+        /// Classes.
+        expected: usize,
+    },
     /// A batch norm in the metadata, or the layer's own bias, that does not fit its site.
     #[error("metadata of site {site}: {found} values of {what}, expected {expected}")]
     NormLength {
@@ -293,6 +307,8 @@ impl ImageError {
             | Self::SectionDigest { .. }
             | Self::Record { .. }
             | Self::Metadata
+            | Self::Crop { .. }
+            | Self::Labels { .. }
             | Self::ContinualClasses { .. }
             | Self::NormLength { .. } => {
                 "the file is damaged or was made by a faulty tool: fetch or make it again"

@@ -41,6 +41,35 @@ pub enum Filter {
     Bilinear,
 }
 
+/// Shares that a crop may keep, in thousandths: with less a photograph is scaled to many times its size.
+const SHARES: core::ops::RangeInclusive<u32> = 100..=1000;
+
+impl Resize {
+    /// Checks that a photograph can be resized like that.
+    ///
+    /// # Errors
+    /// [`ImageError::Crop`].
+    pub fn check(&self) -> Result<(), ImageError> {
+        match self.fit {
+            Fit::Crop { share } if !SHARES.contains(&share) => {
+                Err(ImageError::Crop { found: share })
+            }
+            Fit::Crop { .. } | Fit::Stretch => Ok(()),
+        }
+    }
+}
+
+/// Checks that there are not more class names than classes.
+pub(crate) fn check_labels(labels: &[String], classes: usize) -> Result<(), ImageError> {
+    match labels.len() <= classes {
+        true => Ok(()),
+        false => Err(ImageError::Labels {
+            found: labels.len(),
+            expected: classes,
+        }),
+    }
+}
+
 impl core::fmt::Display for Resize {
     /// As `patchtool import --resize` takes it: `crop:0.875:bicubic`.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -139,8 +168,8 @@ pub struct SiteMetadata {
 }
 
 impl SiteMetadata {
-    /// Checks that batch norm and bias have a value for each of a site's outputs and can be computed with: metadata is
-    /// needed only to train, so opening a backbone leaves it alone.
+    /// Checks that batch norm and bias have a value for each of a site's outputs and can be computed with: they are
+    /// needed only to train, so opening a backbone leaves them alone.
     ///
     /// # Errors
     /// [`ImageError::NormLength`], [`ImageError::NormValue`].

@@ -1,12 +1,27 @@
 //! Writes the seed corpus of the fuzz targets: `cargo run -p graft-tests --example seeds -- patches/fuzz/seeds`.
 
+use std::mem::offset_of;
 use std::path::PathBuf;
 
-use graft_patches::records::{Dtype, Kinds};
+use graft_patches::container::SectionKind;
+use graft_patches::records::{Dtype, Kinds, PlanRecord};
+use graft_patches::writer;
 use graft_runtime::Backbone;
 use graft_tests::{
     backbone, continual, every_operator, identity_patch, int8, random_patch, random_patch_as,
+    section,
 };
+
+/// With a plan that has room for one class less than the backbone has: refused.
+fn without_room(mut image: Vec<u8>) -> Vec<u8> {
+    let backbone = Backbone::from_bytes(&image).expect("it is valid");
+    let room = backbone.identity().classes() as u32 - 1;
+    let plan = section(&image, SectionKind::Plan).start;
+    let field = plan + offset_of!(PlanRecord, max_classes);
+    image[field..field + 4].copy_from_slice(&room.to_le_bytes());
+    writer::seal(&mut image);
+    image
+}
 
 fn main() -> std::io::Result<()> {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder"));
@@ -16,6 +31,10 @@ fn main() -> std::io::Result<()> {
         ("backbone/every-operator", every_operator(24, 1)),
         ("backbone/one-pixel", every_operator(1, 1)),
         ("backbone/int8", int8::backbone(&small)),
+        (
+            "backbone/no-room-for-own-head",
+            without_room(int8::backbone(&small)),
+        ),
         (
             "patch/int8",
             int8::random_patches(&small, &small_int8, 7, 2)[1].clone(),

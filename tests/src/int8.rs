@@ -43,6 +43,11 @@ fn widen(range: &mut (f32, f32), values: &[f32]) {
 
 /// An f32 backbone in int8.
 pub fn backbone(float: &Backbone) -> Vec<u8> {
+    backbone_with(float, |_| {})
+}
+
+/// [`backbone`] with other metadata.
+pub fn backbone_with(float: &Backbone, change: impl FnOnce(&mut BackboneMetadata)) -> Vec<u8> {
     let image = float.image();
     let sites: Vec<Int8Values> = (0..image.site_count())
         .map(|index| {
@@ -54,13 +59,14 @@ pub fn backbone(float: &Backbone) -> Vec<u8> {
         })
         .collect();
     let own = image.metadata().expect("it has some");
-    let metadata = BackboneMetadata {
+    let mut metadata = BackboneMetadata {
         quantized: Some(QuantizedFrom {
             from: float.id(),
             ..QuantizedFrom::default()
         }),
         ..own
     };
+    change(&mut metadata);
     int8_backbone(&image, &scales(float, &float.identity()), &sites, &metadata)
         .expect("it fits the format")
 }

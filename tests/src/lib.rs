@@ -7,12 +7,15 @@ use graft_patches::geometry::{Activation, Padding, Shape, Window};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, SiteMetadata};
 use graft_patches::records::{Dtype, Input, Kinds, Layer, Op};
 use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
-use graft_runtime::{Backbone, Image, Patch, Session};
+use graft_runtime::{Backbone, Patch};
+
+pub use opened::{run_if_small, run_with_own_patches_if_small};
 
 pub mod cases;
 pub mod continual;
 pub mod int8;
 pub mod layers;
+mod opened;
 pub mod operators;
 pub mod training;
 
@@ -304,24 +307,4 @@ pub fn section(bytes: &[u8], kind: SectionKind) -> Range<usize> {
     let record = header.section(kind).expect("the image has this section");
     let start = record.offset.get() as usize;
     start..start + record.length.get() as usize
-}
-
-/// Runs whatever could be opened, unless hostile records make it so large that it would take long.
-pub fn run_if_small(backbone: &Backbone, patch: &Patch) {
-    let view = backbone.image();
-    let work: u64 = (0..view.layer_count())
-        .map(|index| {
-            let layer = view.layer(index);
-            let window: usize = layer.window.kernel.iter().product();
-            let depth = layer.site.map_or(window, |site| view.site(site).depth);
-            view.tensor(index + 1).shape.len() as u64 * depth as u64
-        })
-        .sum();
-    if work > 20_000_000 || view.arena_bytes() > 50_000_000 {
-        return;
-    }
-    let mut session = Session::new(backbone).expect("kernels are there");
-    session
-        .run(patch, Image::Values(&image(patch, 1)))
-        .expect("what was opened runs");
 }

@@ -12,7 +12,7 @@ use graft_patches::{ImageError, PatchImage, writer};
 use graft_runtime::{Backbone, Error, Patch};
 use graft_tests::{
     backbone, every_operator, identity_patch, int8, random_patch, random_patch_as, run_if_small,
-    section,
+    run_with_own_patches_if_small, section,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -92,7 +92,7 @@ proptest! {
         let bytes = backbone_of(dtype).image().bytes().to_vec();
         let places = records(&bytes);
         if let Ok(backbone) = Backbone::from_bytes(&reseal(bytes, &changes, &places)) {
-            run_if_small(&backbone, &backbone.identity());
+            run_with_own_patches_if_small(&backbone);
         }
     }
 
@@ -121,7 +121,7 @@ proptest! {
         let bytes = every_operator(SIDE, 1);
         let places: Vec<usize> = (0..HEADER_LEN).collect();
         if let Ok(backbone) = Backbone::from_bytes(&reseal(bytes, &changes, &places)) {
-            run_if_small(&backbone, &backbone.identity());
+            run_with_own_patches_if_small(&backbone);
         }
     }
 
@@ -273,6 +273,65 @@ fn a_plan_without_room_for_the_own_head_is_refused() {
         let section = SectionKind::Plan;
         assert_eq!(error, ImageError::Section { section, problem });
     }
+}
+
+/// What a program would fail on that runs them, not the engine.
+#[test]
+fn metadata_that_cannot_be_followed_are_refused() {
+    use graft_patches::metadata::{Fit, PatchMetadata, Resize};
+    let float = backbone(SIDE, 1);
+    let own = float.identity().classes();
+    let resize = |share| Resize {
+        fit: Fit::Crop { share },
+        ..Resize::default()
+    };
+    let names = |count| vec![String::from("class"); count];
+    let open = |share, labels: Vec<String>| {
+        let bytes = int8::backbone_with(&float, |metadata| {
+            metadata.resize = resize(share);
+            metadata.labels = labels;
+        });
+        Backbone::from_bytes(&bytes).map(drop)
+    };
+    let bind = |share, labels: Vec<String>| {
+        let writer = graft_patches::writer::PatchWriter::identity(float.image(), Kinds::HEAD);
+        let metadata = PatchMetadata {
+            resize: resize(share),
+            labels,
+            ..PatchMetadata::default()
+        };
+        let bytes = writer.finish(&metadata).expect("it can be encoded");
+        Patch::from_bytes(&bytes, &float).map(drop)
+    };
+    let crop = |found| ImageError::Crop { found };
+    let labels = ImageError::Labels {
+        found: own + 1,
+        expected: own,
+    };
+    let both = |share, count| [open(share, names(count)), bind(share, names(count))];
+    for result in both(100, own).into_iter().chain(both(1000, 0)) {
+        result.expect("it can be followed");
+    }
+    for (share, count, expected) in [
+        (99, own, crop(99)),
+        (0, 0, crop(0)),
+        (1001, own, crop(1001)),
+        (875, own + 1, labels),
+    ] {
+        for result in both(share, count) {
+            assert!(
+                matches!(result, Err(Error::Image(error)) if error == expected),
+                "{expected}"
+            );
+        }
+    }
+    // The first string is longer than the section.
+    let mut bytes = float.image().bytes().to_vec();
+    let start = section(&bytes, SectionKind::Metadata).start;
+    bytes[start..start + 2].copy_from_slice(&[0xff, 0x7f]);
+    writer::seal(&mut bytes);
+    let error = Backbone::from_bytes(&bytes).map(drop);
+    assert!(matches!(error, Err(Error::Image(ImageError::Metadata))));
 }
 
 #[test]

@@ -18,7 +18,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for backbone in &*BACKBONES {
         let _ = Patch::from_bytes(bytes, backbone);
         if let Ok(patch) = Patch::from_bytes(&sealed, backbone) {
-            let _ = patch.image().map(|image| (image.metadata(), image.continual_state()));
+            let image = patch.image().expect("it is of a file");
+            image.metadata().expect("it was opened");
+            image.continual_state().expect("it was bound");
             run_if_small(backbone, &patch);
         }
     }

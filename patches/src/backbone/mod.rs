@@ -45,6 +45,8 @@ impl<'a> BackboneImage<'a> {
         let image = UncheckedBackbone::parse(bytes, container)?.check()?;
         if verify == Verify::Full {
             image.check_values()?;
+            #[cfg(feature = "alloc")]
+            image.check_metadata()?;
         }
         Ok(image)
     }
@@ -76,6 +78,15 @@ impl<'a> BackboneImage<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What commands rely on when they run it.
+    #[cfg(feature = "alloc")]
+    fn check_metadata(&self) -> Result<(), ImageError> {
+        let metadata = self.metadata()?;
+        metadata.resize.check()?;
+        let classes = self.tensor(self.layer_count()).shape.channels;
+        crate::metadata::check_labels(&metadata.labels, classes)
     }
 
     fn section(&self, kind: SectionKind) -> &'a [u8] {
@@ -257,7 +268,7 @@ impl<'a> BackboneImage<'a> {
     /// Names, labels and what else only the host needs.
     ///
     /// # Errors
-    /// [`ImageError::Metadata`].
+    /// [`ImageError::Metadata`], which [`Verify::Full`] rules out.
     #[cfg(feature = "alloc")]
     pub fn metadata(&self) -> Result<crate::metadata::BackboneMetadata, ImageError> {
         postcard::from_bytes(self.metadata_bytes()).map_err(|_| ImageError::Metadata)

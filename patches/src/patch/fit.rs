@@ -42,6 +42,8 @@ impl<'a> PatchImage<'a> {
         self.check_continual_state(backbone)?;
         if verify == Verify::Full {
             self.check_values(backbone)?;
+            #[cfg(feature = "alloc")]
+            self.check_labels(backbone)?;
         }
         plan::check_fits(backbone, self.input().shape)
     }
@@ -186,6 +188,17 @@ impl<'a> PatchImage<'a> {
             .head()
             .and_then(|head| self.find(head, What::Weights));
         state.check(head.map_or(0, |head| head.outputs))
+    }
+
+    /// Class names are those of its head.
+    #[cfg(feature = "alloc")]
+    fn check_labels(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        let head = backbone
+            .head()
+            .and_then(|head| self.find(head, What::Weights));
+        head.map_or(Ok(()), |head| {
+            crate::metadata::check_labels(&self.metadata()?.labels, head.outputs)
+        })
     }
 
     /// A claimed kind that no site answers to would be a patch that silently does less than it says.

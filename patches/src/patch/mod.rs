@@ -49,7 +49,12 @@ impl<'a> PatchImage<'a> {
     /// The fault of the bytes.
     pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
         let container = Container::check(bytes, Kind::Patch, verify)?;
-        UncheckedPatch::parse(bytes, container)?.check()
+        let image = UncheckedPatch::parse(bytes, container)?.check()?;
+        #[cfg(feature = "alloc")]
+        if verify == Verify::Full {
+            image.metadata()?.resize.check()?;
+        }
+        Ok(image)
     }
 
     /// The same bytes again, once checked. Any other bytes make the methods panic.
@@ -154,7 +159,7 @@ impl<'a> PatchImage<'a> {
     /// Labels and provenance.
     ///
     /// # Errors
-    /// [`ImageError::Metadata`].
+    /// [`ImageError::Metadata`], which [`Verify::Full`] rules out.
     #[cfg(feature = "alloc")]
     pub fn metadata(&self) -> Result<crate::metadata::PatchMetadata, ImageError> {
         postcard::from_bytes(self.metadata_bytes()).map_err(|_| ImageError::Metadata)
