@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::proto::{DataLocation, DataType, TensorProto};
 
@@ -186,6 +186,7 @@ fn format(element: DataType) -> Option<Format> {
     let format = match element {
         DataType::Float => float(4, Field::Float, |b| f32::from_le_bytes(of(b))),
         DataType::Float16 => float(2, Field::Int32, |b| f16::from_le_bytes(of(b)).to_f32()),
+        DataType::Bfloat16 => float(2, Field::Int32, |b| bf16::from_le_bytes(of(b)).to_f32()),
         DataType::Double => float(8, Field::Double, |b| f64::from_le_bytes(of(b)) as f32),
         DataType::Bool => int(1, Field::Int32, |b| i128::from(b[0] != 0)),
         DataType::Int8 => int(1, Field::Int32, |b| i8::from_le_bytes(of(b)).into()),
@@ -200,7 +201,6 @@ fn format(element: DataType) -> Option<Format> {
         | DataType::String
         | DataType::Complex64
         | DataType::Complex128
-        | DataType::Bfloat16
         | DataType::Float8e4m3fn
         | DataType::Float8e4m3fnuz
         | DataType::Float8e5m2

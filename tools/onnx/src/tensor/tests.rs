@@ -12,6 +12,7 @@ fn each_type_is_read_from_raw_bytes_and_from_its_field() {
     let all = [
         (DataType::Float, 4),
         (DataType::Float16, 2),
+        (DataType::Bfloat16, 2),
         (DataType::Double, 8),
         (DataType::Bool, 1),
         (DataType::Int8, 1),
@@ -23,9 +24,15 @@ fn each_type_is_read_from_raw_bytes_and_from_its_field() {
         (DataType::Int64, 8),
         (DataType::Uint64, 8),
     ];
-    let half = i32::from(f16::from_f32(1.0).to_bits());
     for (element, size) in all {
-        let is_half = element == DataType::Float16;
+        let is_bfloat = element == DataType::Bfloat16;
+        let half = if is_bfloat {
+            bf16::from_f32(1.0).to_bits()
+        } else {
+            f16::from_f32(1.0).to_bits()
+        };
+        let half = i32::from(half);
+        let is_half = is_bfloat || element == DataType::Float16;
         let field = TensorProto {
             dims: vec![1],
             data_type: element as i32,
@@ -89,8 +96,8 @@ fn what_is_not_one_whole_tensor_is_refused() {
     assert!(both.contains("more than one place"), "{both}");
     let part = refused(|bad| bad.segment = Some(crate::proto::Segment { begin: 0, end: 4 }));
     assert!(part.contains("segment"), "{part}");
-    let unknown = refused(|bad| bad.data_type = DataType::Bfloat16 as i32);
-    assert!(unknown.contains("Bfloat16"), "{unknown}");
+    let unknown = refused(|bad| bad.data_type = DataType::Complex64 as i32);
+    assert!(unknown.contains("Complex64"), "{unknown}");
     let unknown = refused(|bad| bad.data_type = 999);
     assert!(unknown.contains("type 999"), "{unknown}");
 }
