@@ -147,8 +147,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let source = Source {
         path,
         normalisation: normalisation(arguments, &recipe, &imported, &properties)?,
-        softmax: imported.softmax,
-        softmax_step: imported.softmax_step,
+        ending: imported.ending,
+        ending_step: imported.ending_step,
     };
     let settings = settings(arguments, &recipe, &imported, properties, &source)?;
     let mut image = compile(&imported.graph, settings.clone())?;
@@ -267,9 +267,16 @@ fn normalisation(
         .map_or(0, |input| input.channels);
     let given = [&arguments.mean, &arguments.std];
     check_units(given)?;
+    if imported.reads_bytes && given.iter().any(|values| !values.is_empty()) {
+        bail!(Hint::new(
+            "--mean and --std for a model that reads pixels as bytes, 0 to 255".into(),
+            "leave them out: the model normalises its input itself, if at all",
+        ));
+    }
     let own = [properties.mean, properties.std];
     let is_unknown = |at: usize| given[at].is_empty() && own[at].is_none();
-    if arguments.arch.is_none() && (is_unknown(0) || is_unknown(1)) {
+    let is_open = arguments.arch.is_none() && !imported.reads_bytes;
+    if is_open && (is_unknown(0) || is_unknown(1)) {
         tracing::warn!(
             "without {} pixels are taken from 0 to 255{}; accuracy suffers if the network was trained otherwise",
             if is_unknown(0) { "--mean" } else { "--std" },

@@ -2,7 +2,7 @@
 //!
 //! tract reads the file itself, and the pixels are normalised as the user says it, not as the backbone does it, which may
 //! have taken over preprocessing from the model. The importer says one thing only, which scores cannot be compared
-//! without: the softmax at the end that it left out, and the step of its output where that is quantised.
+//! without: the softmax or sigmoid at the end that it left out, and the step of its output where that is quantised.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,13 +16,16 @@ use tract_onnx::prelude::{
 };
 use tract_onnx::tract_hir::infer::Factoid as _;
 
-use super::onnx::Softmax;
+use super::onnx::Ending;
 
 #[cfg(test)]
 mod tests;
 
 /// Least probability that has a logarithm here: that of a score 80 below the best.
 const SMALLEST: f32 = 1.8e-35;
+
+/// The score whose sigmoid is a step of f32 below 1.
+const SURE: f32 = 16.0;
 
 /// An import that cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +105,9 @@ pub struct Original<'a> {
     /// Standard deviation of pixels, one value a channel.
     pub std: [f32; 4],
     /// The function of its scores that the backbone leaves out.
-    pub softmax: Option<Softmax>,
+    pub ending: Option<Ending>,
     /// Step of that function's values where the model quantises them.
-    pub softmax_step: Option<f32>,
+    pub ending_step: Option<f32>,
 }
 
 /// The scores of a backbone compared with those of the original.
@@ -276,17 +279,22 @@ struct Differences {
 /// probabilities as logarithms, so that those of unlikely classes count as much. A quantised value stands for all that
 /// round to it; a class that both sides put below half a step is left out, for it would only dilute the mean.
 fn differences(scores: &[f32], expected: &[f32], original: &Original<'_>) -> Differences {
-    let half = original.softmax_step.unwrap_or(0.0) / 2.0;
+    let half = original.ending_step.unwrap_or(0.0) / 2.0;
     let log = |p: f32| p.max(SMALLEST).ln();
-    let own = match original.softmax {
+    let own = match original.ending {
         None => scores.to_vec(),
-        Some(Softmax::Logarithms) => log_softmax(scores).collect(),
-        Some(Softmax::Probabilities) => log_softmax(scores).map(|own| own.max(log(0.0))).collect(),
+        Some(Ending::LogSoftmax) => log_softmax(scores).collect(),
+        Some(Ending::Softmax) => log_softmax(scores).map(|own| own.max(log(0.0))).collect(),
+        Some(Ending::Sigmoid) => scores.iter().map(|own| own.clamp(-SURE, SURE)).collect(),
     };
-    let bounds = |&value: &f32| match original.softmax {
-        None | Some(Softmax::Logarithms) => [value - half, value + half],
-        Some(Softmax::Probabilities) if value < half => [f32::NEG_INFINITY, log(half)],
-        Some(Softmax::Probabilities) => [log(value - half), log(value + half)],
+    let bounds = |&value: &f32| match original.ending {
+        None | Some(Ending::LogSoftmax) => [value - half, value + half],
+        Some(Ending::Softmax) if value < half => [f32::NEG_INFINITY, log(half)],
+        Some(Ending::Softmax) => [log(value - half), log(value + half)],
+        Some(Ending::Sigmoid) => {
+            let half = half.max(f32::EPSILON * value);
+            [logit(value - half), logit(value + half)]
+        }
     };
     let bounds: Vec<[f32; 2]> = expected.iter().map(bounds).collect();
     let pairs = own.iter().zip(&bounds);
@@ -297,6 +305,12 @@ fn differences(scores: &[f32], expected: &[f32], original: &Original<'_>) -> Dif
         each: each.collect(),
         range: range(&highest),
     }
+}
+
+/// The score of which a probability is the sigmoid, where f32 tells them apart.
+fn logit(p: f32) -> f32 {
+    let p = p.clamp(0.0, 1.0);
+    (p.ln() - (-p).ln_1p()).clamp(-SURE, SURE)
 }
 
 /// The logarithms of the probabilities that logits stand for.
@@ -378,7 +392,7 @@ impl Judge {
         };
         model.set_input_fact(0, InferenceFact::dt_shape(element, dims))?;
         // tract's optimised softmax of bytes gives other values than the nodes that it takes the place of.
-        let model = match original.softmax_step {
+        let model = match original.ending_step {
             Some(_) => model.into_typed()?,
             None => model.into_optimized()?,
         };

@@ -9,7 +9,7 @@ use graft_data::left_out::{Kind, LeftOut};
 use graft_runtime::Backbone;
 
 use crate::commands::arguments::Common;
-use crate::import::onnx::Softmax;
+use crate::import::onnx::Ending;
 use crate::report::Report;
 
 /// Arguments of the verification.
@@ -35,13 +35,13 @@ pub(super) struct Source<'a> {
         not(feature = "verify"),
         expect(dead_code, reason = "only the judge asks for it")
     )]
-    pub(super) softmax: Option<Softmax>,
+    pub(super) ending: Option<Ending>,
     /// Step of that function's values where the model quantises them.
     #[cfg_attr(
         not(feature = "verify"),
         expect(dead_code, reason = "only the judge asks for it")
     )]
-    pub(super) softmax_step: Option<f32>,
+    pub(super) ending_step: Option<f32>,
 }
 
 #[cfg(not(feature = "verify"))]
@@ -89,8 +89,8 @@ impl Verification {
             path: source.path,
             mean,
             std,
-            softmax: source.softmax,
-            softmax_step: source.softmax_step,
+            ending: source.ending,
+            ending_step: source.ending_step,
         };
         let mut verifier = Verifier::new(&original, backbone)?;
         let mut left_out = LeftOut::default();

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use graft_patches::geometry::{Activation, Shape};
 use graft_patches::scale::Scale;
 
+use super::affine::{self, Affine};
 use super::node::Node;
 use super::scales::{self, Scales};
 use super::value::View;
-use super::{InputAffine, Softmax};
+use super::{Ending, InputAffine};
 use crate::import::error::ImportError;
 use crate::import::graph::{BatchNorm, Graph, Layer, Op, TensorId, Weights};
 
@@ -19,10 +20,10 @@ const MAX_DIM: usize = 1 << 16;
 pub(super) struct Builder<'a> {
     pub(super) graph: Graph,
     pub(super) input_affine: Option<InputAffine>,
-    /// A Softmax that was left out: nothing may follow.
-    pub(super) softmax: Option<(Node<'a>, Softmax)>,
+    /// The end of the model that was left out: nothing may follow.
+    pub(super) ending: Option<(Node<'a>, Ending)>,
     /// Step of its output where that is quantised.
-    pub(super) softmax_step: Option<f32>,
+    pub(super) ending_step: Option<f32>,
     pub(super) scales: Scales,
     states: Vec<State>,
     /// The number of requests for each layer name.
@@ -44,8 +45,8 @@ impl<'a> Builder<'a> {
         let mut builder = Self {
             graph: Graph::default(),
             input_affine: None,
-            softmax: None,
-            softmax_step: None,
+            ending: None,
+            ending_step: None,
             scales: Scales::default(),
             states: Vec::new(),
             names: HashMap::new(),
@@ -84,7 +85,7 @@ impl<'a> Builder<'a> {
         inputs: &[&View<'a>],
         shape: Shape,
     ) -> Result<TensorId, ImportError> {
-        self.check_softmax()?;
+        self.check_ending()?;
         if !is_possible(shape) {
             return Err(node.malformed(format!("its output would be {shape}")));
         }
@@ -171,7 +172,7 @@ impl<'a> Builder<'a> {
         match self.site(view.tensor) {
             Some(weights) if weights.batch_norm.is_none() => weights.batch_norm = Some(norm),
             _ => {
-                let (scale, shift) = affine_of(&norm);
+                let Affine { scale, shift } = Affine::from(&norm);
                 self.add_affine(node, view.tensor, scale, shift)?;
             }
         }
@@ -212,9 +213,25 @@ impl<'a> Builder<'a> {
         ))
     }
 
+    /// Whether an affine map of the view can be fused: into a layer's weights, or into what is done to the image.
+    pub(super) fn takes_affine(&mut self, view: &View<'a>) -> bool {
+        let state = &self.states[view.tensor];
+        let (is_shared, is_image) = (
+            state.is_read || state.open_reads > 0,
+            state.producer.is_none(),
+        );
+        !is_shared && (is_image || self.site(view.tensor).is_some())
+    }
+
+    /// Fails if a node cannot read the view as it is.
+    pub(super) fn check_reader(&self, node: Node<'a>, view: &View<'a>) -> Result<(), ImportError> {
+        self.check_ending()?;
+        self.check_generation(node, view)
+    }
+
     /// Fails unless the view is the only reader of its tensor.
     fn claim(&self, node: Node<'a>, view: &View<'a>) -> Result<(), ImportError> {
-        self.check_softmax()?;
+        self.check_ending()?;
         self.check_generation(node, view)?;
         let state = &self.states[view.tensor];
         if state.is_read || state.open_reads > 0 {
@@ -242,8 +259,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn check_softmax(&self) -> Result<(), ImportError> {
-        match self.softmax {
+    fn check_ending(&self) -> Result<(), ImportError> {
+        match self.ending {
             Some((node, _)) => Err(node.unsupported("expected it as the last operator only")),
             None => Ok(()),
         }
@@ -294,11 +311,9 @@ impl<'a> Builder<'a> {
             self.input_affine = Some(InputAffine::then(affine, scale, shift));
             return Ok(());
         }
-        let weights = self.site(tensor).ok_or_else(|| {
-            node.unsupported(
-                "its input is not the direct output of a convolution or linear layer, nor the image",
-            )
-        })?;
+        let weights = self
+            .site(tensor)
+            .ok_or_else(|| node.unsupported(affine::NOT_DIRECT))?;
         scale_and_shift(weights, node.name(), scale, shift);
         Ok(())
     }
@@ -309,10 +324,15 @@ impl<'a> Builder<'a> {
         tensor: TensorId,
         activation: Activation,
     ) -> Result<(), ImportError> {
+        let clamped_before = self.clamped_before(tensor, activation);
         let layer = self
             .layer(tensor)
             .ok_or_else(|| node.unsupported("it is applied to the image, expected a layer"))?;
         match layer.op {
+            Op::MaxPool(_) if let Some(before) = clamped_before => {
+                self.next_generation(before);
+                return self.add_activation(node, before, activation);
+            }
             Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool => {
                 return Err(node.unsupported("it follows a pool, which cannot fuse it"));
             }
@@ -339,6 +359,20 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// The tensor in front of a maximum pool that a clamp may move to: the clamp of the greatest is the greatest of what is
+    /// clamped. Nothing else reads that tensor, and no scale of its own rounds it.
+    fn clamped_before(&self, tensor: TensorId, activation: Activation) -> Option<TensorId> {
+        let pool = &self.graph.layers[self.states[tensor].producer?];
+        if !matches!(pool.op, Op::MaxPool(_)) || activation.is_curve() {
+            return None;
+        }
+        let before = pool.inputs[0];
+        let layers = self.graph.layers.iter();
+        let readers = layers.filter(|layer| layer.inputs.contains(&before));
+        let is_alone = readers.count() == 1 && self.states[before].open_reads == 0;
+        (is_alone && self.scales.outer(before).is_none()).then_some(before)
+    }
+
     fn unique_name(&mut self, name: &str) -> String {
         let mut unique = name.to_owned();
         while self.names.contains_key(&unique) {
@@ -355,17 +389,6 @@ fn is_possible(shape: Shape) -> bool {
     [shape.height, shape.width, shape.channels]
         .iter()
         .all(|dim| (1..=MAX_DIM).contains(dim))
-}
-
-/// Scale and shift of a batch norm.
-fn affine_of(norm: &BatchNorm) -> (Vec<f32>, Vec<f32>) {
-    let scale = norm.gamma.iter().zip(&norm.var);
-    let scale: Vec<f32> = scale
-        .map(|(gamma, var)| gamma / (var + norm.epsilon).sqrt())
-        .collect();
-    let shift = norm.beta.iter().zip(&norm.mean).zip(&scale);
-    let shift = shift.map(|((beta, mean), scale)| beta - mean * scale);
-    (scale.clone(), shift.collect())
 }
 
 fn scale_and_shift(weights: &mut Weights, name: &str, scale: Vec<f32>, shift: Vec<f32>) {
@@ -385,14 +408,6 @@ fn scale_and_shift(weights: &mut Weights, name: &str, scale: Vec<f32>, shift: Ve
             *bias += shift;
         }
     } else {
-        // A batch norm of unit statistics says the same.
-        weights.batch_norm = Some(BatchNorm {
-            name: name.to_owned(),
-            mean: vec![0.0; scale.len()],
-            var: vec![1.0; scale.len()],
-            gamma: scale,
-            beta: shift,
-            epsilon: 0.0,
-        });
+        weights.batch_norm = Some(affine::unit(name, Affine { scale, shift }));
     }
 }

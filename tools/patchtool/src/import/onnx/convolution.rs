@@ -2,6 +2,7 @@
 
 use graft_patches::geometry::{Padding, Shape, Window};
 
+use super::affine::NOT_DIRECT;
 use super::constant::Constant;
 use super::node::Node;
 use super::value::{Call, View};
@@ -13,7 +14,7 @@ use crate::import::graph::{Op, Weights};
 impl<'a> Walk<'a> {
     pub(super) fn convolution(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
         let node = call.node;
-        let mut view = self.concrete(call.padded_view(0)?)?;
+        let mut view = self.fused(call.padded_view(0)?)?;
         if view.spatial_axes() != Some([2, 3]) {
             return Err(node.unsupported(format!(
                 "its input has shape {:?}, expected [1, channels, height, width]",
@@ -23,7 +24,8 @@ impl<'a> Walk<'a> {
         let constant = call.constant(1)?;
         let filters = filters(node, &constant)?;
         let extra = view.padding.take().map_or([0; 4], |(sides, _)| sides);
-        let window = window::window(node, filters.kernel, extra)?;
+        let input = self.builder.shape(&view);
+        let window = window::window(node, filters.kernel, extra, input)?;
         let weights = Weights {
             name: constant.name.clone(),
             values: constant.finite()?.to_vec(),
@@ -34,9 +36,20 @@ impl<'a> Walk<'a> {
                 .transpose()?,
             batch_norm: None,
         };
-        let input = self.builder.shape(&view);
         let groups = node.int("group", 1)?;
-        let op = classify(node, input.channels, groups, &filters, window, weights)?;
+        let mut op = classify(node, input.channels, groups, &filters, window, weights)?;
+        // Zeros around the input stay zeros.
+        let is_unpadded = window.padding == Padding::VALID || matches!(op, Op::Pointwise(_));
+        let foldable = view
+            .affine
+            .take_if(|(affine, _)| is_unpadded || !affine.shifts());
+        if let Some((affine, map)) = foldable {
+            if constant.quantised.is_some() {
+                return Err(map.unsupported(NOT_DIRECT));
+            }
+            affine.fold_into(&mut op);
+        }
+        let view = self.map_as_layer(view)?;
         let [height, width] = output_size(node, window, input)?;
         let shape = Shape::new(height, width, filters.outputs);
         let dims = vec![1, filters.outputs, height, width];

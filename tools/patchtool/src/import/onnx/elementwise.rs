@@ -1,5 +1,8 @@
 //! Activation functions and arithmetic.
 
+use graft_onnx::tensor::Values;
+
+use super::affine::Affine;
 use super::constant::Constant;
 use super::expression::Expression;
 use super::node::{Arithmetic, Node};
@@ -14,7 +17,7 @@ impl<'a> Walk<'a> {
         let op = node.op();
         let mut view = call.view(0)?;
         if !view.expression.is_open() || op == "HardSwish" {
-            view = self.concrete(view)?;
+            view = self.fused(view)?;
         }
         let before = view.saturated();
         let expression = match op.as_str() {
@@ -32,6 +35,60 @@ impl<'a> Walk<'a> {
             _ => return Err(node.unsupported("no layer of the runtime computes it")),
         };
         Ok(view.pending(expression, node))
+    }
+
+    /// Max and Min of one activation and constants: bounds.
+    pub(super) fn bounded(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+        let node = call.node;
+        let is_activation = |value: &Option<Value<'_>>| matches!(value, Some(Value::Activation(_)));
+        let index = call.inputs.iter().position(is_activation).unwrap_or(0);
+        if call
+            .inputs
+            .iter()
+            .filter(|value| is_activation(value))
+            .count()
+            > 1
+        {
+            return Err(node.unsupported("it compares activations, expected one and constants"));
+        }
+        let mut view = call.view(index)?;
+        if !view.expression.is_open() {
+            view = self.fused(view)?;
+        }
+        let mut expression = view.expression;
+        for other in (0..call.inputs.len()).filter(|&other| other != index) {
+            let bound = call.constant(other)?;
+            let bound = uniform(&view, &bound).ok_or_else(|| {
+                node.unsupported(format!(
+                    "the bound {:?} has shape {:?}, expected one value for all of {:?}",
+                    bound.name, bound.dims, view.dims
+                ))
+            })?;
+            expression = match node.op().as_str() {
+                "Max" => expression.clamped(bound, f32::INFINITY),
+                _ => expression.clamped(f32::NEG_INFINITY, bound),
+            };
+        }
+        Ok(view.pending(expression, node))
+    }
+
+    /// Sum of any number of activations and constants, one after the other.
+    pub(super) fn sum(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
+        let node = call.node;
+        let is_activation =
+            |index: &usize| matches!(call.inputs[*index], Some(Value::Activation(_)));
+        let (activations, constants): (Vec<usize>, Vec<usize>) =
+            (0..call.inputs.len()).partition(is_activation);
+        let (first, more) = activations.split_first().unwrap_or((&0, &[]));
+        let mut sum = call.view(*first)?;
+        for index in constants {
+            let constant = call.constant(index)?;
+            sum = self.with_constant(Arithmetic::Add, node, sum, &constant)?;
+        }
+        for &index in more {
+            sum = self.joined(node, Op::Add, sum, call.view(index)?)?;
+        }
+        Ok(sum)
     }
 
     pub(super) fn arithmetic(
@@ -77,7 +134,7 @@ impl<'a> Walk<'a> {
                 constant.name, constant.dims, view.dims
             )));
         }
-        let view = self.concrete(view)?;
+        let view = self.fused(view)?;
         let each = |value: f32| vec![value; values.len()];
         let (scale, shift) = match op {
             Arithmetic::Add => (each(1.0), values.to_vec()),
@@ -85,8 +142,7 @@ impl<'a> Walk<'a> {
             Arithmetic::Mul => (values.to_vec(), each(0.0)),
             Arithmetic::Div => (values.iter().map(|v| 1.0 / v).collect(), each(0.0)),
         };
-        let generation = self.builder.fuse_affine(node, &view, scale, shift)?;
-        Ok(view.fused(generation))
+        self.mapped(node, view, Affine { scale, shift })
     }
 
     fn with_number(
@@ -98,7 +154,7 @@ impl<'a> Walk<'a> {
     ) -> Result<View<'a>, ImportError> {
         let is_factor = matches!(op, Arithmetic::Mul | Arithmetic::Div);
         if !is_factor && !view.expression.is_open() {
-            view = self.concrete(view)?;
+            view = self.fused(view)?;
         }
         let before = view.saturated();
         let expression = match op {
@@ -126,6 +182,17 @@ impl<'a> Walk<'a> {
         {
             return Ok(gated);
         }
+        self.joined(node, op, a, b)
+    }
+
+    /// A layer of two activations.
+    fn joined(
+        &mut self,
+        node: Node<'a>,
+        op: Op,
+        a: View<'a>,
+        b: View<'a>,
+    ) -> Result<View<'a>, ImportError> {
         let (a, b) = (self.concrete(a)?, self.concrete(b)?);
         let (wide, narrow) = if a.is_vector() && !b.is_vector() {
             (b, a)
@@ -151,7 +218,8 @@ impl<'a> Walk<'a> {
 
 /// `x * f(x)` of one tensor, in either order.
 fn self_gated<'a>(node: Node<'a>, a: &View<'a>, b: &View<'a>) -> Option<View<'a>> {
-    if (a.tensor, a.generation) != (b.tensor, b.generation) || a.dims != b.dims {
+    let is_same = (a.tensor, a.generation) == (b.tensor, b.generation) && a.dims == b.dims;
+    if !is_same || a.affine.is_some() || b.affine.is_some() {
         return None;
     }
     let gate = match (a.origin, b.origin) {
@@ -176,6 +244,19 @@ fn bounds(call: &Call<'_>) -> Result<(f32, f32), ImportError> {
         return Err(call.node.malformed("a bound is NaN"));
     }
     Ok((min, max))
+}
+
+/// The value of a constant that has only one, and does not widen the view.
+fn uniform(view: &View<'_>, constant: &Constant) -> Option<f32> {
+    let leading = view.dims.len().checked_sub(constant.dims.len())?;
+    let dims = constant.dims.iter().zip(&view.dims[leading..]);
+    let Values::Float(values) = &constant.values else {
+        return None;
+    };
+    let (first, rest) = values.split_first()?;
+    let is_uniform = !first.is_nan() && rest.iter().all(|value| value == first);
+    let fits = dims.into_iter().all(|(&own, &dim)| own == 1 || own == dim);
+    (is_uniform && fits).then_some(*first)
 }
 
 fn positive(node: Node<'_>, factor: f32) -> Result<f32, ImportError> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use graft_onnx::proto::{DataType, DimensionValue, GraphProto, ValueInfoProto};
 use graft_patches::geometry::Shape;
 
+use super::folding;
 use super::node::Node;
 use crate::import::error::ImportError;
 
@@ -14,6 +15,8 @@ pub(super) struct Input<'a> {
     pub(super) shape: Shape,
     /// 1 for NCHW, 3 for NHWC.
     pub(super) channel_axis: usize,
+    /// Whether it reads pixels as bytes.
+    pub(super) is_bytes: bool,
 }
 
 /// Name of the model's only output.
@@ -45,6 +48,7 @@ pub(super) fn input<'a>(
             expected: "one input, the image",
         });
     };
+    let is_bytes = is_bytes(input, nodes)?;
     let dims = dims(input)?;
     let channel_axis = channel_axis(&dims, &input.name, nodes)?;
     let spatial = if channel_axis == 1 { [2, 3] } else { [1, 2] };
@@ -62,14 +66,64 @@ pub(super) fn input<'a>(
         name: &input.name,
         shape: Shape::new(height, width, dims[channel_axis].unwrap_or(0)),
         channel_axis,
+        is_bytes,
     })
+}
+
+const IMAGE: &str =
+    "a float image batch [1, channels, height, width] with 1 or 3 channels, as photographs have";
+
+/// Whether the image is of bytes, which all its readers make floats of before they compute anything; else it is of floats.
+fn is_bytes(input: &ValueInfoProto, nodes: &[Node<'_>]) -> Result<bool, ImportError> {
+    let kind = input
+        .r#type
+        .as_ref()
+        .and_then(|kind| kind.tensor_type.as_ref());
+    let element = kind.map_or(0, |tensor| tensor.elem_type);
+    let element = DataType::try_from(element).unwrap_or(DataType::Undefined);
+    let wrong = |found: String| ImportError::Interface {
+        found: format!("input {:?} of {found}", input.name),
+        expected: IMAGE,
+    };
+    let floats = [
+        DataType::Float,
+        DataType::Float16,
+        DataType::Bfloat16,
+        DataType::Double,
+    ];
+    if floats.contains(&element) {
+        return Ok(false);
+    }
+    if element != DataType::Uint8 {
+        return Err(wrong(format!("type {element:?}")));
+    }
+    let mut bytes = HashSet::from([input.name.as_str()]);
+    for node in nodes {
+        if !node.inputs().any(|name| bytes.contains(name)) {
+            continue;
+        }
+        match node.op().as_str() {
+            "Cast" if folding::is_float(node.int("to", 0)?) => {}
+            "Shape" => {}
+            "Identity" | "Transpose" | "Reshape" | "Squeeze" | "Unsqueeze" => {
+                bytes.insert(node.output());
+            }
+            op => {
+                return Err(wrong(format!(
+                    "type Uint8 that {op} ({:?}) computes with before a Cast to float",
+                    node.name()
+                )));
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// The four dimensions of the image batch; `None` where dynamic.
 fn dims(input: &ValueInfoProto) -> Result<[Option<usize>; 4], ImportError> {
     let wrong = |found: String| ImportError::Interface {
         found: format!("input {:?} of {found}", input.name),
-        expected: "a float image batch [1, channels, height, width] with 1 to 4 channels",
+        expected: IMAGE,
     };
     let Some(tensor) = input
         .r#type
@@ -78,14 +132,6 @@ fn dims(input: &ValueInfoProto) -> Result<[Option<usize>; 4], ImportError> {
     else {
         return Err(wrong("no tensor type".to_owned()));
     };
-    let float = [DataType::Float, DataType::Float16, DataType::Double];
-    if !float
-        .iter()
-        .any(|&element| element as i32 == tensor.elem_type)
-    {
-        let element = DataType::try_from(tensor.elem_type).unwrap_or(DataType::Undefined);
-        return Err(wrong(format!("type {element:?}")));
-    }
     let Some(shape) = &tensor.shape else {
         return Err(wrong("unknown shape".to_owned()));
     };
@@ -113,7 +159,7 @@ fn dims(input: &ValueInfoProto) -> Result<[Option<usize>; 4], ImportError> {
 }
 
 fn is_channels(dim: Option<usize>) -> bool {
-    dim.is_some_and(|dim| (1..=4).contains(&dim))
+    matches!(dim, Some(1 | 3))
 }
 
 /// Channels first, unless only the last dimension can be channels or the model itself moves it to the front.

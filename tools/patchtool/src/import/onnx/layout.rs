@@ -11,7 +11,7 @@ use crate::import::error::ImportError;
 impl<'a> Walk<'a> {
     pub(super) fn reshape(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
         let node = call.node;
-        let view = call.view(0)?;
+        let view = call.padded_view(0)?;
         let is_unknown = matches!(call.inputs.get(1), Some(Some(Value::Unknown(_))));
         let dims = if is_unknown && view.is_vector() {
             // Whatever computes the shape, a vector of channels has only one use: as the row of a linear layer.
@@ -24,6 +24,14 @@ impl<'a> Walk<'a> {
         if dims == view.dims {
             return Ok(view);
         }
+        if let Some(channel_axis) = grey_axis(&view, &dims) {
+            return Ok(View {
+                dims,
+                channel_axis,
+                ..view
+            });
+        }
+        let view = call.view(0)?;
         let channels = view.channels();
         let axis = dims.iter().rposition(|&dim| dim == channels);
         match axis.filter(|_| view.is_vector()) {
@@ -106,6 +114,20 @@ impl<'a> Walk<'a> {
             padding: Some((sides, node)),
             ..view
         })
+    }
+}
+
+/// The axis of an image's only channel in a shape that keeps the rows and columns.
+fn grey_axis(view: &View<'_>, dims: &[usize]) -> Option<usize> {
+    let [rows, columns] = view.spatial_axes()?.map(|axis| view.dims[axis]);
+    if view.channels() != 1 || view.is_vector() {
+        None
+    } else if dims == [1, 1, rows, columns] {
+        Some(1)
+    } else if dims == [1, rows, columns, 1] {
+        Some(3)
+    } else {
+        None
     }
 }
 

@@ -1,8 +1,9 @@
-//! Gemm, MatMul by a constant, and the Softmax that may follow the last of them.
+//! Gemm, MatMul by a constant, and the Softmax or Sigmoid that may follow the last of them.
 
 use graft_patches::geometry::Shape;
 
-use super::Softmax;
+use super::Ending;
+use super::affine::NOT_DIRECT;
 use super::constant::Constant;
 use super::node::Node;
 use super::value::{Call, View};
@@ -13,29 +14,38 @@ use crate::import::graph::{Op, Weights};
 impl<'a> Walk<'a> {
     pub(super) fn gemm(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
         let node = call.node;
-        if node.int("transA", 0)? != 0 {
-            return Err(node.unsupported("transA is set"));
+        let [alpha, beta] = [node.float("alpha", 1.0)?, node.float("beta", 1.0)?];
+        if !alpha.is_finite() || !beta.is_finite() {
+            return Err(node.malformed("alpha or beta is not finite"));
         }
-        if node.float("alpha", 1.0)? != 1.0 || node.float("beta", 1.0)? != 1.0 {
-            return Err(node.unsupported("alpha or beta is not 1"));
+        let mut view = call.view(0)?;
+        if node.int("transA", 0)? != 0 {
+            if view.dims.len() != 2 {
+                return Err(node.malformed(format!("transA of {:?}", view.dims)));
+            }
+            view.dims.reverse();
+            view.channel_axis = 1 - view.channel_axis;
         }
         let is_transposed = node.int("transB", 0)? != 0;
         let bias = call.optional_constant(2)?;
-        self.linear(call, is_transposed, bias.as_deref())
+        let bias = bias.as_deref().map(|bias| (bias, beta));
+        self.linear(call, view, (is_transposed, alpha), bias)
     }
 
     pub(super) fn matmul(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
-        self.linear(call, false, None)
+        self.linear(call, call.view(0)?, (false, 1.0), None)
     }
 
+    /// `alpha` times the product with the weights, plus `beta` times the bias.
     fn linear(
         &mut self,
         call: &Call<'a>,
-        is_transposed: bool,
-        bias: Option<&Constant>,
+        view: View<'a>,
+        (is_transposed, alpha): (bool, f32),
+        bias: Option<(&Constant, f32)>,
     ) -> Result<View<'a>, ImportError> {
         let node = call.node;
-        let view = self.concrete(call.view(0)?)?;
+        let mut view = self.fused(view)?;
         let constant = call.constant(1)?;
         let &[first, second] = constant.dims.as_slice() else {
             return Err(node.unsupported(format!(
@@ -50,7 +60,14 @@ impl<'a> Walk<'a> {
         };
         check_input(node, &view, depth)?;
         let values = constant.finite()?;
-        let weights = Weights {
+        let bias = match bias {
+            Some((bias, beta)) => {
+                let each = broadcast(bias, outputs)?.into_iter();
+                Some(each.map(|value| value * beta).collect())
+            }
+            None => None,
+        };
+        let mut weights = Weights {
             name: constant.name.clone(),
             values: if is_transposed {
                 values.to_vec()
@@ -58,35 +75,57 @@ impl<'a> Walk<'a> {
                 transposed(values, depth, outputs)
             },
             outputs,
-            bias: bias.map(|bias| broadcast(bias, outputs)).transpose()?,
+            bias,
             batch_norm: None,
         };
+        if alpha != 1.0 {
+            if constant.quantised.is_some() {
+                return Err(node.unsupported("alpha is not 1, with quantised weights"));
+            }
+            weights
+                .values
+                .iter_mut()
+                .for_each(|weight| *weight *= alpha);
+        }
+        let mut op = Op::Linear(weights);
+        if let Some((affine, map)) = view.affine.take() {
+            if constant.quantised.is_some() {
+                return Err(map.unsupported(NOT_DIRECT));
+            }
+            affine.fold_into(&mut op);
+        }
         let mut dims = view.dims.clone();
         dims[view.channel_axis] = outputs;
         let shape = Shape::new(1, 1, outputs);
         let axis = view.channel_axis;
-        let output = self.push(node, Op::Linear(weights), &[&view], shape, dims, axis)?;
+        let output = self.push(node, op, &[&view], shape, dims, axis)?;
         self.keep_weight_scales(&output, &constant, outputs, usize::from(!is_transposed));
         Ok(output)
     }
 
-    /// Leaves out a Softmax over the scores: it changes neither their order nor what training starts from.
-    pub(super) fn softmax(
+    /// Leaves out the function of the scores: it changes neither their order nor what training starts from.
+    pub(super) fn ending(
         &mut self,
-        softmax: Softmax,
+        ending: Ending,
         call: &Call<'a>,
     ) -> Result<View<'a>, ImportError> {
         let node = call.node;
         let view = self.concrete(call.view(0)?)?;
-        let default = if self.opset < 13 { 1 } else { -1 };
-        let axis = super::shape::axis(node.int("axis", default)?, view.dims.len());
-        if !view.is_vector() || axis != Some(view.channel_axis) {
+        let is_over_classes = match ending {
+            Ending::Sigmoid => true,
+            Ending::Softmax | Ending::LogSoftmax => {
+                let default = if self.opset < 13 { 1 } else { -1 };
+                let axis = super::shape::axis(node.int("axis", default)?, view.dims.len());
+                axis == Some(view.channel_axis)
+            }
+        };
+        if !view.is_vector() || !is_over_classes {
             return Err(node.unsupported(format!(
                 "its input has shape {:?}, expected one row of scores",
                 view.dims
             )));
         }
-        self.builder.softmax.get_or_insert((node, softmax));
+        self.builder.ending.get_or_insert((node, ending));
         Ok(view)
     }
 }

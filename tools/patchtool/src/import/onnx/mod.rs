@@ -18,6 +18,7 @@ use super::error::ImportError;
 use super::graph::Graph;
 use super::int8::Quantization;
 
+mod affine;
 mod builder;
 mod constant;
 mod convolution;
@@ -50,9 +51,11 @@ pub struct Imported {
     /// Of a quantised model: what makes the network the int8 one that the model describes.
     pub quantized: Option<Quantization>,
     /// The function of its scores at the end of the model, which the network leaves out.
-    pub softmax: Option<Softmax>,
+    pub ending: Option<Ending>,
     /// Step of that function's values where the model quantises them.
-    pub softmax_step: Option<f32>,
+    pub ending_step: Option<f32>,
+    /// Whether the model reads pixels as bytes, which nothing can be subtracted from before.
+    pub reads_bytes: bool,
     /// Preprocessing that was part of the model.
     pub input_affine: Option<InputAffine>,
     /// The model's `metadata_props`.
@@ -67,8 +70,9 @@ impl From<Graph> for Imported {
         Self {
             graph,
             quantized: None,
-            softmax: None,
-            softmax_step: None,
+            ending: None,
+            ending_step: None,
+            reads_bytes: false,
             input_affine: None,
             properties: BTreeMap::new(),
             notes: Vec::new(),
@@ -76,13 +80,15 @@ impl From<Graph> for Imported {
     }
 }
 
-/// The end of a model that classifies.
+/// The function of its scores at the end of a model that classifies. None of them changes their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Softmax {
-    /// Softmax: probabilities.
-    Probabilities,
-    /// LogSoftmax: logarithms of probabilities.
-    Logarithms,
+pub enum Ending {
+    /// Probabilities of classes of which one applies.
+    Softmax,
+    /// Logarithms of these.
+    LogSoftmax,
+    /// Probabilities of classes that apply or not, each for itself.
+    Sigmoid,
 }
 
 /// Preprocessing inside a model: `scale * pixel + offset`, one pair a channel. The network of [`Imported`] starts
@@ -182,6 +188,7 @@ fn import(
     let properties = properties.map(|entry| (entry.key.clone(), entry.value.clone()));
     let mut imported = walk.finish(output)?;
     imported.properties = properties.collect();
+    imported.reads_bytes = input.is_bytes;
     imported.notes.extend(hidden::annotations(graph));
     Ok(imported)
 }

@@ -1,5 +1,6 @@
-//! BatchNormalization: kept raw where it follows a convolution or linear layer.
+//! BatchNormalization: kept raw where it follows a convolution or linear layer, else an affine map.
 
+use super::affine::Affine;
 use super::value::{Call, View};
 use super::walk::Walk;
 use crate::import::error::ImportError;
@@ -8,7 +9,7 @@ use crate::import::graph::BatchNorm;
 impl<'a> Walk<'a> {
     pub(super) fn batch_normalization(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
         let node = call.node;
-        let view = self.concrete(call.view(0)?)?;
+        let view = self.fused(call.view(0)?)?;
         if view.channel_axis != 1 {
             return Err(node.unsupported(format!(
                 "its input has shape {:?}, expected channels in the second dimension",
@@ -32,7 +33,10 @@ impl<'a> Walk<'a> {
         if !norm.epsilon.is_finite() || !norm.var.iter().all(is_positive) {
             return Err(node.malformed("a variance plus epsilon is not above 0"));
         }
-        let generation = self.builder.fuse_batch_norm(node, &view, norm)?;
-        Ok(view.fused(generation))
+        if view.affine.is_none() && self.builder.takes_affine(&view) {
+            let generation = self.builder.fuse_batch_norm(node, &view, norm)?;
+            return Ok(view.fused(generation));
+        }
+        self.map_behind(node, view, Affine::from(&norm))
     }
 }

@@ -8,6 +8,7 @@ use graft_onnx::proto::DataType;
 use graft_onnx::tensor::Values;
 use graft_patches::scale::{SCALES, Scale};
 
+use super::affine::NOT_DIRECT;
 use super::constant::{Constant, Quantised};
 use super::folding;
 use super::node::Node;
@@ -26,6 +27,9 @@ impl<'a> Walk<'a> {
     /// QuantizeLinear of an activation.
     pub(super) fn quantise(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
         let view = call.padded_view(0)?;
+        if let Some((_, map)) = view.affine {
+            return Err(map.unsupported(NOT_DIRECT));
+        }
         let (scale, zero_point) = parameters(call)?;
         let Some((zero_point, element)) = zero_point.or(default_zero_point(call.node)?) else {
             return Err(call
@@ -39,8 +43,8 @@ impl<'a> Walk<'a> {
         };
         self.builder.scales.is_quantised = true;
         // The scale of a softmax that was left out is not that of the scores.
-        if self.builder.softmax.is_some() {
-            self.builder.softmax_step = Some(scale.scale);
+        if self.builder.ending.is_some() {
+            self.builder.ending_step = Some(scale.scale);
             return Ok(view);
         }
         if view.origin.is_some() {
@@ -72,7 +76,7 @@ impl<'a> Walk<'a> {
         };
         let (scale, zero_point) = parameters(call)?;
         let known = match view.origin {
-            _ if self.builder.softmax.is_some() => return Ok(view),
+            _ if self.builder.ending.is_some() => return Ok(view),
             Some(_) => view.scale,
             None => self.builder.scales.outer(view.tensor),
         };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use graft_onnx::proto::DataType;
 use graft_patches::scale::Scale;
 
+use super::affine::Affine;
 use super::constant::Constant;
 use super::expression::Expression;
 use super::node::Node;
@@ -44,11 +45,33 @@ pub(super) struct View<'a> {
     pub(super) is_rounded: bool,
     /// The type of its integers, between QuantizeLinear and DequantizeLinear.
     pub(super) integers: Option<DataType>,
+    /// A map of each channel, which the layer behind takes over, and the last node that asked for it.
+    pub(super) affine: Option<(Affine, Node<'a>)>,
     /// Zeros around it, which the layer behind takes over: top, left, bottom, right, and the Pad node.
     pub(super) padding: Option<([usize; 4], Node<'a>)>,
+    /// The mean over rows or columns, which a mean over the others, on this axis, completes; and its node.
+    pub(super) mean: Option<(usize, Node<'a>)>,
 }
 
 impl<'a> View<'a> {
+    /// A tensor as it is.
+    pub(super) fn of(tensor: TensorId, dims: Vec<usize>, channel_axis: usize) -> Self {
+        Self {
+            tensor,
+            generation: 0,
+            dims,
+            channel_axis,
+            expression: Expression::IDENTITY,
+            origin: None,
+            scale: None,
+            is_rounded: false,
+            integers: None,
+            affine: None,
+            padding: None,
+            mean: None,
+        }
+    }
+
     /// With this expression pending.
     pub(super) fn pending(self, expression: Expression, origin: Node<'a>) -> Self {
         Self {
@@ -136,11 +159,25 @@ impl<'a> Call<'a> {
 
     /// An input that is an activation, perhaps with padding pending.
     pub(super) fn padded_view(&self, index: usize) -> Result<View<'a>, ImportError> {
+        let view = self.any_view(index)?;
+        match view.mean {
+            Some((_, mean)) => Err(mean.unsupported(format!(
+                "its result is read by {} ({:?}), expected the mean over the other of height and width",
+                self.node.op(),
+                self.node.name()
+            ))),
+            None => Ok(view),
+        }
+    }
+
+    /// An input that is an activation, whatever is pending.
+    pub(super) fn any_view(&self, index: usize) -> Result<View<'a>, ImportError> {
         match self.inputs.get(index) {
             Some(Some(Value::Activation(view))) => Ok(view.clone()),
-            Some(Some(Value::Constant(_) | Value::Unknown(_))) => Err(self.node.unsupported(
-                format!("input {index} is a constant, expected an activation"),
-            )),
+            Some(Some(Value::Unknown(source))) => Err(self.unknown(*source)),
+            Some(Some(Value::Constant(_))) => Err(self.node.unsupported(format!(
+                "input {index} is a constant, expected an activation"
+            ))),
             Some(None) | None => Err(self.missing(index)),
         }
     }
@@ -155,10 +192,7 @@ impl<'a> Call<'a> {
             Some(Some(Value::Activation(_))) => Err(self.node.unsupported(format!(
                 "input {index} is computed from the image, expected a constant"
             ))),
-            Some(Some(Value::Unknown(source))) => Err(source.unsupported(format!(
-                "it is not evaluated at import, and {:?} needs its result",
-                self.node.name()
-            ))),
+            Some(Some(Value::Unknown(source))) => Err(self.unknown(*source)),
             Some(None) | None => Ok(None),
         }
     }
@@ -167,6 +201,14 @@ impl<'a> Call<'a> {
     pub(super) fn constant(&self, index: usize) -> Result<Rc<Constant>, ImportError> {
         self.optional_constant(index)?
             .ok_or_else(|| self.missing(index))
+    }
+
+    /// The error for an input that a node computes in an unknown way.
+    fn unknown(&self, source: Node<'a>) -> ImportError {
+        source.unsupported(format!(
+            "it is not evaluated at import, and {:?} needs its result",
+            self.node.name()
+        ))
     }
 
     fn missing(&self, index: usize) -> ImportError {

@@ -5,18 +5,18 @@ use std::path::Path;
 use std::rc::Rc;
 
 use graft_onnx::proto::{DataType, TensorProto};
-use graft_patches::geometry::Shape;
+use graft_patches::geometry::{Activation, Shape};
 
+use super::affine::{Affine, NOT_DIRECT};
 use super::builder::Builder;
 use super::constant::{self, Constant};
-use super::expression::Expression;
 use super::folding;
 use super::interface::Input;
 use super::node::{Arithmetic, Node};
 use super::order;
 use super::quantised;
 use super::value::{Call, Value, View};
-use super::{Imported, Softmax};
+use super::{Ending, Imported};
 use crate::import::error::ImportError;
 use crate::import::graph::Op;
 
@@ -57,18 +57,7 @@ impl<'a> Walk<'a> {
         };
         let reads = walk.reads_of(input.name);
         walk.builder.expect_reads(0, reads);
-        let image = View {
-            tensor: 0,
-            generation: 0,
-            dims,
-            channel_axis: input.channel_axis,
-            expression: Expression::IDENTITY,
-            origin: None,
-            scale: None,
-            is_rounded: false,
-            integers: None,
-            padding: None,
-        };
+        let image = View::of(0, dims, input.channel_axis);
         walk.values.insert(input.name, Value::Activation(image));
         Ok(walk)
     }
@@ -101,7 +90,8 @@ impl<'a> Walk<'a> {
         };
         let view = self.concrete(view)?;
         let is_last = self.builder.graph.layers.last().map(|layer| layer.output);
-        if is_last != Some(view.tensor) || !view.is_vector() || view.padding.is_some() {
+        let is_pending = view.padding.is_some() || view.mean.is_some();
+        if is_last != Some(view.tensor) || !view.is_vector() || is_pending {
             return Err(ImportError::Interface {
                 found: format!("output {output:?} of shape {:?}", view.dims),
                 expected: "one row of scores that the last layer computes",
@@ -109,7 +99,7 @@ impl<'a> Walk<'a> {
         }
         let rounding: Vec<String> = self.builder.scales.notes().collect();
         let quantized = self.builder.scales.finish(&mut self.builder.graph)?;
-        let softmax = self.builder.softmax.map(|(node, _)| {
+        let ending = self.builder.ending.map(|(node, _)| {
             format!(
                 "the trailing {} {:?} was left out: scores are logits",
                 node.op(),
@@ -117,12 +107,13 @@ impl<'a> Walk<'a> {
             )
         });
         Ok(Imported {
-            softmax: self.builder.softmax.map(|(_, softmax)| softmax),
-            softmax_step: self.builder.softmax_step,
+            ending: self.builder.ending.map(|(_, ending)| ending),
+            ending_step: self.builder.ending_step,
             graph: self.builder.graph,
+            reads_bytes: false,
             input_affine: self.builder.input_affine,
             properties: Default::default(),
-            notes: softmax.into_iter().chain(rounding).collect(),
+            notes: ending.into_iter().chain(rounding).collect(),
             quantized,
         })
     }
@@ -137,25 +128,39 @@ impl<'a> Walk<'a> {
         dims: Vec<usize>,
         channel_axis: usize,
     ) -> Result<View<'a>, ImportError> {
-        Ok(View {
-            tensor: self.builder.push(node, op, inputs, shape)?,
-            generation: 0,
-            dims,
-            channel_axis,
-            expression: Expression::IDENTITY,
-            origin: None,
-            scale: None,
-            is_rounded: false,
-            integers: None,
-            padding: None,
-        })
+        let tensor = self.builder.push(node, op, inputs, shape)?;
+        Ok(View::of(tensor, dims, channel_axis))
     }
 
-    /// The view with its pending expression fused, so that a layer can read it.
+    /// The view with nothing pending but padding, so that a layer can read it.
     pub(super) fn concrete(&mut self, view: View<'a>) -> Result<View<'a>, ImportError> {
+        let view = self.fused(view)?;
+        self.map_as_layer(view)
+    }
+
+    /// The view with its pending expression fused; a map of its channels may be left to the layer behind.
+    pub(super) fn fused(&mut self, mut view: View<'a>) -> Result<View<'a>, ImportError> {
         let Some(origin) = view.origin else {
             return Ok(view);
         };
+        let fused = view.expression.fused();
+        let (slope, offset) = fused.map_or((1.0, 0.0), |fused| (fused.slope, fused.offset));
+        let affine = Affine::uniform(slope, offset, view.channels());
+        let is_mapped_before = affine.is_identity() || self.builder.takes_affine(&view);
+        if view.affine.is_some() || !is_mapped_before {
+            if view.scale.is_some() {
+                return Err(origin.unsupported(NOT_DIRECT));
+            }
+            if fused.is_some_and(|fused| fused.activation == Activation::NONE) {
+                let generation = view.generation;
+                return self.map_behind(origin, view.fused(generation), affine);
+            }
+            if view.affine.is_none() {
+                let identity = Affine::uniform(1.0, 0.0, view.channels());
+                view = self.map_behind(origin, view, identity)?;
+            }
+            view = self.map_as_layer(view)?;
+        }
         let generation = self.builder.fuse(origin, &view)?;
         Ok(view.fused(generation))
     }
@@ -248,7 +253,7 @@ impl<'a> Walk<'a> {
             ));
         }
         match op.as_str() {
-            "Identity" | "Dropout" | "CastLike" => call.padded_view(0),
+            "Identity" | "Dropout" | "CastLike" => call.any_view(0),
             "Cast" => self.cast(call),
             "QuantizeLinear" => self.quantise(call),
             "DequantizeLinear" => self.dequantise(call),
@@ -257,6 +262,8 @@ impl<'a> Walk<'a> {
             "MatMul" => self.matmul(call),
             "BatchNormalization" => self.batch_normalization(call),
             "Relu" | "Clip" | "HardSwish" | "HardSigmoid" => self.activation_function(call),
+            "Max" | "Min" => self.bounded(call),
+            "Sum" => self.sum(call),
             "GlobalAveragePool" => self.global_average_pool(call),
             "ReduceMean" => self.reduce_mean(call),
             "AveragePool" => self.average_pool(call),
@@ -264,8 +271,9 @@ impl<'a> Walk<'a> {
             "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" => self.reshape(call),
             "Transpose" => self.transpose(call),
             "Pad" => self.pad(call),
-            "Softmax" => self.softmax(Softmax::Probabilities, call),
-            "LogSoftmax" => self.softmax(Softmax::Logarithms, call),
+            "Softmax" => self.ending(Ending::Softmax, call),
+            "LogSoftmax" => self.ending(Ending::LogSoftmax, call),
+            "Sigmoid" => self.ending(Ending::Sigmoid, call),
             op => match Arithmetic::of(op) {
                 Some(op) => self.arithmetic(op, call),
                 None => Err(call.node.unsupported("no layer of the runtime computes it")),

@@ -1,6 +1,6 @@
 //! Sliding windows: kernel, strides and padding of Conv and the pools.
 
-use graft_patches::geometry::{Padding, Window};
+use graft_patches::geometry::{Padding, Shape, Window};
 
 use super::node::Node;
 use crate::import::error::ImportError;
@@ -13,14 +13,16 @@ pub(super) fn window(
     node: Node<'_>,
     kernel: [usize; 2],
     extra: [usize; 4],
+    input: Shape,
 ) -> Result<Window, ImportError> {
     if pair(node, "dilations")? != [1, 1] {
         return Err(node.unsupported("it is dilated"));
     }
+    let stride = pair(node, "strides")?;
     Ok(Window {
         kernel,
-        stride: pair(node, "strides")?,
-        padding: padding(node, extra)?,
+        stride,
+        padding: padding(node, kernel, stride, extra, input)?,
     })
 }
 
@@ -76,10 +78,30 @@ fn pair(node: Node<'_>, name: &str) -> Result<[usize; 2], ImportError> {
     }
 }
 
-fn padding(node: Node<'_>, extra: [usize; 4]) -> Result<Padding, ImportError> {
+fn padding(
+    node: Node<'_>,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    extra: [usize; 4],
+    input: Shape,
+) -> Result<Padding, ImportError> {
     match node.text("auto_pad")?.unwrap_or("NOTSET") {
         "SAME_UPPER" if extra == [0; 4] => Ok(Padding::Same),
-        "SAME_UPPER" => Err(node.unsupported("auto_pad SAME_UPPER of an input that is padded")),
+        same @ ("SAME_UPPER" | "SAME_LOWER") => {
+            let mut sides = extra;
+            for (axis, size) in [input.height, input.width].into_iter().enumerate() {
+                let size = size + extra[axis] + extra[axis + 2];
+                let last = size.div_ceil(stride[axis]).saturating_sub(1) * stride[axis];
+                let all = (last + kernel[axis]).saturating_sub(size);
+                let (before, behind) = match same {
+                    "SAME_LOWER" => (all.div_ceil(2), all / 2),
+                    _ => (all / 2, all.div_ceil(2)),
+                };
+                sides[axis] += before;
+                sides[axis + 2] += behind;
+            }
+            Ok(explicit(sides))
+        }
         "VALID" => Ok(explicit(extra)),
         "NOTSET" | "" => {
             let own = match node.ints("pads")? {

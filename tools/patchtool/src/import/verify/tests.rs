@@ -15,7 +15,7 @@ use crate::export::{WeightsFile, qdq, write};
 use crate::import::compile::{Settings, compile};
 use crate::import::graph::{Graph, Op};
 use crate::import::int8;
-use crate::import::onnx::{self, Imported, Softmax};
+use crate::import::onnx::{self, Ending, Imported};
 use crate::testing::{self, trained};
 use crate::trained::TrainKind;
 
@@ -139,8 +139,8 @@ impl Model {
             path: &self.path,
             mean: MEAN,
             std: STD,
-            softmax: self.imported.softmax,
-            softmax_step: self.imported.softmax_step,
+            ending: self.imported.ending,
+            ending_step: self.imported.ending_step,
         };
         compare(&original, backbone, &images(backbone, 8))
     }
@@ -230,7 +230,7 @@ fn a_wrong_quantised_import_does_not() {
         (Model::quantised_softmax(false), Comparison::INT8_TOLERANCE),
         (Model::quantised_softmax(true), Comparison::INT8_TOLERANCE),
     ] {
-        let step = model.imported.softmax_step;
+        let step = model.imported.ending_step;
         let good = model.verdict(&model.imported.graph, MEAN);
         assert!(good.passes(Some(RANDOM)), "{step:?}: {good:?}");
         let mean = model.verdict(&model.imported.graph, [60.0, 127.0, 127.0, 127.0]);
@@ -310,8 +310,8 @@ fn a_score_that_is_no_number_is_an_error() {
             path: &model.path,
             mean: MEAN,
             std: STD,
-            softmax: model.imported.softmax,
-            softmax_step: None,
+            ending: model.imported.ending,
+            ending_step: None,
         };
         original.std = [0.0; 4];
         let error = compare(&original, &good, &images(&good, 1));
@@ -373,6 +373,10 @@ fn classifier(end: &str) -> Model {
         attribute: vec![attribute],
         ..NodeProto::default()
     };
+    let over_classes = match end {
+        "Sigmoid" => plain(),
+        _ => with(build::int("axis", 1)),
+    };
     let nodes = chain(vec![
         ("Transpose", &[], with(ints("perm", &[0, 3, 1, 2]))),
         ("Mul", &["scale"], plain()),
@@ -382,7 +386,7 @@ fn classifier(end: &str) -> Model {
         ("GlobalAveragePool", &[], plain()),
         ("Flatten", &[], plain()),
         ("Gemm", &["fc"], plain()),
-        (end, &[], with(build::int("axis", 1))),
+        (end, &[], over_classes),
     ]);
     let constants = vec![
         floats("scale", &[1, 3, 1, 1], &[0.5, 1.0, 2.0]),
@@ -415,12 +419,13 @@ fn deeper() -> Model {
 
 #[test]
 fn parts_that_the_network_leaves_out_are_taken_into_account() {
-    for (end, softmax) in [
-        ("Softmax", Softmax::Probabilities),
-        ("LogSoftmax", Softmax::Logarithms),
+    for (end, ending) in [
+        ("Softmax", Ending::Softmax),
+        ("LogSoftmax", Ending::LogSoftmax),
+        ("Sigmoid", Ending::Sigmoid),
     ] {
         let model = classifier(end);
-        assert_eq!(model.imported.softmax, Some(softmax));
+        assert_eq!(model.imported.ending, Some(ending));
         let found = model.verdict(&model.imported.graph, MEAN);
         assert!(passes(&found) && found.equal_top1 == 1.0, "{found:?}");
         let mean = model.verdict(&model.imported.graph, [126.0, 127.0, 127.0, 127.0]);
@@ -453,8 +458,8 @@ fn models_that_tract_cannot_run_are_named() {
             path: &path,
             mean: MEAN,
             std: STD,
-            softmax: None,
-            softmax_step: None,
+            ending: None,
+            ending_step: None,
         };
         compare(&original, &backbone, &images(&backbone, 1)).expect_err("it cannot run")
     };
@@ -482,8 +487,8 @@ fn models_that_tract_cannot_run_are_named() {
         path: &good.path,
         mean: MEAN,
         std: STD,
-        softmax: None,
-        softmax_step: None,
+        ending: None,
+        ending_step: None,
     };
     let none = compare(&none, &backbone, &[]).expect_err("there is no image");
     assert!(matches!(none, VerifyError::NoImages), "{none}");

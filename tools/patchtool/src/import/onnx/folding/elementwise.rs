@@ -12,6 +12,9 @@ type Unary = (fn(i64) -> Option<i64>, fn(f32) -> Option<f32>);
 /// A function of two.
 type Binary = (fn(i64, i64) -> Option<i64>, fn(f32, f32) -> Option<f32>);
 
+/// A function of two whose result is a truth value.
+type Comparison = (fn(i64, i64) -> bool, fn(f32, f32) -> bool);
+
 /// Element type of a result.
 pub(super) fn element(op: &str, inputs: &[Option<&Constant>]) -> DataType {
     let of = |index: usize| {
@@ -97,8 +100,7 @@ fn map((int, float): Unary, from: &Constant) -> Folded {
     Some((from.dims.clone(), values))
 }
 
-/// A function whose result is a truth value.
-fn comparison(op: &str) -> Option<(fn(i64, i64) -> bool, fn(f32, f32) -> bool)> {
+fn comparison(op: &str) -> Option<Comparison> {
     Some(match op {
         "Equal" => (|a, b| a == b, |a, b| a == b),
         "Greater" => (|a, b| a > b, |a, b| a > b),

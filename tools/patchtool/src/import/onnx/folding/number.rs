@@ -62,24 +62,21 @@ pub(in crate::import::onnx) fn cast(from: &Constant, to: i64) -> Option<Constant
         let is_inside = value.abs() < i64::MAX as f32;
         is_inside.then_some(value as i64)
     };
-    let values = match &from.values {
-        Values::Int(values) if is_float(to) => {
-            Values::Float(values.iter().map(|&v| v as f32).collect())
+    let is_bool = element == DataType::Bool;
+    let values = match (&from.values, is_float(to)) {
+        (Values::Int(values), true) => Values::Float(values.iter().map(|&v| v as f32).collect()),
+        (Values::Float(values), true) => Values::Float(values.clone()),
+        (Values::Int(values), false) => {
+            let value = |&v: &i64| if is_bool { i64::from(v != 0) } else { v };
+            Values::Int(values.iter().map(value).collect())
         }
-        Values::Int(values) => Values::Int(values.clone()),
-        Values::Float(values) if is_float(to) => Values::Float(values.clone()),
-        Values::Float(values) if element == DataType::Bool => {
-            Values::Int(values.iter().map(|&v| i64::from(v != 0.0)).collect())
+        (Values::Float(values), false) => {
+            let value = |&v: &f32| match is_bool {
+                true => Some(i64::from(v != 0.0)),
+                false => to_int(v),
+            };
+            Values::Int(values.iter().map(value).collect::<Option<_>>()?)
         }
-        Values::Float(values) => {
-            Values::Int(values.iter().map(|&v| to_int(v)).collect::<Option<_>>()?)
-        }
-    };
-    let values = match values {
-        Values::Int(values) if element == DataType::Bool => {
-            Values::Int(values.iter().map(|&v| i64::from(v != 0)).collect())
-        }
-        values => values,
     };
     let is_known = is_float(to) || integers(element).is_some();
     (is_known && fit(element, &values)).then(|| Constant {

@@ -6,7 +6,7 @@ use graft_onnx::proto::{DataLocation, DataType, NodeProto, StringStringEntryProt
 use graft_patches::geometry::{Padding, Shape, Window};
 
 use super::model::*;
-use crate::import::graph::{Op, Weights};
+use crate::import::graph::Op;
 use crate::import::onnx::{InputAffine, import, load};
 
 fn conv(input: &str, output: &str) -> NodeProto {
@@ -440,14 +440,5 @@ fn files_that_are_no_models_are_refused() {
             error.to_string().contains("is not an ONNX model"),
             "{error}"
         );
-    }
-}
-
-fn weights(op: &Op) -> &Weights {
-    match op {
-        Op::Conv(_, w) | Op::Depthwise(_, w) | Op::Pointwise(w) | Op::Linear(w) => w,
-        Op::Add | Op::Multiply | Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool => {
-            panic!("{op:?} has no weights")
-        }
     }
 }

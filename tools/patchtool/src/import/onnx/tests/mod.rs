@@ -1,8 +1,10 @@
 //! Small models built in code: what each rule makes of them.
 
 mod accepted;
+mod affine;
 mod folded;
 mod hostile;
 mod model;
 mod quantised;
 mod refused;
+mod spellings;

@@ -6,7 +6,7 @@ use graft_onnx::proto::*;
 use graft_patches::geometry::Activation;
 
 use crate::import::error::ImportError;
-use crate::import::graph::{Graph, Op};
+use crate::import::graph::{Graph, Op, Weights};
 use crate::import::onnx::{Imported, import};
 
 /// A node; attributes follow with the methods of [`Attributes`].
@@ -199,5 +199,14 @@ fn activation(activation: Activation) -> String {
         Activation::Clamp { min, max } => format!("+clamp({min},{max})"),
         Activation::HardSwish => "+hswish".to_owned(),
         Activation::HardSigmoid { alpha, beta } => format!("+hsigmoid({alpha:.2},{beta})"),
+    }
+}
+
+pub(super) fn weights(op: &Op) -> &Weights {
+    match op {
+        Op::Conv(_, w) | Op::Depthwise(_, w) | Op::Pointwise(w) | Op::Linear(w) => w,
+        Op::Add | Op::Multiply | Op::AveragePool(..) | Op::MaxPool(_) | Op::GlobalAveragePool => {
+            panic!("{op:?} has no weights")
+        }
     }
 }

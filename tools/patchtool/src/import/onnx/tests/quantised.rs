@@ -323,7 +323,7 @@ fn a_softmax_does_not_scale_the_scores() {
     graph.node.extend(qdq("s", "y", "s"));
     let imported = run(&model).unwrap();
     assert_eq!(outer(&int8(&imported))[3], (2.0, 0));
-    assert_eq!(imported.softmax_step, Some(1.0 / 256.0));
+    assert_eq!(imported.ending_step, Some(1.0 / 256.0));
 }
 
 /// `c` quantised, an operator behind it, and its output quantised by scale `o`.

@@ -81,10 +81,10 @@ fn convolutions_that_no_layer_computes() {
         "dilated",
     );
     check(
-        vec![conv().text("auto_pad", "SAME_LOWER")],
+        vec![conv().text("auto_pad", "SAME")],
         vec![],
         "b",
-        "SAME_LOWER",
+        "auto_pad SAME",
     );
     check(
         vec![conv().ints("strides", &[0, 1])],
@@ -155,25 +155,31 @@ fn activations_that_nothing_can_fuse() {
         "b",
         "has fused",
     );
-    let pool = node("MaxPool", &["c"], "p").ints("kernel_shape", &[2, 2]);
+    let pool = node("AveragePool", &["c"], "p").ints("kernel_shape", &[2, 2]);
     check(
         vec![pool, node("Relu", &["p"], "b")],
         vec![],
         "b",
         "follows a pool",
     );
+    let pool = || node("MaxPool", &["c"], "p").ints("kernel_shape", &[1, 1]);
+    check(
+        vec![pool(), node("HardSwish", &["p"], "b")],
+        vec![],
+        "b",
+        "follows a pool",
+    );
+    let shared = vec![
+        pool(),
+        node("Relu", &["p"], "r"),
+        node("Add", &["c", "r"], "b"),
+    ];
+    check(shared, vec![], "b", "has fused");
     check(
         vec![node("HardSwish", &["c"], "h"), node("Relu", &["h"], "b")],
         vec![],
         "b",
         "already has",
-    );
-    let norm = node("BatchNormalization", &["r", "v", "v", "v", "v"], "b");
-    check(
-        vec![node("Relu", &["c"], "r"), norm],
-        vec![],
-        "b",
-        "not the direct output",
     );
     let swish = vec![
         node("Clip", &["c", "zero", "six"], "q"),
@@ -199,6 +205,29 @@ fn activations_that_nothing_can_fuse() {
         "b",
         "NaN",
     );
+}
+
+#[test]
+fn bounds_that_no_activation_has() {
+    for op in ["Max", "Min"] {
+        let each = node(op, &["v", "c"], "b");
+        check(vec![each], vec![], "b", "expected one value for all");
+        let two = node(op, &["c", "c"], "b");
+        check(vec![two], vec![], "b", "compares activations");
+        let nan = floats("nan", &[], vec![f32::NAN]);
+        let body = vec![node(op, &["c", "nan"], "b")];
+        check(body, vec![nan], "b", "expected one value for all");
+    }
+}
+
+#[test]
+fn bytes_that_are_computed_with() {
+    let mut model = around(vec![node("Relu", &["c"], "b")]);
+    let graph = model.graph.as_mut().unwrap();
+    let tensor = graph.input[0].r#type.as_mut().unwrap().tensor_type.as_mut();
+    tensor.unwrap().elem_type = DataType::Uint8 as i32;
+    let error = run(&model).unwrap_err().to_string();
+    assert!(error.contains("Uint8") && error.contains("n_c"), "{error}");
 }
 
 #[test]
@@ -229,6 +258,19 @@ fn shapes_that_do_not_work_out() {
     );
     check(
         vec![node("ReduceMean", &["c"], "b").ints("axes", &[1])],
+        vec![],
+        "b",
+        "height and width",
+    );
+    let half = node("ReduceMean", &["c"], "m").ints("axes", &[3]);
+    check(
+        vec![half.clone(), node("Relu", &["m"], "b")],
+        vec![],
+        "m",
+        "other of height and width",
+    );
+    check(
+        vec![half, node("ReduceMean", &["m"], "b").ints("axes", &[1])],
         vec![],
         "b",
         "height and width",
@@ -339,6 +381,8 @@ fn inputs_and_outputs() {
         (&[1, 3, -1, -1][..], "dynamic"),
         (&[2, 3, 8, 8], "[2, 3, 8, 8]"),
         (&[1, 16, 8, 8], "[1, 16, 8, 8]"),
+        (&[1, 4, 8, 8], "[1, 4, 8, 8]"),
+        (&[1, 8, 8, 4], "[1, 8, 8, 4]"),
         (&[1, 3, 8], "[1, 3, 8]"),
         (&[1, 3, i64::MAX, 8], "image of"),
     ] {
