@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use ab_glyph::{Font as _, FontRef, GlyphId};
 use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, ImageEncoder as _, RgbImage, codecs::png::PngEncoder};
 use plotters::backend::BitMapBackend;
@@ -77,9 +78,6 @@ impl Picture {
         height: u32,
         paint: impl FnOnce(&Area<'_>) -> Result<(), DrawError>,
     ) -> Result<Self, PictureError> {
-        static REGISTERED: OnceLock<()> = OnceLock::new();
-        // A font that cannot be read makes every text an error, which says so.
-        REGISTERED.get_or_init(|| drop(register_font(FAMILY, FontStyle::Normal, FONT)));
         let (wide, high) = (width * OVERSAMPLING, height * OVERSAMPLING);
         let mut large = RgbImage::from_pixel(wide, high, image::Rgb([255; 3]));
         {
@@ -128,7 +126,18 @@ pub fn upward_text(size: i32, color: &impl Color, at: Pos) -> TextStyle<'static>
 }
 
 fn font(size: i32) -> FontDesc<'static> {
+    static REGISTERED: OnceLock<()> = OnceLock::new();
+    // A font that cannot be read makes every text an error, which says so.
+    REGISTERED.get_or_init(|| drop(register_font(FAMILY, FontStyle::Normal, FONT)));
     FontDesc::new(FontFamily::Name(FAMILY), size.into(), FontStyle::Normal)
+}
+
+/// Whether the font has the letter: of others there is nothing to be seen.
+pub fn can_write(letter: char) -> bool {
+    static OUTLINES: OnceLock<Option<FontRef<'static>>> = OnceLock::new();
+    let font = OUTLINES.get_or_init(|| FontRef::try_from_slice(FONT).ok());
+    font.as_ref()
+        .is_some_and(|font| font.glyph_id(letter) != GlyphId(0))
 }
 
 /// Width of a text of `size`, in units.

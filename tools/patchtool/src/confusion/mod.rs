@@ -1,5 +1,6 @@
 //! Confusion matrices.
 
+mod names;
 mod picture;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,9 +4,10 @@ use plotters::element::{PathElement, Rectangle, Text};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor, ShapeStyle, WHITE};
 
-use super::Confusion;
+use super::{Confusion, names};
 use crate::picture::{
-    Area, DrawError, FAINT, INK, Picture, PictureError, fitted, text, text_width, upward_text,
+    Area, DrawError, FAINT, INK, Picture, PictureError, can_write, fitted, text, text_width,
+    upward_text,
 };
 
 /// Most classes that a picture has room for, at a pixel each.
@@ -28,6 +29,10 @@ const GAP: i32 = 8 * UNIT;
 const MARGIN: i32 = 16 * UNIT;
 const BAR: i32 = 12 * UNIT;
 const LONGEST_LABEL: i32 = 150 * UNIT;
+/// Room for a label.
+const LINE: i32 = SMALL + 2 * UNIT;
+/// Most classes whose labels are all there, whatever room that takes.
+const ALL_NAMED: i32 = 140;
 
 impl Confusion {
     /// The matrix with counts and labels; the colour is the share of the row's images, with its root so that rare
@@ -47,18 +52,21 @@ impl Confusion {
                 most: MOST_CLASSES,
             });
         }
-        let labels: Vec<String> = classes
-            .iter()
-            .map(|&class| fitted(SMALL, &label(class), LONGEST_LABEL))
+        let named: Vec<(usize, String)> =
+            classes.iter().map(|&class| (class, label(class))).collect();
+        let labels = names::short(&named, SMALL, LONGEST_LABEL);
+        let title: String = title
+            .chars()
+            .map(|letter| if can_write(letter) { letter } else { '?' })
             .collect();
-        let plan = Plan::new(&labels, title);
+        let plan = Plan::new(&labels, &title);
         let pixels = |units: i32| (units / UNIT) as u32;
         Picture::draw(pixels(plan.width), pixels(plan.height), |area| {
             cells(area, &plan, &self.matrix(&classes))?;
-            names(area, &plan, &labels)?;
+            axes(area, &plan, &labels)?;
             colours(area, &plan)?;
             let at = (MARGIN, MARGIN);
-            let title = fitted(MEDIUM, title, plan.width - 2 * MARGIN);
+            let title = fitted(MEDIUM, &title, plan.width - 2 * MARGIN);
             area.draw(&Text::new(title, at, text(MEDIUM, &INK, top_left())))
         })
     }
@@ -86,6 +94,11 @@ impl Plan {
     fn new(labels: &[String], title: &str) -> Self {
         let count = labels.len().max(1) as i32;
         let cell = (720 / count).clamp(1, 44) * UNIT;
+        let cell = if count <= ALL_NAMED {
+            cell.max(LINE)
+        } else {
+            cell
+        };
         let side = cell * count;
         let widest = labels.iter().map(|label| text_width(SMALL, label)).max();
         let label = widest.unwrap_or(0);
@@ -145,8 +158,8 @@ fn cells(area: &Area<'_>, plan: &Plan, matrix: &[Vec<usize>]) -> Result<(), Draw
 }
 
 /// Labels of rows and columns, as many as there is room for, and what the axes are.
-fn names(area: &Area<'_>, plan: &Plan, labels: &[String]) -> Result<(), DrawError> {
-    let every = (SMALL + 2 * UNIT + plan.cell - 1) / plan.cell;
+fn axes(area: &Area<'_>, plan: &Plan, labels: &[String]) -> Result<(), DrawError> {
+    let every = (LINE + plan.cell - 1) / plan.cell;
     let below = plan.top + plan.side + GAP;
     for (index, label) in labels.iter().enumerate().step_by(every.max(1) as usize) {
         let (x, y) = plan.corner(index, index);
@@ -158,14 +171,18 @@ fn names(area: &Area<'_>, plan: &Plan, labels: &[String]) -> Result<(), DrawErro
     }
     let (middle_x, middle_y) = (plan.left + plan.side / 2, plan.top + plan.side / 2);
     let centre = |vertical| Pos::new(HPos::Center, vertical);
+    let titled = |axis: &str| match every {
+        ..=1 => axis.to_owned(),
+        _ => format!("{axis} (one label of {every} is shown)"),
+    };
     let style = text(MEDIUM, &INK, centre(VPos::Bottom));
     area.draw(&Text::new(
-        "predicted",
+        titled("predicted"),
         (middle_x, plan.height - MARGIN),
         style,
     ))?;
     let style = upward_text(MEDIUM, &INK, centre(VPos::Top));
-    area.draw(&Text::new("actual", (MARGIN, middle_y), style))
+    area.draw(&Text::new(titled("actual"), (MARGIN, middle_y), style))
 }
 
 /// Legend of the colours.
