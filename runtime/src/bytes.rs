@@ -40,7 +40,7 @@ impl ImageBytes {
 
     /// Copies bytes to the heap, aligned.
     #[cfg(feature = "alloc")]
-    pub(crate) fn copied(bytes: &[u8]) -> Self {
+    pub fn copied(bytes: &[u8]) -> Self {
         Self::filled(bytes.len(), |buffer| buffer.copy_from_slice(bytes))
     }
 

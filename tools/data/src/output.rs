@@ -2,11 +2,14 @@
 //!
 //! The content goes to a temporary file in the same folder, which takes the name only when everything is on the disk. A
 //! full disk, an error or a kill leaves what was there before.
+//!
+//! The name `-` is stdout: it gets nothing either unless the content is whole.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Seek as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -32,6 +35,9 @@ pub enum OutputError {
         /// The outputs.
         path: PathBuf,
     },
+    /// Stdout is a terminal, which would take the bytes for commands.
+    #[error("the output is bytes, and stdout is a terminal")]
+    Terminal,
     /// A folder has the name.
     #[error("cannot write {}: it is a folder", path.display())]
     IsFolder {
@@ -63,6 +69,7 @@ impl OutputError {
             Self::Exists { .. } => "choose another name, or overwrite it with --force",
             Self::IsInput { .. } => "choose another name for the output",
             Self::Twice { .. } => "give each a name of its own",
+            Self::Terminal => "send it to a file or to another command, or name a file",
             Self::IsFolder { .. } => "name a file, for example one inside that folder",
             Self::NoFolder { .. } => "create the folder first",
             Self::Failed { source, .. } => {
@@ -86,6 +93,12 @@ impl OutputError {
 /// written to and a disk that is full are found by writing a little there, which is taken away again.
 pub fn check(path: &Path, force: bool) -> Result<(), OutputError> {
     const LITTLE: [u8; 4096] = [0; 4096];
+    if is_stdout(path) {
+        return match io::stdout().is_terminal() {
+            true => Err(OutputError::Terminal),
+            false => Ok(()),
+        };
+    }
     check_name(path, force)?;
     rehearse(path, |file| file.write_all(&LITTLE))
 }
@@ -139,7 +152,8 @@ pub fn check_all(outputs: &[&Path], inputs: &[&Path], force: bool) -> Result<(),
         inputs
             .iter()
             .try_for_each(|input| check_apart(path, input))?;
-        if outputs[..index].contains(path) {
+        let is_same = |other: &&Path| other == path || (is_stdout(other) && is_stdout(path));
+        if outputs[..index].iter().any(is_same) {
             let path = path.to_path_buf();
             return Err(OutputError::Twice { path });
         }
@@ -149,17 +163,20 @@ pub fn check_all(outputs: &[&Path], inputs: &[&Path], force: bool) -> Result<(),
 
 /// Writes the file `path` with `content`, all or nothing; an existing file is replaced only if `force` is set.
 ///
-/// A device or pipe (`/dev/null`, `/dev/stdout`) is written directly: it cannot be replaced.
+/// A device or pipe (`/dev/null`) is written directly: it cannot be replaced.
 pub fn write_atomically<T>(
     path: &Path,
     force: bool,
     content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>,
 ) -> Result<T, OutputError> {
-    check_name(path, force)?;
     let failed = |source| OutputError::Failed {
         path: path.to_owned(),
         source,
     };
+    if is_stdout(path) {
+        return fill_stdout(content).map_err(failed);
+    }
+    check_name(path, force)?;
     if is_device(path) {
         return fill_device(path, content).map_err(failed);
     }
@@ -209,6 +226,33 @@ pub fn unfinished(path: &Path) -> PathBuf {
 /// The file that is replaced: where a link points to, not the link.
 fn target_of(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Whether the name means stdout: `-`, or a name that the system has for it. Sent to a file, that one is no device.
+pub fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
+        .iter()
+        .any(|name| path == Path::new(name))
+}
+
+/// Set as soon as a file goes to stdout.
+static STDOUT_IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether a file went to stdout in this process: what else there is to say must go elsewhere, then.
+pub fn stdout_is_taken() -> bool {
+    STDOUT_IS_TAKEN.load(Ordering::Relaxed)
+}
+
+/// By way of a file without a name: the content may seek, and stdout gets all of it or nothing.
+fn fill_stdout<T>(content: impl FnOnce(&mut BufWriter<&File>) -> io::Result<T>) -> io::Result<T> {
+    let mut file = tempfile::tempfile()?;
+    let value = filled(&file, content)?;
+    file.rewind()?;
+    STDOUT_IS_TAKEN.store(true, Ordering::Relaxed);
+    let mut stdout = io::stdout().lock();
+    io::copy(&mut file, &mut stdout)?;
+    stdout.flush()?;
+    Ok(value)
 }
 
 /// Whether something is there that can be written to, but not replaced: a device or a pipe.
@@ -289,7 +333,7 @@ fn folder_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Seek, SeekFrom};
+    use std::io::SeekFrom;
 
     fn names_in(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
@@ -409,6 +453,17 @@ mod tests {
             Err(OutputError::NoFolder { .. })
         ));
         assert!(check(Path::new("a-file-that-is-not-there"), false).is_ok());
+    }
+
+    #[test]
+    fn two_files_cannot_both_go_to_stdout() {
+        let names = ["-", "/dev/stdout"].map(Path::new);
+        let error = check_all(&names, &[], true).unwrap_err();
+        assert!(
+            matches!(error, OutputError::Twice { .. } | OutputError::Terminal),
+            "{error}"
+        );
+        assert!(!is_stdout(Path::new("./-")) && !is_stdout(Path::new("stdout")));
     }
 
     #[cfg(target_os = "linux")]

@@ -18,6 +18,7 @@ use patchtool::bar;
 use patchtool::commands::arguments::{Common, Output, above_zero};
 use patchtool::hint::Hint;
 use patchtool::hyper::{Config, GeneratedError, Generates, Precision, Provenance, Target};
+use patchtool::input;
 use patchtool::report::Report;
 use patchtool::task;
 use patchtool::train::checkpoint;
@@ -129,7 +130,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let frozen = arguments
         .backbone
         .as_ref()
-        .map(Backbone::open)
+        .map(|path| input::backbone(path))
         .transpose()?;
     let read = |paths: &[PathBuf]| read(paths, frozen.as_ref(), common);
     let (train, mut test) = read(&arguments.data)?.split(&arguments.holdout)?;
@@ -232,6 +233,11 @@ impl Arguments {
         let Output { output, force } = &self.output;
         let beside = match self.backbone {
             Some(_) => None,
+            None if output::is_stdout(output) => bail!(Hint::new(
+                "a generator and the backbone that is made with it are two files, stdout takes one"
+                    .into(),
+                "name a file with -o, or give a backbone that exists with --backbone",
+            )),
             None => Some(output.with_extension("backbone")),
         };
         let outputs = std::iter::once(output).chain(&beside).chain(&self.curves);

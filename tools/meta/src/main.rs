@@ -25,6 +25,6 @@ fn main() -> ExitCode {
     let Cli { arguments, common } = Cli::parse();
     program::start_log(&common);
     let report = command::run(&arguments, &common);
-    let status = report.and_then(|report| program::print(&report, &common));
+    let status = report.and_then(|report| program::print(report, &common));
     program::exit(status, graft_meta::hint)
 }

@@ -53,7 +53,7 @@ impl Cli {
             Action::MetaTrain(arguments) => return meta_train::run(arguments, &self.common),
             Action::Completions { shell } => completions(*shell),
         };
-        program::print(&report, &self.common)
+        program::print(report, &self.common)
     }
 }
 

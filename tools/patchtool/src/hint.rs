@@ -6,7 +6,9 @@ use graft_patches::ImageError;
 use graft_patches::writer::WriteError;
 
 use crate::export::ExportError;
+use crate::file_kind::WrongKind;
 use crate::hyper::{ExamplesError, GeneratedError, HyperError, SupportSetError};
+use crate::image_files::ImageFilesError;
 use crate::import::error::ImportError;
 use crate::picture::PictureError;
 use crate::quantize::QuantizeError;
@@ -83,6 +85,8 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         ImageFileError,
         LabelsError,
         PictureError,
+        WrongKind,
+        ImageFilesError,
         OutputError,
     )
 }

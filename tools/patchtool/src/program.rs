@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::commands::arguments::Common;
 use crate::report::Report;
+use graft_data::output;
 
 /// Starts the log, which goes to stderr: warnings by default; `RUST_LOG` overrides.
 pub fn start_log(common: &Common) {
@@ -39,22 +40,27 @@ pub fn start_log(common: &Common) {
     }
 }
 
-/// Prints a report on stdout; status 1 where a check said no.
+/// Prints a report on stdout, or on stderr where stdout took a file; status 1 where a check said no.
 ///
 /// # Errors
-/// Those of stdout.
-pub fn print(report: &Report, common: &Common) -> Result<ExitCode> {
-    let mut stdout = std::io::stdout().lock();
-    if common.json {
-        writeln!(stdout, "{}", report.json)?;
+/// Those of stdout, and what kept a part of the report away.
+pub fn print(report: Report, common: &Common) -> Result<ExitCode> {
+    let text = match common.json {
+        true => format!("{}\n", report.json),
+        false => report.text,
+    };
+    if output::stdout_is_taken() {
+        std::io::stderr().write_all(text.as_bytes())?;
     } else {
-        stdout.write_all(report.text.as_bytes())?;
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()?;
     }
-    stdout.flush()?;
-    Ok(match report.is_ok {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(1),
-    })
+    match (report.failure, report.is_ok) {
+        (Some(failure), _) => Err(failure),
+        (None, true) => Ok(ExitCode::SUCCESS),
+        (None, false) => Ok(ExitCode::from(1)),
+    }
 }
 
 /// The exit status of a program that ends like this; an error is explained on stderr, with the way out that `hint` knows.

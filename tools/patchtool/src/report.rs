@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use anyhow::Error;
 use serde_json::Value;
 
 /// The result of a command.
@@ -13,6 +14,8 @@ pub struct Report {
     pub json: Value,
     /// False where a check said no: exit status 1.
     pub is_ok: bool,
+    /// Why a part of the result is missing: explained after the rest is printed, with exit status 2.
+    pub failure: Option<Error>,
 }
 
 impl Report {
@@ -22,6 +25,15 @@ impl Report {
             text,
             json,
             is_ok: true,
+            failure: None,
+        }
+    }
+
+    /// The result of a check.
+    pub fn check(text: String, json: Value, is_ok: bool) -> Self {
+        Self {
+            is_ok,
+            ..Self::new(text, json)
         }
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use graft_patches::metadata::{BackboneMetadata, Fit, Resize};
 use graft_patches::records::{Input, What};
-use graft_patches::{BackboneImage, PatchImage};
-use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
+use graft_runtime::{Backbone, Patch};
 
 use crate::hint::Hint;
+use crate::input;
 use graft_data::preprocess::{self, Channels, Preprocess};
 
 /// A patch, or the backbone's own values, ready to run on photographs.
@@ -37,7 +37,7 @@ impl Task {
 /// # Errors
 /// Whatever cannot be opened or bound.
 pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>)> {
-    let backbone = Backbone::open(backbone)?;
+    let backbone = input::backbone(backbone)?;
     let metadata = backbone.image().metadata()?;
     if patches.is_empty() {
         let patch = backbone.identity();
@@ -61,7 +61,7 @@ pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>
 /// # Errors
 /// Whatever cannot be opened or bound.
 pub fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Result<Task> {
-    let patch = Patch::open_with(path, backbone, Verify::Full)?;
+    let patch = input::patch(path, backbone)?;
     let own = patch.image().map(|image| image.metadata()).transpose()?;
     let own = own.unwrap_or_default();
     // Labels belong to the head: a patch without one keeps the backbone's.
@@ -171,53 +171,4 @@ pub fn patch_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         files[before..].sort();
     }
     Ok(files)
-}
-
-/// A backbone or a patch file, whichever it is.
-pub struct ImageFile {
-    path: PathBuf,
-    bytes: ImageBytes,
-}
-
-impl ImageFile {
-    /// Maps the file.
-    ///
-    /// # Errors
-    /// A file that cannot be opened.
-    pub fn read(path: &Path) -> Result<Self> {
-        Ok(Self {
-            path: path.into(),
-            bytes: ImageBytes::map(path)?,
-        })
-    }
-
-    /// All of it.
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.as_slice()
-    }
-
-    /// The patch, or `None` where the file is a backbone.
-    ///
-    /// # Errors
-    /// Errors of the file.
-    pub fn patch(&self) -> Result<Option<PatchImage<'_>>> {
-        match PatchImage::open(self.bytes.as_slice(), Verify::Full) {
-            Ok(patch) => Ok(Some(patch)),
-            Err(ImageError::Kind { .. }) => Ok(None),
-            Err(error) => Err(self.invalid(error)),
-        }
-    }
-
-    /// The backbone.
-    ///
-    /// # Errors
-    /// Errors of the file.
-    pub fn backbone(&self) -> Result<BackboneImage<'_>> {
-        BackboneImage::open(self.bytes.as_slice(), Verify::Full)
-            .map_err(|error| self.invalid(error))
-    }
-
-    fn invalid(&self, error: ImageError) -> anyhow::Error {
-        anyhow::Error::new(error).context(format!("cannot use {}", self.path.display()))
-    }
 }

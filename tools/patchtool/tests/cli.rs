@@ -121,7 +121,14 @@ fn eval_says_what_is_taken_for_what() {
     }
     assert_eq!(all, 12);
     assert_eq!(json["accuracy"].as_f64(), Some(right as f64 / 12.0));
-    assert!(image::open(f.path("c.png")).is_ok_and(|picture| picture.width() > 100));
+    let picture = image::open(f.path("c.png")).expect("a picture").into_rgb8();
+    let (width, height) = picture.dimensions();
+    let is_margin = |x: u32, y: u32| x.min(width - 1 - x).min(y).min(height - 1 - y) < 8;
+    let margin = picture
+        .enumerate_pixels()
+        .filter(|&(x, y, _)| is_margin(x, y));
+    // Text that has no room is cut off there.
+    assert!(width > 100 && margin.into_iter().all(|(.., pixel)| pixel.0 == [255; 3]));
     f.refused(line, "c.png already exists");
     let text = f.run(&format!("{line} --force")).stdout;
     assert!(text.contains("is predicted as"), "{text}");
@@ -389,11 +396,135 @@ fn dumped_inputs_are_never_mixed_with_older_ones() {
         "run -b b.backbone data/0/1.png --dump-inputs inputs",
         "not empty",
     );
-    f.refused(
-        "run -b b.backbone data/0/1.png missing.png --dump-inputs fresh",
+}
+
+#[test]
+fn run_takes_folders_and_leaves_out_what_cannot_be_read() {
+    let f = Fixture::new();
+    let whole = std::fs::read(f.path("data/0/1.png")).expect("it is there");
+    f.write("data/0/1.png", &whole[..whole.len() / 2]);
+    let line = "run -b b.backbone data/0 missing.png data/3/0.png --top 2";
+    let text = f.run(line);
+    assert_eq!(text.status, 2, "{}", text.stderr);
+    let rows: Vec<&str> = text.stdout.lines().skip(1).collect();
+    let names = rows
+        .iter()
+        .map(|row| row.split(' ').next().unwrap_or_default());
+    let read = [
+        "data/0/0.png",
+        "data/0/2.png",
+        "data/0/3.png",
+        "data/3/0.png",
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), read);
+    for words in [
+        "2 of 6 images cannot be read",
+        "data/0/1.png is truncated",
         "missing.png",
+        "hint: ",
+    ] {
+        assert!(text.stderr.contains(words), "{words:?}: {}", text.stderr);
+    }
+    let outcome = f.run(&format!("{line} --json"));
+    assert_eq!(outcome.status, 2);
+    let json: Value = serde_json::from_str(&outcome.stdout).expect("one JSON object");
+    assert_eq!(json["results"].as_array().map(Vec::len), Some(4));
+    assert_eq!(json["unreadable"][1]["image"], "missing.png");
+    let all = f.json("run -b b.backbone data/3/0.png --top 10");
+    let top = all["results"][0]["top"].as_array().expect("labels");
+    let sum: f64 = top
+        .iter()
+        .filter_map(|one| one["probability"].as_f64())
+        .sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+    // Each is named before the error.
+    f.0.refused("run -b b.backbone missing.png data/0/1.png", "2 of 2");
+}
+
+#[test]
+fn a_file_on_stdout_is_alone_there() {
+    let f = Fixture::new();
+    f.json("extract -b b.backbone -o own.patch");
+    let own = f.read("own.patch");
+    for line in [
+        "extract -b b.backbone -o -",
+        "extract -b b.backbone -o /dev/stdout",
+        "extract -b b.backbone -o - --json",
+    ] {
+        let output = f.command(line).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{line}");
+        assert_eq!(output.stdout, own, "{line}");
+        let report = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(report.contains("sites"), "{line}: {report}");
+    }
+    // A file that stdout was sent to is not in the way.
+    let sent = std::fs::File::create(f.path("sent.patch")).expect("room on the disk");
+    let status = f
+        .command("extract -q -b b.backbone -o /dev/stdout")
+        .stdout(sent)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
+    assert_eq!(f.read("sent.patch"), own);
+    // Nothing of an output that fails.
+    let refused = f
+        .command("extract -b p.patch -o -")
+        .output()
+        .expect("it starts");
+    assert_eq!(
+        (refused.status.code(), refused.stdout),
+        (Some(2), Vec::new())
     );
-    assert!(!f.path("fresh").exists());
+    assert!(!f.path("-").exists());
+}
+
+#[test]
+fn stdin_is_a_file_of_the_name_minus() {
+    let f = Fixture::new();
+    let open = |name: &str| std::fs::File::open(f.path(name)).expect("it is there");
+    let text = |line: &str, input: &str| {
+        let output = f
+            .command(line)
+            .stdin(open(input))
+            .output()
+            .expect("it starts");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let expected = f.run("run -b b.backbone -p p.patch data/0/0.png").stdout;
+    let scores = |text: &str| text.split_once('%').map(|(_, rest)| rest.to_owned());
+    assert!(scores(&expected).is_some());
+    for (line, input) in [
+        ("run -b - -p p.patch data/0/0.png", "b.backbone"),
+        ("run -b b.backbone -p - data/0/0.png", "p.patch"),
+        ("run -b b.backbone -p p.patch -", "data/0/0.png"),
+    ] {
+        assert_eq!(scores(&text(line, input)), scores(&expected), "{line}");
+    }
+    let inspected = f.run("inspect p.patch").stdout;
+    assert_eq!(text("inspect -", "p.patch"), inspected);
+}
+
+#[test]
+fn a_file_in_the_wrong_place_is_named_for_what_it_is() {
+    let f = Fixture::new();
+    f.write("foreign.safetensors", b"\x02\0\0\0\0\0\0\0{}");
+    std::fs::copy(tiny_model(), f.path("m.onnx")).expect("room on the disk");
+    for (line, words) in [
+        (
+            "run -b b.backbone -p foreign.safetensors data",
+            "by another tool",
+        ),
+        ("inspect foreign.safetensors", "by another tool"),
+        ("inspect m.onnx", "an ONNX model"),
+        ("eval -b m.onnx --data data", "an ONNX model"),
+        ("diff p.patch data/0/0.png", "a photograph"),
+        (
+            "generate --hyper data/0/0.png -b b.backbone --support data -o o.patch",
+            "a photograph",
+        ),
+    ] {
+        f.refused(line, words);
+    }
+    f.refused("bench -b m.onnx", "patchtool import");
 }
 
 #[test]
@@ -481,4 +612,21 @@ fn unknown_kernels_are_refused_with_the_names_of_those_that_are_there() {
         stderr.contains("sse9") && stderr.contains("reference"),
         "{stderr}"
     );
+}
+
+#[test]
+fn the_first_five_of_five_classes_are_not_shown() {
+    let f = Fixture::new();
+    f.write(
+        "few.patch",
+        &graft_tests::random_patch(&graft_tests::backbone(24, 1), 5, 6),
+    );
+    std::fs::remove_dir_all(f.path("data/9")).expect("it is there");
+    let text = |patch: &str| {
+        f.run(&format!("eval -b b.backbone -p {patch} --data data"))
+            .stdout
+    };
+    let (few, many) = (text("few.patch"), text("p.patch"));
+    assert!(few.contains("top-1") && !few.contains("top-5"), "{few}");
+    assert!(many.contains("top-5"), "{many}");
 }

@@ -296,3 +296,28 @@ fn an_exported_model_says_how_its_input_is_made() {
     let resize = found.image().metadata().expect("it has metadata").resize;
     assert_eq!(resize.to_string(), "stretch:bilinear");
 }
+
+#[test]
+fn a_trained_file_is_inspected_and_named_where_a_patch_is_expected() {
+    let f = Fixture::new();
+    let json = f.json("inspect bn+head.safetensors");
+    assert_eq!(
+        (&json["kind"], &json["kinds"]),
+        (&"trained".into(), &"bn+head".into())
+    );
+    let text = f.run("inspect bn+head.safetensors").stdout;
+    let text = String::from_utf8(text).expect("UTF-8");
+    assert!(
+        text.contains("kind bn+head") && text.contains("patchtool export"),
+        "{text}"
+    );
+    for line in [
+        "bench -b b.backbone -p head.safetensors",
+        "diff head.safetensors b.backbone",
+        "push head.safetensors --port tcp:127.0.0.1:1",
+        "extract -b head.safetensors -o own.patch",
+    ] {
+        f.refused(line, "a file that `train` wrote");
+        f.refused(line, "hint: make a patch of it first: patchtool export");
+    }
+}

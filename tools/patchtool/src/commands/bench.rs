@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::commands::arguments::Model;
 use crate::hint::Hint;
+use crate::input;
 use crate::memory;
 use crate::report::{Report, Table, bytes};
 use crate::task::patch_files;
@@ -55,8 +56,14 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let path = &arguments.model.backbone;
     let files = patch_files(&arguments.model.patch)?;
+    if input::is_stdin(path) {
+        bail!(Hint::new(
+            "bench measures how long it takes to open a file, which stdin is not".into(),
+            "give the backbone by name",
+        ));
+    }
+    let backbone = input::backbone(path)?;
     let opened = measure_open(path, arguments.threads)?;
-    let backbone = Backbone::open(path)?;
     let mut session = Session::with_threads(&backbone, arguments.threads)?;
     // Before the patches are opened for good: what each number of them adds is then all theirs.
     let residents = arguments
@@ -111,7 +118,7 @@ fn test_image(patch: &Patch) -> Vec<u8> {
 }
 
 fn open_patches(files: &[PathBuf], backbone: &Backbone) -> Result<Vec<Arc<Patch>>> {
-    let open = |file: &PathBuf| Ok(Arc::new(Patch::open(file, backbone)?));
+    let open = |file: &PathBuf| Ok(Arc::new(input::patch(file, backbone)?));
     files.iter().map(open).collect()
 }
 

@@ -13,8 +13,8 @@ use graft_patches::{BackboneImage, Digest, PatchImage, Values, Verify};
 use serde_json::json;
 
 use crate::hint::Hint;
+use crate::input::ImageFile;
 use crate::report::{Report, Table};
-use crate::task::ImageFile;
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
@@ -169,7 +169,10 @@ fn check_comparable(left: &Side<'_>, right: &Side<'_>) -> Result<()> {
 /// Files that cannot be read, that belong to different backbones, or whose values have no common unit.
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let files = [&arguments.left, &arguments.right];
-    let [left_file, right_file] = [ImageFile::read(files[0])?, ImageFile::read(files[1])?];
+    let [left_file, right_file] = [
+        ImageFile::of_graft(files[0])?,
+        ImageFile::of_graft(files[1])?,
+    ];
     let (left, right) = (Side::new(&left_file)?, Side::new(&right_file)?);
     check_comparable(&left, &right)?;
     // What a patch leaves out is the backbone's own: no difference against the backbone itself.
@@ -224,11 +227,8 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         text += &format!("the {what} differs\n");
     }
     text += &format!("{} of {} tensors differ\n", differing.len(), keys.len());
-    Ok(Report {
-        text,
-        is_ok,
-        json: json!({ "compared": keys.len(), "differing": differing, "other": other }),
-    })
+    let json = json!({ "compared": keys.len(), "differing": differing, "other": other });
+    Ok(Report::check(text, json, is_ok))
 }
 
 /// Number of values that differ and the largest difference; inner `None` where they cannot be compared one by one.

@@ -186,7 +186,10 @@ fn report(task: &Task, counts: &[Count], confusion: &Confusion, left_out: &LeftO
     let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
     let (images, top1, top5) = (sum(|c| c.images), sum(|c| c.top1), sum(|c| c.top5));
     let share = |part: usize, whole: usize| part as f64 / whole as f64;
-    let mut table = Table::new(&["class", "images", "top-1 %", "top-5 %"]);
+    // Of five classes the right one is always among the first five.
+    let has_top5 = counts.len() > 5;
+    let heads = ["class", "images", "top-1 %", "top-5 %"];
+    let mut table = Table::new(if has_top5 { &heads } else { &heads[..3] });
     let mut per_class = Vec::new();
     let seen = counts
         .iter()
@@ -195,22 +198,27 @@ fn report(task: &Task, counts: &[Count], confusion: &Confusion, left_out: &LeftO
     for (index, count) in seen {
         let accuracy = share(count.top1, count.images);
         let top5 = share(count.top5, count.images);
-        table.row([
+        let percent = |share: f64| format!("{:.1}", 100.0 * share);
+        let mut row = vec![
             task.label(index),
             count.images.to_string(),
-            format!("{:.1}", 100.0 * accuracy),
-            format!("{:.1}", 100.0 * top5),
-        ]);
+            percent(accuracy),
+        ];
+        row.extend(has_top5.then(|| percent(top5)));
+        table.row(row);
         per_class.push(json!({
             "label": task.label(index), "index": index, "count": count.images, "accuracy": accuracy, "top5": top5,
         }));
     }
     let accuracy = share(top1, images);
+    let top5_words = match has_top5 {
+        true => format!(", top-5 {:.2} %", 100.0 * share(top5, images)),
+        false => String::new(),
+    };
     let summary = format!(
-        "{}: top-1 {:.2} %, top-5 {:.2} % of {images} images in {} classes\n",
+        "{}: top-1 {:.2} %{top5_words} of {images} images in {} classes\n",
         task.name,
         100.0 * accuracy,
-        100.0 * share(top5, images),
         per_class.len(),
     );
     let hidden = confusion.hidden(|index| task.label(index));

@@ -8,10 +8,11 @@ use clap::Args;
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds};
 use graft_patches::writer::{Int8PatchWriter, PatchWriter};
-use graft_runtime::{Backbone, Patch};
+use graft_runtime::Patch;
 use serde_json::json;
 
 use crate::commands::arguments::Output;
+use crate::input;
 use crate::report::{Report, bytes};
 use graft_data::output;
 
@@ -41,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let Output { output, force } = &arguments.output;
     output::check(output, *force)?;
     output::check_apart(output, &arguments.backbone)?;
-    let backbone = Backbone::open(&arguments.backbone)?;
+    let backbone = input::backbone(&arguments.backbone)?;
     let base = backbone.image().metadata()?;
     let metadata = PatchMetadata {
         name: arguments.name.clone().unwrap_or_else(|| base.name.clone()),

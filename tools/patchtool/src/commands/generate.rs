@@ -8,15 +8,18 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use graft_patches::PatchImage;
 use graft_patches::records::Dtype;
-use graft_runtime::{Backbone, ImageBytes, Patch, Verify};
+use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
 use crate::commands::arguments::Output;
+use crate::file_kind::FileKind;
 use crate::hint::Hint;
 use crate::hyper::{Generated, Hyper, SupportSet, prototype};
+use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
 use crate::task;
 use crate::threads;
+use graft_data::first;
 use graft_data::output;
 use graft_data::preprocess::Preprocess;
 use graft_data::split::check_classes;
@@ -178,18 +181,48 @@ pub fn learn(arguments: &LearnArguments) -> Result<Report> {
         output::check_apart(&arguments.output.output, input)?;
     }
     let set = Set::open(backbone, &arguments.support, &arguments.output)?;
-    let bytes = ImageBytes::map(&arguments.patch)?;
-    let previous = PatchImage::open(bytes.as_slice(), Verify::Full)
+    let file = ImageFile::of_graft(&arguments.patch)?;
+    let previous = PatchImage::open(file.bytes(), Verify::Full)
         .with_context(|| format!("cannot read {}", arguments.patch.display()))?;
     let hyper = open(&arguments.hyper)?;
     let by = file_name(&arguments.hyper);
     let start = Instant::now();
     let generated = hyper.learn(&by, &set.backbone, &previous, &set.support)?;
-    set.finish(&generated, arguments.f16, start, &arguments.output)
+    let mut report = set.finish(&generated, arguments.f16, start, &arguments.output)?;
+    let known = previous.metadata()?.labels;
+    let (further, new): (Vec<String>, Vec<String>) = set
+        .support
+        .labels
+        .iter()
+        .cloned()
+        .partition(|label| known.contains(label));
+    report.text += &learned(&further, &new, known.len());
+    report.json["learned_further"] = json!(further);
+    report.json["new_classes"] = json!(new);
+    Ok(report)
+}
+
+/// What a step of `learn` did: new classes, or more of those that `count` classes had been learned with.
+fn learned(further: &[String], new: &[String], count: usize) -> String {
+    match further {
+        [] => format!(
+            "learned {} new classes beside {count}: {}\n",
+            new.len(),
+            first(new, 10)
+        ),
+        _ => format!(
+            "no new class: {} had been learned before and now count more images; images that were among the earlier ones \
+             count twice\n",
+            first(further, 10)
+        ),
+    }
 }
 
 fn open(path: &Path) -> Result<Hyper> {
-    Hyper::open(path).with_context(|| format!("cannot use the generator {}", path.display()))
+    let file = ImageFile::read(path)?;
+    file.check_kind("a generator", Some(FileKind::Generator))?;
+    Hyper::from_bytes(file.bytes())
+        .with_context(|| format!("cannot use the generator {}", path.display()))
 }
 
 fn file_name(path: &Path) -> String {
@@ -214,7 +247,7 @@ impl Set {
             output::check_apart(output, input)?;
         }
         threads::start(0)?;
-        let backbone = Backbone::open(&backbone)?;
+        let backbone = input::backbone(&backbone)?;
         let image = backbone.image();
         let resize = task::uncropped(image.metadata()?.resize);
         let preprocess = task::preprocess(&image.input(), resize)?;
@@ -269,5 +302,21 @@ impl Set {
             "generate_ms": milliseconds,
         });
         Ok(Report::new(text, json))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_says_whether_its_classes_were_known() {
+        let names = ["beta".to_owned()];
+        assert_eq!(
+            learned(&[], &names, 3),
+            "learned 1 new classes beside 3: beta\n"
+        );
+        let again = learned(&names, &[], 3);
+        assert!(again.contains("beta had been learned before"), "{again}");
     }
 }

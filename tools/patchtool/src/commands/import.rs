@@ -333,11 +333,8 @@ fn per_channel(values: &[f32], channels: usize, unused: f32) -> Result<[f32; 4]>
 
 /// The end of an import that is not what the model computes.
 fn refused(verdict: &Report, path: &Path) -> Report {
-    Report {
-        text: format!("{}{} was not written\n", verdict.text, path.display()),
-        json: json!({ "verify": verdict.json }),
-        is_ok: false,
-    }
+    let text = format!("{}{} was not written\n", verdict.text, path.display());
+    Report::check(text, json!({ "verify": verdict.json }), false)
 }
 
 fn report(backbone: &Backbone, path: &Path, verdict: Option<Report>) -> Report {

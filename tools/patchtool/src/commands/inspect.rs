@@ -1,6 +1,7 @@
 //! `patchtool inspect`: what is in a file.
 
 mod generator;
+mod trained_file;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,27 +15,36 @@ use graft_patches::records::{Dtype, Input, Layer, Op};
 use graft_patches::{BackboneImage, ContinualState, PatchImage};
 use serde_json::{Value, json};
 
+use crate::file_kind::FileKind;
+use crate::input::{GRAFT, ImageFile};
 use crate::report::{Report, Table, bytes};
-use crate::task::ImageFile;
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   patchtool inspect lite0.backbone")]
 pub struct Arguments {
-    /// Backbone, patch or generator file.
+    /// File of a backbone, patch or generator, or one that train wrote.
     file: PathBuf,
 }
 
-/// Shows what is in a backbone, patch or generator, after checking all of it.
+/// Shows what is in a backbone, patch, generator or trained file, after checking all of it.
 ///
 /// # Errors
 /// Whatever is wrong with the file.
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let file = ImageFile::read(&arguments.file)?;
-    let generator = generator::open(file.bytes())
-        .with_context(|| format!("cannot use {}", arguments.file.display()))?;
-    if let Some(hyper) = generator {
+    let unusable = || format!("cannot use {}", arguments.file.display());
+    match FileKind::of(file.bytes()) {
+        Some(FileKind::Trained) => {
+            return trained_file::report(file.bytes()).with_context(unusable);
+        }
+        Some(FileKind::Generator) | None => {}
+        Some(FileKind::Safetensors | FileKind::Onnx | FileKind::Torch | FileKind::Picture) => {
+            file.check_kind(GRAFT, None)?
+        }
+    }
+    if let Some(hyper) = generator::open(file.bytes()).with_context(unusable)? {
         return Ok(generator::report(&hyper, file.bytes()));
     }
     match file.patch()? {

@@ -15,6 +15,7 @@ pub mod eval;
 pub mod export;
 pub mod extract;
 pub mod generate;
+mod images;
 pub mod import;
 mod inputs;
 pub mod inspect;

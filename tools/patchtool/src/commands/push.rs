@@ -6,15 +6,14 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use graft_client::Push;
-use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
 use super::device::activate;
 use crate::bar;
 use crate::commands::arguments::{Common, Line};
 use crate::hint::Hint;
+use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
-use crate::task::ImageFile;
 
 /// Arguments of `push`.
 #[derive(Debug, Args)]
@@ -44,7 +43,7 @@ pub struct Arguments {
 /// # Errors
 /// A file that is no patch, or not one for the device's backbone; whatever the device refuses.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
-    let file = ImageFile::read(&arguments.patch)?;
+    let file = ImageFile::of_graft(&arguments.patch)?;
     let Some(patch) = file.patch()? else {
         bail!(Hint::new(
             format!("{} is a backbone", arguments.patch.display()),
@@ -87,13 +86,13 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         json["activated"] = json!(trial.is_ok);
         is_ok = trial.is_ok;
     }
-    Ok(Report { text, json, is_ok })
+    Ok(Report::check(text, json, is_ok))
 }
 
 fn known_answer(backbone: &Path, patch: &Path) -> Result<[u8; 8]> {
-    let opened = Backbone::open(backbone)?;
-    let bound = Patch::open_with(patch, &opened, Verify::Full)
-        .with_context(|| format!("cannot use {}", patch.display()))?;
+    let opened = input::backbone(backbone)?;
+    let bound =
+        input::patch(patch, &opened).with_context(|| format!("cannot use {}", patch.display()))?;
     graft_client::answer(&opened, &bound)?.ok_or_else(|| {
         let message = format!("{} is no int8 backbone", backbone.display());
         let hint =

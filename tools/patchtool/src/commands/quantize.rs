@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::bar;
 use crate::commands::arguments::{Common, Output};
+use crate::input;
 use crate::quantize::{self, Images, Method, QuantizedBackbone};
 use crate::report::{Report, Table, bytes};
 use crate::threads;
@@ -72,7 +73,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         output::check_apart(output, input)?;
     }
     threads::start(0)?;
-    let backbone = Backbone::open(&arguments.backbone)?;
+    let backbone = input::backbone(&arguments.backbone)?;
     let (input, resize) = (
         backbone.image().input(),
         backbone.image().metadata()?.resize,
@@ -120,8 +121,14 @@ fn report(
     let int8 = Backbone::from_bytes(&quantized.bytes)?;
     let output = &arguments.output.output;
     let arenas = [backbone, &int8].map(Session::arena_len);
+    let scores = quantized.signal_to_noise.last().copied();
+    let scores = scores.unwrap_or_default();
     let text = format!(
-        "{table}{}: int8, {}, f32 {}; arena {}, f32 {}; {} images, {}\n",
+        "{table}\
+         SNR: signal to noise against f32. Change: what the layer itself adds; look first where that is below -3 dB.\n\
+         scores: {scores:.1} dB, {}\n\
+         {}: int8, {}, f32 {}; arena {}, f32 {}; {} images, {}\n",
+        quantize::grade(scores),
         output.display(),
         bytes(quantized.bytes.len()),
         bytes(float.bytes().len()),

@@ -4,30 +4,44 @@ use serde_json::{Value, json};
 
 /// The best scores of an image, best first; of equal ones the first.
 pub(super) struct Ranking {
-    /// Label, index and score.
-    top: Vec<(String, usize, f32)>,
+    top: Vec<Ranked>,
+}
+
+struct Ranked {
+    label: String,
+    index: usize,
+    score: f32,
+    /// Softmax of all scores: what training makes of them. Nothing calibrates it.
+    probability: f64,
 }
 
 impl Ranking {
     /// So many of the best scores.
     pub(super) fn new(scores: &[f32], count: usize, label: impl Fn(usize) -> String) -> Self {
+        let probabilities = softmax(scores);
         let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked.truncate(count);
-        let labelled = ranked
-            .into_iter()
-            .map(|(index, score)| (label(index), index, score));
+        let labelled = ranked.into_iter().map(|(index, score)| Ranked {
+            label: label(index),
+            index,
+            score,
+            probability: probabilities[index],
+        });
         Self {
             top: labelled.collect(),
         }
     }
 
-    /// For people.
+    /// For people: each label, its probability, and its score in brackets.
     pub(super) fn line(&self) -> String {
         let labels: Vec<String> = self
             .top
             .iter()
-            .map(|(label, _, score)| format!("{label} {score:.2}"))
+            .map(|ranked| {
+                let percent = 100.0 * ranked.probability;
+                format!("{} {percent:.1} % ({:.2})", ranked.label, ranked.score)
+            })
             .collect();
         labels.join(", ")
     }
@@ -37,8 +51,43 @@ impl Ranking {
         let top: Vec<Value> = self
             .top
             .iter()
-            .map(|(label, index, score)| json!({ "label": label, "index": index, "score": score }))
+            .map(|ranked| {
+                json!({
+                    "label": ranked.label,
+                    "index": ranked.index,
+                    "score": ranked.score,
+                    "probability": ranked.probability,
+                })
+            })
             .collect();
         json!({ "image": image, "patch": patch, "top": top })
+    }
+}
+
+/// Shares of the exponentials, which add up to 1.
+fn softmax(scores: &[f32]) -> Vec<f64> {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers = scores
+        .iter()
+        .map(|score| (f64::from(*score) - f64::from(highest)).exp());
+    let sum: f64 = powers.clone().sum();
+    powers.map(|power| power / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_are_the_softmax_of_all_scores() {
+        let scores = [2.0, 1.0, 1000.0_f32.ln()];
+        let ranking = Ranking::new(&scores, 2, |index| format!("c{index}"));
+        assert_eq!(ranking.line(), "c2 99.0 % (6.91), c0 0.7 % (2.00)");
+        let json = ranking.json("a.png", "p");
+        let sum = 1000.0 + 1.0_f64.exp() + 2.0_f64.exp();
+        let top = json["top"][0]["probability"].as_f64().unwrap();
+        assert!((top - 1000.0 / sum).abs() < 1e-6, "{top}");
+        let all = softmax(&[500.0, -500.0, 500.0]);
+        assert_eq!(all, [0.5, 0.0, 0.5]);
     }
 }

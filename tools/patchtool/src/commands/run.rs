@@ -7,22 +7,27 @@ use clap::Args;
 use graft_runtime::Session;
 use serde_json::json;
 
+use super::images::Images;
 use super::inputs::InputsFolder;
 use super::ranking::Ranking;
 use crate::commands::arguments::Model;
 use crate::report::{Report, Table};
 use crate::task;
-use graft_data::image_file;
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  patchtool run --backbone lite0.backbone --patch flowers.patch --patch birds.patch photo.jpg")]
+#[command(after_help = "Examples:
+  patchtool run --backbone lite0.backbone --patch flowers.patch --patch birds.patch photo.jpg
+  patchtool run --backbone lite0.backbone photos
+
+Each label comes with its probability, the softmax of all scores, and its score. The probability says what the network
+believes, which may be surer than it is right. Images that cannot be read are named, the others have their rows all the
+same; the exit status is 2 then.")]
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
-    /// JPEG or PNG images.
-    #[arg(required = true)]
+    /// JPEG or PNG images, or folders of them.
+    #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// Labels to print for each image.
     #[arg(long, default_value_t = 5)]
@@ -41,15 +46,11 @@ pub struct Arguments {
 /// Runs images through patches.
 ///
 /// # Errors
-/// Whatever cannot be opened or read.
+/// A model that cannot be opened, not one image that can be read.
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let (backbone, tasks) = task::open(&arguments.model.backbone, &arguments.model.patch)?;
     let mut session = Session::with_threads(&backbone, arguments.threads)?;
-    let images = arguments
-        .images
-        .iter()
-        .map(|path| image_file::open(path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut images = Images::find(&arguments.images)?;
     let mut inputs = arguments
         .dump_inputs
         .as_deref()
@@ -57,24 +58,21 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         .transpose()?;
     let mut table = Table::new(&["image", "patch", "top"]);
     let mut results = Vec::new();
-    for (path, image) in arguments.images.iter().zip(&images) {
+    images.for_each(|name, image| {
         for task in &tasks {
             if let Some(inputs) = &mut inputs {
                 inputs.push(&task.preprocess.tensor(image))?;
             }
             let scores = session.run(&task.patch, &task.preprocess.pixels(image))?;
             let ranking = Ranking::new(scores, arguments.top, |index| task.label(index));
-            let name = path.display().to_string();
             let mut result = ranking.json(&name, &task.name);
             if arguments.scores {
                 result["scores"] = json!(scores);
             }
             results.push(result);
-            table.row([name, task.name.clone(), ranking.line()]);
+            table.row([name.clone(), task.name.clone(), ranking.line()]);
         }
-    }
-    Ok(Report::new(
-        table.to_string(),
-        json!({ "results": results }),
-    ))
+        Ok(())
+    })?;
+    images.report(table.to_string(), json!({ "results": results }))
 }

@@ -11,7 +11,7 @@ use super::ExportError;
 use super::tensors::Sites;
 use graft_data::output::{self, OutputError};
 
-/// Every tensor starts on a page of its own, so that an engine can map it.
+/// Every tensor starts on a page of its own, so that an engine can map it: the ONNX format recommends it.
 const PAGE: usize = 4096;
 
 /// The file of one backbone: the same bytes whatever the task.
@@ -61,6 +61,12 @@ impl WeightsFile {
     /// Bytes in it.
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Bytes of it that are between tensors.
+    pub fn padding(&self) -> usize {
+        let tensors = self.places.values().map(|[_, length]| length);
+        self.bytes.len() - tensors.sum::<usize>()
     }
 
     pub(super) fn place(&self, tensor: &str) -> Option<[usize; 2]> {

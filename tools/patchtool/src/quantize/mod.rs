@@ -22,7 +22,7 @@ mod weights;
 pub use backbone::{QuantizedBackbone, Settings, backbone};
 pub use images::Images;
 pub use method::{Method, UnknownMethod};
-pub use noise::signal_to_noise;
+pub use noise::{grade, signal_to_noise};
 pub use patch::{QuantizedPatch, patch};
 pub use statistics::Statistics;
 

@@ -193,8 +193,13 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Path of the checkpoint of a run with this output: `T.safetensors.checkpoint`.
+/// Path of the checkpoint of a run with this output: `T.safetensors.checkpoint`. Beside stdout there is no place: it lies in
+/// the folder for temporary files then, under a name of this process.
 pub fn path_for(output: &Path) -> PathBuf {
+    if output::is_stdout(output) {
+        let name = format!("patchtool-{}.checkpoint", std::process::id());
+        return std::env::temp_dir().join(name);
+    }
     let mut name = output.as_os_str().to_owned();
     name.push(".checkpoint");
     name.into()

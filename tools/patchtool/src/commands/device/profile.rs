@@ -7,12 +7,12 @@ use clap::Args;
 use graft_client::{Device, DeviceError, content};
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
-use graft_runtime::Backbone;
 use serde_json::{Value, json};
 
 use super::{TaskArguments, task_name};
 use crate::commands::arguments::Line;
 use crate::commands::bench::macs;
+use crate::input;
 use crate::report::{Report, Table};
 use crate::task::preprocess;
 use graft_data::image_file;
@@ -81,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
 }
 
 fn layers(path: &Path, device: &Device, input: Shape) -> Result<Vec<Layer>> {
-    let backbone = Backbone::open(path)?;
+    let backbone = input::backbone(path)?;
     if backbone.id() != device.backbone {
         return Err(DeviceError::OtherBackbone {
             found: backbone.id(),

@@ -9,18 +9,18 @@ use serde_json::json;
 
 use super::TaskArguments;
 use crate::commands::arguments::Line;
+use crate::commands::images::Images;
 use crate::commands::ranking::Ranking;
 use crate::report::{Report, Table};
 use crate::task::preprocess;
-use graft_data::image_file;
 
 /// Arguments of `device run`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   patchtool device run photo.jpg --port /dev/ttyACM0 --slot 1")]
 pub(super) struct Arguments {
-    /// JPEG or PNG images.
-    #[arg(required = true)]
+    /// JPEG or PNG images, or folders of them.
+    #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     #[command(flatten)]
     line: Line,
@@ -33,11 +33,7 @@ pub(super) struct Arguments {
 
 /// Runs images on a device.
 pub(super) fn run(arguments: &Arguments) -> Result<Report> {
-    let images = arguments
-        .images
-        .iter()
-        .map(|path| image_file::open(path))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut images = Images::find(&arguments.images)?;
     let mut client = arguments.line.connect()?;
     let device = client.device()?;
     let task = arguments.task.task(&mut client)?;
@@ -45,10 +41,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     let preprocess = preprocess(&content.input, content.resize)?;
     let mut table = Table::new(&["image", "patch", "ms", "top"]);
     let mut results = Vec::new();
-    for (path, image) in arguments.images.iter().zip(&images) {
+    images.for_each(|name, image| {
         let run = client.run(&preprocess.pixels(image), Some(task))?;
         let ranking = Ranking::new(&run.scores, arguments.top, |index| content.label(index));
-        let name = path.display().to_string();
         let milliseconds = device.seconds(run.ticks) * 1e3;
         let mut result = ranking.json(&name, &content.name);
         result["scores"] = json!(run.scores);
@@ -60,7 +55,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
             format!("{milliseconds:.1}"),
             ranking.line(),
         ]);
-    }
+        Ok(())
+    })?;
     let json = json!({ "task": super::task_name(task), "results": results });
-    Ok(Report::new(table.to_string(), json))
+    images.report(table.to_string(), json)
 }

@@ -15,10 +15,10 @@ use crate::bar;
 use crate::commands::arguments::Common;
 use crate::export::qdq;
 use crate::hint::Hint;
+use crate::input::ImageFile;
 use crate::quantize::{self, Images, QuantizedPatch, float_id};
 use crate::replacements::Replacements;
 use crate::report::{Report, bytes};
-use crate::task::ImageFile;
 use crate::threads;
 use graft_data::output;
 
@@ -37,8 +37,9 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
             parts.extend(patch(arguments, backbone, || Ok(quantized.bytes))?);
             parts.push(Written {
                 text: format!(
-                    "scales by {} of the images; scores at {scores:.1} dB signal to noise\n",
+                    "scales by {} of the images; scores have {scores:.1} dB of signal to noise, {}\n",
                     arguments.calibration.method,
+                    quantize::grade(scores),
                 ),
                 json: json!({
                     "method": arguments.calibration.method.to_string(),

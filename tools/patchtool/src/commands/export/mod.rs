@@ -10,14 +10,16 @@ use clap::Args;
 use graft_patches::geometry::Shape;
 use graft_patches::records::Dtype;
 use graft_patches::{PatchImage, Verify};
-use graft_runtime::{Backbone, ImageBytes, Patch};
+use graft_runtime::{Backbone, Patch};
 use serde_json::{Value, json};
 
 use super::arguments::resolution;
 use super::quantize::CalibrationSettings;
 use crate::commands::arguments::Common;
 use crate::export::{self, ExportError, WeightsFile};
+use crate::file_kind::FileKind;
 use crate::hint::Hint;
+use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
 use crate::trained::Trained;
 use graft_data::output;
@@ -79,22 +81,14 @@ pub struct Arguments {
 /// Whatever cannot be read, does not fit the backbone, or cannot be written.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let input = arguments.trained.iter().chain(&arguments.from_onnx);
-    if arguments.output.is_some() && arguments.output == arguments.onnx {
-        bail!(Hint::new(
-            "the patch and the model have the same name".into(),
-            "name the patch .patch and the model .onnx",
-        ));
-    }
-    for output in arguments.output.iter().chain(&arguments.onnx) {
-        output::check(output, arguments.force)?;
-        let others = [&arguments.backbone]
-            .into_iter()
-            .chain(&arguments.calibrate);
-        for input in input.clone().chain(others) {
-            output::check_apart(output, input)?;
-        }
-    }
-    let backbone = Backbone::open(&arguments.backbone)?;
+    let outputs = arguments.output.iter().chain(&arguments.onnx);
+    let outputs: Vec<&Path> = outputs.map(PathBuf::as_path).collect();
+    let others = [&arguments.backbone]
+        .into_iter()
+        .chain(&arguments.calibrate);
+    let inputs: Vec<&Path> = input.chain(others).map(PathBuf::as_path).collect();
+    output::check_all(&outputs, &inputs, arguments.force)?;
+    let backbone = input::backbone(&arguments.backbone)?;
     match backbone.image().dtype() {
         Dtype::I8 | Dtype::I8Half => int8::run(arguments, &backbone, common),
         Dtype::F32 | Dtype::F16 => float(arguments, &backbone),
@@ -171,8 +165,8 @@ fn report(parts: Vec<Written>) -> Report {
 
 /// A trained file, but for what the arguments replace.
 fn trained(path: &Path, arguments: &Arguments) -> Result<Trained> {
-    let bytes = ImageBytes::map(path)?;
-    if PatchImage::open(bytes.as_slice(), Verify::Full).is_ok() {
+    let file = ImageFile::read(path)?;
+    if PatchImage::open(file.bytes(), Verify::Full).is_ok() {
         bail!(Hint::new(
             format!(
                 "{} is a patch, not a file that `train` wrote",
@@ -181,7 +175,8 @@ fn trained(path: &Path, arguments: &Arguments) -> Result<Trained> {
             "a patch is exported for an int8 backbone only: for an f32 one it is what export makes",
         ));
     }
-    let mut trained = Trained::from_bytes(bytes.as_slice())
+    file.check_kind("one that `train` wrote", Some(FileKind::Trained))?;
+    let mut trained = Trained::from_bytes(file.bytes())
         .with_context(|| format!("cannot use {}", path.display()))?;
     if let Some(name) = &arguments.name {
         trained.name.clone_from(name);
@@ -246,6 +241,20 @@ fn patch(
     }))
 }
 
+/// The reason where the weights take more room than the backbone that they are of.
+fn excess(weights: &WeightsFile, backbone: &Backbone) -> String {
+    let own = backbone.image().bytes().len();
+    if weights.size() <= own {
+        return String::new();
+    }
+    format!(
+        " (the backbone has {}: here batch norms are whole, and tensors start on pages of 4 KiB, so that engines can map \
+         them, with {} between them)",
+        bytes(own),
+        bytes(weights.padding()),
+    )
+}
+
 fn model(trained: &Trained, backbone: &Backbone, output: &Path, force: bool) -> Result<Written> {
     let weights = WeightsFile::new(&backbone.image())?;
     let model = export::write(&backbone.image(), trained, &weights)?;
@@ -253,12 +262,15 @@ fn model(trained: &Trained, backbone: &Backbone, output: &Path, force: bool) -> 
     // A baseline has nothing frozen to share: its model is whole.
     let mut shared = Value::Null;
     if !trained.kind.is_baseline() {
-        let folder = output.parent().filter(|folder| *folder != Path::new(""));
+        // Beside stdout there is no place: the weights lie in the current folder then.
+        let beside = output.parent().filter(|_| !output::is_stdout(output));
+        let folder = beside.filter(|folder| *folder != Path::new(""));
         let path = weights.write(folder.unwrap_or(Path::new(".")), force)?;
         text = format!(
-            "{}: frozen weights, {}\n",
+            "{}: frozen weights of all tasks, {}{}\n",
             path.display(),
-            bytes(weights.size())
+            bytes(weights.size()),
+            excess(&weights, backbone),
         );
         shared = path.display().to_string().into();
     }

@@ -208,5 +208,5 @@ fn verdict(
         "unit": unit,
         "passed": is_ok,
     });
-    Report { text, json, is_ok }
+    Report::check(text, json, is_ok)
 }

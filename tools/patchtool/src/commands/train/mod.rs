@@ -15,6 +15,7 @@ pub use arguments::{Arguments, BatchNormMode, Validation};
 use crate::TOOL;
 use crate::commands::arguments::{Common, Output};
 use crate::hint::Hint;
+use crate::input;
 use crate::report::Report;
 use crate::task;
 use crate::threads;
@@ -49,7 +50,7 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
         true => Some(Checkpoint::load(&checkpoint)?),
         false => None,
     };
-    let backbone = Backbone::open(&arguments.backbone)?;
+    let backbone = input::backbone(&arguments.backbone)?;
     let run = prepare(arguments, &backbone, common, started)?;
     if let Some(resumed) = &resumed {
         resumed.check(&checkpoint, &run.fingerprint)?;
@@ -107,8 +108,15 @@ impl Arguments {
         Ok(())
     }
 
+    /// The task's name: given, or that of the output; stdout has none, so that of the data set.
     fn name(&self) -> String {
-        let stem = self.output.output.file_stem().unwrap_or_default();
+        let output = &self.output.output;
+        let named = if output::is_stdout(output) {
+            &self.data
+        } else {
+            output
+        };
+        let stem = named.file_stem().unwrap_or_default();
         self.name
             .clone()
             .unwrap_or_else(|| stem.to_string_lossy().into_owned())

@@ -1,0 +1,145 @@
+//! Files that commands read. The name `-` is stdin.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result};
+use graft_patches::container::MAGIC;
+use graft_patches::{BackboneImage, PatchImage};
+use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
+
+use crate::file_kind::{FileKind, WrongKind};
+
+/// Name of files of the format in [`graft_patches`], for messages.
+pub const GRAFT: &str = "a Graft image (.backbone or .patch)";
+
+/// Whether the name means stdin.
+pub fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// A whole file, mapped; or all of stdin.
+///
+/// # Errors
+/// A file that cannot be opened.
+pub fn read(path: &Path) -> Result<ImageBytes> {
+    match is_stdin(path) {
+        true => stdin().context("cannot read stdin"),
+        false => Ok(ImageBytes::map(path)?),
+    }
+}
+
+/// All of stdin, which can be read once: who asks again gets the same.
+fn stdin() -> io::Result<ImageBytes> {
+    static STDIN: OnceLock<ImageBytes> = OnceLock::new();
+    if let Some(bytes) = STDIN.get() {
+        return Ok(bytes.clone());
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(STDIN.get_or_init(|| ImageBytes::copied(&bytes)).clone())
+}
+
+/// Opens a backbone.
+///
+/// # Errors
+/// A file that cannot be opened, or is no backbone.
+pub fn backbone(path: &Path) -> Result<Backbone> {
+    let file = ImageFile::of_graft(path)?;
+    if is_stdin(path) {
+        return Backbone::from_bytes(file.bytes()).context("cannot use stdin");
+    }
+    Ok(Backbone::open(path)?)
+}
+
+/// Opens a patch and binds it to its backbone.
+///
+/// # Errors
+/// A file that cannot be opened, or is no patch of this backbone.
+pub fn patch(path: &Path, backbone: &Backbone) -> Result<Patch> {
+    let file = ImageFile::of_graft(path)?;
+    if is_stdin(path) {
+        return Patch::from_bytes(file.bytes(), backbone).context("cannot use stdin");
+    }
+    Ok(Patch::open(path, backbone)?)
+}
+
+/// A backbone or a patch file, whichever it is.
+pub struct ImageFile {
+    path: PathBuf,
+    bytes: ImageBytes,
+}
+
+impl ImageFile {
+    /// Maps any file.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn read(path: &Path) -> Result<Self> {
+        Ok(Self {
+            path: path.into(),
+            bytes: read(path)?,
+        })
+    }
+
+    /// Maps a backbone or a patch.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, or is known to be something else.
+    pub fn of_graft(path: &Path) -> Result<Self> {
+        let file = Self::read(path)?;
+        if !file.bytes().starts_with(&MAGIC) {
+            file.check_kind(GRAFT, None)?;
+        }
+        Ok(file)
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// Where something is `expected` that the file is not: refuses one of a known kind, but for `kind`.
+    ///
+    /// # Errors
+    /// [`WrongKind`].
+    pub fn check_kind(
+        &self,
+        expected: &'static str,
+        kind: Option<FileKind>,
+    ) -> Result<(), WrongKind> {
+        match FileKind::of(self.bytes()) {
+            Some(found) if kind != Some(found) => Err(WrongKind {
+                path: self.path.clone(),
+                found,
+                expected,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The patch, or `None` where the file is a backbone.
+    ///
+    /// # Errors
+    /// Errors of the file.
+    pub fn patch(&self) -> Result<Option<PatchImage<'_>>> {
+        match PatchImage::open(self.bytes(), Verify::Full) {
+            Ok(patch) => Ok(Some(patch)),
+            Err(ImageError::Kind { .. }) => Ok(None),
+            Err(error) => Err(self.invalid(error)),
+        }
+    }
+
+    /// The backbone.
+    ///
+    /// # Errors
+    /// Errors of the file.
+    pub fn backbone(&self) -> Result<BackboneImage<'_>> {
+        BackboneImage::open(self.bytes(), Verify::Full).map_err(|error| self.invalid(error))
+    }
+
+    fn invalid(&self, error: ImageError) -> anyhow::Error {
+        anyhow::Error::new(error).context(format!("cannot use {}", self.path.display()))
+    }
+}
