@@ -3,19 +3,25 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use serde_json::json;
 
 use crate::commands::arguments::Common;
-use crate::commands::{Command, meta_train};
+use crate::commands::{Command, man, meta_train};
+use crate::groups;
 use crate::program;
 use crate::report::Report;
 
 /// Ships one backbone and many small patches: imports networks, runs, measures and compares them.
 #[derive(Debug, Parser)]
 #[command(name = "patchtool", version, propagate_version = true)]
-#[command(after_help = "Exit status: 0 ok, 1 a check said no, 2 usage or I/O.")]
+#[command(
+    after_help = "`patchtool COMMAND --help` has the options of a command, and examples.
+
+A file name - is stdin, or stdout: a report goes to stderr then.
+Exit status: 0 ok, 1 a check said no, 2 usage or I/O."
+)]
 pub struct Cli {
     /// The command.
     #[command(subcommand)]
@@ -29,8 +35,9 @@ pub struct Cli {
 enum Action {
     #[command(flatten)]
     Command(Box<Command>),
-    /// Train a HyperTransformer, which makes patches from a handful of images: runs patchtool-meta-train, and its options
-    /// are those of `patchtool-meta-train --help`.
+    /// Train a HyperTransformer, which makes patches from a handful of images.
+    ///
+    /// It runs the program patchtool-meta-train, which `patchtool meta-train --help` asks for its options.
     MetaTrain(meta_train::Arguments),
     /// Print a script that completes commands and options in a shell.
     #[command(after_help = "Example:
@@ -39,9 +46,20 @@ enum Action {
         /// Shell that the script is for.
         shell: Shell,
     },
+    /// Print the manual page of patchtool, or of a command.
+    #[command(after_help = "Examples:
+  patchtool man train | man -l -
+  patchtool man > ~/.local/share/man/man1/patchtool.1")]
+    Man(man::Arguments),
 }
 
 impl Cli {
+    /// The arguments of the program; it ends here where they are wrong, or ask for help.
+    pub fn read() -> Self {
+        let matches = groups::grouped(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command and prints its report; the status of the program, 1 where a check said no.
     ///
     /// # Errors
@@ -52,6 +70,7 @@ impl Cli {
             // The other program has printed its own.
             Action::MetaTrain(arguments) => return meta_train::run(arguments, &self.common),
             Action::Completions { shell } => completions(*shell),
+            Action::Man(arguments) => man::run(arguments, Self::command())?,
         };
         program::print(report, &self.common)
     }

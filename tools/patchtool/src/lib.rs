@@ -7,6 +7,7 @@ pub mod confusion;
 pub mod demo;
 pub mod export;
 pub mod file_kind;
+pub mod groups;
 pub mod hint;
 pub mod hyper;
 pub mod image_files;

@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use patchtool::cli::Cli;
 use patchtool::hint::hint;
 use patchtool::program;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     program::start_log(&cli.common);
     program::exit(cli.run(), hint)
 }

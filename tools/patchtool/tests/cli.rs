@@ -615,6 +615,28 @@ fn unknown_kernels_are_refused_with_the_names_of_those_that_are_there() {
 }
 
 #[test]
+fn help_is_as_wide_as_the_terminal_and_commands_have_manual_pages() {
+    let f = Fixture::new();
+    let help = |arguments: &str| {
+        let output = f.command(arguments).env("COLUMNS", "60").output();
+        String::from_utf8(output.expect("it starts").stdout).expect("UTF-8")
+    };
+    for text in [help("--help"), help("-h")] {
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(longest.is_some_and(|longest| longest <= 60), "{text}");
+        assert!(text.contains("Make a patch:\n  train "), "{text}");
+    }
+    let page = f.run("man train").stdout;
+    assert!(
+        page.contains(".TH") && page.contains("patchtool\\-train"),
+        "{page}"
+    );
+    assert!(f.run("man device info").stdout.contains("device\\-info"));
+    assert!(f.run("man").stdout.contains("meta\\-train"));
+    f.refused("man nothing", "\"nothing\"");
+}
+
+#[test]
 fn the_first_five_of_five_classes_are_not_shown() {
     let f = Fixture::new();
     f.write(

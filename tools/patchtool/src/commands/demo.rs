@@ -37,7 +37,7 @@ const FRAMES: usize = 12;
   patchtool demo
   patchtool demo --keep demo     # and go on with the files: train, export, eval, bench, ...")]
 pub struct Arguments {
-    /// Keep the backbone, the patches and the images in this new folder.
+    /// Keep the backbones, the patches, the generator and the images in this new folder: all that the guide works with.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
 }

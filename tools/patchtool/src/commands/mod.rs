@@ -19,6 +19,7 @@ mod images;
 pub mod import;
 mod inputs;
 pub mod inspect;
+pub mod man;
 pub mod meta_train;
 pub mod push;
 pub mod quantize;

@@ -1,4 +1,5 @@
-//! Files that the demo carries with it: `tools/assets/demo`, and the generator of Omniglot's characters.
+//! Files that the demo carries with it: `tools/assets/demo`, the generator of Omniglot's characters, and what the guide
+//! needs besides.
 
 use std::fs;
 use std::path::Path;
@@ -77,7 +78,7 @@ macro_rules! embedded {
     };
 }
 
-static FILES: [(&str, &[u8]); 14] = embedded![
+static FILES: [(&str, &[u8]); 17] = embedded![
     "demo/" "demo.backbone",
     "demo/" "sign-digits.patch",
     "demo/" "sign-digits-train.tar",
@@ -91,7 +92,10 @@ static FILES: [(&str, &[u8]); 14] = embedded![
     "demo/" "sanskrit-5.tar",
     "demo/" "sanskrit-test.tar",
     "" "omniglot.hyper",
-    "" "omniglot.backbone"
+    "" "omniglot.backbone",
+    "" "imagenet-classes.tsv",
+    "" "chelsea.jpg",
+    "" "coffee.jpg"
 ];
 
 /// Writes all files to this folder.
