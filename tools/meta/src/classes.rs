@@ -67,7 +67,7 @@ pub enum ClassesError {
         /// Their number.
         count: usize,
         /// The fault of the first.
-        source: ImageFileError,
+        source: Box<ImageFileError>,
     },
     /// A frozen backbone that gives no embeddings.
     #[error(transparent)]
@@ -268,7 +268,7 @@ fn read(
         Some(source) => Err(ClassesError::Images {
             path: path.to_owned(),
             count,
-            source,
+            source: Box::new(source),
         }),
     }
 }
