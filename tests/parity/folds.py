@@ -61,7 +61,9 @@ class Network:
         operators = {
             "Relu": lambda: self.node("Relu", [x]),
             "Relu6": lambda: self.node("Clip", [x, np.float32(0), np.float32(6)]),
-            "Clip": lambda: self.node("Clip", [x, np.float32(-1), np.float32(1)]),
+            "Clip": lambda: self.node("Clip", [x, np.float32(rng.choice([-1, -0.5])), np.float32(rng.choice([0.5, 1]))]),
+            "Min": lambda: self.node("Min", [x, np.float32(1)]),
+            "Max": lambda: self.node("Max", [np.float32(0), x]),
             "HardSigmoid": lambda: self.node("HardSigmoid", [x], alpha=1 / 6, beta=0.5),
             "BatchNormalization": lambda: self.node("BatchNormalization", [
                 x, each(0.5, 2), each(-1, 1), each(-0.5, 0.5), each(0.5, 2)]),

@@ -11,14 +11,14 @@ struct Ranked {
     label: String,
     index: usize,
     score: f32,
-    /// Softmax of all scores: what training makes of them. Nothing calibrates it.
+    /// What training makes of the scores. Nothing calibrates it.
     probability: f64,
 }
 
 impl Ranking {
     /// So many of the best scores.
     pub(super) fn new(scores: &[f32], count: usize, label: impl Fn(usize) -> String) -> Self {
-        let probabilities = softmax(scores);
+        let probabilities = probabilities(scores);
         let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked.truncate(count);
@@ -64,8 +64,11 @@ impl Ranking {
     }
 }
 
-/// Shares of the exponentials, which add up to 1.
-fn softmax(scores: &[f32]) -> Vec<f64> {
+/// The softmax of the scores: shares of the exponentials, which add up to 1. A single score stands against 0: its sigmoid.
+fn probabilities(scores: &[f32]) -> Vec<f64> {
+    if let [score] = scores {
+        return vec![1.0 / (1.0 + (-f64::from(*score)).exp())];
+    }
     let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers = scores
         .iter()
@@ -87,7 +90,9 @@ mod tests {
         let sum = 1000.0 + 1.0_f64.exp() + 2.0_f64.exp();
         let top = json["top"][0]["probability"].as_f64().unwrap();
         assert!((top - 1000.0 / sum).abs() < 1e-6, "{top}");
-        let all = softmax(&[500.0, -500.0, 500.0]);
+        let all = probabilities(&[500.0, -500.0, 500.0]);
         assert_eq!(all, [0.5, 0.0, 0.5]);
+        let single = probabilities(&[3.0_f32.ln()])[0];
+        assert!((single - 0.75).abs() < 1e-6, "{single}");
     }
 }

@@ -20,7 +20,7 @@ use crate::task;
   patchtool run --backbone lite0.backbone --patch flowers.patch --patch birds.patch photo.jpg
   patchtool run --backbone lite0.backbone photos
 
-Each label comes with its probability, the softmax of all scores, and its score. The probability says what the network
+Each label comes with its probability, the softmax of all scores (of a single one its sigmoid), and its score. The probability says what the network
 believes, which may be surer than it is right. Images that cannot be read are named, the others have their rows all the
 same; the exit status is 2 then.")]
 pub struct Arguments {

@@ -12,6 +12,9 @@ const IMAGES: usize = 32;
 /// int8 was as accurate as f32 within half a point, at 19 dB it lost more.
 pub fn grade(decibels: f32) -> &'static str {
     match decibels {
+        _ if decibels.is_nan() => {
+            "nothing to judge by: all scores are 0, as those of a head that was never trained"
+        }
         20.0.. => "good: from 20 dB on int8 is about as accurate as f32",
         12.0.. => "fair: below 20 dB accuracy may suffer, compare with eval",
         _ => "poor: below 12 dB many first guesses change, try other images or another --method",
@@ -19,7 +22,7 @@ pub fn grade(decibels: f32) -> &'static str {
 }
 
 /// Signal-to-noise ratio of each layer's output in decibels: what the f32 network computes against how far the int8 network
-/// is from it, each with its own patch, over at most 32 of the images. Infinite where nothing differs.
+/// is from it, each with its own patch, over at most 32 of the images. Infinite where nothing differs, not a number where the f32 network gives zeros only.
 ///
 /// # Errors
 /// Errors of the runtime.
@@ -50,10 +53,7 @@ pub fn signal_to_noise(
         .map(compare)
         .collect::<Result<_, QuantizeError>>()?;
     let sum = |layer: usize, of: usize| all.iter().map(|sums| sums[layer][of]).sum::<f64>();
-    let ratio = |layer| match sum(layer, 1) {
-        0.0 => f32::INFINITY,
-        noise => (10.0 * (sum(layer, 0) / noise).log10()) as f32,
-    };
+    let ratio = |layer| (10.0 * (sum(layer, 0) / sum(layer, 1)).log10()) as f32;
     Ok((0..layers).map(ratio).collect())
 }
 
@@ -68,7 +68,8 @@ mod tests {
             (24.8, "good"),
             (19.1, "fair"),
             (3.0, "poor"),
-            (f32::NAN, "poor"),
+            (f32::NAN, "nothing"),
+            (f32::NEG_INFINITY, "poor"),
         ];
         for (decibels, word) in cases {
             assert!(grade(decibels).starts_with(word), "{decibels}");

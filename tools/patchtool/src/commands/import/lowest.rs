@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use crate::import::compile::{Settings, compile};
-use crate::import::graph::{Graph, Op, Weights};
+use crate::import::graph::Graph;
 use crate::import::int8::Quantization;
 
 /// Images of noise that scores are compared on.
@@ -20,7 +20,9 @@ pub(super) fn note(
     settings: Settings,
 ) -> Result<String> {
     let mut clamped = graph.clone();
-    for (weights, scales) in sites(&mut clamped).zip(&quantization.sites) {
+    let layers = clamped.layers.iter_mut();
+    let sites = layers.filter_map(|layer| layer.op.weights_mut());
+    for (weights, scales) in sites.zip(&quantization.sites) {
         let depth = weights.values.len() / weights.outputs.max(1);
         for (row, scale) in weights.values.chunks_mut(depth.max(1)).zip(scales) {
             row.iter_mut()
@@ -50,22 +52,4 @@ pub(super) fn note(
 fn scores(network: &Backbone, pixels: &[u8]) -> Result<Vec<f32>> {
     let mut session = Session::new(network)?;
     Ok(session.run(&network.identity(), pixels)?.to_vec())
-}
-
-/// The weights of all layers that have some, in order.
-fn sites(graph: &mut Graph) -> impl Iterator<Item = &mut Weights> {
-    graph
-        .layers
-        .iter_mut()
-        .filter_map(|layer| match &mut layer.op {
-            Op::Conv(_, weights)
-            | Op::Depthwise(_, weights)
-            | Op::Pointwise(weights)
-            | Op::Linear(weights) => Some(weights),
-            Op::Add
-            | Op::Multiply
-            | Op::AveragePool(..)
-            | Op::MaxPool(_)
-            | Op::GlobalAveragePool => None,
-        })
 }

@@ -259,7 +259,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn check_ending(&self) -> Result<(), ImportError> {
+    /// Fails if the function at the end of the model has been left out already.
+    pub(super) fn check_ending(&self) -> Result<(), ImportError> {
         match self.ending {
             Some((node, _)) => Err(node.unsupported("expected it as the last operator only")),
             None => Ok(()),
@@ -283,17 +284,7 @@ impl<'a> Builder<'a> {
         if layer.activation != Activation::NONE {
             return None;
         }
-        match &mut layer.op {
-            Op::Conv(_, weights)
-            | Op::Depthwise(_, weights)
-            | Op::Pointwise(weights)
-            | Op::Linear(weights) => Some(weights),
-            Op::Add
-            | Op::Multiply
-            | Op::AveragePool(..)
-            | Op::MaxPool(_)
-            | Op::GlobalAveragePool => None,
-        }
+        layer.op.weights_mut()
     }
 
     fn add_affine(
@@ -307,6 +298,9 @@ impl<'a> Builder<'a> {
             return Err(node.malformed("it scales or shifts by infinity or NaN"));
         }
         if self.states[tensor].producer.is_none() {
+            if !scale.iter().all(|&scale| scale > 0.0) {
+                return Err(node.unsupported("it scales the image by 0 or less"));
+            }
             let affine = self.input_affine.take();
             self.input_affine = Some(InputAffine::then(affine, scale, shift));
             return Ok(());

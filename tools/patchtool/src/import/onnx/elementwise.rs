@@ -42,20 +42,15 @@ impl<'a> Walk<'a> {
         let node = call.node;
         let is_activation = |value: &Option<Value<'_>>| matches!(value, Some(Value::Activation(_)));
         let index = call.inputs.iter().position(is_activation).unwrap_or(0);
-        if call
-            .inputs
-            .iter()
-            .filter(|value| is_activation(value))
-            .count()
-            > 1
-        {
+        let activations = call.inputs.iter().filter(|value| is_activation(value));
+        if activations.count() > 1 {
             return Err(node.unsupported("it compares activations, expected one and constants"));
         }
         let mut view = call.view(index)?;
         if !view.expression.is_open() {
             view = self.fused(view)?;
         }
-        let mut expression = view.expression;
+        let mut expression = view.saturated();
         for other in (0..call.inputs.len()).filter(|&other| other != index) {
             let bound = call.constant(other)?;
             let bound = uniform(&view, &bound).ok_or_else(|| {

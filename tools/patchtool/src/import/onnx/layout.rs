@@ -35,7 +35,6 @@ impl<'a> Walk<'a> {
         let channels = view.channels();
         let axis = dims.iter().rposition(|&dim| dim == channels);
         match axis.filter(|_| view.is_vector()) {
-            Some(_) if dims.len() == view.dims.len() && channels == 1 => Ok(view),
             Some(channel_axis) => Ok(View {
                 dims,
                 channel_axis,

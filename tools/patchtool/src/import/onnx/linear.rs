@@ -110,6 +110,7 @@ impl<'a> Walk<'a> {
         call: &Call<'a>,
     ) -> Result<View<'a>, ImportError> {
         let node = call.node;
+        self.builder.check_ending()?;
         let view = self.concrete(call.view(0)?)?;
         let is_over_classes = match ending {
             Ending::Sigmoid => true,
@@ -125,7 +126,7 @@ impl<'a> Walk<'a> {
                 view.dims
             )));
         }
-        self.builder.ending.get_or_insert((node, ending));
+        self.builder.ending = Some((node, ending));
         Ok(view)
     }
 }

@@ -87,13 +87,13 @@ impl<'a> Walk<'a> {
             return self.mean(node, view, &[2, 3], true);
         }
         let op = Op::AveragePool(window, is_counted);
-        self.pool(node, view, op, window, is_counted)
+        self.pool(node, view, op, window)
     }
 
     pub(super) fn max_pool(&mut self, call: &Call<'a>) -> Result<View<'a>, ImportError> {
         let view = self.fused(call.view(0)?)?;
         let window = pool_window(call.node, [0; 4], self.builder.shape(&view))?;
-        self.pool(call.node, view, Op::MaxPool(window), window, false)
+        self.pool(call.node, view, Op::MaxPool(window), window)
     }
 
     /// The mean over all pixels, which the last of these axes completes. A map of the channels stays pending: the mean of
@@ -118,7 +118,6 @@ impl<'a> Walk<'a> {
         mut view: View<'a>,
         op: Op,
         window: Window,
-        is_padding_counted: bool,
     ) -> Result<View<'a>, ImportError> {
         if view.spatial_axes() != Some([2, 3]) {
             return Err(node.unsupported(format!(
@@ -127,7 +126,7 @@ impl<'a> Walk<'a> {
             )));
         }
         let input = self.builder.shape(&view);
-        check_pads(node, window, is_padding_counted)?;
+        check_pads(node, window)?;
         let [height, width] = output_size(node, window, input)?;
         check_ceil(node, window, input)?;
         let shape = Shape::new(height, width, input.channels);
@@ -170,18 +169,18 @@ fn pool_window(node: Node<'_>, extra: [usize; 4], input: Shape) -> Result<Window
     window::window(node, kernel, extra, input)
 }
 
-/// A window that covers nothing but padding has no mean and no maximum.
-fn check_pads(node: Node<'_>, window: Window, is_padding_counted: bool) -> Result<(), ImportError> {
+/// A window that covers nothing but padding has no maximum, and no mean that tells anything.
+fn check_pads(node: Node<'_>, window: Window) -> Result<(), ImportError> {
     let [rows, columns] = window.kernel;
     let sides = window::sides(window.padding).unwrap_or_default();
     let is_inside = sides
         .iter()
         .zip([rows, columns, rows, columns])
         .all(|(&side, kernel)| side < kernel);
-    if is_inside || is_padding_counted {
+    if is_inside {
         return Ok(());
     }
-    Err(node.malformed(format!(
+    Err(node.unsupported(format!(
         "pads {sides:?} reach over the {rows}x{columns} window"
     )))
 }

@@ -9,9 +9,6 @@ use crate::import::error::ImportError;
 use crate::import::graph::{Graph, Layer, Op, TensorId};
 use crate::import::int8::Quantization;
 
-/// The largest step whose half is no large part of a whole number.
-const FINE: f32 = 0.05;
-
 /// The scales seen so far.
 #[derive(Default)]
 pub(super) struct Scales {
@@ -102,8 +99,8 @@ impl Scales {
                 more => format!(" and {more} more"),
             };
             format!(
-                "node {first:?}{others} went into the layer before, past a QuantizeLinear whose rounding is left out: scores \
-                 differ a little from the model's"
+                "node {first:?}{others} went into the layer before, past a QuantizeLinear whose rounding and saturation are \
+                 left out: scores differ a little from the model's, more where it stands for a Clip"
             )
         });
         curves.into_iter().chain(across)
@@ -127,8 +124,9 @@ impl Scales {
         let last = graph.layers.len().saturating_sub(1);
         for (index, layer) in graph.layers.iter_mut().enumerate() {
             let found = self.tensors.remove(&layer.output).unwrap_or_default();
-            if let Some(weights) = found.weights {
-                let scales = weights.map_err(|problem| partly("weights", layer, problem))?;
+            if layer.op.weights().is_some() {
+                let scales = found.weights.unwrap_or(Err("are float"));
+                let scales = scales.map_err(|problem| partly("weights", layer, problem))?;
                 quantization.sites.push(scales);
             }
             // The greatest of some bytes needs no scale of its own.
@@ -177,18 +175,25 @@ fn imply_clamp(layer: &mut Layer, scale: Scale) {
 }
 
 /// The clamp that a scale stands for. A quantiser leaves a ReLU or Clip out where saturation does its work: where values
-/// start at zero, and where they run from one whole number to another, as those of Clip do and others hardly ever.
+/// start or end at zero, and where they run from one round number to another, as those of Clip do and others hardly ever.
 pub(super) fn implied_clamp(scale: Scale) -> Option<[f32; 2]> {
-    let whole = |value: f32| {
-        // Bounds that 255 steps lie between are half a step off each.
-        let is_whole = (value - value.round()).abs() <= 0.51 * scale.scale;
-        (is_whole && scale.scale <= FINE).then(|| value.round())
-    };
-    let [min, max] = [i8::MIN, i8::MAX].map(|byte| whole(scale.value(byte)));
+    let [min, max] = [i8::MIN, i8::MAX].map(|byte| round_number(scale.value(byte), scale.scale));
     match (scale.zero_point, min, max) {
         (i8::MIN, _, Some(6.0)) => Some([0.0, 6.0]),
         (i8::MIN, _, _) => Some([0.0, f32::INFINITY]),
+        (i8::MAX, _, _) => Some([f32::NEG_INFINITY, 0.0]),
         (_, Some(min), Some(max)) => Some([min, max]),
         (_, _, _) => None,
     }
+}
+
+/// The round number that this value is but for the step that it was rounded by.
+fn round_number(value: f32, step: f32) -> Option<f32> {
+    // So far apart that one in ten values comes as near by chance, and one in a hundred ranges at both ends.
+    let parts = [20.0, 10.0, 2.0, 1.0]
+        .into_iter()
+        .find(|parts| 10.0 * step * parts <= 1.0)?;
+    let nearest = (value * parts).round() / parts;
+    // Bounds that 255 steps lie between are half a step off each.
+    ((value - nearest).abs() <= 0.51 * step).then_some(nearest)
 }

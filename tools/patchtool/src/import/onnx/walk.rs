@@ -99,9 +99,13 @@ impl<'a> Walk<'a> {
         }
         let rounding: Vec<String> = self.builder.scales.notes().collect();
         let quantized = self.builder.scales.finish(&mut self.builder.graph)?;
-        let ending = self.builder.ending.map(|(node, _)| {
+        let ending = self.builder.ending.map(|(node, ending)| {
+            let more = match ending {
+                Ending::Sigmoid => "; of several, `patchtool run` shows the softmax",
+                Ending::Softmax | Ending::LogSoftmax => "",
+            };
             format!(
-                "the trailing {} {:?} was left out: scores are logits",
+                "the trailing {} {:?} was left out: scores are logits{more}",
                 node.op(),
                 node.name()
             )

@@ -36,7 +36,7 @@ pub(super) fn evaluate(
     let op = node.op();
     let op = op.as_str();
     if let Some(function) = unary(op) {
-        return Ok(map(function, first));
+        return Ok(map(function, first).filter(|_| !is_uncertain(op, first)));
     }
     if let Some(operator) = op.strip_prefix("Reduce") {
         return reduce(node, operator, first, inputs.get(1).copied().flatten());
@@ -88,6 +88,20 @@ fn unary(op: &str) -> Option<Unary> {
         "Not" => (|v| (0..=1).contains(&v).then_some(1 - v), |_| None),
         _ => return None,
     })
+}
+
+/// Whether a whole number may be one less in the model: values of other floats than f32 are held in f32 here.
+fn is_uncertain(op: &str, from: &Constant) -> bool {
+    let is_step = matches!(op, "Ceil" | "Floor" | "Round");
+    let is_other = matches!(
+        from.element,
+        DataType::Double | DataType::Float16 | DataType::Bfloat16
+    );
+    let near = |value: &f32| (value * 2.0 - (value * 2.0).round()).abs() < 1e-2;
+    match &from.values {
+        Values::Float(values) => is_step && is_other && values.iter().any(near),
+        Values::Int(_) => false,
+    }
 }
 
 fn map((int, float): Unary, from: &Constant) -> Folded {
@@ -146,7 +160,8 @@ fn binary(op: &str) -> Option<Binary> {
 /// The values of two constants of one type at the same places, broadcast to one shape.
 fn combine(op: &str, a: &Constant, b: &Constant) -> Folded {
     let dims = broadcast_dims(&a.dims, &b.dims)?;
-    let values = match (broadcast(a, &dims)?, broadcast(b, &dims)?) {
+    let limit = a.values.len().max(b.values.len());
+    let values = match (broadcast(a, &dims, limit)?, broadcast(b, &dims, limit)?) {
         (Values::Int(a), Values::Int(b)) => {
             let pairs = a.into_iter().zip(b);
             Values::Int(match (binary(op), comparison(op)) {
@@ -196,7 +211,9 @@ fn clip(
 fn choose(condition: &Constant, yes: &Constant, no: &Constant) -> Folded {
     let dims = broadcast_dims(&yes.dims, &no.dims)?;
     let dims = broadcast_dims(&condition.dims, &dims)?;
-    let Values::Int(condition) = broadcast(condition, &dims)? else {
+    let all = [condition, yes, no].map(|constant| constant.values.len());
+    let limit = all.into_iter().max()?;
+    let Values::Int(condition) = broadcast(condition, &dims, limit)? else {
         return None;
     };
     fn pick<T>(condition: &[i64], yes: Vec<T>, no: Vec<T>) -> Vec<T> {
@@ -204,7 +221,7 @@ fn choose(condition: &Constant, yes: &Constant, no: &Constant) -> Folded {
         both.map(|(&is, (yes, no))| if is != 0 { yes } else { no })
             .collect()
     }
-    let values = match (broadcast(yes, &dims)?, broadcast(no, &dims)?) {
+    let values = match (broadcast(yes, &dims, limit)?, broadcast(no, &dims, limit)?) {
         (Values::Int(yes), Values::Int(no)) => Values::Int(pick(&condition, yes, no)),
         (Values::Float(yes), Values::Float(no)) => Values::Float(pick(&condition, yes, no)),
         (Values::Int(_), Values::Float(_)) | (Values::Float(_), Values::Int(_)) => return None,

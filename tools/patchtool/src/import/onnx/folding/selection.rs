@@ -13,9 +13,16 @@ fn strides(dims: &[usize]) -> Vec<isize> {
     strides
 }
 
-/// The values at `start + index * strides`, for every index within `dims`.
-fn view(data: &Values, start: isize, dims: &[usize], strides: &[isize]) -> Option<Values> {
-    let total = shape::count(dims).filter(|&total| total <= MAX_RESULT.max(data.len()))?;
+/// The values at `start + index * strides`, for every index within `dims`; none where those are more than [`MAX_RESULT`]
+/// and more than `limit`.
+fn view(
+    data: &Values,
+    start: isize,
+    dims: &[usize],
+    strides: &[isize],
+    limit: usize,
+) -> Option<Values> {
+    let total = shape::count(dims).filter(|&total| total <= MAX_RESULT.max(limit))?;
     let at = |flat: usize| {
         let mut rest = flat;
         let mut at = start;
@@ -40,7 +47,7 @@ pub(super) fn ordered(from: &Constant, order: &[usize]) -> Option<Values> {
     let all = strides(&from.dims);
     let dims: Vec<usize> = order.iter().map(|&axis| from.dims[axis]).collect();
     let strides: Vec<isize> = order.iter().map(|&axis| all[axis]).collect();
-    view(&from.values, 0, &dims, &strides)
+    view(&from.values, 0, &dims, &strides, from.values.len())
 }
 
 pub(super) fn slice(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Folded, ImportError> {
@@ -79,7 +86,8 @@ pub(super) fn slice(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Fold
         strides[axis] *= step as isize;
         dims[axis] = count;
     }
-    Ok(view(&from.values, start, &dims, &strides).map(|data| (dims, data)))
+    let limit = from.values.len();
+    Ok(view(&from.values, start, &dims, &strides, limit).map(|data| (dims, data)))
 }
 
 /// First index and number of indices of a slice.
@@ -111,7 +119,7 @@ pub(super) fn expand(from: &Constant, to: &Constant) -> Folded {
         .map(|&dim| usize::try_from(dim).ok())
         .collect();
     let dims = broadcast_dims(&from.dims, &target?)?;
-    Some((dims.clone(), broadcast(from, &dims)?))
+    Some((dims.clone(), broadcast(from, &dims, from.values.len())?))
 }
 
 /// The shape that both shapes are broadcast to.
@@ -128,8 +136,8 @@ pub(super) fn broadcast_dims(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     (0..rank).map(each).collect()
 }
 
-/// The values broadcast to a shape of [`broadcast_dims`].
-pub(super) fn broadcast(from: &Constant, dims: &[usize]) -> Option<Values> {
+/// The values broadcast to a shape of [`broadcast_dims`], which has at most `limit` values where that is much.
+pub(super) fn broadcast(from: &Constant, dims: &[usize], limit: usize) -> Option<Values> {
     let own = strides(&from.dims);
     let leading = dims.len().checked_sub(from.dims.len())?;
     let stride = |axis: usize| match axis.checked_sub(leading) {
@@ -137,7 +145,7 @@ pub(super) fn broadcast(from: &Constant, dims: &[usize]) -> Option<Values> {
         _ => 0,
     };
     let strides: Vec<isize> = (0..dims.len()).map(stride).collect();
-    view(&from.values, 0, dims, &strides)
+    view(&from.values, 0, dims, &strides, limit)
 }
 
 pub(super) fn gather(
@@ -157,9 +165,12 @@ pub(super) fn gather(
         .collect::<Option<_>>()
         .ok_or_else(|| node.malformed(format!("an index is not within {len}")))?;
     let dims = [&from.dims[..axis], &index.dims, &from.dims[axis + 1..]].concat();
-    if shape::count(&dims).is_none_or(|total| total > MAX_RESULT.max(from.values.len())) {
-        return Ok(None);
-    }
+    let before = match shape::count(&dims) {
+        // However many rows nothing has.
+        Some(0) => 0,
+        Some(total) if total <= MAX_RESULT.max(from.values.len()) => before,
+        Some(_) | None => return Ok(None),
+    };
     let block = |start: usize| start * behind..(start + 1) * behind;
     let wanted = &wanted;
     let at = (0..before).flat_map(|row| wanted.iter().flat_map(move |i| block(row * len + i)));
@@ -191,10 +202,11 @@ pub(super) fn concat(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Fol
             return Err(mismatch());
         }
     }
-    if shape::count(&dims).is_none_or(|total| total > MAX_RESULT) {
-        return Ok(None);
-    }
-    let rows: usize = dims[..axis].iter().product();
+    let rows: usize = match shape::count(&dims) {
+        Some(0) => return Ok(Some((dims, inputs[0].values.pick(0..0)))),
+        Some(total) if total <= MAX_RESULT => dims[..axis].iter().product(),
+        Some(_) | None => return Ok(None),
+    };
     let chunk = |input: &Constant| input.values.len() / rows.max(1);
     let mut all: Option<Values> = None;
     for row in 0..rows {
@@ -253,7 +265,7 @@ pub(super) fn filled(
     let dims: Option<Vec<usize>> = dims.map(|&dim| usize::try_from(dim).ok()).collect();
     Ok(dims.filter(|_| value.values.len() == 1).and_then(|dims| {
         let strides = vec![0; dims.len()];
-        view(&value.values, 0, &dims, &strides).map(|data| (dims, data))
+        view(&value.values, 0, &dims, &strides, 0).map(|data| (dims, data))
     }))
 }
 

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod affine;
+mod crossed;
 mod folded;
 mod hostile;
 mod model;

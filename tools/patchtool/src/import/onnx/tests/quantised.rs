@@ -9,15 +9,14 @@ use proptest::prelude::*;
 
 use super::model::*;
 use crate::import::compile::{Settings, compile};
-use crate::import::graph::Op;
 use crate::import::int8;
 use crate::import::onnx::Imported;
 
 /// Weights of the first convolution, 4 x 3, and of the classifier, 2 x 4.
-const W: [i32; 12] = [127, -5, 0, -127, 1, 2, 3, -4, 5, 99, -100, 101];
+pub(super) const W: [i32; 12] = [127, -5, 0, -127, 1, 2, 3, -4, 5, 99, -100, 101];
 const FC: [i32; 8] = [127, -127, 64, 1, -2, 3, 0, 77];
 
-fn integers(name: &str, dims: &[i64], element: DataType, values: &[i32]) -> TensorProto {
+pub(super) fn integers(name: &str, dims: &[i64], element: DataType, values: &[i32]) -> TensorProto {
     TensorProto {
         name: name.to_owned(),
         dims: dims.to_vec(),
@@ -28,7 +27,7 @@ fn integers(name: &str, dims: &[i64], element: DataType, values: &[i32]) -> Tens
 }
 
 /// Q and DQ of `from`, as `to`, by the scale and zero point `NAME.s`, `NAME.z`.
-fn qdq(from: &str, to: &str, name: &str) -> [NodeProto; 2] {
+pub(super) fn qdq(from: &str, to: &str, name: &str) -> [NodeProto; 2] {
     let [scale, zero] = [format!("{name}.s"), format!("{name}.z")];
     let between = format!("{to}.q");
     [
@@ -37,7 +36,7 @@ fn qdq(from: &str, to: &str, name: &str) -> [NodeProto; 2] {
     ]
 }
 
-fn scale(name: &str, scale: f32, zero_point: i32) -> [TensorProto; 2] {
+pub(super) fn scale(name: &str, scale: f32, zero_point: i32) -> [TensorProto; 2] {
     [
         floats(&format!("{name}.s"), &[], vec![scale]),
         integers(&format!("{name}.z"), &[], DataType::Int8, &[zero_point]),
@@ -46,7 +45,7 @@ fn scale(name: &str, scale: f32, zero_point: i32) -> [TensorProto; 2] {
 
 /// A quantised pointwise convolution from the image to `c` (4 channels, scale `c`), the given nodes from `c` to `b`, which
 /// is dequantised, and a quantised pool and classifier behind.
-fn around(body: Vec<NodeProto>, more: Vec<TensorProto>) -> ModelProto {
+pub(super) fn around(body: Vec<NodeProto>, more: Vec<TensorProto>) -> ModelProto {
     let mut nodes = Vec::from(qdq("x", "xd", "x"));
     nodes.extend([
         node("DequantizeLinear", &["w_quantized", "w.s", "w.z"], "wd").int("axis", 0),
@@ -84,11 +83,11 @@ fn around(body: Vec<NodeProto>, more: Vec<TensorProto>) -> ModelProto {
     model(&[1, 3, 8, 8], nodes, constants)
 }
 
-fn plain() -> Vec<NodeProto> {
+pub(super) fn plain() -> Vec<NodeProto> {
     qdq("c", "b", "c").into()
 }
 
-fn int8(imported: &Imported) -> Backbone {
+pub(super) fn int8(imported: &Imported) -> Backbone {
     let settings = Settings {
         mean: [0.0; 4],
         std: [1.0; 4],
@@ -101,7 +100,7 @@ fn int8(imported: &Imported) -> Backbone {
     Backbone::from_bytes(&int8::compile(&float.image(), quantization).unwrap()).unwrap()
 }
 
-fn outer(backbone: &Backbone) -> Vec<(f32, i8)> {
+pub(super) fn outer(backbone: &Backbone) -> Vec<(f32, i8)> {
     let scales = backbone.image().scales().iter();
     scales
         .map(|record| record.get().outer)
@@ -195,21 +194,21 @@ fn activations_in_the_model_fuse() {
 }
 
 /// Scales of the first layer's curve, inner and outer.
-fn curve(imported: &Imported) -> [Scale; 2] {
+pub(super) fn curve(imported: &Imported) -> [Scale; 2] {
     let scale = imported.quantized.as_ref().unwrap().tensors[1];
     [scale.inner, scale.outer]
 }
 
-const INNER: Scale = Scale {
+pub(super) const INNER: Scale = Scale {
     scale: 0.125,
     zero_point: -20,
 };
-const OUTER: Scale = Scale {
+pub(super) const OUTER: Scale = Scale {
     scale: 0.0625,
     zero_point: -122,
 };
 
-fn curve_scales() -> Vec<TensorProto> {
+pub(super) fn curve_scales() -> Vec<TensorProto> {
     let mut scales = scale("h", 1.0 / 256.0, -128).to_vec();
     scales.extend(scale("c", INNER.scale, INNER.zero_point.into()));
     scales.extend(scale("o", OUTER.scale, OUTER.zero_point.into()));
@@ -326,165 +325,8 @@ fn a_softmax_does_not_scale_the_scores() {
     assert_eq!(imported.ending_step, Some(1.0 / 256.0));
 }
 
-/// `c` quantised, an operator behind it, and its output quantised by scale `o`.
-fn behind(operator: NodeProto) -> Vec<NodeProto> {
-    let mut body = Vec::from(qdq("c", "cd", "c"));
-    body.push(operator);
-    body.extend(qdq("n", "b", "o"));
-    body
-}
-
-/// Constants of the operators behind `c`, whose scale is this one.
-fn constants(step: f32, zero_point: i32) -> Vec<TensorProto> {
-    let mut all = curve_scales();
-    all.retain(|tensor| !tensor.name.starts_with("c."));
-    all.extend(scale("c", step, zero_point));
-    all.push(floats("two", &[], vec![2.0]));
-    let each = |name, values: [f32; 4]| floats(name, &[4], values.to_vec());
-    all.push(floats("factors", &[4, 1, 1], vec![2.0, 3.0, 0.5, 1.0]));
-    all.push(each("gamma", [2.0, -1.0, 0.5, 1.0]));
-    all.extend(["beta", "mean", "var"].map(|name| each(name, [1.0; 4])));
-    all
-}
-
-fn per_channel() -> [NodeProto; 2] {
-    let norm = ["cd", "gamma", "beta", "mean", "var"];
-    [
-        node("Mul", &["cd", "factors"], "n"),
-        node("BatchNormalization", &norm, "n"),
-    ]
-}
-
-#[test]
-fn what_saturation_clamps_no_fold_gets_past() {
-    for operator in per_channel() {
-        // A ReLU, and a Clip from -1 to 1.
-        for (step, zero_point) in [(0.125, -128), (2.0 / 255.0, 0)] {
-            let words = ["n_n", "the quantiser left out"];
-            refused(
-                behind(operator.clone()),
-                constants(step, zero_point),
-                &words,
-            );
-        }
-    }
-    // With one number for all channels, clamp and number trade places.
-    let twice = behind(node("Mul", &["cd", "two"], "n"));
-    let imported = run(&around(twice, constants(0.125, -128))).unwrap();
-    assert_eq!(summary(&imported.graph), "pw+relu gap fc");
-    let Op::Pointwise(weights) = &imported.graph.layers[0].op else {
-        panic!("a pointwise convolution");
-    };
-    assert_eq!(weights.batch_norm.as_ref().unwrap().gamma, [2.0; 4]);
-}
-
-#[test]
-fn a_fold_past_rounding_is_told() {
-    for operator in per_channel() {
-        let imported = run(&around(behind(operator), constants(0.12, -100))).unwrap();
-        assert_eq!(summary(&imported.graph), "pw gap fc");
-        let [note] = imported.notes.as_slice() else {
-            panic!("{:?}", imported.notes);
-        };
-        assert!(note.contains("node \"n_n\" went"), "{note}");
-    }
-    // Values that are rounded to the same steps again are the same.
-    let mut again = behind(node("Relu", &["cd"], "n"));
-    for (step, notes) in [("o", 1), ("c", 0)] {
-        again.truncate(3);
-        again.extend(qdq("n", "b", step));
-        let imported = run(&around(again.clone(), constants(0.12, -100))).unwrap();
-        assert_eq!(imported.notes.len(), notes, "{:?}", imported.notes);
-    }
-}
-
-/// The first layer of a hard-swish whose Clip the quantiser dropped: `x * (x + 3)`, quantised from 0 to 6, over 6.
-#[test]
-fn a_dropped_clip_completes_a_hard_swish() {
-    let mut body = Vec::from(qdq("c", "cd", "c"));
-    body.push(node("Add", &["cd", "three"], "a"));
-    body.extend(qdq("a", "ad", "six"));
-    body.push(node("Mul", &["cd", "ad"], "m"));
-    body.extend(qdq("m", "md", "m"));
-    body.push(node("Div", &["md", "sixth"], "n"));
-    body.extend(qdq("n", "b", "o"));
-    let mut own = constants(0.125, -20);
-    own.extend(scale("six", 6.0 / 255.0, -128));
-    own.extend(scale("m", 0.25, -90));
-    own.push(floats("three", &[], vec![3.0]));
-    own.push(floats("sixth", &[], vec![6.0]));
-    let imported = run(&around(body, own)).unwrap();
-    assert_eq!(summary(&imported.graph), "pw+hswish gap fc");
-    assert_eq!(curve(&imported), [INNER, OUTER]);
-    assert!(
-        imported.notes[0].contains("1 hard-swishes"),
-        "{:?}",
-        imported.notes
-    );
-}
-
-#[test]
-fn integers_are_cast_to_their_own_type_only() {
-    let body = |to: DataType| {
-        vec![
-            node("QuantizeLinear", &["c", "c.s", "c.z"], "q"),
-            node("Cast", &["q"], "k").int("to", to as i64),
-            node("DequantizeLinear", &["k", "c.s", "c.z"], "b"),
-        ]
-    };
-    let imported = run(&around(body(DataType::Int8), vec![])).unwrap();
-    assert_eq!(
-        outer(&int8(&imported)),
-        outer(&int8(&run(&around(plain(), vec![])).unwrap()))
-    );
-    refused(body(DataType::Uint8), vec![], &["n_k", "other numbers"]);
-    let bare = vec![
-        node("QuantizeLinear", &["c", "c.s", "c.z"], "q"),
-        node("Relu", &["q"], "b"),
-    ];
-    refused(bare, vec![], &["n_b", "integers", "DequantizeLinear"]);
-}
-
-#[test]
-fn weights_of_minus_128_become_minus_127_and_are_counted() {
-    let mut values = W;
-    (values[0], values[3]) = (-128, -128);
-    let lowest = integers("w_quantized", &[4, 3, 1, 1], DataType::Int8, &values);
-    let imported = run(&around(plain(), vec![lowest])).unwrap();
-    assert_eq!(imported.quantized.as_ref().unwrap().lowest, 2);
-    let backbone = int8(&imported);
-    let site = backbone.image().site(0);
-    let image = backbone.image();
-    let rows = unpack_int8_weights(image.int8(&site).weights, site.outputs, site.depth, false);
-    assert_eq!([rows[0], rows[3]], [-127, -127]);
-}
-
-/// Float weights behind QuantizeLinear, as quantisation-aware training exports them.
-#[test]
-fn float_weights_are_quantised_at_import() {
-    let mut model = around(plain(), vec![]);
-    let graph = model.graph.as_mut().unwrap();
-    // Halves go to the even integer, and what is too large to the largest.
-    let mut values: Vec<f32> = W.iter().map(|&byte| byte as f32 * 0.5).collect();
-    (values[0], values[1], values[2]) = (1000.0, -2.75, 1.25);
-    graph
-        .initializer
-        .retain(|tensor| !["w_quantized", "w.s"].contains(&tensor.name.as_str()));
-    graph.initializer.push(floats("w", &[4, 3, 1, 1], values));
-    graph.initializer.push(floats("w.s", &[4], vec![0.5; 4]));
-    let quantise = node("QuantizeLinear", &["w", "w.s", "w.z"], "w_quantized").int("axis", 0);
-    graph.node.insert(0, quantise);
-    let backbone = int8(&run(&model).unwrap());
-    let image = backbone.image();
-    let site = image.site(0);
-    let rows = unpack_int8_weights(image.int8(&site).weights, site.outputs, site.depth, false);
-    let mut expected = W.map(|byte| byte as i8);
-    (expected[0], expected[1], expected[2]) = (127, -6, 2);
-    assert_eq!(rows, expected);
-}
-
 #[track_caller]
-fn refused(body: Vec<NodeProto>, more: Vec<TensorProto>, words: &[&str]) {
+pub(super) fn refused(body: Vec<NodeProto>, more: Vec<TensorProto>, words: &[&str]) {
     let error = run(&around(body, more)).unwrap_err();
     let text = error.to_string();
     assert!(words.iter().all(|word| text.contains(word)), "{text}");

@@ -192,18 +192,37 @@ fn factors_of_gemm() {
 
 #[test]
 fn the_function_of_the_scores_is_left_out() {
-    for (op, ending) in [
-        ("Softmax", Ending::Softmax),
-        ("LogSoftmax", Ending::LogSoftmax),
-        ("Sigmoid", Ending::Sigmoid),
+    for (op, ending, more) in [
+        ("Softmax", Ending::Softmax, ""),
+        ("LogSoftmax", Ending::LogSoftmax, ""),
+        (
+            "Sigmoid",
+            Ending::Sigmoid,
+            "; of several, `patchtool run` shows the softmax",
+        ),
     ] {
         let nodes = vec![node("MatMul", &["f", "m"], "s"), node(op, &["s"], "y")];
         let imported = head(nodes, vec![floats("m", &[3, 2], ramp(6))]);
         assert_eq!(summary(&imported.graph), "gap fc");
         assert_eq!(imported.ending, Some(ending));
-        let note = format!("the trailing {op} \"n_y\" was left out: scores are logits");
+        let note = format!("the trailing {op} \"n_y\" was left out: scores are logits{more}");
         assert_eq!(imported.notes, [note]);
     }
+    let both = vec![
+        node("GlobalAveragePool", &["x"], "p"),
+        node("Flatten", &["p"], "f"),
+        node("MatMul", &["f", "m"], "s"),
+        node("Sigmoid", &["s"], "t"),
+        node("Softmax", &["t"], "y"),
+    ];
+    let constants = vec![floats("m", &[3, 2], ramp(6))];
+    let error = run(&model(&[1, 3, 8, 8], both, constants))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("Sigmoid") && error.contains("last operator"),
+        "{error}"
+    );
     let gate = vec![
         node("GlobalAveragePool", &["c"], "g"),
         node("Sigmoid", &["g"], "s"),
