@@ -334,7 +334,7 @@ fn unlabelled_images_are_measured_beside_none() {
         ),
         (
             "--hyper semi.hyper --unlabelled empty",
-            "no .jpg, .jpeg or .png file",
+            "found an empty folder",
         ),
     ] {
         fixture.refused(&format!("generate --support few {arguments}"), words);

@@ -230,7 +230,7 @@ fn a_generator_makes_a_network_of_five_drawings() {
     assert!(errors.contains("cannot use cut.hyper"), "{errors}");
     for (arguments, words) in [
         ("", "no generator"),
-        ("--hyper none.hyper", "cannot read none.hyper"),
+        ("--hyper none.hyper", "cannot open none.hyper"),
         ("--hyper new.patch", "not an ONNX model"),
         ("--hyper cut.hyper", "truncated or damaged"),
         (
