@@ -111,6 +111,7 @@ mod tests {
             (b"set/b/loop.png", Symlink, b"loop.png"),
             (b"set/b/out.png", Symlink, b"../../../../x.png"),
             (b"set/c", Symlink, b"a"),
+            (b"set/d", Symlink, b"./c"),
             (b"pool/two.bin", Regular, &two),
         ]));
         let dataset = Dataset::open(archive.path()).unwrap();
@@ -125,7 +126,13 @@ mod tests {
         );
         assert_eq!(
             dataset.left_out().to_string(),
-            "4 links that lead to no file of the archive, such as set/b/first.png; 1 other file: pool/two.bin"
+            "3 links that lead to no file of the archive, such as set/b/first.png; 2 links to folders, such as set/c; \
+             1 other file: pool/two.bin"
+        );
+        let error = dataset.check_empty().unwrap_err();
+        assert!(
+            error.to_string().contains("a link to a folder, set/c"),
+            "{error}"
         );
     }
 

@@ -12,7 +12,7 @@ use image::RgbImage;
 use super::archive::Archive;
 use super::image_file::{self, ImageFileError};
 use super::layout::{self, Nesting, Place};
-use super::left_out::LeftOut;
+use super::left_out::{Kind, LeftOut};
 use super::{folder, links};
 
 pub use super::dataset_error::{DatasetError, ZipObstacle};
@@ -126,8 +126,14 @@ impl Dataset {
     /// Whether every class folder has images, as a set to learn from should; a set to test with may lack some.
     ///
     /// # Errors
-    /// [`DatasetError::EmptyClasses`]: a class folder has none.
+    /// [`DatasetError::EmptyClasses`]: a class folder has none. [`DatasetError::LinkedFolder`]: one may be behind a link.
     pub fn check_empty(&self) -> Result<(), DatasetError> {
+        if let Some(link) = self.left_out.first(Kind::LinkedFolder) {
+            return Err(DatasetError::LinkedFolder {
+                path: self.path.clone(),
+                link: link.to_owned(),
+            });
+        }
         if self.empty.is_empty() {
             return Ok(());
         }
@@ -295,6 +301,8 @@ mod tests {
             Dataset::open("/no/such/set"),
             Err(DatasetError::NotFound { .. })
         ));
+        let stdin = Dataset::open("-").unwrap_err();
+        assert!(stdin.hint().contains("stdin"), "{}", stdin.hint());
         assert!(matches!(
             Dataset::open("/dev/null"),
             Err(DatasetError::NotADataset { .. })
@@ -363,6 +371,21 @@ mod tests {
             .map(|i| dataset.decode(i).unwrap()[(0, 0)][0])
             .collect();
         assert_eq!(values, [1, 1, 0, 0, 2, 2]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn backslashes_belong_to_the_names_of_files_on_a_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        for (value, name) in ["a/foo\\.png", "a/x\\y.png"].iter().enumerate() {
+            fs::write(folder.path().join(name), png(value as u8)).unwrap();
+        }
+        let dataset = Dataset::open(folder.path()).unwrap();
+        let names = dataset.items().iter().map(|item| item.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["a/foo\\.png", "a/x\\y.png"]);
+        assert_eq!(dataset.decode(1).unwrap()[(0, 0)], Rgb([1; 3]));
+        assert_eq!(dataset.left_out().total(), 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reasons why a data set cannot be opened, and what to do.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zip::result::ZipError;
 
@@ -103,6 +103,14 @@ pub enum DatasetError {
         /// Depth at which they may be nested.
         expected: &'static str,
     },
+    /// A folder of an archive that is a link to another: where the archive is unpacked, it is a class.
+    #[error("the archive {} has a link to a folder, {link}, which is not followed", path.display())]
+    LinkedFolder {
+        /// The archive.
+        path: PathBuf,
+        /// The first by name.
+        link: String,
+    },
     /// Class folders with nothing in them to learn from.
     #[error("class folders without images in {}: {}", path.display(), listed(classes))]
     EmptyClasses {
@@ -133,6 +141,9 @@ impl DatasetError {
     /// Advice to the user.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::NotFound { path } if path == Path::new("-") => {
+                "a data set cannot come from stdin: name a folder, tar or zip archive"
+            }
             Self::NotFound { .. } => "check the path",
             Self::Unreadable { .. } => "check the permissions",
             Self::NotADataset { .. } => {
@@ -148,12 +159,15 @@ impl DatasetError {
                 }
             },
             Self::Empty { .. } | Self::NoImages { .. } => {
-                "put JPEG or PNG images into one folder for each class"
+                "name a folder with JPEG or PNG images (.jpg, .jpeg, .png); in a data set, one folder for each class"
             }
             Self::NoClassFolders { .. } => {
                 "sort the images into one folder for each class: class/image.jpg"
             }
             Self::TooDeep { .. } => "name the folder that directly holds the class folders",
+            Self::LinkedFolder { .. } => {
+                "unpack the archive, or make it again with the files in place of links: tar --dereference"
+            }
             Self::EmptyClasses { .. } => {
                 "add images (JPEG or PNG) to these folders or remove the folders"
             }

@@ -40,7 +40,7 @@ impl Nesting {
 /// A file or folder below the root of the data set.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The path from the root of the data set, as [`names::path`] makes it.
+    /// The path from the root of the data set: names joined by slashes.
     pub(super) path: Vec<u8>,
     pub(super) kind: EntryKind,
 }
@@ -50,6 +50,9 @@ pub(super) enum EntryKind {
     Folder,
     /// A folder that was not looked into.
     DeepFolder,
+    UnreadableFolder,
+    /// A link to a folder, which was not followed.
+    LinkedFolder,
     File(Place),
     /// A link in an archive to this path, or to somewhere outside.
     Link(Option<Vec<u8>>),
@@ -133,6 +136,8 @@ impl Sorted {
             match kind {
                 EntryKind::Folder => drop(sorted.folders.insert(path)),
                 EntryKind::DeepFolder => sorted.leave_out(Kind::Deep, &path),
+                EntryKind::UnreadableFolder => sorted.leave_out(Kind::UnreadableFolder, &path),
+                EntryKind::LinkedFolder => sorted.leave_out(Kind::LinkedFolder, &path),
                 EntryKind::File(place) if is_image(&path) => {
                     sorted.images.insert(path, place);
                 }

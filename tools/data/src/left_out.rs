@@ -19,10 +19,14 @@ pub struct LeftOut(BTreeMap<Kind, Group>);
 pub enum Kind {
     /// An image that cannot be read or decoded.
     Unreadable,
+    /// A folder that cannot be read.
+    UnreadableFolder,
     /// An image of a format that is not read, by its name.
     OtherFormat,
     /// A link in an archive that leads to no file of the archive.
     Link,
+    /// A link to a folder, which is not followed.
+    LinkedFolder,
     /// An image that is in no class folder.
     Stray,
     /// A folder that is nested too deep to be looked into.
@@ -87,6 +91,11 @@ impl LeftOut {
         self.0.get(&kind).map_or(0, |group| group.count)
     }
 
+    /// The first of this kind by name.
+    pub(super) fn first(&self, kind: Kind) -> Option<&str> {
+        self.0.get(&kind).map(|group| group.first.as_str())
+    }
+
     /// Number of all kinds.
     pub fn total(&self) -> usize {
         self.0.values().map(|group| group.count).sum()
@@ -110,6 +119,7 @@ impl Kind {
     fn nouns(self) -> [&'static str; 2] {
         match self {
             Self::Unreadable => ["unreadable image", "unreadable images"],
+            Self::UnreadableFolder => ["folder that cannot be read", "folders that cannot be read"],
             Self::OtherFormat => [
                 "file that is no JPEG or PNG",
                 "files that are no JPEG or PNG",
@@ -118,6 +128,7 @@ impl Kind {
                 "link that leads to no file of the archive",
                 "links that lead to no file of the archive",
             ],
+            Self::LinkedFolder => ["link to a folder", "links to folders"],
             Self::Stray => [
                 "image outside the class folders",
                 "images outside the class folders",

@@ -1,45 +1,80 @@
 //! Links inside an archive, followed to the files that they lead to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::iter::successors;
 
-use super::layout::{Entry, EntryKind, Place};
+use super::layout::{Entry, EntryKind};
+use super::names;
 
 /// Links from one to the next that are followed, as many as Linux follows: loops end.
 const MAX_LINKS: usize = 40;
 
-/// Makes each link the file that it leads to, by way of other links too. Links that lead to no file stay.
+/// Makes each link the file that it leads to, by way of other links too, or tells that it leads to a folder. Links that
+/// lead to nothing stay.
 pub(super) fn follow(entries: &mut [Entry]) {
     let is_link = |entry: &&Entry| matches!(entry.kind, EntryKind::Link(_));
     if !entries.iter().any(|entry| is_link(&entry)) {
         return;
     }
-    let kinds: HashMap<&[u8], &EntryKind> = entries
-        .iter()
-        .map(|entry| (entry.path.as_slice(), &entry.kind))
-        .collect();
-    let files: Vec<Option<Place>> = entries
+    let known = Known::new(entries);
+    let destinations: Vec<Option<EntryKind>> = entries
         .iter()
         .filter(is_link)
-        .map(|link| destination(&link.kind, &kinds))
+        .map(|link| known.destination(&link.kind))
         .collect();
-    let mut files = files.into_iter();
+    let mut destinations = destinations.into_iter();
     for entry in entries {
         if let EntryKind::Link(_) = entry.kind
-            && let Some(Some(place)) = files.next()
+            && let Some(Some(destination)) = destinations.next()
         {
-            entry.kind = EntryKind::File(place);
+            entry.kind = destination;
         }
     }
 }
 
-fn destination(link: &EntryKind, kinds: &HashMap<&[u8], &EntryKind>) -> Option<Place> {
-    let mut at = link;
-    for _ in 0..MAX_LINKS {
-        match at {
-            EntryKind::File(place) => return Some(place.clone()),
-            EntryKind::Link(target) => at = kinds.get(target.as_deref()?)?,
-            EntryKind::Folder | EntryKind::DeepFolder | EntryKind::Special => return None,
+/// What is in the archive, by path.
+struct Known<'a> {
+    kinds: HashMap<&'a [u8], &'a EntryKind>,
+    /// Folders that something lies in, which an archive need not list.
+    folders: HashSet<&'a [u8]>,
+}
+
+impl<'a> Known<'a> {
+    fn new(entries: &'a [Entry]) -> Self {
+        let paths = entries.iter().map(|entry| entry.path.as_slice());
+        // The archive itself is one.
+        let mut folders = HashSet::from([b"".as_slice()]);
+        for path in paths {
+            let mut above = successors(names::split(path).0, |folder| names::split(folder).0);
+            while above.next().is_some_and(|folder| folders.insert(folder)) {}
+        }
+        let kinds = entries.iter();
+        let kinds = kinds.map(|entry| (entry.path.as_slice(), &entry.kind));
+        Self {
+            kinds: kinds.collect(),
+            folders,
         }
     }
-    None
+
+    fn destination(&self, link: &EntryKind) -> Option<EntryKind> {
+        let mut at = link;
+        for _ in 0..MAX_LINKS {
+            match at {
+                EntryKind::File(place) => return Some(EntryKind::File(place.clone())),
+                EntryKind::Link(target) => {
+                    let target = target.as_deref()?;
+                    if self.folders.contains(target) {
+                        return Some(EntryKind::LinkedFolder);
+                    }
+                    at = self.kinds.get(target)?;
+                }
+                EntryKind::Folder
+                | EntryKind::DeepFolder
+                | EntryKind::UnreadableFolder
+                | EntryKind::LinkedFolder => return Some(EntryKind::LinkedFolder),
+                EntryKind::Special => return None,
+            }
+        }
+        None
+    }
 }

@@ -38,7 +38,7 @@ pub(super) fn split(path: &[u8]) -> (Option<&[u8]>, &[u8]) {
     }
 }
 
-/// The named parts of a path, joined by slashes: without `./`, `/` and `..`, none of which may lead out of the data set.
+/// The named parts of a path in an archive, joined by slashes: without `./`, `/` and `..`, none of which may lead out of the data set.
 ///
 /// Backslashes behind the last slash separate, too: some programs on Windows write archives like that. A folder is told
 /// by a slash at the end, and keeps the backslashes of its name.

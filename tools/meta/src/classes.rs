@@ -124,6 +124,7 @@ impl Classes {
             .iter()
             .map(Dataset::open_nested)
             .collect::<Result<_, _>>()?;
+        datasets.iter().try_for_each(Dataset::check_empty)?;
         bar.set_length(datasets.iter().map(|dataset| dataset.len() as u64).sum());
         let content = |image| {
             bar.inc(1);

@@ -19,7 +19,7 @@ use crate::report::Report;
 #[command(
     after_help = "`patchtool COMMAND --help` has the options of a command, and examples.
 
-A file name - is stdin, or stdout: a report goes to stderr then.
+A file name - is stdin (not for a data set), or stdout: a report goes to stderr then.
 Exit status: 0 ok, 1 a check said no, 2 usage or I/O."
 )]
 pub struct Cli {

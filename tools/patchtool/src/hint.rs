@@ -8,7 +8,6 @@ use graft_patches::writer::WriteError;
 use crate::export::ExportError;
 use crate::file_kind::WrongKind;
 use crate::hyper::{ExamplesError, GeneratedError, HyperError, SupportSetError};
-use crate::image_files::ImageFilesError;
 use crate::import::error::ImportError;
 use crate::picture::PictureError;
 use crate::quantize::QuantizeError;
@@ -86,7 +85,6 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         LabelsError,
         PictureError,
         WrongKind,
-        ImageFilesError,
         OutputError,
     )
 }

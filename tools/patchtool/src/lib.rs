@@ -10,7 +10,6 @@ pub mod file_kind;
 pub mod groups;
 pub mod hint;
 pub mod hyper;
-pub mod image_files;
 pub mod import;
 pub mod input;
 pub mod memory;

@@ -73,6 +73,7 @@ fn every_reader_says_what_it_left_out() {
         "eval -b b.backbone -p p.patch --data data",
         "quantize b.backbone --calibrate data -o q.backbone --force",
         &format!("{TRAIN} --data data"),
+        "export t.safetensors -b q.backbone --calibrate data -o q.patch --force",
     ] {
         let stderr = f.run(command).stderr;
         let note = "left out: 5 files that are no JPEG or PNG, such as green/0.webp; 1 other file: README.md";

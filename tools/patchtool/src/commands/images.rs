@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result};
+use graft_data::folder;
 use graft_data::image_file::{self, ImageFileError};
+use graft_data::left_out::LeftOut;
 use image::RgbImage;
 use serde_json::{Value, json};
 
-use crate::image_files;
 use crate::input;
 use crate::report::Report;
 
@@ -15,14 +16,18 @@ use crate::report::Report;
 pub(super) struct Images {
     files: Vec<PathBuf>,
     unreadable: Vec<(String, Error)>,
+    /// What else is in the folders.
+    left_out: LeftOut,
 }
 
 impl Images {
     /// These files, and all images of folders.
     pub(super) fn find(paths: &[PathBuf]) -> Result<Self> {
+        let (files, left_out) = folder::images(paths)?;
         Ok(Self {
-            files: image_files::find(paths)?,
+            files,
             unreadable: Vec::new(),
+            left_out,
         })
     }
 
@@ -51,6 +56,7 @@ impl Images {
         let causes =
             causes.map(|(image, error)| json!({ "image": image, "error": format!("{error:#}") }));
         json["unreadable"] = causes.collect();
+        json["left_out"] = json!(self.left_out);
         if count > 1 {
             for (_, error) in &self.unreadable {
                 tracing::error!("{error:#}");

@@ -132,7 +132,7 @@ impl SupportSet {
         })
     }
 
-    /// Adds images whose classes are not known: files, and all JPEG and PNG files of folders.
+    /// Adds images whose classes are not known: files, and all JPEG and PNG files of folders, however deep.
     ///
     /// # Errors
     /// A folder or image that cannot be read.
@@ -141,16 +141,8 @@ impl SupportSet {
         paths: &[PathBuf],
         preprocess: &Preprocess,
     ) -> Result<(), SupportSetError> {
-        let mut files = Vec::new();
-        for path in paths {
-            if path.is_dir() {
-                let (images, left_out) = folder::images(path)?;
-                files.extend(images);
-                self.left_out.extend(left_out);
-            } else {
-                files.push(path.clone());
-            }
-        }
+        let (files, left_out) = folder::images(paths)?;
+        self.left_out.extend(left_out);
         for file in &files {
             let image = image_file::open(file).map_err(|source| SupportSetError::Image {
                 unreadable: 1,

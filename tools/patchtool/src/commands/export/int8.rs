@@ -20,6 +20,7 @@ use crate::quantize::{self, Images, QuantizedPatch, float_id};
 use crate::replacements::Replacements;
 use crate::report::{Report, bytes};
 use crate::threads;
+use graft_data::left_out::LeftOut;
 use graft_data::output;
 
 /// Exports a task of the f32 backbone; or without one the int8 backbone's own, as an ONNX model.
@@ -27,7 +28,7 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
     let mut parts = Vec::new();
     let bound = match (&arguments.trained, &arguments.calibrate, &arguments.onnx) {
         (Some(trained), Some(images), _) => {
-            let quantized = quantized([trained, images], arguments, backbone, common)?;
+            let (quantized, left_out) = quantized([trained, images], arguments, backbone, common)?;
             let scores = quantized
                 .signal_to_noise
                 .last()
@@ -44,6 +45,7 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
                 json: json!({
                     "method": arguments.calibration.method.to_string(),
                     "snr_db": quantized.signal_to_noise,
+                    "left_out": left_out,
                 }),
             });
             Some(bound)
@@ -66,13 +68,13 @@ pub(super) fn run(arguments: &Arguments, backbone: &Backbone, common: &Common) -
     Ok(report(parts))
 }
 
-/// The task as an int8 patch.
+/// The task as an int8 patch, and what is left out of the data set beside the images.
 fn quantized(
     [path, images]: [&Path; 2],
     arguments: &Arguments,
     backbone: &Backbone,
     common: &Common,
-) -> Result<QuantizedPatch> {
+) -> Result<(QuantizedPatch, LeftOut)> {
     let dtype = if arguments.f16 {
         Dtype::I8Half
     } else {
@@ -88,7 +90,7 @@ fn quantized(
     let quantized = quantize::patch(&values, backbone, &images, settings.method, dtype, &bar)
         .with_context(|| format!("cannot export {}", path.display()))?;
     bar.finish_and_clear();
-    Ok(quantized)
+    Ok((quantized, images.left_out))
 }
 
 /// The values of a file that `train` wrote, or of a patch in f32.

@@ -115,7 +115,7 @@ fn each_image(
     use graft_data::dataset::{Dataset, DatasetError};
     use graft_data::{folder, image_file};
 
-    if is_image(path) {
+    if folder::is_image(path) {
         each(preprocess.pixels(&image_file::open(path)?))?;
         return Ok(LeftOut::default());
     }
@@ -123,7 +123,7 @@ fn each_image(
         // Labels are not needed here.
         Err(DatasetError::NoClassFolders { .. }) if path.is_dir() => {
             let mut unreadable = Vec::new();
-            let (files, left_out) = folder::images(path)?;
+            let (files, left_out) = folder::images(&[path])?;
             for file in files {
                 match image_file::open(&file) {
                     Ok(image) => each(preprocess.pixels(&image))?,
@@ -150,14 +150,6 @@ fn each_image(
     }
     left_out.add_unreadable(&unreadable);
     Ok(left_out)
-}
-
-/// Whether a path is named like an image.
-#[cfg(feature = "verify")]
-fn is_image(path: &Path) -> bool {
-    let suffix = path.extension().and_then(|suffix| suffix.to_str());
-    let is_known = |known: &&str| suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(known));
-    ["jpg", "jpeg", "png"].iter().any(is_known)
 }
 
 /// The comparison in words and numbers.
