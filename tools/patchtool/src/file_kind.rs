@@ -63,8 +63,8 @@ impl FileKind {
         }
     }
 
-    /// What it is good for.
-    pub fn hint(self) -> &'static str {
+    /// What it is good for where a backbone or a patch is expected.
+    fn hint(self) -> &'static str {
         match self {
             Self::Trained => {
                 "make a patch of it first: patchtool export FILE.safetensors --backbone B -o P"
@@ -86,7 +86,7 @@ impl FileKind {
 }
 
 /// Whether the bytes start as a safetensors file does: with the length of a JSON object, then that.
-fn is_safetensors(bytes: &[u8]) -> bool {
+pub fn is_safetensors(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk() else {
         return false;
     };
@@ -94,22 +94,59 @@ fn is_safetensors(bytes: &[u8]) -> bool {
     u64::from_le_bytes(*length) <= 100_000_000 && rest.first() == Some(&b'{')
 }
 
+/// What belongs where a user names a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// A file of the format in [`graft_patches`].
+    Graft,
+    /// What `train` writes.
+    Trained,
+    /// What `meta-train` writes.
+    Generator,
+}
+
+impl Expected {
+    /// Its name, with an article.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Graft => "a Graft image (.backbone or .patch)",
+            Self::Trained => FileKind::Trained.name(),
+            Self::Generator => FileKind::Generator.name(),
+        }
+    }
+
+    /// Whether a file of this kind belongs there.
+    pub fn is(self, found: FileKind) -> bool {
+        match self {
+            Self::Graft => false,
+            Self::Trained => found == FileKind::Trained,
+            Self::Generator => found == FileKind::Generator,
+        }
+    }
+}
+
 /// A file of one kind where another was expected.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is {}, not {expected}", path.display(), found.name())]
+#[error("{} is {}, not {}", path.display(), found.name(), expected.name())]
 pub struct WrongKind {
     /// The file.
     pub path: PathBuf,
     /// What it is.
     pub found: FileKind,
-    /// What was expected, with an article.
-    pub expected: &'static str,
+    /// What was expected.
+    pub expected: Expected,
 }
 
 impl WrongKind {
     /// Advice to the user.
     pub fn hint(&self) -> &'static str {
-        self.found.hint()
+        match self.expected {
+            Expected::Graft => self.found.hint(),
+            Expected::Trained => {
+                "give the file that `patchtool train -o` wrote, or an ONNX model that `export --onnx` wrote with --from-onnx"
+            }
+            Expected::Generator => HyperError::NotOnnx.hint(),
+        }
     }
 }
 

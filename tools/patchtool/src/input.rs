@@ -9,10 +9,7 @@ use graft_patches::container::MAGIC;
 use graft_patches::{BackboneImage, PatchImage};
 use graft_runtime::{Backbone, ImageBytes, ImageError, Patch, Verify};
 
-use crate::file_kind::{FileKind, WrongKind};
-
-/// Name of files of the format in [`graft_patches`], for messages.
-pub const GRAFT: &str = "a Graft image (.backbone or .patch)";
+use crate::file_kind::{Expected, FileKind, WrongKind};
 
 /// Whether the name means stdin.
 pub fn is_stdin(path: &Path) -> bool {
@@ -90,7 +87,7 @@ impl ImageFile {
     pub fn of_graft(path: &Path) -> Result<Self> {
         let file = Self::read(path)?;
         if !file.bytes().starts_with(&MAGIC) {
-            file.check_kind(GRAFT, None)?;
+            file.check_kind(Expected::Graft)?;
         }
         Ok(file)
     }
@@ -100,17 +97,13 @@ impl ImageFile {
         self.bytes.as_slice()
     }
 
-    /// Where something is `expected` that the file is not: refuses one of a known kind, but for `kind`.
+    /// Refuses a file that is known to be something else than what is `expected`.
     ///
     /// # Errors
     /// [`WrongKind`].
-    pub fn check_kind(
-        &self,
-        expected: &'static str,
-        kind: Option<FileKind>,
-    ) -> Result<(), WrongKind> {
+    pub fn check_kind(&self, expected: Expected) -> Result<(), WrongKind> {
         match FileKind::of(self.bytes()) {
-            Some(found) if kind != Some(found) => Err(WrongKind {
+            Some(found) if !expected.is(found) => Err(WrongKind {
                 path: self.path.clone(),
                 found,
                 expected,

@@ -430,6 +430,17 @@ fn run_takes_folders_and_leaves_out_what_cannot_be_read() {
     let json: Value = serde_json::from_str(&outcome.stdout).expect("one JSON object");
     assert_eq!(json["results"].as_array().map(Vec::len), Some(4));
     assert_eq!(json["unreadable"][1]["image"], "missing.png");
+    f.write("data/0/x.webp", b"");
+    let json = f.json("run -b b.backbone data/3 data/0/0.png");
+    assert_eq!(json["left_out"], serde_json::json!({}));
+    let outcome = f.run(&format!("{line} --json"));
+    let json: Value = serde_json::from_str(&outcome.stdout).expect("one JSON object");
+    assert_eq!(json["left_out"]["other_format"]["first"], "x.webp");
+    assert!(
+        outcome.stderr.contains("no JPEG or PNG: x.webp"),
+        "{}",
+        outcome.stderr
+    );
     let all = f.json("run -b b.backbone data/3/0.png --top 10");
     let top = all["results"][0]["top"].as_array().expect("labels");
     let sum: f64 = top
@@ -525,6 +536,16 @@ fn a_file_in_the_wrong_place_is_named_for_what_it_is() {
         f.refused(line, words);
     }
     f.refused("bench -b m.onnx", "patchtool import");
+    for hyper in ["foreign.safetensors", "m.onnx", "data/0/0.png"] {
+        f.refused(
+            &format!("generate --hyper {hyper} -b b.backbone --support data -o o.patch"),
+            "hint: give a .hyper file",
+        );
+        f.refused(
+            &format!("export {hyper} -b b.backbone -o o.patch"),
+            "hint: give the file that `patchtool train",
+        );
+    }
 }
 
 #[test]

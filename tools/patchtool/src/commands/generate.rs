@@ -12,7 +12,7 @@ use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
 use crate::commands::arguments::Output;
-use crate::file_kind::FileKind;
+use crate::file_kind::Expected;
 use crate::hint::Hint;
 use crate::hyper::{Generated, Hyper, SupportSet, prototype};
 use crate::input::{self, ImageFile};
@@ -220,7 +220,7 @@ fn learned(further: &[String], new: &[String], count: usize) -> String {
 
 fn open(path: &Path) -> Result<Hyper> {
     let file = ImageFile::read(path)?;
-    file.check_kind("a generator", Some(FileKind::Generator))?;
+    file.check_kind(Expected::Generator)?;
     Hyper::from_bytes(file.bytes())
         .with_context(|| format!("cannot use the generator {}", path.display()))
 }

@@ -15,8 +15,8 @@ use graft_patches::records::{Dtype, Input, Layer, Op};
 use graft_patches::{BackboneImage, ContinualState, PatchImage};
 use serde_json::{Value, json};
 
-use crate::file_kind::FileKind;
-use crate::input::{GRAFT, ImageFile};
+use crate::file_kind::{Expected, is_safetensors};
+use crate::input::ImageFile;
 use crate::report::{Report, Table, bytes};
 
 /// Arguments of `inspect`.
@@ -35,18 +35,15 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Report> {
     let file = ImageFile::read(&arguments.file)?;
     let unusable = || format!("cannot use {}", arguments.file.display());
-    match FileKind::of(file.bytes()) {
-        Some(FileKind::Trained) => {
-            return trained_file::report(file.bytes()).with_context(unusable);
+    // First: one in 256 starts with the same byte as a generator.
+    if is_safetensors(file.bytes()) {
+        if let Some(trained) = trained_file::open(file.bytes()).with_context(unusable)? {
+            return Ok(trained_file::report(&trained, file.bytes()));
         }
-        Some(FileKind::Generator) | None => {}
-        Some(FileKind::Safetensors | FileKind::Onnx | FileKind::Torch | FileKind::Picture) => {
-            file.check_kind(GRAFT, None)?
-        }
-    }
-    if let Some(hyper) = generator::open(file.bytes()).with_context(unusable)? {
+    } else if let Some(hyper) = generator::open(file.bytes()).with_context(unusable)? {
         return Ok(generator::report(&hyper, file.bytes()));
     }
+    file.check_kind(Expected::Graft)?;
     match file.patch()? {
         Some(patch) => patch_report(&patch),
         None => backbone_report(&file.backbone()?),

@@ -17,7 +17,7 @@ use super::arguments::resolution;
 use super::quantize::CalibrationSettings;
 use crate::commands::arguments::Common;
 use crate::export::{self, ExportError, WeightsFile};
-use crate::file_kind::FileKind;
+use crate::file_kind::Expected;
 use crate::hint::Hint;
 use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
@@ -175,7 +175,7 @@ fn trained(path: &Path, arguments: &Arguments) -> Result<Trained> {
             "a patch is exported for an int8 backbone only: for an f32 one it is what export makes",
         ));
     }
-    file.check_kind("one that `train` wrote", Some(FileKind::Trained))?;
+    file.check_kind(Expected::Trained)?;
     let mut trained = Trained::from_bytes(file.bytes())
         .with_context(|| format!("cannot use {}", path.display()))?;
     if let Some(name) = &arguments.name {

@@ -7,14 +7,14 @@ use serde_json::json;
 use crate::hyper::{Config, Generates, Hyper, HyperError, Precision, Target, file};
 use crate::report::{Report, bytes};
 
-/// The generator; `None` where the file is no ONNX model.
+/// The generator; `None` where the file is something else.
 ///
 /// # Errors
-/// A model that is damaged, or not of this patchtool.
+/// One that is damaged, or not of this patchtool.
 pub(super) fn open(file: &[u8]) -> Result<Option<Hyper>> {
     match Hyper::from_bytes(file) {
         Ok(hyper) => Ok(Some(hyper)),
-        Err(HyperError::NotOnnx) => Ok(None),
+        Err(HyperError::NotOnnx | HyperError::NotAGenerator { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,9 +5,20 @@ use serde_json::json;
 use crate::report::{Report, Table, bytes};
 use crate::trained::{Trained, TrainedError};
 
-pub(super) fn report(file: &[u8]) -> Result<Report, TrainedError> {
-    let trained = Trained::from_bytes(file)?;
-    let Trained { metrics, data, .. } = &trained;
+/// The trained values; `None` where the file is by another tool.
+///
+/// # Errors
+/// A file that is damaged.
+pub(super) fn open(file: &[u8]) -> Result<Option<Trained>, TrainedError> {
+    match Trained::from_bytes(file) {
+        Ok(trained) => Ok(Some(trained)),
+        Err(TrainedError::Foreign { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn report(trained: &Trained, file: &[u8]) -> Report {
+    let Trained { metrics, data, .. } = trained;
     let mut table = Table::new(&["site", "weights", "scale and bias"]);
     for (site, values) in &trained.sites {
         let weights = values.weights.as_ref();
@@ -82,5 +93,5 @@ pub(super) fn report(file: &[u8]) -> Result<Report, TrainedError> {
         "first_patched_layer": null,
         "signed_by": null,
     });
-    Ok(Report::new(text, json))
+    Report::new(text, json)
 }
