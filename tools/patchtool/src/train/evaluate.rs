@@ -5,7 +5,7 @@ use graft_runtime::{Backbone, Patch, Session};
 use rayon::prelude::*;
 
 use super::history::Score;
-use super::loss::cross_entropy;
+use super::loss::image_loss;
 use super::run::TrainError;
 use crate::confusion::{Confusion, predicted};
 use crate::trained::Trained;
@@ -102,8 +102,8 @@ fn run_all(
 
 /// Loss, accuracy and confusion of the scores `[images][classes]`; each class has a weight, or all the same.
 pub fn judge(scores: &[f32], targets: &[usize], weights: Option<&[f32]>) -> Evaluation {
-    let mut gradient = vec![0.0; scores.len()];
-    let loss = cross_entropy(scores, targets, 0.0, weights, &mut gradient);
+    let weight = |class: usize| weights.map_or(1.0, |weights| f64::from(weights[class]));
+    let mut loss = 0.0;
     let mut confusion = Confusion::default();
     let classes = scores.len() / targets.len().max(1);
     // Whole numbers first: as many right images of each class are the same accuracy, whichever they are.
@@ -111,13 +111,13 @@ pub fn judge(scores: &[f32], targets: &[usize], weights: Option<&[f32]>) -> Eval
     let mut all = vec![0_usize; classes];
     for (scores, &target) in scores.chunks_exact(classes.max(1)).zip(targets) {
         all[target] += 1;
+        loss += weight(target) * image_loss(scores, target);
         if let Some(predicted) = predicted(scores) {
             confusion.add(target, predicted);
             right[target] += usize::from(predicted == target);
         }
     }
     let weighed = |counts: &[usize]| -> f64 {
-        let weight = |class: usize| weights.map_or(1.0, |weights| f64::from(weights[class]));
         let counts = counts.iter().enumerate();
         counts
             .map(|(class, &count)| weight(class) * count as f64)
@@ -126,7 +126,7 @@ pub fn judge(scores: &[f32], targets: &[usize], weights: Option<&[f32]>) -> Eval
     let (right, all) = (weighed(&right), weighed(&all));
     Evaluation {
         score: Score {
-            loss: loss.mean,
+            loss: loss / targets.len().max(1) as f64,
             accuracy: if all > 0.0 { right / all } else { 0.0 },
         },
         confusion,

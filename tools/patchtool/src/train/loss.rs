@@ -45,11 +45,18 @@ pub fn cross_entropy(
     }
 }
 
+/// The loss of one image without label smoothing, where no derivative is wanted.
+pub fn image_loss(logits: &[f32], target: usize) -> f64 {
+    let highest = highest(logits);
+    let exponentials = logits.iter().map(|&logit| (logit - highest).exp());
+    let total = exponentials.map(f64::from).sum();
+    nats(logits, target, 0.0, (highest, total))
+}
+
 /// The loss of one image; `gradient` gets its derivative times `share`.
 fn row(logits: &[f32], target: usize, smoothing: f32, share: f32, gradient: &mut [f32]) -> f64 {
     let classes = logits.len() as f32;
-    // No exponential overflows once the largest exponent is zero.
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let highest = highest(logits);
     let mut total = 0.0;
     for (gradient, &logit) in gradient.iter_mut().zip(logits) {
         *gradient = (logit - highest).exp();
@@ -60,6 +67,16 @@ fn row(logits: &[f32], target: usize, smoothing: f32, share: f32, gradient: &mut
         *gradient = *gradient * scale - share * spread;
     }
     gradient[target] -= share * (1.0 - smoothing);
+    nats(logits, target, smoothing, (highest, total))
+}
+
+/// The largest logit: no exponential overflows once that is subtracted.
+fn highest(logits: &[f32]) -> f32 {
+    logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The loss, given the largest logit and the sum of the exponentials of all after that was subtracted.
+fn nats(logits: &[f32], target: usize, smoothing: f32, (highest, total): (f32, f64)) -> f64 {
     // -sum q log p, where log p = (logit - highest) - log total and the q sum to 1.
     let below = |logit: f32| f64::from(logit - highest);
     let even: f64 = logits.iter().map(|&logit| below(logit)).sum::<f64>() / logits.len() as f64;
@@ -130,6 +147,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_loss_is_the_same_where_no_derivative_is_wanted() {
+        let logits = [0.5, -3.0, 2.0, f32::MIN_POSITIVE, 7.25];
+        for target in 0..logits.len() {
+            let batch = cross_entropy(&logits, &[target], 0.0, None, &mut [0.0; 5]);
+            assert_eq!(image_loss(&logits, target), batch.mean);
+        }
+        assert_eq!(image_loss(&[3e4, -3e4], 1), 6e4);
     }
 
     #[test]
