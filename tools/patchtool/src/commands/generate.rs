@@ -19,10 +19,10 @@ use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
 use crate::task;
 use crate::threads;
-use graft_data::first;
 use graft_data::output;
 use graft_data::preprocess::Preprocess;
 use graft_data::split::check_classes;
+use graft_data::{composed, first};
 
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
@@ -190,24 +190,27 @@ pub fn learn(arguments: &LearnArguments) -> Result<Report> {
     let generated = hyper.learn(&by, &set.backbone, &previous, &set.support)?;
     let mut report = set.finish(&generated, arguments.f16, start, &arguments.output)?;
     let known = previous.metadata()?.labels;
-    let (further, new): (Vec<String>, Vec<String>) = set
-        .support
-        .labels
-        .iter()
-        .cloned()
-        .partition(|label| known.contains(label));
+    let (further, new) = divided(&set.support.labels, &known);
     report.text += &learned(&further, &new, known.len());
     report.json["learned_further"] = json!(further);
     report.json["new_classes"] = json!(new);
     Ok(report)
 }
 
+/// Labels in composed form: those that are among the known ones, in whatever form, and the new ones.
+fn divided(labels: &[String], known: &[String]) -> (Vec<String>, Vec<String>) {
+    let known: Vec<String> = known.iter().map(|label| composed(label)).collect();
+    let labels = labels.iter().cloned();
+    labels.partition(|label| known.contains(label))
+}
+
 /// What a step of `learn` did: new classes, or more of those that `count` classes had been learned with.
 fn learned(further: &[String], new: &[String], count: usize) -> String {
     match further {
         [] => format!(
-            "learned {} new classes beside {count}: {}\n",
+            "learned {} new {} beside {count}: {}\n",
             new.len(),
+            if new.len() == 1 { "class" } else { "classes" },
             first(new, 10)
         ),
         _ => format!(
@@ -314,9 +317,21 @@ mod tests {
         let names = ["beta".to_owned()];
         assert_eq!(
             learned(&[], &names, 3),
-            "learned 1 new classes beside 3: beta\n"
+            "learned 1 new class beside 3: beta\n"
+        );
+        let two = ["beta".to_owned(), "gamma".to_owned()];
+        assert_eq!(
+            learned(&[], &two, 3),
+            "learned 2 new classes beside 3: beta, gamma\n"
         );
         let again = learned(&names, &[], 3);
         assert!(again.contains("beta had been learned before"), "{again}");
+    }
+
+    #[test]
+    fn known_classes_are_known_in_either_form_of_their_accents() {
+        let labels = ["caf\u{e9}".to_owned(), "tea".to_owned()];
+        let (further, new) = divided(&labels, &["cafe\u{301}".to_owned()]);
+        assert_eq!((&further[..], &new[..]), (&labels[..1], &labels[1..]));
     }
 }
