@@ -4,6 +4,7 @@ use graft_data::cache::Cache;
 use graft_data::first;
 
 use super::examples::Shared;
+use super::sets::HeldOut;
 
 /// How many times as many images the largest class may have as the smallest before that is worth a note.
 const IMBALANCE: usize = 10;
@@ -31,22 +32,28 @@ impl Notes<'_> {
         })
     }
 
-    /// Classes that no validation image is of, where validation is a share of each.
-    pub(super) fn unvalidated(&self) -> Option<String> {
+    /// Classes that no validation image is of, where there should be some.
+    pub(super) fn unvalidated(&self, wanted: HeldOut<'_>) -> Option<String> {
+        let (none, some) = match wanted {
+            HeldOut::None => return None,
+            HeldOut::Share(_) => (
+                "no class has enough images to validate with".into(),
+                ", too few to spare one".into(),
+            ),
+            HeldOut::Path(path) => (
+                format!("{} has no image to validate with", path.display()),
+                format!(" in {}, so the epoch is chosen without", path.display()),
+            ),
+        };
         let Some(validation) = self.validation else {
-            return Some(
-                "no class has enough images to validate with: the last epoch is kept, whether it is the best or not"
-                    .into(),
-            );
+            return Some(format!(
+                "{none}: the last epoch is kept, whether it is the best or not"
+            ));
         };
         let missing = counted(validation).filter(|(_, images)| *images == 0);
         let missing: Vec<&str> = missing.map(|(class, _)| class).collect();
-        (!missing.is_empty()).then(|| {
-            format!(
-                "no image to validate with, too few to spare one: {}",
-                first(&missing, 5)
-            )
-        })
+        (!missing.is_empty())
+            .then(|| format!("no image to validate with{some}: {}", first(&missing, 5)))
     }
 
     /// A class that has far fewer images than another.

@@ -226,10 +226,9 @@ impl Request<'_> {
                 unreadable.len()
             );
         }
-        let wants_validation = matches!(self.validation, HeldOut::Share(_));
         let notes = [
             notes.small_batch(self.batch),
-            notes.unvalidated().filter(|_| wants_validation),
+            notes.unvalidated(self.validation),
             notes
                 .imbalance()
                 .filter(|_| self.class_weights == ClassWeights::None),

@@ -70,7 +70,7 @@ pub struct Arguments {
     /// Device to train on.
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     pub device: Device,
-    /// Go on from the checkpoint beside the output.
+    /// Go on from the checkpoint beside the output; beside stdout there is none.
     #[arg(long)]
     pub resume: bool,
     /// Update rule by which gradients change the parameters.
@@ -134,7 +134,9 @@ impl FromStr for Validation {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             Ok(share) if (0.0..1.0).contains(&share) => Ok(Self::Share(share)),
-            Ok(_) => Err("expected a share from 0 to below 1, or a folder or archive".into()),
+            Ok(_) => Err(format!(
+                "expected a share from 0 to below 1, or a folder or archive: one of this name is ./{text}"
+            )),
             Err(_) => Ok(Self::Path(text.into())),
         }
     }
@@ -360,11 +362,17 @@ mod tests {
             assert!(parse(flag).is_err(), "{flag}");
         }
         assert!(parse("--test e").is_ok());
+        let number = parse("--validation 2024").unwrap_err();
+        assert!(number.contains("is ./2024"), "{number}");
         let validation = |flag| parse(flag).unwrap().validation;
         assert_eq!(validation("--validation 0"), Validation::Share(0.0));
         assert_eq!(
             validation("--validation v.tar"),
             Validation::Path("v.tar".into())
+        );
+        assert_eq!(
+            validation("--validation ./2024"),
+            Validation::Path("./2024".into())
         );
     }
 
