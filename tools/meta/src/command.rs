@@ -146,10 +146,10 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     };
     let mut run = Run::new(arguments.settings(frozen.as_ref())?, data, Device::flex())?;
     let path = checkpoint::path_for(&arguments.output.output);
-    if arguments.resume {
-        run.resume(&path)?;
+    if let Some(path) = path.as_deref().filter(|_| arguments.resume) {
+        run.resume(path)?;
     }
-    run.train(&path, arguments.every, |point, seconds| {
+    run.train(path.as_deref(), arguments.every, |point, seconds| {
         if !common.quiet {
             eprintln!("{}", line(point, seconds));
         }
@@ -157,7 +157,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     run.round(arguments.precision());
     let report = report::of(arguments, &run, &test, common.quiet)?;
     arguments.write(&run, frozen, &report)?;
-    checkpoint::remove(&path).context("cannot remove the checkpoint")?;
+    if let Some(path) = &path {
+        checkpoint::remove(path).context("cannot remove the checkpoint")?;
+    }
     Ok(report)
 }
 
@@ -244,8 +246,9 @@ impl Arguments {
         let inputs = self.data.iter().chain(&self.test).chain(&self.backbone);
         let outputs: Vec<&Path> = outputs.map(PathBuf::as_path).collect();
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
-        output::check_all(&outputs, &inputs, *force)?;
-        let lock = RunLock::take(output)?;
+        let lock = RunLock::take_checked(output, || {
+            output::check_all(&outputs, &inputs, *force).map_err(anyhow::Error::from)
+        })?;
         checkpoint::check_free(output, self.resume, *force)?;
         Ok(lock)
     }

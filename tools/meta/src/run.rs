@@ -305,13 +305,14 @@ impl<'a> Run<'a> {
         self.step
     }
 
-    /// Trains to the end, with a point of the learning curve every `every` steps, and a checkpoint every half a minute.
+    /// Trains to the end, with a point of the learning curve every `every` steps, and a checkpoint every half a minute
+    /// where there is a `path` for it.
     ///
     /// # Errors
     /// A checkpoint that cannot be written; episodes that cannot be drawn.
     pub fn train(
         &mut self,
-        path: &Path,
+        path: Option<&Path>,
         every: usize,
         mut report: impl FnMut(&Point, f64),
     ) -> Result<(), RunError> {
@@ -351,7 +352,9 @@ impl<'a> Run<'a> {
                 self.history.push(point);
                 self.since = (Score::default(), 0);
             }
-            if self.seconds - saved > CHECKPOINT_SECONDS || self.is_over() {
+            if let Some(path) = path
+                && (self.seconds - saved > CHECKPOINT_SECONDS || self.is_over())
+            {
                 self.save(path)?;
                 saved = self.seconds;
             }

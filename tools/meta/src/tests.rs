@@ -89,7 +89,7 @@ fn trained(config: Config, tasks: usize, classes: &Classes) -> Learner {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(config, tasks, 12);
     let mut run = Run::new(settings, data(classes), Device::flex()).unwrap();
-    run.train(&folder.path().join("checkpoint"), 4, |_, _| {})
+    run.train(Some(&folder.path().join("checkpoint")), 4, |_, _| {})
         .unwrap();
     run.into_learner()
 }
@@ -358,7 +358,7 @@ fn a_run_that_diverges_says_so() {
     let mut settings = settings(config(Generates::Prototypes, false), 1, 200);
     settings.rate = 1e30;
     let mut run = Run::new(settings, data(&classes), Device::flex()).unwrap();
-    let error = run.train(&folder.path().join("checkpoint"), 50, |_, _| {});
+    let error = run.train(Some(&folder.path().join("checkpoint")), 50, |_, _| {});
     assert!(matches!(error, Err(RunError::Diverged { .. })), "{error:?}");
 }
 
@@ -373,7 +373,7 @@ fn training_learns_and_a_resumed_run_is_the_same_run() {
         Run::new(settings, data(&classes), Device::flex()).unwrap()
     };
     let mut run = whole(60);
-    run.train(&path, 20, |_, _| {}).unwrap();
+    run.train(Some(&path), 20, |_, _| {}).unwrap();
     let history = run.history();
     assert!(
         history[2].train.loss < 0.6 * history[0].train.loss,
@@ -385,11 +385,11 @@ fn training_learns_and_a_resumed_run_is_the_same_run() {
 
     let mut resumed = whole(60);
     resumed.stop_after(25);
-    resumed.train(&path, 20, |_, _| {}).unwrap();
+    resumed.train(Some(&path), 20, |_, _| {}).unwrap();
     let mut resumed = whole(60);
     resumed.resume(&path).unwrap();
     assert_eq!(resumed.step(), 25);
-    resumed.train(&path, 20, |_, _| {}).unwrap();
+    resumed.train(Some(&path), 20, |_, _| {}).unwrap();
     assert_eq!(resumed.history(), history);
     assert_eq!(resumed.into_learner().state(), learner.state());
     let error = whole(61).resume(&path).unwrap_err().to_string();

@@ -5,7 +5,7 @@ mod shared;
 
 use std::fs;
 use std::ops::Deref;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -207,6 +207,43 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
         fixture.patch_of("norms.backbone", "cut.st")
             == fixture.patch_of("norms.backbone", "whole.st"),
         "the result is another one"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_to_stdout_leaves_nothing_and_cannot_be_resumed() {
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("tmp")).expect("room on the disk");
+    let train = |more: &str| {
+        let mut command = fixture.command(&format!(
+            "{TRAIN} --kind head --epochs 2 --checkpoint-every 0 --name same {more}"
+        ));
+        command.env("TMPDIR", fixture.path("tmp"));
+        command
+    };
+    let run = |command: &mut Command| {
+        let output = command.output().expect("it starts");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        (output.status.code(), output.stdout, stderr)
+    };
+    let left = || fs::read_dir(fixture.path("tmp")).map(Iterator::count).ok();
+    let (status, _, stderr) = run(&mut train("-o whole.st"));
+    assert_eq!(status, Some(0), "{stderr}");
+    fixture.patch("whole.st");
+    let (status, trained, stderr) = run(&mut train("-o -"));
+    assert_eq!((status, left()), (Some(0), Some(0)), "{stderr}");
+    fixture.write("piped.st", &trained);
+    assert!(fixture.patch("piped.st") == fixture.patch("whole.st"));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut command = train("-o -");
+    let status = command.stdout(full.expect("it is there")).status();
+    assert_eq!(status.expect("it starts").code(), Some(2));
+    assert_eq!(left(), Some(0));
+    let (status, _, stderr) = run(&mut train("-o - --resume"));
+    assert!(
+        status == Some(2) && stderr.contains("hint: name a file with -o"),
+        "{stderr}"
     );
 }
 
@@ -425,6 +462,10 @@ fn without_a_test_only_validation_is_reported() {
             "validation images",
         );
     }
+    fixture.refused(
+        &format!("{line} --validation 0.01 --patience 2"),
+        "hint: give a larger share",
+    );
     let refused = fixture.run(&format!("{line} --validation 1 -o e.st"));
     assert!(
         refused.status == 2 && refused.stderr.contains("from 0 to below 1"),
@@ -476,6 +517,14 @@ fn validation_may_be_a_folder_and_small_classes_are_trained_on_whole() {
     assert!(
         outcome.stderr.contains("36 images of blue and 3 of green")
             && outcome.stderr.contains("--class-weights balanced"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = fixture.run(&format!("{line} -o e.st --validation test"));
+    assert!(
+        outcome
+            .stderr
+            .contains("no image to validate with in test, so the epoch is chosen without: blue"),
         "{}",
         outcome.stderr
     );

@@ -83,6 +83,9 @@ pub enum CheckpointError {
         /// The output.
         output: PathBuf,
     },
+    /// The output is stdout.
+    #[error("a run whose output goes to stdout has no checkpoint to go on from")]
+    Stdout,
     /// There is none.
     #[error("there is no checkpoint {}", path.display())]
     NotFound {
@@ -143,15 +146,16 @@ pub enum CheckpointError {
     },
 }
 
-/// Whether a run with this output may start: without --resume or --force it would replace a checkpoint.
+/// Whether a run with this output may start: without --resume or --force it would replace a checkpoint, and from stdout
+/// there is nothing to resume.
 ///
 /// # Errors
-/// [`CheckpointError::Left`].
+/// [`CheckpointError::Left`] and [`CheckpointError::Stdout`].
 pub fn check_free(output: &Path, resume: bool, force: bool) -> Result<(), CheckpointError> {
-    let path = path_for(output);
-    match path.exists() && !resume && !force {
-        true => Err(CheckpointError::Left { path }),
-        false => Ok(()),
+    match path_for(output) {
+        None if resume => Err(CheckpointError::Stdout),
+        Some(path) if path.exists() && !resume && !force => Err(CheckpointError::Left { path }),
+        _ => Ok(()),
     }
 }
 
@@ -170,6 +174,9 @@ impl CheckpointError {
             Self::Save(_) => "see the cause above, then go on with --resume",
             Self::Unwritable(error) => error.hint(),
             Self::Running { .. } => "wait until it ends, or give this one another output",
+            Self::Stdout => {
+                "name a file with -o for runs that can be resumed, or leave out --resume"
+            }
             Self::NotFound { .. } => "leave out --resume to start from the beginning",
             Self::Unreadable { .. } => "check the permissions",
             Self::NotACheckpoint { .. } | Self::Length { .. } | Self::Damaged { .. } => {
@@ -193,16 +200,12 @@ fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Path of the checkpoint of a run with this output: `T.safetensors.checkpoint`. Beside stdout there is no place: it lies in
-/// the folder for temporary files then, under a name of this process.
-pub fn path_for(output: &Path) -> PathBuf {
-    if output::is_stdout(output) {
-        let name = format!("patchtool-{}.checkpoint", std::process::id());
-        return std::env::temp_dir().join(name);
-    }
+/// Path of the checkpoint of a run with this output: `T.safetensors.checkpoint`. `None` for stdout: there is no place beside
+/// it where the next run would look.
+pub fn path_for(output: &Path) -> Option<PathBuf> {
     let mut name = output.as_os_str().to_owned();
     name.push(".checkpoint");
-    name.into()
+    (!output::is_stdout(output)).then(|| name.into())
 }
 
 impl Checkpoint {
@@ -408,7 +411,7 @@ mod tests {
             epoch in any::<usize>(),
         ) {
             let folder = tempfile::tempdir().unwrap();
-            let path = path_for(&folder.path().join("t.safetensors"));
+            let path = path_for(&folder.path().join("t.safetensors")).unwrap();
             let values = |bits: &Vec<u32>| bits.iter().map(|&bits| f32::from_bits(bits)).collect();
             let saved = Checkpoint {
                 epoch,
@@ -469,6 +472,17 @@ mod tests {
             matches!(error, CheckpointError::NotACheckpoint { .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn stdout_has_no_checkpoint() {
+        for name in ["-", "/dev/stdout"] {
+            let output = Path::new(name);
+            assert_eq!(path_for(output), None);
+            check_free(output, false, false).unwrap();
+            let error = check_free(output, true, true).unwrap_err();
+            assert!(error.hint().contains("name a file"), "{error}");
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -16,8 +16,23 @@ pub struct RunLock {
 }
 
 impl RunLock {
+    /// Takes the lock as [`Self::take`] does where `check` finds nothing against it: before, and once the lock is held, as
+    /// the run that held it may have written what `check` looks for.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn take_checked<E: From<CheckpointError>>(
+        output: &Path,
+        check: impl Fn() -> Result<(), E>,
+    ) -> Result<Option<Self>, E> {
+        check()?;
+        let lock = Self::take(output)?;
+        check()?;
+        Ok(lock)
+    }
+
     /// Takes the lock of the runs with this output. `None` where there can be none: on some network file systems, and of
-    /// an output that is a device.
+    /// an output that is stdout or a device.
     ///
     /// # Errors
     /// [`CheckpointError::Running`], and a folder that cannot be written to.
@@ -25,7 +40,10 @@ impl RunLock {
         if fs::metadata(output).is_ok_and(|found| !found.is_file()) {
             return Ok(None);
         }
-        let mut path = checkpoint::path_for(output).into_os_string();
+        let Some(checkpoint) = checkpoint::path_for(output) else {
+            return Ok(None);
+        };
+        let mut path = checkpoint.into_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
         loop {
@@ -108,6 +126,23 @@ mod tests {
         let nowhere = folder.path().join("no/such/folder");
         let error = RunLock::take(&nowhere).unwrap_err();
         assert!(matches!(error, CheckpointError::Unwritable(_)), "{error}");
+    }
+
+    #[test]
+    fn a_check_is_made_again_once_the_lock_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("t.safetensors");
+        let check = || RunLock::take(&output).map(drop);
+        let error = RunLock::take_checked(&output, check).unwrap_err();
+        assert!(matches!(error, CheckpointError::Running { .. }), "{error}");
+        let free = || Ok::<_, CheckpointError>(());
+        let lock = RunLock::take_checked(&output, free).unwrap();
+        assert!(lock.is_some());
+    }
+
+    #[test]
+    fn stdout_is_not_locked() {
+        assert!(RunLock::take(Path::new("-")).unwrap().is_none());
     }
 
     #[cfg(target_os = "linux")]

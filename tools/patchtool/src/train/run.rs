@@ -28,8 +28,8 @@ pub struct Run<'a> {
     pub template: Trained,
     /// Length and learning rate.
     pub plan: Plan,
-    /// Path of the checkpoint.
-    pub checkpoint: PathBuf,
+    /// Path of the checkpoint; without one there is none.
+    pub checkpoint: Option<PathBuf>,
     /// Fingerprint that a checkpoint has to match.
     pub fingerprint: Fingerprint,
     /// When it was started: before the images were decoded.
@@ -172,11 +172,13 @@ impl Run<'_> {
             fingerprint: self.fingerprint.clone(),
             ..Checkpoint::default()
         };
-        let saved = Checkpoint {
-            learner: self.learner.state(),
-            ..start.clone()
-        };
-        saved.rehearse(&self.checkpoint)?;
+        if let Some(path) = &self.checkpoint {
+            let saved = Checkpoint {
+                learner: self.learner.state(),
+                ..start.clone()
+            };
+            saved.rehearse(path)?;
+        }
         Ok(start)
     }
 
@@ -235,10 +237,12 @@ impl Run<'_> {
                 at.so_far.seconds += start.elapsed().as_secs_f64();
                 start = Instant::now();
                 progress.step(epoch, &at.so_far);
-                if saved.elapsed() >= plan.checkpoint_every {
+                if let Some(path) = checkpoint
+                    && saved.elapsed() >= plan.checkpoint_every
+                {
                     at.seconds = before + started.elapsed().as_secs_f64();
                     at.learner = learner.state();
-                    at.save(checkpoint)?;
+                    at.save(path)?;
                     saved = Instant::now();
                 }
                 Ok(())
@@ -297,9 +301,12 @@ impl Run<'_> {
         progress.epoch(at.epoch, &measured, is_best && validation.is_some());
         at.epoch += 1;
         at.step = 0;
-        at.learner = self.learner.state();
-        at.seconds = before + self.started.elapsed().as_secs_f64();
-        Ok(at.save(&self.checkpoint)?)
+        if let Some(path) = &self.checkpoint {
+            at.learner = self.learner.state();
+            at.seconds = before + self.started.elapsed().as_secs_f64();
+            at.save(path)?;
+        }
+        Ok(())
     }
 
     fn outcome(mut self, mut at: Checkpoint, before: f64) -> Result<Outcome, TrainError> {

@@ -25,7 +25,7 @@ use crate::train::learner::{Learner, Settings};
 use crate::train::lock::RunLock;
 use crate::train::progress::{Lines, Progress};
 use crate::train::run::{Outcome, Plan, Run};
-use crate::train::sets::{Request, Sets};
+use crate::train::sets::{HeldOut, Request, Sets};
 use crate::trained::{BackboneRef, ClassWeights, DataRef, Metrics, TrainKind, Trained};
 use graft_data::cache::default_folder;
 use graft_data::left_out::Kind;
@@ -46,14 +46,14 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
     let _lock = arguments.check_outputs()?;
     threads::start(arguments.threads)?;
     let checkpoint = checkpoint::path_for(&arguments.output.output);
-    let resumed = match arguments.resume {
-        true => Some(Checkpoint::load(&checkpoint)?),
-        false => None,
+    let resumed = match &checkpoint {
+        Some(path) if arguments.resume => Some(Checkpoint::load(path)?),
+        _ => None,
     };
     let backbone = input::backbone(&arguments.backbone)?;
     let run = prepare(arguments, &backbone, common, started)?;
-    if let Some(resumed) = &resumed {
-        resumed.check(&checkpoint, &run.fingerprint)?;
+    if let (Some(resumed), Some(path)) = (&resumed, &checkpoint) {
+        resumed.check(path, &run.fingerprint)?;
     }
     let images = run.examples.count();
     let before = resumed
@@ -62,7 +62,9 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
     let progress = Progress::new(run.plan.epochs, images, before, common.quiet, lines);
     let outcome = run.train(resumed, &progress)?;
     arguments.write(&outcome, &backbone)?;
-    checkpoint::remove(&checkpoint).context("cannot remove the checkpoint")?;
+    if let Some(path) = &checkpoint {
+        checkpoint::remove(path).context("cannot remove the checkpoint")?;
+    }
     Ok(outcome)
 }
 
@@ -84,8 +86,9 @@ impl Arguments {
         let held_out = self.test.iter().chain(validation);
         let inputs = [&self.backbone, &self.data].into_iter().chain(held_out);
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
-        output::check_all(&outputs, &inputs, *force)?;
-        let lock = RunLock::take(output)?;
+        let lock = RunLock::take_checked(output, || {
+            output::check_all(&outputs, &inputs, *force).map_err(anyhow::Error::from)
+        })?;
         checkpoint::check_free(output, self.resume, *force)?;
         Ok(lock)
     }
@@ -94,9 +97,18 @@ impl Arguments {
     fn check_sets(&self, sets: &Sets) -> Result<()> {
         let is_validated = sets.validation_images() > 0;
         if self.patience.is_some() && !is_validated {
+            let hint = match self.validation() {
+                HeldOut::None => "give some with --validation, or leave --patience out",
+                HeldOut::Share(_) => {
+                    "give a larger share, or a folder, with --validation, or leave --patience out"
+                }
+                HeldOut::Path(_) => {
+                    "give a folder that has some with --validation, or leave --patience out"
+                }
+            };
             bail!(Hint::new(
                 "--patience has no validation images to see by whether an epoch is better".into(),
-                "give some with --validation, or leave --patience out",
+                hint,
             ));
         }
         if self.confusion.is_some() && !is_validated && sets.test_images() == 0 {
