@@ -1,5 +1,8 @@
 //! A temporary folder, and patchtool running in it.
 
+pub(crate) mod colours;
+pub(crate) mod images;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
