@@ -87,12 +87,10 @@ fn walk(
         let entry = entry.map_err(unreadable)?;
         let (file, name) = (entry.path(), entry.file_name());
         let path = [parents, name.as_encoded_bytes()].concat();
-        let kind = match kind_of(&file) {
-            EntryKind::Folder if !is_hidden(name.as_encoded_bytes()) => {
-                enter(&file, &path, reach, found)?
-            }
-            kind => kind,
-        };
+        let mut kind = kind_of(&file);
+        if matches!(kind, EntryKind::Folder) && !is_hidden(name.as_encoded_bytes()) {
+            kind = enter(&file, &path, reach, found)?;
+        }
         found.push(Entry { path, kind });
     }
     Ok(())
