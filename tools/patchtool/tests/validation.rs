@@ -178,6 +178,8 @@ fn validation_may_be_a_folder_and_small_classes_are_trained_on_whole() {
         "{}",
         outcome.stderr
     );
+    let few = "4 validation images choose the epoch by chance";
+    assert!(outcome.stderr.contains(few), "{}", outcome.stderr);
     assert!(
         outcome.stderr.contains("36 images of blue and 3 of green")
             && outcome.stderr.contains("--class-weights balanced"),

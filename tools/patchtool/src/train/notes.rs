@@ -9,6 +9,9 @@ use super::sets::HeldOut;
 /// How many times as many images the largest class may have as the smallest before that is worth a note.
 const IMBALANCE: usize = 10;
 
+/// With fewer validation images an accuracy of 90 % is uncertain by more than 4 points.
+const FEW: usize = 50;
+
 /// The sets of a run.
 pub(super) struct Notes<'a> {
     /// To train on.
@@ -54,6 +57,17 @@ impl Notes<'_> {
         let missing: Vec<&str> = missing.map(|(class, _)| class).collect();
         (!missing.is_empty())
             .then(|| format!("no image to validate with{some}: {}", first(&missing, 5)))
+    }
+
+    /// A share to validate with that is too small to tell epochs apart.
+    pub(super) fn few_to_validate(&self, wanted: HeldOut<'_>) -> Option<String> {
+        let images = self.validation?.len();
+        (matches!(wanted, HeldOut::Share(_)) && images < FEW).then(|| {
+            format!(
+                "{images} validation images choose the epoch by chance more than by merit (--validation 0 learns from all \
+                 images and keeps the last epoch)"
+            )
+        })
     }
 
     /// A class that has far fewer images than another.

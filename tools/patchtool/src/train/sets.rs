@@ -229,6 +229,7 @@ impl Request<'_> {
         let notes = [
             notes.small_batch(self.batch),
             notes.unvalidated(self.validation),
+            notes.few_to_validate(self.validation),
             notes
                 .imbalance()
                 .filter(|_| self.class_weights == ClassWeights::None),
