@@ -4,7 +4,7 @@
 mod shared;
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ fn a_run_to_stdout_leaves_nothing_and_cannot_be_resumed() {
         command.env("TMPDIR", fixture.path("tmp"));
         command
     };
-    let run = |command: &mut Command| {
+    let run = |command: &mut std::process::Command| {
         let output = command.output().expect("it starts");
         let stderr = String::from_utf8(output.stderr).expect("UTF-8");
         (output.status.code(), output.stdout, stderr)
