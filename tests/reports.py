@@ -32,7 +32,7 @@ RIGHT = {
                                        r"(?s)(best of 60 epochs: epoch \d+,).*-- same training.*\1"],
     "confusion-picture-clipped": [r"right (\(\d+, \d+\))\ntrain \1\neval \1"],
     "eval-takes-unknown-class-for-index": [r"(?s)rc 2.*rc 2", r"no label for 1 of 4 class folders: 2 euro"],
-    "inspect-of-a-trained-file": [r"(?m)^ +32 .*export"],
+    "inspect-of-a-trained-file": [r"(?m)^ +32 for backbone [0-9a-f]{64}"],
     "latin1-folders-merge": [r"30 images of 3 classes", r"(?s)rc 0.*rc 0"],
     "mjpeg-frame-without-huffman-tables": [r"whole.jpg +\S+ +(.*)\nrc 0\n(?s:.*)frame.jpg +\S+ +\1\nrc 0"],
     "nfc-nfd-are-two-classes": [r"20 images of 2 classes by(?s:.*)20 images of 2 classes by", r"of 8 images in 2 classes"],
