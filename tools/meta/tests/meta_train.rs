@@ -334,7 +334,7 @@ fn unlabelled_images_are_measured_beside_none() {
         ),
         (
             "--hyper semi.hyper --unlabelled empty",
-            "found an empty folder",
+            "found no files",
         ),
     ] {
         fixture.refused(&format!("generate --support few {arguments}"), words);

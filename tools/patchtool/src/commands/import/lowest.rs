@@ -34,7 +34,7 @@ pub(super) fn note(
     for seed in 0..IMAGES {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let shape = float.image().input().shape;
-        let pixels: Vec<u8> = (0..shape.len()).map(|_| random.random()).collect();
+        let pixels: Vec<u8> = (0..shape.len()).map(|_| random.random::<u8>()).collect();
         let [expected, found] = [float, &clamped].map(|network| scores(network, &pixels));
         for (expected, found) in expected?.into_iter().zip(found?) {
             moved = moved.max((expected - found).abs());
