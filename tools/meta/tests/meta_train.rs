@@ -332,10 +332,7 @@ fn unlabelled_images_are_measured_beside_none() {
             "--hyper plain.hyper --unlabelled more/beta",
             "not trained with unlabelled images",
         ),
-        (
-            "--hyper semi.hyper --unlabelled empty",
-            "found no files",
-        ),
+        ("--hyper semi.hyper --unlabelled empty", "found no files"),
     ] {
         fixture.refused(&format!("generate --support few {arguments}"), words);
     }
