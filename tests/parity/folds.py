@@ -20,6 +20,7 @@ from tests.parity import common
 from tests.parity.common import Patchtool, require
 
 require("onnx")
+from tests.parity import models
 import numpy as np
 import onnx
 import onnxruntime
@@ -37,22 +38,12 @@ LEAST = 0.25  # of the networks that must be imported: refusing all is no answer
 NORMALISATION = ["--mean", "127", "--std", "64", "--resize", "stretch:bilinear"]
 
 
-class Network:
+class Network(models.Network):
     """A random network: layers, and behind each a few random operators."""
 
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.nodes, self.tensors, self.channels = [], [], 3
-
-    def node(self, operator, inputs, **attributes):
-        output = f"{operator}_{len(self.nodes)}"
-        names = [i if isinstance(i, str) else self.initializer(f"{output}_{at}", i) for at, i in enumerate(inputs)]
-        self.nodes.append(helper.make_node(operator, names, [output], output, **attributes))
-        return output
-
-    def initializer(self, name, array):
-        self.tensors.append(numpy_helper.from_array(np.asarray(array, "f4"), name))
-        return name
 
     def behind(self, x, shape):
         """Up to three random operators on `x`, whose values for the channels have this shape."""

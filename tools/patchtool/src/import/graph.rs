@@ -54,22 +54,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The parameters of the layer's site, if it has one.
-    pub fn weights(&self) -> Option<&Weights> {
-        match self {
-            Self::Conv(_, weights)
-            | Self::Depthwise(_, weights)
-            | Self::Pointwise(weights)
-            | Self::Linear(weights) => Some(weights),
-            Self::Add
-            | Self::Multiply
-            | Self::AveragePool(..)
-            | Self::MaxPool(_)
-            | Self::GlobalAveragePool => None,
-        }
-    }
-
-    /// As [`Op::weights`], to be changed.
+    /// The parameters of the layer's site, if it has one, to be changed.
     pub fn weights_mut(&mut self) -> Option<&mut Weights> {
         match self {
             Self::Conv(_, weights)

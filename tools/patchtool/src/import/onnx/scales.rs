@@ -124,7 +124,7 @@ impl Scales {
         let last = graph.layers.len().saturating_sub(1);
         for (index, layer) in graph.layers.iter_mut().enumerate() {
             let found = self.tensors.remove(&layer.output).unwrap_or_default();
-            if layer.op.weights().is_some() {
+            if layer.op.weights_mut().is_some() {
                 let scales = found.weights.unwrap_or(Err("are float"));
                 let scales = scales.map_err(|problem| partly("weights", layer, problem))?;
                 quantization.sites.push(scales);
