@@ -1,5 +1,7 @@
 //! Shapes of activations and the arithmetic of sliding windows.
 
+use core::ops::Range;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Height, width and channels of an NHWC activation of one image.
@@ -119,6 +121,44 @@ impl Window {
         Some([axis(0)?, axis(1)?])
     }
 
+    /// The band of some rows of the output, which the window has for an input of this shape.
+    pub fn band(&self, input: Shape, rows: Range<usize>) -> Band {
+        let size = [input.height, input.width];
+        let before = self.pad_before(input);
+        // Of rows or columns of the output: the input under them, with padding before and after.
+        let under = |axis: usize, outputs: Range<usize>| {
+            let start = outputs.start * self.stride[axis];
+            let end = (outputs.end.max(1) - 1) * self.stride[axis] + self.kernel[axis];
+            let inside = |at: usize| at.saturating_sub(before[axis]).min(size[axis]);
+            let input = inside(start)..inside(end);
+            let left = before[axis].saturating_sub(start);
+            let right = end.saturating_sub(before[axis] + size[axis]);
+            (input, left, right)
+        };
+        let columns = self.output(input).map_or(0, |[_, columns]| columns);
+        let (input, top, bottom) = under(0, rows);
+        let (_, left, right) = under(1, 0..columns);
+        Band {
+            input,
+            window: Self {
+                padding: Padding::Explicit {
+                    top,
+                    left,
+                    bottom,
+                    right,
+                },
+                ..*self
+            },
+        }
+    }
+
+    /// Input rows under `rows` neighbouring rows of the output, where no padding is among them.
+    pub const fn rows_under(&self, rows: usize) -> usize {
+        rows.saturating_sub(1)
+            .saturating_mul(self.stride[0])
+            .saturating_add(self.kernel[0])
+    }
+
     /// Rows of padding above and columns to the left, for an input of this size.
     pub fn pad_before(&self, input: Shape) -> [usize; 2] {
         match self.padding {
@@ -132,6 +172,15 @@ impl Window {
             }
         }
     }
+}
+
+/// Some rows of a window's output: what makes them of the input rows under them alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// Rows of the input.
+    pub input: Range<usize>,
+    /// The window on these rows; its padding is explicit.
+    pub window: Window,
 }
 
 /// The function that follows `scale * acc + bias` in a layer, fused into the kernel's store.

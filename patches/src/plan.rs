@@ -2,7 +2,8 @@
 
 use crate::backbone::BackboneImage;
 use crate::error::ImageError;
-use crate::geometry::Shape;
+use crate::geometry::{Shape, Window};
+use crate::records::MAX_BLOCK;
 
 /// Checks that the plan has room for an input: the same channels, no more rows or columns.
 pub(crate) fn check_fits(image: &BackboneImage<'_>, input: Shape) -> Result<(), ImageError> {
@@ -46,4 +47,22 @@ pub fn infer_shapes(
             .map_err(|_| ImageError::TooSmall { found: input })?;
     }
     Ok(())
+}
+
+/// Rows that are kept of the output of each layer of a fused block of `layers` layers, of which the last computes `rows`
+/// at a time: each keeps what the next one needs for that. `layer(i)` is the window of the i-th layer and the height of
+/// its output.
+pub fn kept_rows(
+    layers: usize,
+    rows: usize,
+    layer: impl Fn(usize) -> (Window, usize),
+) -> [usize; MAX_BLOCK] {
+    let mut kept = [0; MAX_BLOCK];
+    let mut needed = rows;
+    for index in (0..layers).rev() {
+        let (window, height) = layer(index);
+        kept[index] = needed.min(height);
+        needed = window.rows_under(kept[index]);
+    }
+    kept
 }

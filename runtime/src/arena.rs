@@ -1,10 +1,12 @@
-//! The memory of a session: activations as planned, scratch per thread, the shapes of the current resolution.
+//! The memory of a session: activations as planned, scratch per thread, what lies between the layers of fused blocks, the
+//! shapes of the current resolution.
 
 use core::ops::Range;
 
 use graft_patches::BackboneImage;
 use graft_patches::geometry::Shape;
-use graft_patches::records::{Dtype, Op};
+use graft_patches::plan::kept_rows;
+use graft_patches::records::{Block, Dtype, Op};
 use zerocopy::FromBytes;
 
 use crate::Error;
@@ -22,6 +24,9 @@ const HUGE_PAGE: usize = 2 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ArenaLayout {
     activations: usize,
+    fusion: Fusion,
+    /// What lies between the layers of a block, where it is whole.
+    between: usize,
     scratch_per_thread: usize,
     threads: usize,
     scores: usize,
@@ -46,11 +51,37 @@ impl Machine {
     };
 }
 
+/// How the layers of a block are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fusion {
+    /// Together, a few rows at a time: what lies between them is in the scratch memory of each thread.
+    Rows,
+    /// One after the other: what lies between them is whole.
+    Whole,
+}
+
 impl ArenaLayout {
-    pub(crate) fn new(image: &BackboneImage<'_>, threads: usize, machine: Machine) -> Self {
-        let scratch = (0..image.layer_count())
-            .map(|layer| scratch_bytes(image, layer, machine))
-            .max();
+    pub(crate) fn new(
+        image: &BackboneImage<'_>,
+        threads: usize,
+        machine: Machine,
+        fusion: Fusion,
+    ) -> Self {
+        let kernels = |layers: Range<usize>| {
+            let bytes = layers.map(|layer| scratch_bytes(image, layer, machine));
+            bytes.max().unwrap_or(0)
+        };
+        let mut scratch = kernels(0..image.layer_count());
+        let mut between = 0;
+        for block in image.blocks() {
+            let bytes = between_bytes(image, &block, fusion);
+            match fusion {
+                Fusion::Rows => {
+                    scratch = scratch.max(bytes.saturating_add(kernels(block.layers())));
+                }
+                Fusion::Whole => between = between.max(bytes),
+            }
+        }
         let last = image.tensor(image.layer_count()).shape;
         let scores = match image.dtype() {
             Dtype::I8 | Dtype::I8Half => last.pixels().saturating_mul(image.max_classes()),
@@ -58,7 +89,9 @@ impl ArenaLayout {
         };
         Self {
             activations: whole_lines(image.arena_bytes()),
-            scratch_per_thread: whole_lines(scratch.unwrap_or(0)),
+            fusion,
+            between,
+            scratch_per_thread: whole_lines(scratch),
             threads,
             scores: whole_lines(scores.saturating_mul(size_of::<f32>())),
             shapes: (image.layer_count() + 1) * machine.shape_bytes,
@@ -67,8 +100,8 @@ impl ArenaLayout {
 
     fn scratch(&self) -> Range<usize> {
         let scratch = self.threads.saturating_mul(self.scratch_per_thread);
-        let end = self.activations.saturating_add(scratch);
-        self.activations..end
+        let start = self.activations.saturating_add(self.between);
+        start..start.saturating_add(scratch)
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -77,6 +110,24 @@ impl ArenaLayout {
             .saturating_add(self.scores)
             .saturating_add(self.shapes)
     }
+}
+
+/// Bytes of all that lies between the layers of a block, each tensor from a line's start on.
+fn between_bytes(image: &BackboneImage<'_>, block: &Block, fusion: Fusion) -> usize {
+    let shape = |index: usize| image.tensor(block.first + index + 1).shape;
+    let rows = kept_rows(block.layers().len(), block.rows, |index| {
+        (image.layer(block.first + index).window, shape(index).height)
+    });
+    let bytes = (0..block.inner().len()).map(|index| {
+        let shape = shape(index);
+        let rows = match fusion {
+            Fusion::Rows => rows[index],
+            Fusion::Whole => shape.height,
+        };
+        let values = Shape::new(rows, shape.width, shape.channels).len();
+        whole_lines(values.saturating_mul(image.dtype().size()))
+    });
+    bytes.fold(0, usize::saturating_add)
 }
 
 /// Memory that a layer's kernel needs beside its operands.
@@ -106,6 +157,11 @@ fn scratch_bytes(image: &BackboneImage<'_>, index: usize, machine: Machine) -> u
             | Op::GlobalAveragePool,
         ) => 0,
     }
+}
+
+/// Values in whole lines.
+pub(crate) fn line_len<T>(values: usize) -> usize {
+    whole_lines(values.saturating_mul(size_of::<T>())) / size_of::<T>()
 }
 
 /// Rounded up; an arena that no machine has is refused where it is made.
@@ -153,7 +209,7 @@ pub(crate) struct Arena<'a> {
 
 /// The parts of an arena, in bytes aligned to 64.
 pub(crate) struct Parts<'a> {
-    /// All activations, at the plan's offsets.
+    /// All activations, at the plan's offsets; with [`Fusion::Whole`] behind them what lies between the layers of a block.
     pub(crate) activations: &'a mut [u8],
     /// Scratch of all threads.
     pub(crate) scratch: &'a mut [u8],
@@ -192,10 +248,14 @@ impl<'a> Arena<'a> {
         self.layout.bytes()
     }
 
+    pub(crate) fn fusion(&self) -> Fusion {
+        self.layout.fusion
+    }
+
     pub(crate) fn parts(&mut self) -> Parts<'_> {
         let layout = self.layout;
         let end = layout.bytes();
-        let (activations, rest) = self.slice()[..end].split_at_mut(layout.activations);
+        let (activations, rest) = self.slice()[..end].split_at_mut(layout.scratch().start);
         let (scratch, rest) = rest.split_at_mut(layout.scratch().len());
         let (scores, shapes) = rest.split_at_mut(layout.scores);
         Parts {

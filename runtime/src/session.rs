@@ -5,8 +5,8 @@ use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
 use graft_patches::scale::Scale;
 
-use crate::arena::{Arena, ArenaBytes, ArenaLayout, Machine, Parts, bytes, floats};
-use crate::engine::{self, Float, Int8};
+use crate::arena::{Arena, ArenaBytes, ArenaLayout, Fusion, Machine, Parts, bytes, floats};
+use crate::engine::{self, Float, Int8, Memory};
 use crate::input;
 use crate::kernels::{KernelSet, float};
 use crate::workers::Workers;
@@ -153,7 +153,7 @@ impl Session<'_> {
 
     #[cfg(feature = "alloc")]
     fn owned(backbone: &Backbone, workers: Workers) -> Result<Self, Error> {
-        let layout = ArenaLayout::new(&backbone.image(), workers.threads(), Machine::HERE);
+        let layout = layout(backbone, workers.threads(), Fusion::Rows);
         let arena = ArenaBytes::allocate(layout.bytes())?;
         Self::build(backbone, workers, layout, arena)
     }
@@ -165,7 +165,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`Error::Arena`], [`Error::Kernels`].
     pub fn in_arena(backbone: &Backbone, arena: &'a mut [u8]) -> Result<Self, Error> {
-        let layout = ArenaLayout::new(&backbone.image(), 1, Machine::HERE);
+        let layout = layout(backbone, 1, Fusion::Rows);
         Self::build(backbone, Workers::One, layout, ArenaBytes::Borrowed(arena))
     }
 
@@ -186,12 +186,29 @@ impl<'a> Session<'a> {
 
     /// Bytes of arena that a session of one thread needs.
     pub fn arena_len(backbone: &Backbone) -> usize {
-        ArenaLayout::new(&backbone.image(), 1, Machine::HERE).bytes()
+        layout(backbone, 1, Fusion::Rows).bytes()
     }
 
     /// [`Session::arena_len`] as a Cortex-M has it, on any machine.
     pub fn cortex_m_arena_len(backbone: &Backbone) -> usize {
-        ArenaLayout::new(&backbone.image(), 1, Machine::CORTEX_M).bytes()
+        ArenaLayout::new(&backbone.image(), 1, Machine::CORTEX_M, Fusion::Rows).bytes()
+    }
+
+    /// The same session with memory for every layer's output: the layers of fused blocks are computed one after the other,
+    /// and [`Session::run_observed`] shows them all. Scores stay the same, to the bit.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    #[cfg(feature = "alloc")]
+    pub fn unfused(self) -> Result<Session<'static>, Error> {
+        let layout = layout(&self.backbone, self.workers.threads(), Fusion::Whole);
+        Ok(Session {
+            arena: Arena::new(layout, ArenaBytes::allocate(layout.bytes())?)?,
+            backbone: self.backbone,
+            kernels: self.kernels,
+            workers: self.workers,
+            shaped_for: Shape::default(),
+        })
     }
 
     /// Bytes of this session's arena: activations, scratch, scores of int8, shapes.
@@ -229,7 +246,8 @@ impl<'a> Session<'a> {
         self.run_observed(patch, image, |_, _| {})
     }
 
-    /// [`Session::run`] that shows each layer's index and output as soon as it is computed.
+    /// [`Session::run`] that shows each layer's index and output as soon as it is computed: those that are whole in memory,
+    /// which those inside of fused blocks are in [`Session::unfused`] ones.
     ///
     /// # Errors
     /// As [`Session::run`].
@@ -243,6 +261,7 @@ impl<'a> Session<'a> {
         self.prepare(patch, &image)?;
         let backbone = self.backbone.image();
         let start = backbone.tensor(0).offset;
+        let fusion = self.arena.fusion();
         let Parts {
             activations,
             scratch,
@@ -253,43 +272,40 @@ impl<'a> Session<'a> {
         let workers = &mut self.workers;
         match self.kernels {
             KernelSet::F32(kernels) => {
-                let mut arithmetic = Float {
-                    kernels: float(kernels),
-                    workers,
-                    scratch: floats(scratch),
-                    scratch_per_thread: scratch_per_thread / size_of::<f32>(),
-                };
                 let activations = floats(activations);
                 input::normalise(image, patch, &mut activations[start / size_of::<f32>()..]);
-                Ok(engine::run(
-                    &backbone,
-                    patch,
-                    &mut arithmetic,
+                let memory = Memory {
                     activations,
+                    scratch: floats(scratch),
+                    scratch_per_thread: scratch_per_thread / size_of::<f32>(),
                     shapes,
-                    |layer, output| observe(layer, LayerOutput::F32(output)),
-                ))
+                    fusion,
+                    workers,
+                };
+                let arithmetic = Float {
+                    kernels: float(kernels),
+                };
+                let observe = |layer, output: &[f32]| observe(layer, LayerOutput::F32(output));
+                Ok(engine::run(&backbone, patch, &arithmetic, memory, observe))
             }
             KernelSet::I8(kernels) => {
                 let scales = patch.scales(&backbone);
                 let scale = |tensor: usize| scales[tensor].get().outer;
-                let mut arithmetic = Int8 {
-                    kernels,
-                    workers,
-                    scratch: bytes(scratch),
-                    scratch_per_thread,
-                    scales,
-                };
                 let activations = bytes(activations);
                 input::quantise(image, patch, scale(0), &mut activations[start..]);
-                let stored = engine::run(
-                    &backbone,
-                    patch,
-                    &mut arithmetic,
+                let memory = Memory {
                     activations,
+                    scratch: bytes(scratch),
+                    scratch_per_thread,
                     shapes,
-                    |layer, output| observe(layer, LayerOutput::I8(output, scale(layer + 1))),
-                );
+                    fusion,
+                    workers,
+                };
+                let arithmetic = Int8 { kernels, scales };
+                let observe = |layer: usize, output: &[i8]| {
+                    observe(layer, LayerOutput::I8(output, scale(layer + 1)));
+                };
+                let stored = engine::run(&backbone, patch, &arithmetic, memory, observe);
                 let scores = &mut scores[..stored.len()];
                 for (score, &byte) in scores.iter_mut().zip(stored) {
                     *score = scale(backbone.layer_count()).value(byte);
@@ -327,4 +343,8 @@ impl<'a> Session<'a> {
         }
         Ok(())
     }
+}
+
+fn layout(backbone: &Backbone, threads: usize, fusion: Fusion) -> ArenaLayout {
+    ArenaLayout::new(&backbone.image(), threads, Machine::HERE, fusion)
 }

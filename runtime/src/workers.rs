@@ -3,9 +3,6 @@
 /// Below this many multiply-adds a layer is not worth waking another thread for.
 #[cfg(feature = "std")]
 const MIN_SHARED_WORK: usize = 100_000;
-/// Parts per thread: the slowest core of a mixed cluster takes fewer of them.
-#[cfg(feature = "std")]
-const PARTS_PER_THREAD: usize = 4;
 
 /// Computes one part of an output: index of its first unit, the part, the scratch of the thread.
 pub(crate) type Part<'a, T> = dyn Fn(usize, &mut [T], &mut [T]) + Sync + 'a;
@@ -30,6 +27,8 @@ pub(crate) struct Output<'a, T> {
     pub(crate) unit: usize,
     /// Multiply-adds in all of it.
     pub(crate) work: usize,
+    /// Parts, at most, for each thread.
+    pub(crate) parts_per_thread: usize,
 }
 
 impl Workers {
@@ -81,10 +80,15 @@ fn share<T: Send>(
 ) {
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    let Output { values, unit, .. } = output;
+    let Output {
+        values,
+        unit,
+        work: _,
+        parts_per_thread,
+    } = output;
     let length = values.len();
     let units = length.div_ceil(unit);
-    let parts = (pool.threads() * PARTS_PER_THREAD).min(units);
+    let parts = (pool.threads() * parts_per_thread).min(units);
     assert!(scratch.len() >= pool.threads() * scratch_per_thread);
     let values = Shared(values.as_mut_ptr());
     let scratch = Shared(scratch.as_mut_ptr());

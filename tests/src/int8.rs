@@ -14,7 +14,8 @@ use crate::{image, random_patch};
 pub fn scales(backbone: &Backbone, patch: &Patch) -> Vec<TensorScale> {
     let layers = backbone.image().layer_count();
     let mut ranges = vec![(0.0f32, 0.0f32); layers + 1];
-    let mut session = Session::new(backbone).expect("kernels are there");
+    let session = Session::new(backbone).expect("kernels are there");
+    let mut session = session.unfused().expect("memory is there");
     // The scales are to be the same on every target.
     session.use_kernels("reference").expect("always there");
     for seed in 0..4 {

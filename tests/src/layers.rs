@@ -20,7 +20,8 @@ pub fn lines(dtype: Dtype, kernels: &str) -> Vec<String> {
         Dtype::F32 | Dtype::F16 => (float, float_patch),
     };
     let patch = Patch::from_bytes(&patch, &backbone).expect("it fits");
-    let mut session = Session::new(&backbone).expect("kernels are there");
+    let session = Session::new(&backbone).expect("kernels are there");
+    let mut session = session.unfused().expect("memory is there");
     session.use_kernels(kernels).expect("they are there");
     let mut lines = vec![format!("{dtype}\town\tid\t{:.16}", backbone.id())];
     for (task, patch) in [("own", &backbone.identity()), ("patch", &patch)] {

@@ -107,6 +107,10 @@ impl Builder {
         self.layer(op, [input; 2], Window::POINT, outputs, activation)
     }
 
+    fn sum(&mut self, inputs: [usize; 2]) -> usize {
+        self.layer(Op::Add, inputs, Window::POINT, 0, Activation::RELU)
+    }
+
     fn finish(self, max_classes: usize) -> Vec<u8> {
         let sites = vec![SiteMetadata::default(); self.shapes.len()];
         self.finish_with(max_classes, sites)
@@ -220,6 +224,50 @@ pub fn every_operator_with_classes(side: usize, seed: u64, max_classes: usize) -
     let pooled = b.point(Op::GlobalAveragePool, last, 0, Activation::NONE);
     b.point(Op::Linear, pooled, 10, Activation::NONE);
     b.finish(max_classes)
+}
+
+/// A backbone of blocks that are computed in rows: a stem with a separable convolution, inverted residuals with and without
+/// a sum, kernels of 3 and 5, strides of 1 and 2, both paddings.
+pub fn blocks(side: usize, seed: u64) -> Vec<u8> {
+    let mut b = Builder::new(Shape::new(side, side + 3, 3), seed);
+    let mut input = b.layer(
+        Op::Conv,
+        [0; 2],
+        window(3, 2, Padding::Same),
+        20,
+        Activation::RELU6,
+    );
+    for (kernel, stride, padding, activation) in [
+        (3, 1, pad(1), Activation::RELU6),
+        (5, 1, Padding::Same, Activation::HardSwish),
+        (5, 2, pad(2), Activation::RELU),
+        (3, 1, Padding::Same, Activation::RELU6),
+        (3, 2, pad(0), Activation::RELU6),
+        (3, 2, Padding::Same, Activation::RELU6),
+    ] {
+        let is_first = b.shapes.len() == 2;
+        let outputs = if is_first {
+            12
+        } else {
+            b.shapes[input].channels
+        };
+        let wide = match is_first {
+            true => input,
+            false => b.point(Op::Pointwise, input, 37, activation),
+        };
+        let channels = b.shapes[wide].channels;
+        let window = window(kernel, stride, padding);
+        let deep = b.layer(Op::Depthwise, [wide; 2], window, channels, activation);
+        let narrow = b.point(Op::Pointwise, deep, outputs, Activation::NONE);
+        input = match b.shapes[narrow] == b.shapes[input] {
+            true if kernel == 3 => b.sum([input, narrow]),
+            true => b.sum([narrow, input]),
+            false => narrow,
+        };
+    }
+    let pooled = b.point(Op::GlobalAveragePool, input, 0, Activation::NONE);
+    b.point(Op::Linear, pooled, 10, Activation::NONE);
+    b.finish(10)
 }
 
 /// A backbone that ends in a pool: no head, no depthwise site.

@@ -27,7 +27,8 @@ fn scores(backbone: &Backbone, patch: &Patch, values: &[f32]) -> Vec<f32> {
 
 /// The bytes of every layer, by kernels of this name on `threads` threads.
 fn layers(backbone: &Backbone, patch: &Patch, name: &str, threads: usize) -> Vec<Vec<i8>> {
-    let mut session = Session::with_threads(backbone, threads).expect("threads start");
+    let session = Session::with_threads(backbone, threads).expect("threads start");
+    let mut session = session.unfused().expect("memory is there");
     session.use_kernels(name).expect("they are there");
     let mut outputs = Vec::new();
     let values = image(patch, 7);

@@ -28,7 +28,8 @@ fn patches([float, int8]: &[Backbone; 2], seed: u64) -> [Vec<u8>; 2] {
 
 /// The bytes of every layer, one after another.
 fn layers(backbone: &Backbone, patch: &Patch, name: &str) -> Vec<i8> {
-    let mut session = Session::new(backbone).expect("kernels are there");
+    let session = Session::new(backbone).expect("kernels are there");
+    let mut session = session.unfused().expect("memory is there");
     session.use_kernels(name).expect("they are there");
     let mut found = Vec::new();
     let values = image(patch, 7);

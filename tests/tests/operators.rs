@@ -134,7 +134,8 @@ fn observe(
     input: &[f32],
     observe: impl FnMut(usize, LayerOutput<'_>),
 ) {
-    let mut session = Session::new(backbone).expect("kernels are there");
+    let session = Session::new(backbone).expect("kernels are there");
+    let mut session = session.unfused().expect("memory is there");
     session.use_kernels(kernels).expect("they are named");
     session
         .run_observed(&backbone.identity(), Image::Values(input), observe)

@@ -16,7 +16,8 @@ fn scores(backbone: &Backbone, patch: &Patch, values: &[f32]) -> Vec<f32> {
 }
 
 fn layer_outputs(backbone: &Backbone, patch: &Patch, values: &[f32]) -> Vec<Vec<f32>> {
-    let mut session = Session::new(backbone).expect("kernels are there");
+    let session = Session::new(backbone).expect("kernels are there");
+    let mut session = session.unfused().expect("memory is there");
     let mut outputs = Vec::new();
     let run = session.run_observed(patch, Image::Values(values), |_, output| {
         outputs.push(output.to_vec())

@@ -3,7 +3,7 @@
 use crate::error::ImageError;
 use crate::geometry::Shape;
 use crate::parse::wrong;
-use crate::records::{Dtype, Layer, MAX_SIDE, Op, Tensor, What};
+use crate::records::{Block, Dtype, Layer, MAX_SIDE, Op, Tensor, What};
 use crate::section::{ALIGN, SectionKind};
 
 use super::BackboneImage;
@@ -32,7 +32,7 @@ fn check_records(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
     let input = records.input.decode();
     let input = input.map_err(wrong(SectionKind::Input, 0))?;
     let wrong_plan = wrong(SectionKind::Plan, 0);
-    if records.plan.reserved.iter().any(|&word| word != 0) {
+    if records.plan.reserved.get() != 0 {
         return Err(wrong_plan("a reserved field is set"));
     }
     if records.tensor(0).shape != input.shape {
@@ -62,10 +62,63 @@ fn check_records(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
         });
     }
     check_scales(records)?;
-    for index in 0..records.tensors.len() {
-        check_tensor(records, index)?;
+    check_blocks(records)?;
+    check_tensors(records)
+}
+
+/// Blocks come in the order of their layers; each layer but the first reads what the one before it computes, and nothing
+/// else does.
+fn check_blocks(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
+    let mut end = 0;
+    for (index, block) in records.blocks().enumerate() {
+        let wrong = wrong(SectionKind::Plan, index);
+        if block.first < end || block.last + 1 >= records.layers.len() {
+            return Err(wrong("blocks that overlap, or reach to the scores"));
+        }
+        end = block.last + 1;
+        for index in block.layers() {
+            check_block_layer(records, &block, index).map_err(wrong)?;
+        }
     }
     Ok(())
+}
+
+fn check_block_layer(
+    records: &UncheckedBackbone<'_>,
+    block: &Block,
+    index: usize,
+) -> Result<(), &'static str> {
+    let layer = records.layer(index);
+    let operands = &layer.inputs[..layer.op.arity()];
+    let is_inner = |tensor: &&usize| block.inner().contains(*tensor);
+    if block.inner().contains(&index) {
+        let mut inner = operands.iter().filter(is_inner);
+        if inner.next() != Some(&index) || inner.next().is_some() {
+            return Err("a layer of a block does not read the one before it alone");
+        }
+        if records.tensor(index).last != index {
+            return Err("a tensor inside a block lives on");
+        }
+    }
+    let outer = operands.iter().filter(|tensor| !is_inner(tensor));
+    if outer
+        .into_iter()
+        .any(|&tensor| records.tensor(tensor).last < block.last)
+    {
+        return Err("a block reads a tensor after the end of its life in the plan");
+    }
+    match layer.op {
+        Op::Conv | Op::Depthwise | Op::Pointwise => Ok(()),
+        Op::Add if index == block.last => Ok(()),
+        Op::Add
+        | Op::Linear
+        | Op::Multiply
+        | Op::AveragePool
+        | Op::MaxPool
+        | Op::GlobalAveragePool => {
+            Err("a layer that cannot be computed in rows with its neighbours")
+        }
+    }
 }
 
 fn check_scales(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
@@ -187,7 +240,28 @@ fn check_site(
     Ok(record.outputs)
 }
 
-fn check_tensor(records: &UncheckedBackbone<'_>, index: usize) -> Result<(), ImageError> {
+/// Every tensor but those inside blocks lies in the arena, apart from all that live while it is written.
+fn check_tensors(records: &UncheckedBackbone<'_>) -> Result<(), ImageError> {
+    let mut blocks = records.blocks().peekable();
+    for index in 0..records.tensors.len() {
+        while blocks.next_if(|block| block.last + 1 < index).is_some() {}
+        let block = blocks.peek().filter(|block| block.first < index).copied();
+        if !block.is_some_and(|block| block.inner().contains(&index)) {
+            check_tensor(records, index, block)?;
+        } else if records.tensor(index).offset != 0 {
+            let wrong = wrong(SectionKind::Plan, index);
+            return Err(wrong("a tensor inside a block has a place in the arena"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a tensor that its layer writes, or from its first layer on the block of that.
+fn check_tensor(
+    records: &UncheckedBackbone<'_>,
+    index: usize,
+    block: Option<Block>,
+) -> Result<(), ImageError> {
     let wrong = wrong(SectionKind::Plan, index);
     let tensor = records.tensor(index);
     let scores = records.layers.len();
@@ -198,10 +272,11 @@ fn check_tensor(records: &UncheckedBackbone<'_>, index: usize) -> Result<(), Ima
     if index == scores && tensor.last != scores {
         return Err(wrong("the scores do not live to the end"));
     }
-    for earlier in 0..index {
+    let writer = block.map_or(index.saturating_sub(1), |block| block.first);
+    for earlier in 0..block.map_or(index, |block| block.first + 1) {
         let other = records.tensor(earlier);
-        // Tensor `index` is written by layer `index - 1`; an earlier one that this layer still reads must not move.
-        let is_alive = other.last + 1 >= index;
+        // An earlier one that is still read while this one is written must not move.
+        let is_alive = other.last >= writer;
         let is_apart = || {
             let other_end = end_in_arena(records, earlier, &other);
             end <= other.offset as u64 || other_end.is_some_and(|end| end <= tensor.offset as u64)

@@ -12,8 +12,8 @@ use crate::error::ImageError;
 use crate::int8_values;
 use crate::parse::wrong;
 use crate::records::{
-    Dtype, Input, InputRecord, Layer, LayerRecord, PlanRecord, Site, SiteRecord, Tensor,
-    TensorRecord, What,
+    Block, BlockRecord, Dtype, Input, InputRecord, Layer, LayerRecord, PlanRecord, Site,
+    SiteRecord, Tensor, TensorRecord, What,
 };
 use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
@@ -181,7 +181,22 @@ impl<'a> BackboneImage<'a> {
     }
 
     fn tensor_records(&self) -> &'a [TensorRecord] {
-        self.records(SectionKind::Plan, size_of::<PlanRecord>())
+        let section = self.section(SectionKind::Plan);
+        let end = self.block_offset();
+        checked(<[TensorRecord]>::ref_from_bytes(
+            &section[size_of::<PlanRecord>()..end],
+        ))
+    }
+
+    /// Where the records of blocks start in the plan.
+    fn block_offset(&self) -> usize {
+        size_of::<PlanRecord>() + (self.layer_count() + 1) * size_of::<TensorRecord>()
+    }
+
+    /// The fused blocks, in the order of their layers.
+    pub fn blocks(&self) -> impl Iterator<Item = Block> + use<'a> {
+        let records: &[BlockRecord] = self.records(SectionKind::Plan, self.block_offset());
+        records.iter().map(|block| checked(block.decode()))
     }
 
     /// A tensor of the plan: 0 is the input, i + 1 the output of layer i.

@@ -1,5 +1,6 @@
 //! The fixed-size records of both images. See `FORMAT.md`, "Records".
 
+mod block;
 mod field;
 mod input;
 mod kinds;
@@ -8,6 +9,7 @@ mod replacement;
 mod site;
 mod tensor;
 
+pub use block::{Block, BlockRecord, MAX_BLOCK};
 pub use field::MAX_SIDE;
 pub use input::{Input, InputRecord};
 pub use kinds::{Kinds, UnknownKind};

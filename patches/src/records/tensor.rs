@@ -1,4 +1,4 @@
-//! The records of the memory plan: its head, and one for each tensor.
+//! The records of the memory plan: its head, and one for each tensor. Those of fused blocks follow ([`super::Block`]).
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -15,8 +15,10 @@ pub struct PlanRecord {
     pub arena: U32,
     /// Most classes that a patch's head may have: the scores tensor is planned for this number of channels.
     pub max_classes: U32,
+    /// Fused blocks, whose records follow those of the tensors.
+    pub blocks: U32,
     /// Zero.
-    pub reserved: [U32; 2],
+    pub reserved: U32,
 }
 
 /// Shape, place and lifetime of one activation at the plan's resolution.
@@ -29,9 +31,9 @@ pub struct TensorRecord {
     pub width: U32,
     /// Channels.
     pub channels: U32,
-    /// Byte offset in the arena, a multiple of 64.
+    /// Byte offset in the arena, a multiple of 64; 0 of a tensor inside a fused block.
     pub offset: U32,
-    /// Last layer that reads it; the number of layers for the scores.
+    /// Last layer that reads it, or the last of that one's fused block; the number of layers for the scores.
     pub last: U16,
     /// Zero.
     pub reserved: [U16; 3],
@@ -44,7 +46,7 @@ pub struct Tensor {
     pub shape: Shape,
     /// Byte offset in the arena.
     pub offset: usize,
-    /// Last layer that reads it; the number of layers for the scores.
+    /// Last layer that reads it, or the last of that one's fused block; the number of layers for the scores.
     pub last: usize,
 }
 

@@ -10,8 +10,8 @@ use crate::geometry::{Padding, Shape};
 use crate::layout::{pack_epilogue, pack_weights, padded};
 use crate::metadata::BackboneMetadata;
 use crate::records::{
-    Input, InputRecord, Kinds, Layer, LayerRecord, MAX_LAYERS, MAX_SIDE, Op, PlanRecord,
-    SiteRecord, TensorRecord,
+    Block, BlockRecord, Input, InputRecord, Kinds, Layer, LayerRecord, MAX_LAYERS, MAX_SIDE, Op,
+    PlanRecord, SiteRecord, TensorRecord,
 };
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
@@ -201,11 +201,14 @@ impl BackboneWriter {
         max_classes: usize,
         metadata: &BackboneMetadata,
     ) -> Result<Vec<u8>, WriteError> {
-        let (plan, tensors) = self.plan(max_classes)?;
+        let blocks = plan::fuse(&self.layers, &self.shapes);
+        let (plan, tensors) = self.plan(&blocks, max_classes)?;
         let layers: Vec<LayerRecord> = self.layers.iter().map(LayerRecord::from).collect();
         let metadata = postcard::to_allocvec(metadata).map_err(|_| WriteError::Metadata)?;
         let mut plan_section = plan.as_bytes().to_vec();
         plan_section.extend_from_slice(tensors.as_bytes());
+        let blocks: Vec<BlockRecord> = blocks.iter().map(BlockRecord::from).collect();
+        plan_section.extend_from_slice(blocks.as_bytes());
         let input = InputRecord::from(&self.input);
         Ok(assemble(
             Kind::Backbone,
@@ -229,7 +232,11 @@ impl BackboneWriter {
         ))
     }
 
-    fn plan(&self, max_classes: usize) -> Result<(PlanRecord, Vec<TensorRecord>), WriteError> {
+    fn plan(
+        &self,
+        blocks: &[Block],
+        max_classes: usize,
+    ) -> Result<(PlanRecord, Vec<TensorRecord>), WriteError> {
         let too_large = WriteError::Layer {
             layer: self.layers.len(),
             problem: "the activations need more than 4 GiB",
@@ -248,13 +255,14 @@ impl BackboneWriter {
             .map(|shape| size * shape.len() as u64)
             .collect();
         bytes[self.layers.len()] = size * scores.pixels() as u64 * max_classes as u64;
-        let tensors = plan::place(&self.layers, &bytes);
+        let tensors = plan::place(&self.layers, blocks, &bytes);
         let end = tensors.iter().map(|tensor| tensor.end).max().unwrap_or(0);
         let arena = u32::try_from(end).map_err(|_| too_large)?;
         let plan = PlanRecord {
             arena: arena.into(),
             max_classes: (max_classes as u32).into(),
-            reserved: [0.into(); 2],
+            blocks: (blocks.len() as u32).into(),
+            reserved: 0.into(),
         };
         let records = self
             .shapes

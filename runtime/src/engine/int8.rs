@@ -7,24 +7,17 @@ use graft_patches::requantize::Quantized;
 use graft_patches::scale::{Scale, ScaleRecord, curve};
 use zerocopy::IntoBytes;
 
-use super::{Arithmetic, LayerCall, Product, SiteValues};
+use super::{Arithmetic, Call, Product, SiteValues};
 use crate::kernels::int8::{Conv, Elementwise, Epilogue, Kernels, Operand, Pointwise, Pool};
-use crate::workers::Workers;
 
-/// Kernels, threads and scratch memory, and the scales of all tensors.
+/// The kernels, and the scales of all tensors.
 pub(crate) struct Int8<'a> {
     pub(crate) kernels: &'a Kernels,
-    pub(crate) workers: &'a mut Workers,
-    pub(crate) scratch: &'a mut [i8],
-    pub(crate) scratch_per_thread: usize,
     pub(crate) scales: &'a [ScaleRecord],
 }
 
-/// As [`crate::workers::Part`], with scratch memory as int8 kernels take it.
-type BytesPart<'a> = dyn Fn(usize, &mut [i8], &mut [u8]) + Sync + 'a;
-
 /// The end of a layer: bounds, or a table after none.
-struct After {
+pub(crate) struct End {
     /// Zero point and bounds that the kernel writes with.
     output: Quantized,
     /// Scale that the kernel writes in.
@@ -32,32 +25,44 @@ struct After {
     curve: Option<[i8; 256]>,
 }
 
-/// Computes output rows from the given one, with scratch memory.
-type ConvKernel<'a> = dyn Fn(&Conv, usize, &mut [i8], &mut [u8]) + Sync + 'a;
-
 impl Arithmetic for Int8<'_> {
     type Value = i8;
+    type End = End;
 
-    fn layer(&mut self, call: &LayerCall<'_, i8>, output: &mut [i8]) {
+    fn end(&self, index: usize, activation: Activation) -> End {
+        let scale = self.scales[index + 1].get();
+        let curve = activation.is_curve().then(|| curve(activation, scale));
+        End {
+            output: scale.inner.quantized(activation),
+            scale: scale.inner.scale,
+            curve,
+        }
+    }
+
+    fn part(&self, call: &Call<'_, Self>, first: usize, out: &mut [i8], scratch: &mut [i8]) {
         let kernels = self.kernels;
-        let after = self.after(call.index, call.layer.activation);
-        match call.layer.op {
-            Op::Conv => self.conv(call, output, &after, &kernels.conv),
-            Op::Depthwise => self.conv(call, output, &after, &|conv, first, out, _| {
-                (kernels.depthwise)(conv, first, out);
-            }),
-            Op::Pointwise | Op::Linear => self.pointwise(call, output, &after),
+        let scratch = scratch.as_mut_bytes();
+        match call.stage.layer.op {
+            Op::Conv => (kernels.conv)(&self.conv(call), first, out, scratch),
+            Op::Depthwise => (kernels.depthwise)(&self.conv(call), first, out),
+            Op::Pointwise | Op::Linear => match Product::of(call.output_shape) {
+                Product::Panels => (kernels.linear)(&pointwise(call), first, out, scratch),
+                Product::Pixels => (kernels.pointwise)(&pointwise(call), first, out, scratch),
+            },
             Op::Add => {
-                let right = self.scale(call.layer.inputs[1]).scale / after.scale;
-                self.elementwise(call, output, &after, right, kernels.add);
+                let right = self.scale(call.stage.layer.inputs[1]).scale / call.stage.end.scale;
+                (kernels.add)(&self.elementwise(call, right), first, out);
             }
             Op::Multiply => {
-                let right = self.scale(call.layer.inputs[1]).scale;
-                self.elementwise(call, output, &after, right, kernels.multiply);
+                let right = self.scale(call.stage.layer.inputs[1]).scale;
+                (kernels.multiply)(&self.elementwise(call, right), first, out);
             }
-            Op::AveragePool => self.pool(call, output, &after, kernels.average_pool),
-            Op::MaxPool => self.pool(call, output, &after, kernels.max_pool),
-            Op::GlobalAveragePool => self.pool(call, output, &after, kernels.global_average_pool),
+            Op::AveragePool => (kernels.average_pool)(&self.pool(call), first, out),
+            Op::MaxPool => (kernels.max_pool)(&self.pool(call), first, out),
+            Op::GlobalAveragePool => (kernels.global_average_pool)(&self.pool(call), first, out),
+        }
+        if let Some(table) = &call.stage.end.curve {
+            (kernels.lookup)(table, out);
         }
     }
 }
@@ -67,138 +72,72 @@ impl Int8<'_> {
         self.scales[tensor].get().outer
     }
 
-    fn after(&self, index: usize, activation: Activation) -> After {
-        let scale = self.scales[index + 1].get();
-        let curve = activation.is_curve().then(|| curve(activation, scale));
-        After {
-            output: scale.inner.quantized(activation),
-            scale: scale.inner.scale,
-            curve,
-        }
-    }
-
-    fn conv(
-        &mut self,
-        call: &LayerCall<'_, i8>,
-        output: &mut [i8],
-        after: &After,
-        kernel: &ConvKernel<'_>,
-    ) {
-        let (weights, epilogue) = site(call, after);
-        let conv = Conv {
+    fn conv<'a>(&self, call: &Call<'a, Self>) -> Conv<'a> {
+        let (weights, epilogue) = site(call);
+        Conv {
             input: call.operands[0],
             input_shape: call.input_shape,
             output_shape: call.output_shape,
-            window: call.layer.window,
-            padding: self.scale(call.layer.inputs[0]).zero_point,
+            window: call.window,
+            padding: self.scale(call.stage.layer.inputs[0]).zero_point,
             weights,
             epilogue,
-        };
-        self.compute(call, output, after, &|first, out, scratch| {
-            kernel(&conv, first, out, scratch);
-        });
-    }
-
-    fn pointwise(&mut self, call: &LayerCall<'_, i8>, output: &mut [i8], after: &After) {
-        let (weights, epilogue) = site(call, after);
-        let pointwise = Pointwise {
-            input: call.operands[0],
-            inputs: call.input_shape.channels,
-            outputs: call.output_shape.channels,
-            weights,
-            epilogue,
-        };
-        let kernel = match Product::of(call.output_shape) {
-            Product::Panels => self.kernels.linear,
-            Product::Pixels => self.kernels.pointwise,
-        };
-        self.compute(call, output, after, &|first, out, scratch| {
-            kernel(&pointwise, first, out, scratch);
-        });
+        }
     }
 
     /// A sum or product; `graft_patches::requantize` has the multipliers of its operands.
-    fn elementwise(
-        &mut self,
-        call: &LayerCall<'_, i8>,
-        output: &mut [i8],
-        after: &After,
-        right_multiplier: f32,
-        kernel: fn(&Elementwise, usize, &mut [i8]),
-    ) {
-        let [left, right] = call.layer.inputs.map(|input| self.scale(input));
-        let elementwise = Elementwise {
+    fn elementwise<'a>(&self, call: &Call<'a, Self>, right_multiplier: f32) -> Elementwise<'a> {
+        let [left, right] = call.stage.layer.inputs.map(|input| self.scale(input));
+        Elementwise {
             left: Operand {
                 values: call.operands[0],
                 zero_point: left.zero_point,
-                multiplier: left.scale / after.scale,
+                multiplier: left.scale / call.stage.end.scale,
             },
             right: Operand {
                 values: call.operands[1],
                 zero_point: right.zero_point,
                 multiplier: right_multiplier,
             },
-            output: after.output,
-        };
-        self.compute(call, output, after, &|first, out, _| {
-            kernel(&elementwise, first, out);
-        });
+            output: call.stage.end.output,
+        }
     }
 
-    fn pool(
-        &mut self,
-        call: &LayerCall<'_, i8>,
-        output: &mut [i8],
-        after: &After,
-        kernel: fn(&Pool, usize, &mut [i8]),
-    ) {
-        let input = self.scale(call.layer.inputs[0]);
-        let pool = Pool {
+    fn pool<'a>(&self, call: &Call<'a, Self>) -> Pool<'a> {
+        let input = self.scale(call.stage.layer.inputs[0]);
+        Pool {
             input: call.operands[0],
             input_shape: call.input_shape,
             output_shape: call.output_shape,
-            window: call.layer.window,
-            count_padding: call.layer.count_padding,
+            window: call.window,
+            count_padding: call.stage.layer.count_padding,
             zero_point: input.zero_point,
-            multiplier: input.scale / after.scale,
-            output: after.output,
-        };
-        self.compute(call, output, after, &|first, out, _| {
-            kernel(&pool, first, out)
-        });
-    }
-
-    fn compute(
-        &mut self,
-        call: &LayerCall<'_, i8>,
-        output: &mut [i8],
-        after: &After,
-        part: &BytesPart<'_>,
-    ) {
-        let lookup = self.kernels.lookup;
-        self.workers.compute(
-            call.output(output),
-            self.scratch,
-            self.scratch_per_thread,
-            &|first, out: &mut [i8], scratch: &mut [i8]| {
-                part(first, out, scratch.as_mut_bytes());
-                if let Some(table) = &after.curve {
-                    lookup(table, out);
-                }
-            },
-        );
+            multiplier: input.scale / call.stage.end.scale,
+            output: call.stage.end.output,
+        }
     }
 }
 
-fn site<'a>(call: &LayerCall<'a, i8>, after: &After) -> (&'a [i8], Epilogue<'a>) {
+fn pointwise<'a>(call: &Call<'a, Int8<'_>>) -> Pointwise<'a> {
+    let (weights, epilogue) = site(call);
+    Pointwise {
+        input: call.operands[0],
+        inputs: call.input_shape.channels,
+        outputs: call.output_shape.channels,
+        weights,
+        epilogue,
+    }
+}
+
+fn site<'a>(call: &Call<'a, Int8<'_>>) -> (&'a [i8], Epilogue<'a>) {
     let Some(SiteValues {
         epilogue: Values::Requantize(table),
         weights: Values::I8(weights),
         ..
-    }) = call.site
+    }) = call.stage.site
     else {
         unreachable!("loading and binding have seen to sites and dtypes");
     };
-    let output = after.output;
+    let output = call.stage.end.output;
     (weights, Epilogue { table, output })
 }

@@ -1,60 +1,105 @@
 //! Walks the layers: finds each site's values in the patch or the backbone, and has the arithmetic compute it.
 
+mod block;
 mod float;
 mod int8;
 
 use core::ops::Range;
 
-use graft_patches::geometry::Shape;
+use graft_patches::geometry::{Activation, Shape, Window};
 use graft_patches::layout::PANEL;
-use graft_patches::records::{Layer, Op, Site, What};
+use graft_patches::records::{Block, Layer, MAX_BLOCK, Op, Site, What};
 use graft_patches::{BackboneImage, Values};
 
 use crate::Patch;
-use crate::workers::Output;
+use crate::arena::{Fusion, line_len};
+use crate::patch::Replaced;
+use crate::workers::{Output, Workers};
 
 pub(crate) use float::Float;
 pub(crate) use int8::Int8;
 
-/// The arithmetic that layers are computed in.
-pub(crate) trait Arithmetic {
-    /// One value of an activation.
-    type Value;
+/// Parts of a layer for each thread: the slowest core of a mixed cluster takes fewer of them.
+const PARTS_PER_THREAD: usize = 4;
 
-    /// Computes a layer.
-    fn layer(&mut self, call: &LayerCall<'_, Self::Value>, output: &mut [Self::Value]);
+/// The arithmetic that layers are computed in.
+pub(crate) trait Arithmetic: Sync {
+    /// One value of an activation.
+    type Value: Copy + Send + Sync;
+    /// How a layer ends, after its sums.
+    type End: Sync;
+
+    /// The end of a layer.
+    fn end(&self, index: usize, activation: Activation) -> Self::End;
+
+    /// Computes a part of a layer's output, from the given unit of it on.
+    fn part(
+        &self,
+        call: &Call<'_, Self>,
+        first: usize,
+        out: &mut [Self::Value],
+        scratch: &mut [Self::Value],
+    );
 }
 
-/// A layer with everything that it computes with.
-pub(crate) struct LayerCall<'a, T> {
+/// A layer with the values that it computes with.
+pub(crate) struct Stage<'a, A: Arithmetic + ?Sized> {
     pub(crate) index: usize,
-    pub(crate) layer: &'a Layer,
+    pub(crate) layer: Layer,
     pub(crate) site: Option<SiteValues<'a>>,
-    /// One operand twice where the operator has one.
-    pub(crate) operands: [&'a [T]; 2],
-    /// Of the first operand.
+    pub(crate) end: A::End,
+    /// Of its first operand.
     pub(crate) input_shape: Shape,
     pub(crate) output_shape: Shape,
 }
 
-impl<T> LayerCall<'_, T> {
-    /// The output, with how threads may share it.
-    fn output<'o>(&self, values: &'o mut [T]) -> Output<'o, T> {
+/// The values that a site runs with.
+pub(crate) struct SiteValues<'a> {
+    pub(crate) site: Site,
+    pub(crate) epilogue: Values<'a>,
+    pub(crate) weights: Values<'a>,
+}
+
+/// A layer, or some rows of it, to be computed.
+pub(crate) struct Call<'a, A: Arithmetic + ?Sized> {
+    pub(crate) stage: &'a Stage<'a, A>,
+    /// One operand twice where the operator has one.
+    pub(crate) operands: [&'a [A::Value]; 2],
+    /// Of the first operand.
+    pub(crate) input_shape: Shape,
+    pub(crate) output_shape: Shape,
+    pub(crate) window: Window,
+}
+
+impl<A: Arithmetic> Stage<'_, A> {
+    /// Multiply-adds.
+    fn work(&self) -> usize {
+        let length = self.output_shape.len();
+        match self.layer.op {
+            Op::Conv | Op::Depthwise | Op::Pointwise | Op::Linear => {
+                length * self.site.as_ref().map_or(0, |values| values.site.depth)
+            }
+            Op::Add | Op::Multiply => length,
+            Op::AveragePool | Op::MaxPool => {
+                length * self.layer.window.kernel[0] * self.layer.window.kernel[1]
+            }
+            Op::GlobalAveragePool => self.input_shape.len(),
+        }
+    }
+
+    /// Values of the output that one thread computes.
+    fn unit(&self) -> usize {
         let shape = self.output_shape;
-        let (row, len) = (shape.width * shape.channels, values.len());
-        let taps = self.layer.window.kernel[0] * self.layer.window.kernel[1];
-        let depth = self.site.as_ref().map_or(0, |values| values.site.depth);
-        let (unit, work) = match self.layer.op {
-            Op::Conv | Op::Depthwise => (row, len * depth),
+        match self.layer.op {
+            Op::Conv | Op::Depthwise | Op::AveragePool | Op::MaxPool => {
+                shape.width * shape.channels
+            }
             Op::Pointwise | Op::Linear => match Product::of(shape) {
-                Product::Pixels => (shape.channels, len * depth),
-                Product::Panels => (PANEL, len * depth),
+                Product::Pixels => shape.channels,
+                Product::Panels => PANEL,
             },
-            Op::Add | Op::Multiply => (1, len),
-            Op::AveragePool | Op::MaxPool => (row, len * taps),
-            Op::GlobalAveragePool => (1, self.operands[0].len()),
-        };
-        Output { values, unit, work }
+            Op::Add | Op::Multiply | Op::GlobalAveragePool => 1,
+        }
     }
 }
 
@@ -76,38 +121,81 @@ impl Product {
     }
 }
 
-/// The values that a site runs with.
-pub(crate) struct SiteValues<'a> {
-    pub(crate) site: Site,
-    pub(crate) epilogue: Values<'a>,
-    pub(crate) weights: Values<'a>,
+/// What a run computes in.
+pub(crate) struct Memory<'a, 's, T> {
+    /// All activations, the input among them.
+    pub(crate) activations: &'a mut [T],
+    pub(crate) scratch: &'s mut [T],
+    pub(crate) scratch_per_thread: usize,
+    /// Of all tensors, for the patch's input.
+    pub(crate) shapes: &'s [Shape],
+    pub(crate) fusion: Fusion,
+    pub(crate) workers: &'s mut Workers,
 }
 
-/// Runs all layers on the input that is in the arena; returns the scores. The plan and the patch were checked at load,
-/// the shapes are those of the patch's input.
+/// Runs all layers on the input that is in the arena; returns the scores. The plan and the patch were checked at load.
+/// `observe` sees each output that is whole in memory.
 pub(crate) fn run<'a, A: Arithmetic>(
     backbone: &BackboneImage<'_>,
     patch: &Patch,
-    arithmetic: &mut A,
-    activations: &'a mut [A::Value],
-    shapes: &[Shape],
+    arithmetic: &A,
+    mut memory: Memory<'a, '_, A::Value>,
     mut observe: impl FnMut(usize, &[A::Value]),
 ) -> &'a [A::Value] {
-    let mut replacements = patch.replacements().peekable();
+    let mut walk = Walk {
+        backbone,
+        arithmetic,
+        replacements: patch.replacements().peekable(),
+        shapes: memory.shapes,
+    };
+    let mut blocks = backbone.blocks().peekable();
     let mut scores = 0..0;
-    for index in 0..backbone.layer_count() {
-        let layer = backbone.layer(index);
-        let mut shape = shapes[index + 1];
+    let mut index = 0;
+    while index < backbone.layer_count() {
+        let block = blocks.next_if(|block| block.first == index);
+        match (block, memory.fusion) {
+            (Some(block), Fusion::Rows) => {
+                let stages = walk.stages(block.layers());
+                scores = block::compute(arithmetic, backbone, &block, &stages, &mut memory);
+                observe(block.last, &memory.activations[scores.clone()]);
+                index = block.last + 1;
+            }
+            (block, Fusion::Rows | Fusion::Whole) => {
+                for at in block.map_or(index..index + 1, |block| block.layers()) {
+                    let stage = walk.stage(at);
+                    scores = layer(arithmetic, backbone, block, &stage, &mut memory);
+                    observe(at, &memory.activations[scores.clone()]);
+                    index = at + 1;
+                }
+            }
+        }
+    }
+    &memory.activations[scores]
+}
+
+/// The layers from the first to the last.
+struct Walk<'a, A, R: Iterator<Item = Replaced<'a>>> {
+    backbone: &'a BackboneImage<'a>,
+    arithmetic: &'a A,
+    replacements: core::iter::Peekable<R>,
+    shapes: &'a [Shape],
+}
+
+impl<'a, A: Arithmetic, R: Iterator<Item = Replaced<'a>>> Walk<'a, A, R> {
+    /// The next layer.
+    fn stage(&mut self, index: usize) -> Stage<'a, A> {
+        let layer = self.backbone.layer(index);
+        let mut output_shape = self.shapes[index + 1];
         let site = layer.site.map(|at| {
-            let site = backbone.site(at);
+            let site = self.backbone.site(at);
             let mut values = SiteValues {
                 site,
-                epilogue: backbone.values(&site, What::Epilogue),
-                weights: backbone.values(&site, What::Weights),
+                epilogue: self.backbone.values(&site, What::Epilogue),
+                weights: self.backbone.values(&site, What::Weights),
             };
             // Replacements come in the order of the sites, so none is ever searched for.
-            while let Some(replacement) = replacements.next_if(|next| next.site == at) {
-                shape.channels = replacement.outputs;
+            while let Some(replacement) = self.replacements.next_if(|next| next.site == at) {
+                output_shape.channels = replacement.outputs;
                 match replacement.what {
                     What::Epilogue => values.epilogue = replacement.values,
                     What::Weights => values.weights = replacement.values,
@@ -115,33 +203,78 @@ pub(crate) fn run<'a, A: Arithmetic>(
             }
             values
         });
-        let range = |tensor: usize, shape: Shape| {
-            let start = backbone.tensor(tensor).offset / size_of::<A::Value>();
-            start..start + shape.len()
-        };
-        let [left, right] = [0, layer.op.arity() - 1].map(|operand| layer.inputs[operand]);
-        let left_range = range(left, shapes[left]);
-        let right_range = range(right, shapes[right]);
-        let out_range = range(index + 1, shape);
-        scores = out_range.clone();
-        let (left_values, right_values, output) =
-            operands(activations, left_range, right_range, out_range);
-        let call = LayerCall {
+        Stage {
             index,
-            layer: &layer,
+            layer,
             site,
-            operands: [left_values, right_values],
-            input_shape: shapes[left],
-            output_shape: shape,
-        };
-        arithmetic.layer(&call, output);
-        observe(index, output);
+            end: self.arithmetic.end(index, layer.activation),
+            input_shape: self.shapes[layer.inputs[0]],
+            output_shape,
+        }
     }
-    &activations[scores]
+
+    /// The next layers.
+    fn stages(&mut self, layers: Range<usize>) -> [Option<Stage<'a, A>>; MAX_BLOCK] {
+        core::array::from_fn(|at| {
+            let index = layers.start + at;
+            (index < layers.end).then(|| self.stage(index))
+        })
+    }
+}
+
+/// Computes a layer of which all operands are whole in memory; returns where its output is.
+fn layer<A: Arithmetic>(
+    arithmetic: &A,
+    backbone: &BackboneImage<'_>,
+    block: Option<Block>,
+    stage: &Stage<'_, A>,
+    memory: &mut Memory<'_, '_, A::Value>,
+) -> Range<usize> {
+    let shapes = memory.shapes;
+    let range = |tensor: usize, shape: Shape| {
+        let start = match block {
+            Some(block) if block.inner().contains(&tensor) => {
+                // One after the other, behind the plan.
+                let before = block.first + 1..tensor;
+                let before = before.map(|tensor| line_len::<A::Value>(shapes[tensor].len()));
+                backbone.arena_bytes().div_ceil(size_of::<A::Value>()) + before.sum::<usize>()
+            }
+            _ => backbone.tensor(tensor).offset / size_of::<A::Value>(),
+        };
+        start..start + shape.len()
+    };
+    let operands = stage.layer.inputs;
+    let [left, right] = [0, stage.layer.op.arity() - 1].map(|at| operands[at]);
+    let output = range(stage.index + 1, stage.output_shape);
+    let (left, right, values) = disjoint(
+        memory.activations,
+        range(left, shapes[left]),
+        range(right, shapes[right]),
+        output.clone(),
+    );
+    let call = Call {
+        stage,
+        operands: [left, right],
+        input_shape: stage.input_shape,
+        output_shape: stage.output_shape,
+        window: stage.layer.window,
+    };
+    memory.workers.compute(
+        Output {
+            values,
+            unit: stage.unit(),
+            work: stage.work(),
+            parts_per_thread: PARTS_PER_THREAD,
+        },
+        memory.scratch,
+        memory.scratch_per_thread,
+        &|first, out, scratch| arithmetic.part(&call, first, out, scratch),
+    );
+    output
 }
 
 /// Two operands, perhaps the same one, and the output.
-fn operands<T>(
+fn disjoint<T>(
     activations: &mut [T],
     left: Range<usize>,
     right: Range<usize>,

@@ -36,11 +36,13 @@ pub fn signal_to_noise(
     let pixels: Vec<_> = images.pixels.iter().step_by(step).collect();
     let compare = |pixels: &&Vec<u8>| {
         let mut expected = Vec::with_capacity(layers);
-        Session::new(float)?.run_observed(float_patch, *pixels, |_, output| {
+        let mut session = Session::new(float)?.unfused()?;
+        session.run_observed(float_patch, *pixels, |_, output| {
             expected.push(output.to_vec());
         })?;
         let mut sums = vec![[0.0; 2]; layers];
-        Session::new(int8)?.run_observed(int8_patch, *pixels, |layer, output| {
+        let mut session = Session::new(int8)?.unfused()?;
+        session.run_observed(int8_patch, *pixels, |layer, output| {
             for (signal, found) in expected[layer].iter().zip(output.to_vec()) {
                 sums[layer][0] += f64::from(*signal) * f64::from(*signal);
                 sums[layer][1] += f64::from(signal - found) * f64::from(signal - found);

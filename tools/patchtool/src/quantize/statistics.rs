@@ -129,7 +129,7 @@ fn over_images(
     const CHUNK: usize = 8;
     let expected = patch.input().shape;
     let part = |pixels: &[Vec<u8>]| {
-        let mut session = Session::new(backbone)?;
+        let mut session = Session::new(backbone)?.unfused()?;
         let mut all = vec![Statistics::default(); backbone.image().layer_count()];
         for pixels in pixels {
             if pixels.len() != expected.len() {
