@@ -19,7 +19,8 @@ fn main() {
         write(&format!("{dtype}.patch"), bytes);
         write(&format!("{dtype}.arena"), &Session::cortex_m_arena_len(backbone).to_le_bytes());
         let patch = Patch::from_bytes(bytes, backbone).expect("the patch fits");
-        let mut session = Session::new(backbone).expect("kernels are there");
+        let session = Session::new(backbone).expect("kernels are there");
+        let mut session = session.unfused().expect("memory is there");
         session.use_kernels("reference").expect("always there");
         for (task, patch) in [("own", &backbone.identity()), ("patch", &patch)] {
             let mut layers = Vec::new();

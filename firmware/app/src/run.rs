@@ -112,7 +112,7 @@ impl<B: Board> Server<B> {
         Ok(ticks)
     }
 
-    /// Runs the image with a task, times every layer and a swap, and logs them.
+    /// Runs the image with a task, times every layer or fused block and a swap, and logs them.
     pub(crate) fn profile(&mut self, task: Task) -> Result<u32, Problem<FlashError<B>>> {
         self.ready(task)?;
         self.held_for = 0;
@@ -126,6 +126,8 @@ impl<B: Board> Server<B> {
             ..
         } = self;
         let patch = tasks.get_or_own(task);
+        // Layers inside of a fused block have no time of their own.
+        layers.fill(0);
         let start = board.clock().ticks();
         let mut last = start;
         session.run_observed(patch, &image[..self.image_len], |layer, _| {

@@ -4,28 +4,80 @@
 use alloc::vec::Vec;
 
 use crate::geometry::Shape;
+use crate::plan::kept_rows;
 use crate::records::{Block, Layer, Op};
 use crate::section::ALIGN;
 
-/// Least pixels of a fused block's output that are computed at a time: enough for the kernels' tiles.
-const TILE_PIXELS: usize = 64;
-/// Least parts that a block is computed in: with fewer it keeps about as much as without.
-const TILES: usize = 3;
+/// Most bytes between the layers of a block that stay in the caches nearest to a core.
+const CACHE: usize = 256 * 1024;
 
-/// The fused blocks of a network: inverted residuals and what is like them. `shapes[i + 1]` is that of the output of
-/// layer i.
-pub(super) fn fuse(layers: &[Layer], shapes: &[Shape]) -> Vec<Block> {
+/// The fused blocks of a network: inverted residuals and what is like them, where more lies between their layers than any
+/// layer or block has to read and write. `shapes[i + 1]` is the shape of the output of layer i, of values of `size` bytes.
+pub(super) fn fuse(layers: &[Layer], shapes: &[Shape], size: usize) -> Vec<Block> {
+    let candidates = candidates(layers);
+    let bytes = |tensor: usize| shapes[tensor].len().saturating_mul(size);
+    let ends = |block: &Block| {
+        let inputs = &layers[block.first].inputs;
+        bytes(inputs[0]).saturating_add(bytes(block.last + 1))
+    };
+    let unavoidable = candidates.iter().map(ends).max().unwrap_or(0);
+    let room = (unavoidable / 2).min(CACHE);
+    let is_large = |block: &Block| {
+        let inner = block.inner().map(bytes);
+        inner.fold(0, usize::saturating_add) > unavoidable
+    };
+    let blocks = candidates.into_iter().filter(is_large);
+    let with_rows = |block: Block| {
+        let fits = |rows: &usize| {
+            between(
+                layers,
+                shapes,
+                &Block {
+                    rows: *rows,
+                    ..block
+                },
+            ) * size
+                <= room
+        };
+        let most = shapes[block.last + 1].height.min(MAX_ROWS);
+        let rows = (2..=most).take_while(fits).last().unwrap_or(1);
+        Block { rows, ..block }
+    };
+    blocks.map(with_rows).collect()
+}
+
+/// Most rows of a block that are computed at a time: the format has two bytes for them.
+const MAX_ROWS: usize = u16::MAX as usize;
+
+/// Values that are kept between the layers of a block.
+fn between(layers: &[Layer], shapes: &[Shape], block: &Block) -> usize {
+    let output = |index: usize| shapes[block.first + index + 1];
+    let rows = kept_rows(block.layers().len(), block.rows, |index| {
+        (layers[block.first + index].window, output(index).height)
+    });
+    let values = (0..block.inner().len()).map(|index| {
+        Shape {
+            height: rows[index],
+            ..output(index)
+        }
+        .len()
+    });
+    values.fold(0, usize::saturating_add)
+}
+
+/// All layers but the last, those that can be computed together in blocks, others in blocks of one layer.
+fn candidates(layers: &[Layer]) -> Vec<Block> {
     let readers = readers(layers);
     let mut blocks = Vec::new();
     let mut first = 0;
     // Patches have heads of their own size: the scores stand alone.
     while first + 1 < layers.len() {
         let last = end_of_block(layers, &readers, first);
-        let output = shapes[last + 1];
-        let rows = TILE_PIXELS.div_ceil(output.width.max(1));
-        if last > first && output.height >= TILES * rows {
-            blocks.push(Block { first, last, rows });
-        }
+        blocks.push(Block {
+            first,
+            last,
+            rows: 1,
+        });
         first = last + 1;
     }
     blocks

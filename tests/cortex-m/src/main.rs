@@ -91,7 +91,7 @@ fn run() -> Result<(usize, usize), Error> {
 }
 
 impl Model {
-    /// Numbers of runs that compute the same as the host in every layer, and that do not; the arena's length counts as one.
+    /// Numbers of runs that compute the same as the host in every layer that is whole in memory, and that do not; the arena's length counts as one.
     fn run(&self, arena: &mut [u8], image: &[f32]) -> Result<[usize; 2], Error> {
         let backbone = Backbone::from_static(&self.backbone.0, Verify::Full)?;
         let patch = Patch::from_static(&self.patch.0, &backbone, Verify::Full)?;
@@ -111,17 +111,18 @@ impl Model {
         // Own, patch, own, patch: nothing of one task is left when the other runs.
         for task in [0, 1, 0, 1] {
             let expected = self.layers[task].0.as_chunks::<8>().0;
-            let mut differing = 0;
+            let (mut seen, mut differing) = (0, 0);
             let scores = session.run_observed([&own, &patch][task], Image::Values(image), |layer, output| {
                 let digest = match output {
                     LayerOutput::F32(values) => Digest::of(values.as_bytes()),
                     LayerOutput::I8(values, _) => Digest::of(values.as_bytes()),
                 };
+                seen += 1;
                 differing += usize::from(expected.get(layer) != digest.0.first_chunk());
             })?;
             let is_same = differing == 0 && scores.as_bytes() == &self.scores[task].0;
             let verdict = if is_same { "as on the host" } else { "DIFFER" };
-            hprintln!("{} layers and {} scores {}, {} layers differ", expected.len(), scores.len(), verdict, differing);
+            hprintln!("{} of {} layers and {} scores {}, {} layers differ", seen, expected.len(), scores.len(), verdict, differing);
             counts[usize::from(!is_same)] += 1;
         }
         Ok(counts)

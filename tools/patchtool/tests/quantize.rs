@@ -115,7 +115,7 @@ fn a_backbone_in_int8_is_a_quarter_and_says_which_layer_hurts() {
     }
     let size = |report: &Value, key: &str| report[key].as_f64().expect("a size");
     assert!(size(&int8, "bytes") < 0.35 * size(&float, "bytes"));
-    assert!(size(&int8, "arena_bytes") * 4.0 <= size(&float, "arena_bytes") + 256.0);
+    assert!(size(&int8, "activation_bytes") * 4.0 <= size(&float, "activation_bytes") + 256.0);
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let swap = measure_swaps(&with_identity(&patches, &backbone))?;
     let many = measure_many(&mut session, &patches, arguments.runs)?;
     let layers = if arguments.layers {
-        time_layers(&mut session, &first, &image, arguments.runs, &backbone)?
+        time_layers(arguments.threads, &first, &image, arguments.runs, &backbone)?
     } else {
         Vec::new()
     };
@@ -265,13 +265,15 @@ fn measure_many(
     Ok(many)
 }
 
+/// The layers one after the other, those of fused blocks, too.
 fn time_layers(
-    session: &mut Session<'_>,
+    threads: usize,
     patch: &Patch,
     image: &[u8],
     runs: u32,
     backbone: &Backbone,
 ) -> Result<Vec<Value>> {
+    let mut session = Session::with_threads(backbone, threads)?.unfused()?;
     let image_view = backbone.image();
     let mut samples = vec![Vec::new(); image_view.layer_count()];
     let mut outputs = vec![0; image_view.layer_count()];

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use graft_patches::metadata::{BackboneMetadata, Filter, Fit, Resize};
 use graft_patches::records::Input;
-use graft_runtime::Backbone;
+use graft_runtime::{Backbone, Session};
 use serde_json::{Value, json};
 
 use self::verify::{Source, Verification};
@@ -347,7 +347,7 @@ fn report(backbone: &Backbone, path: &Path, verdict: Option<Report>) -> Report {
         image.site_count(),
         image.input().shape,
         bytes(size),
-        bytes(image.arena_bytes()),
+        bytes(Session::arena_len(backbone)),
         image.id(),
     );
     let mut json = json!({
@@ -356,7 +356,7 @@ fn report(backbone: &Backbone, path: &Path, verdict: Option<Report>) -> Report {
         "layers": image.layer_count(),
         "sites": image.site_count(),
         "bytes": size,
-        "arena_bytes": image.arena_bytes(),
+        "arena_bytes": Session::arena_len(backbone),
     });
     let mut all = verdict.unwrap_or_else(|| Report::new(String::new(), Value::Null));
     if !all.json.is_null() {

@@ -11,8 +11,9 @@ use clap::Args;
 use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
 use graft_patches::metadata::{Calibration, QuantizedFrom, Resize, Training};
-use graft_patches::records::{Dtype, Input, Layer, Op};
+use graft_patches::records::{Block, Dtype, Input, Layer, Op};
 use graft_patches::{BackboneImage, ContinualState, PatchImage};
+use graft_runtime::{Backbone, Session};
 use serde_json::{Value, json};
 
 use crate::file_kind::{Expected, is_safetensors};
@@ -46,11 +47,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     file.check_kind(Expected::Graft)?;
     match file.patch()? {
         Some(patch) => patch_report(&patch),
-        None => backbone_report(&file.backbone()?),
+        None => backbone_report(&Backbone::from_bytes(file.backbone()?.bytes())?),
     }
 }
 
-fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
+fn backbone_report(backbone: &Backbone) -> Result<Report> {
+    let image = &backbone.image();
     let metadata = image.metadata()?;
     let input = image.input();
     let mut text = format!(
@@ -65,7 +67,7 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
     );
     let is_int8 = image.dtype() == Dtype::I8;
     let mut heads = vec![
-        "layer", "name", "op", "output", "window", "after", "weights", "at", "until",
+        "layer", "name", "op", "output", "window", "after", "weights", "at", "until", "block",
     ];
     if is_int8 {
         heads.extend(["from", "to", "SNR dB"]);
@@ -86,8 +88,9 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
             weights.map_or(String::new(), |site| {
                 (site.outputs * site.depth).to_string()
             }),
-            tensor.offset.to_string(),
+            place(image, index),
             tensor.last.to_string(),
+            block(image, index),
         ];
         if is_int8 {
             let scale = image.scales()[index + 1].get().outer;
@@ -98,16 +101,20 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
         }
         table.row(row);
     }
+    let arena = Session::arena_len(backbone);
+    let cortex_m_arena = Session::cortex_m_arena_len(backbone);
     writeln!(text, "{table}")?;
     writeln!(
         text,
-        "{} layers, {} sites, {} labels, room for {} classes; file {}, arena {}",
+        "{} layers, {} sites, {} labels, room for {} classes; file {}\narena {}, of them activations {}; on a Cortex-M {}",
         image.layer_count(),
         image.site_count(),
         metadata.labels.len(),
         image.max_classes(),
         bytes(image.bytes().len()),
+        bytes(arena),
         bytes(image.arena_bytes()),
+        bytes(cortex_m_arena),
     )?;
     let json = json!({
         "kind": "backbone",
@@ -124,11 +131,43 @@ fn backbone_report(image: &BackboneImage<'_>) -> Result<Report> {
         "sites": image.site_count(),
         "labels": metadata.labels.len(),
         "bytes": image.bytes().len(),
-        "arena_bytes": image.arena_bytes(),
+        "arena_bytes": arena,
+        "activation_bytes": image.arena_bytes(),
+        "cortex_m_arena_bytes": cortex_m_arena,
+        "blocks": blocks(image),
         "first_patched_layer": null,
         "signed_by": null,
     });
     Ok(Report::new(text, json))
+}
+
+/// Where a layer's output is in the arena; what is inside of a block has no place there.
+fn place(image: &BackboneImage<'_>, layer: usize) -> String {
+    match image
+        .blocks()
+        .any(|block| block.inner().contains(&(layer + 1)))
+    {
+        true => String::new(),
+        false => image.tensor(layer + 1).offset.to_string(),
+    }
+}
+
+/// The fused block that a layer is in.
+fn block(image: &BackboneImage<'_>, layer: usize) -> String {
+    let block = image.blocks().find(|block| block.layers().contains(&layer));
+    block.map_or(String::new(), |block| {
+        let height = image.tensor(block.last + 1).shape.height;
+        format!(
+            "{}-{}, {} of {height} rows",
+            block.first, block.last, block.rows
+        )
+    })
+}
+
+fn blocks(image: &BackboneImage<'_>) -> Vec<Value> {
+    let json =
+        |block: Block| json!({ "first": block.first, "last": block.last, "rows": block.rows });
+    image.blocks().map(json).collect()
 }
 
 fn input_line(input: &Input, resize: Resize) -> String {

@@ -33,10 +33,10 @@ pub(super) struct Arguments {
     backbone: Option<PathBuf>,
 }
 
-/// Description of a layer in the backbone's file.
+/// Description of a layer, or of a fused block at its last one, in the backbone's file.
 struct Layer {
-    name: Option<String>,
-    op: &'static str,
+    names: Vec<String>,
+    ops: Vec<&'static str>,
     macs: usize,
 }
 
@@ -52,16 +52,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     let known = known.transpose()?;
     let pixels = preprocess(&content.input, content.resize)?.pixels(&image);
     let profile = client.profile(&pixels, Some(task))?;
-    let layers = profile.layers.iter().enumerate().map(|(index, &ticks)| {
-        let us = device.seconds(ticks) * 1e6;
-        let mut json = json!({ "layer": index, "ticks": ticks, "us": us });
-        if let Some(layer) = known.as_ref().and_then(|known| known.get(index)) {
-            json["name"] = json!(layer.name);
-            json["op"] = json!(layer.op);
-            json["macs"] = json!(layer.macs);
-        }
-        json
-    });
+    let layers = profile
+        .layers
+        .iter()
+        .enumerate()
+        .filter_map(|(index, &ticks)| {
+            let us = device.seconds(ticks) * 1e6;
+            let mut json = json!({ "layer": index, "ticks": ticks, "us": us });
+            if let Some(known) = &known {
+                let layer = known.get(index)?.as_ref()?;
+                json["name"] = json!(layer.names.join(" "));
+                json["op"] = json!(layer.ops.join("+"));
+                json["macs"] = json!(layer.macs);
+            }
+            Some(json)
+        });
     let layers: Vec<Value> = layers.collect();
     let milliseconds = device.seconds(profile.ticks) * 1e3;
     let text = format!(
@@ -80,7 +85,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     Ok(Report::new(text, json))
 }
 
-fn layers(path: &Path, device: &Device, input: Shape) -> Result<Vec<Layer>> {
+/// What the time of each layer is that of: nothing of one inside of a fused block.
+fn layers(path: &Path, device: &Device, input: Shape) -> Result<Vec<Option<Layer>>> {
     let backbone = input::backbone(path)?;
     if backbone.id() != device.backbone {
         return Err(DeviceError::OtherBackbone {
@@ -93,12 +99,24 @@ fn layers(path: &Path, device: &Device, input: Shape) -> Result<Vec<Layer>> {
     let names = image.metadata()?.layers;
     let mut shapes = vec![Shape::default(); image.layer_count() + 1];
     infer_shapes(&image, input, &mut shapes)?;
-    let layers = (0..image.layer_count()).map(|index| Layer {
-        name: names.get(index).cloned(),
-        op: image.layer(index).op.name(),
-        macs: macs(&image, index, shapes[index + 1].len()),
-    });
-    Ok(layers.collect())
+    let mut layers: Vec<Option<Layer>> = Vec::new();
+    for index in 0..image.layer_count() {
+        let block = image.blocks().find(|block| block.layers().contains(&index));
+        let first = block.map_or(index, |block| block.first);
+        let is_last = block.is_none_or(|block| block.last == index);
+        layers.push(is_last.then(|| {
+            Layer {
+                names: names.iter().take(index + 1).skip(first).cloned().collect(),
+                ops: (first..=index)
+                    .map(|at| image.layer(at).op.name())
+                    .collect(),
+                macs: (first..=index)
+                    .map(|at| macs(&image, at, shapes[at + 1].len()))
+                    .sum(),
+            }
+        }));
+    }
+    Ok(layers)
 }
 
 fn table(layers: &[Value], is_known: bool) -> Table {
