@@ -11,39 +11,35 @@ use crate::section::ALIGN;
 /// Most bytes between the layers of a block that stay in the caches nearest to a core.
 const CACHE: usize = 256 * 1024;
 
-/// The fused blocks of a network: inverted residuals and what is like them, where more lies between their layers than any
-/// layer or block has to read and write. `shapes[i + 1]` is the shape of the output of layer i, of values of `size` bytes.
+/// The fused blocks of a network: inverted residuals and what is like them, where its layers, one after the other, have more
+/// in memory than some layer or block has to read and write. `shapes[i + 1]` is the shape of the output of layer i, of
+/// values of `size` bytes.
 pub(super) fn fuse(layers: &[Layer], shapes: &[Shape], size: usize) -> Vec<Block> {
     let candidates = candidates(layers);
     let bytes = |tensor: usize| shapes[tensor].len().saturating_mul(size);
-    let ends = |block: &Block| {
-        let inputs = &layers[block.first].inputs;
-        bytes(inputs[0]).saturating_add(bytes(block.last + 1))
-    };
+    let input = |block: &Block| bytes(layers[block.first].inputs[0]);
+    let ends = |block: &Block| input(block).saturating_add(bytes(block.last + 1));
     let unavoidable = candidates.iter().map(ends).max().unwrap_or(0);
-    let room = (unavoidable / 2).min(CACHE);
     let is_large = |block: &Block| {
-        let inner = block.inner().map(bytes);
-        inner.fold(0, usize::saturating_add) > unavoidable
+        let is_sum = layers[block.last].op == Op::Add;
+        block.inner().any(|tensor| {
+            let kept = if is_sum { input(block) } else { 0 };
+            let layer = bytes(tensor).saturating_add(bytes(tensor + 1));
+            kept.saturating_add(layer) > unavoidable
+        })
     };
-    let blocks = candidates.into_iter().filter(is_large);
+    let room = (unavoidable / 2).min(CACHE);
     let with_rows = |block: Block| {
-        let fits = |rows: &usize| {
-            between(
-                layers,
-                shapes,
-                &Block {
-                    rows: *rows,
-                    ..block
-                },
-            ) * size
-                <= room
-        };
+        let fits = |&rows: &usize| between(layers, shapes, &Block { rows, ..block }) * size <= room;
         let most = shapes[block.last + 1].height.min(MAX_ROWS);
         let rows = (2..=most).take_while(fits).last().unwrap_or(1);
         Block { rows, ..block }
     };
-    blocks.map(with_rows).collect()
+    candidates
+        .into_iter()
+        .filter(is_large)
+        .map(with_rows)
+        .collect()
 }
 
 /// Most rows of a block that are computed at a time: the format has two bytes for them.
