@@ -22,8 +22,14 @@ struct Shared {
     /// Workers that have not finished the current job.
     pending: AtomicUsize,
     has_panicked: AtomicBool,
-    job: Mutex<Option<JobPointer>>,
+    state: Mutex<State>,
     wake: Condvar,
+}
+
+struct State {
+    job: Option<JobPointer>,
+    /// Workers that are waiting for `wake`: to wake nobody costs a system call, too.
+    sleeping: usize,
 }
 
 /// Worker threads of one session.
@@ -39,7 +45,10 @@ impl ThreadPool {
             round: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             has_panicked: AtomicBool::new(false),
-            job: Mutex::new(None),
+            state: Mutex::new(State {
+                job: None,
+                sleeping: 0,
+            }),
             wake: Condvar::new(),
         });
         let mut pool = Self {
@@ -78,15 +87,18 @@ impl ThreadPool {
     }
 
     fn publish(&self, job: Option<JobPointer>) {
-        let mut slot = lock(&self.shared.job);
-        *slot = job;
+        let mut state = lock(&self.shared.state);
+        state.job = job;
         self.shared.has_panicked.store(false, Ordering::Relaxed);
         self.shared
             .pending
             .store(self.workers.len(), Ordering::Relaxed);
         self.shared.round.fetch_add(1, Ordering::Release);
-        drop(slot);
-        self.shared.wake.notify_all();
+        let is_asleep = state.sleeping > 0;
+        drop(state);
+        if is_asleep {
+            self.shared.wake.notify_all();
+        }
     }
 }
 
@@ -137,15 +149,17 @@ fn next_job(shared: &Shared, seen: &mut usize) -> Option<JobPointer> {
         }
         std::hint::spin_loop();
     }
-    let mut job = lock(&shared.job);
+    let mut state = lock(&shared.state);
     while shared.round.load(Ordering::Acquire) == *seen {
-        job = shared
+        state.sleeping += 1;
+        state = shared
             .wake
-            .wait(job)
+            .wait(state)
             .unwrap_or_else(PoisonError::into_inner);
+        state.sleeping -= 1;
     }
     *seen = shared.round.load(Ordering::Acquire);
-    *job
+    state.job
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

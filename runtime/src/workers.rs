@@ -4,6 +4,10 @@
 #[cfg(feature = "std")]
 const MIN_SHARED_WORK: usize = 100_000;
 
+/// Most parts for each thread: the slowest core of a mixed cluster takes fewer of them.
+#[cfg(feature = "std")]
+const PARTS_PER_THREAD: usize = 4;
+
 /// Computes one part of an output: index of its first unit, the part, the scratch of the thread.
 pub(crate) type Part<'a, T> = dyn Fn(usize, &mut [T], &mut [T]) + Sync + 'a;
 
@@ -27,8 +31,8 @@ pub(crate) struct Output<'a, T> {
     pub(crate) unit: usize,
     /// Multiply-adds in all of it.
     pub(crate) work: usize,
-    /// Parts, at most, for each thread.
-    pub(crate) parts_per_thread: usize,
+    /// Values that are worth a part of their own.
+    pub(crate) grain: usize,
 }
 
 impl Workers {
@@ -84,11 +88,13 @@ fn share<T: Send>(
         values,
         unit,
         work: _,
-        parts_per_thread,
+        grain,
     } = output;
     let length = values.len();
     let units = length.div_ceil(unit);
-    let parts = (pool.threads() * parts_per_thread).min(units);
+    let threads = pool.threads();
+    let parts = (length / grain).clamp(threads, threads * PARTS_PER_THREAD);
+    let parts = parts.min(units);
     assert!(scratch.len() >= pool.threads() * scratch_per_thread);
     let values = Shared(values.as_mut_ptr());
     let scratch = Shared(scratch.as_mut_ptr());

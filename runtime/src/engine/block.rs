@@ -41,13 +41,14 @@ pub(super) fn compute<A: Arithmetic>(
     );
     let shape = stages.get(stages.count - 1).output_shape;
     let work = (0..stages.count).map(|at| stages.get(at).work()).sum();
+    // One part for each thread: where two meet, both compute the rows that both need.
+    let grain = values.len();
     memory.workers.compute(
         Output {
             values,
-            unit: shape.width * shape.channels,
+            unit: row_len(shape),
             work,
-            // Where two parts meet, both compute the rows that both need.
-            parts_per_thread: 1,
+            grain,
         },
         memory.scratch,
         memory.scratch_per_thread,

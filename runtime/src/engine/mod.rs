@@ -19,9 +19,6 @@ use crate::workers::{Output, Workers};
 pub(crate) use float::Float;
 pub(crate) use int8::Int8;
 
-/// Parts of a layer for each thread: the slowest core of a mixed cluster takes fewer of them.
-const PARTS_PER_THREAD: usize = 4;
-
 /// The arithmetic that layers are computed in.
 pub(crate) trait Arithmetic: Sync {
     /// One value of an activation.
@@ -87,7 +84,22 @@ impl<A: Arithmetic> Stage<'_, A> {
         }
     }
 
-    /// Values of the output that one thread computes.
+    /// Values of the output that are worth a part of their own: each part reads all weights.
+    fn grain(&self) -> usize {
+        const PIXELS: usize = 64;
+        match self.layer.op {
+            Op::Pointwise | Op::Linear => PIXELS * self.unit(),
+            Op::Conv
+            | Op::Depthwise
+            | Op::Add
+            | Op::Multiply
+            | Op::AveragePool
+            | Op::MaxPool
+            | Op::GlobalAveragePool => self.unit(),
+        }
+    }
+
+    /// Values of the output that stay in one part.
     fn unit(&self) -> usize {
         let shape = self.output_shape;
         match self.layer.op {
@@ -264,7 +276,7 @@ fn layer<A: Arithmetic>(
             values,
             unit: stage.unit(),
             work: stage.work(),
-            parts_per_thread: PARTS_PER_THREAD,
+            grain: stage.grain(),
         },
         memory.scratch,
         memory.scratch_per_thread,
