@@ -1,4 +1,4 @@
-//! The kernels: `f32` and `int8`, each with one folder per operator, and `isa`, with one file per instruction set.
+//! The kernels: `f32` and `int8`, each with one folder per operator, and `isa`, with a file or folder per instruction set.
 //!
 //! All activations are NHWC with one image a call. A kernel computes a contiguous part of its output, so that
 //! threads can share a layer: it gets the whole input, the index of the first unit to compute (an output row, pixel,

@@ -1,4 +1,4 @@
-//! Instruction sets: a file each, with its registers and its tables of kernels, `F32` and `INT8`, the best first.
+//! Instruction sets: a file or folder each, with its registers and its tables of kernels, `F32` and `INT8`, the best first.
 //!
 //! For f32 a register is a [`vector::Vector`]; for int8 an instruction set says how it computes the sixteen channels of a
 //! panel, [`lanes::Lanes`].
