@@ -57,6 +57,10 @@ pub(crate) enum Fusion {
     /// Together, a few rows at a time: what lies between them is in the scratch memory of each thread.
     Rows,
     /// One after the other: what lies between them is whole.
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(dead_code, reason = "sessions in memory of the caller are fused")
+    )]
     Whole,
 }
 
