@@ -1,11 +1,11 @@
-//! Instructions of every layer on the M4: QEMU gives each a nanosecond of virtual time, and the device logs its ticks.
+//! Instructions of every layer or fused block on the M4: QEMU gives each a nanosecond of virtual time, and the device logs its ticks.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use graft_client::Task;
 use graft_patches::BackboneImage;
-use graft_patches::records::Op;
+use graft_patches::records::{Block, Op};
 use graft_tests::cases::{Case, Demo};
 
 use crate::device::Device;
@@ -24,12 +24,22 @@ struct Profile {
     swap: f64,
 }
 
-/// A line of the table.
-struct Layer {
-    op: Op,
+/// A line of the table: a layer, or a fused block.
+struct Line {
+    block: Block,
+    ops: String,
     output: String,
-    macs: usize,
+    /// Of depthwise layers, and of others.
+    macs: [usize; 2],
     instructions: f64,
+}
+
+impl Line {
+    /// The most that it may take, but for sums and pools.
+    fn bound(&self) -> f64 {
+        let [depthwise, dense] = self.macs.map(|macs| macs as f64);
+        DEPTHWISE * depthwise + POINTWISE * dense
+    }
 }
 
 /// Measures the demo's network with a patch.
@@ -43,18 +53,26 @@ pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
         profile.layers.len(),
         image.layer_count()
     );
-    let layers: Vec<Layer> = (0..)
-        .zip(&profile.layers)
-        .map(|(index, &count)| layer(&image, index, count))
-        .collect();
-    print(&layers, profile.network);
-    for (op, bound) in [(Op::Pointwise, POINTWISE), (Op::Depthwise, DEPTHWISE)] {
-        let each = per_mac(layers.iter().filter(|layer| layer.op == op));
+    let lines = lines(&image, &profile.layers);
+    print(&lines, profile.network);
+    let is_of = |line: &&Line, op: Op| line.ops == op.name();
+    let of = |op: Op| lines.iter().filter(move |line| is_of(line, op));
+    let blocks = lines
+        .iter()
+        .filter(|line| line.block.last > line.block.first);
+    let kinds: [(&str, Vec<&Line>); 3] = [
+        ("pointwise layers", of(Op::Pointwise).collect()),
+        ("depthwise layers", of(Op::Depthwise).collect()),
+        ("fused blocks", blocks.collect()),
+    ];
+    for (name, lines) in kinds {
+        let taken: f64 = lines.iter().map(|line| line.instructions).sum();
+        let bound: f64 = lines.iter().map(|line| line.bound()).sum();
         report.check(
-            each <= bound,
+            taken <= bound,
             format_args!(
-                "{}: {each:.2} instructions a multiply-add, at most {bound}",
-                op.name()
+                "{} {name}: {taken:.0} instructions, at most {bound:.0}",
+                lines.len()
             ),
         );
     }
@@ -131,43 +149,64 @@ fn pairs(lines: &[String], marker: &str) -> Result<Vec<(f64, f64)>> {
     with_marker.map(pair).collect()
 }
 
-fn layer(image: &BackboneImage<'_>, index: usize, instructions: f64) -> Layer {
-    let layer = image.layer(index);
-    let shape = image.tensor(index + 1).shape;
-    let site = layer.site.map(|site| image.site(site));
-    Layer {
-        op: layer.op,
+/// Layers and blocks, from the instructions that each layer ends after.
+fn lines(image: &BackboneImage<'_>, instructions: &[f64]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut blocks = image.blocks().peekable();
+    let mut first = 0;
+    while first < instructions.len() {
+        let block = blocks.next_if(|block| block.first == first);
+        let block = block.unwrap_or(Block {
+            first,
+            last: first,
+            rows: 1,
+        });
+        lines.push(line(image, block, instructions[block.last]));
+        first = block.last + 1;
+    }
+    lines
+}
+
+fn line(image: &BackboneImage<'_>, block: Block, instructions: f64) -> Line {
+    let shape = image.tensor(block.last + 1).shape;
+    let mut macs = [0; 2];
+    let mut ops = Vec::new();
+    for index in block.layers() {
+        let layer = image.layer(index);
+        let depth = layer.site.map_or(0, |site| image.site(site).depth);
+        let of = usize::from(layer.op != Op::Depthwise);
+        macs[of] += image.tensor(index + 1).shape.len() * depth;
+        ops.push(layer.op.name());
+    }
+    Line {
+        block,
+        ops: ops.join("+"),
         output: format!("{}x{}x{}", shape.height, shape.width, shape.channels),
-        macs: site.map_or(0, |site| shape.len() * site.depth),
+        macs,
         instructions,
     }
 }
 
-fn per_mac<'a>(layers: impl Iterator<Item = &'a Layer>) -> f64 {
-    let (instructions, macs) = layers.fold((0.0, 0), |(instructions, macs), layer| {
-        (instructions + layer.instructions, macs + layer.macs)
-    });
-    instructions / macs as f64
-}
-
-fn print(layers: &[Layer], network: f64) {
-    println!("layer  op          output        MACs   instructions  a MAC");
-    for (index, layer) in layers.iter().enumerate() {
-        let each = match layer.macs {
+fn print(lines: &[Line], network: f64) {
+    println!("layers  output        MACs   instructions  a MAC  op");
+    let mut all = 0;
+    for line in lines {
+        let macs: usize = line.macs.iter().sum();
+        all += macs;
+        let each = match macs {
             0 => String::new(),
-            macs => format!("{:.2}", layer.instructions / macs as f64),
+            macs => format!("{:.2}", line.instructions / macs as f64),
         };
         println!(
-            "{index:5}  {:10}  {:9}  {:8}  {:12.0}  {each:>6}",
-            layer.op.name(),
-            layer.output,
-            layer.macs,
-            layer.instructions
+            "{:>6}  {:9}  {macs:8}  {:12.0}  {each:>6}  {}",
+            format!("{}-{}", line.block.first, line.block.last),
+            line.output,
+            line.instructions,
+            line.ops,
         );
     }
-    let macs: usize = layers.iter().map(|layer| layer.macs).sum();
     println!(
-        "  all                         {macs:8}  {network:12.0}  {:6.2}",
-        network / macs as f64
+        "   all             {all:8}  {network:12.0}  {:6.2}",
+        network / all as f64
     );
 }
