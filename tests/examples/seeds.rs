@@ -8,8 +8,8 @@ use graft_patches::records::{Dtype, Kinds, PlanRecord};
 use graft_patches::writer;
 use graft_runtime::Backbone;
 use graft_tests::{
-    backbone, continual, every_operator, identity_patch, int8, random_patch, random_patch_as,
-    section,
+    backbone, blocks, continual, every_operator, identity_patch, int8, random_patch,
+    random_patch_as, section,
 };
 
 /// With a plan that has room for one class less than the backbone has: refused.
@@ -30,6 +30,7 @@ fn main() -> std::io::Result<()> {
     let seeds = [
         ("backbone/every-operator", every_operator(24, 1)),
         ("backbone/one-pixel", every_operator(1, 1)),
+        ("backbone/blocks", blocks(24, 1)),
         ("backbone/int8", int8::backbone(&small)),
         (
             "backbone/no-room-for-own-head",

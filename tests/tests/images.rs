@@ -11,8 +11,8 @@ use graft_patches::scale::ScaleRecord;
 use graft_patches::{ImageError, PatchImage, writer};
 use graft_runtime::{Backbone, Error, Patch};
 use graft_tests::{
-    backbone, every_operator, identity_patch, int8, random_patch, random_patch_as, run_if_small,
-    run_with_own_patches_if_small, section,
+    backbone, blocks, every_operator, identity_patch, int8, random_patch, random_patch_as,
+    run_if_small, run_with_own_patches_if_small, section,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -32,6 +32,18 @@ fn reseal(mut bytes: Vec<u8>, changes: &[(Index, u8)], places: &[usize]) -> Vec<
 fn backbone_of(dtype: Dtype) -> Backbone {
     let float = backbone(SIDE, 1);
     match dtype.of_backbone() {
+        Dtype::I8 | Dtype::I8Half => {
+            Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid")
+        }
+        Dtype::F32 | Dtype::F16 => float,
+    }
+}
+
+/// The same with fused blocks.
+fn with_blocks(dtype: Dtype) -> Backbone {
+    let float = Backbone::from_bytes(&blocks(SIDE, 1)).expect("it is valid");
+    assert!(float.image().blocks().count() > 1);
+    match dtype {
         Dtype::I8 | Dtype::I8Half => {
             Backbone::from_bytes(&int8::backbone(&float)).expect("it is valid")
         }
@@ -87,9 +99,14 @@ proptest! {
     #[test]
     fn random_records_with_right_digests_are_refused_or_safe(
         dtype in prop::sample::select(vec![Dtype::F32, Dtype::I8]),
+        has_blocks in any::<bool>(),
         changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..4),
     ) {
-        let bytes = backbone_of(dtype).image().bytes().to_vec();
+        let bytes = match has_blocks {
+            true => with_blocks(dtype),
+            false => backbone_of(dtype),
+        };
+        let bytes = bytes.image().bytes().to_vec();
         let places = records(&bytes);
         if let Ok(backbone) = Backbone::from_bytes(&reseal(bytes, &changes, &places)) {
             run_with_own_patches_if_small(&backbone);
