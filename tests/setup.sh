@@ -89,16 +89,29 @@ setup_aarch64() {
     }
 }
 
+# Where aarch64_cargo puts what it builds.
+aarch64_directory() {
+    local directory=target
+    has_target aarch64-unknown-linux-gnu >/dev/null 2>&1 || directory=target/debian
+    echo $directory/aarch64-unknown-linux-gnu
+}
+
 aarch64_cargo() {
-    local command=$1 target=aarch64-unknown-linux-gnu cargo=cargo directory=target path=$PATH root=/
+    local command=$1 target=aarch64-unknown-linux-gnu cargo=cargo directory path=$PATH root=/
     shift
+    directory=$(dirname "$(aarch64_directory)")
     # With the arm64 libc of the system itself, threads start; with the cross one under /usr they hang in QEMU 7.2.
     [ -e /lib/ld-linux-aarch64.so.1 ] || root=/usr/aarch64-linux-gnu
-    has_target $target >/dev/null 2>&1 || cargo=$DEBIAN_CARGO directory=target/debian path=/usr/bin:$PATH
+    has_target $target >/dev/null 2>&1 || cargo=$DEBIAN_CARGO path=/usr/bin:$PATH
     PATH=$path CARGO_TARGET_DIR=$directory \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $root" \
         $cargo "$command" --target $target "$@"
+}
+
+# Models cycles. An older one knows no Cortex-A76, and figures are compared with those of this one.
+setup_llvm_mca() {
+    command -v llvm-mca-19 || install llvm-19
 }
 
 setup_venv() {
