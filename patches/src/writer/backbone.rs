@@ -17,7 +17,7 @@ use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
 
 use super::container::assemble;
-use super::{WriteError, append, plan};
+use super::{WriteError, append, fuse, plan};
 
 /// The values of one site, row-major.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +201,7 @@ impl BackboneWriter {
         max_classes: usize,
         metadata: &BackboneMetadata,
     ) -> Result<Vec<u8>, WriteError> {
-        let blocks = plan::fuse(&self.layers, &self.shapes, dtype(&self.scales).size());
+        let blocks = fuse::fuse(&self.layers, &self.shapes, dtype(&self.scales).size());
         let (plan, tensors) = self.plan(&blocks, max_classes)?;
         let layers: Vec<LayerRecord> = self.layers.iter().map(LayerRecord::from).collect();
         let metadata = postcard::to_allocvec(metadata).map_err(|_| WriteError::Metadata)?;

@@ -2,6 +2,7 @@
 
 mod backbone;
 mod container;
+mod fuse;
 mod int8;
 mod patch;
 mod plan;
