@@ -132,6 +132,13 @@ impl Clipped {
         [self.rows.taps.len(), self.columns.taps.len()]
     }
 
+    /// Row and column in the window of its first tap.
+    #[cfg(any(test, simd))]
+    #[inline(always)]
+    pub(super) fn first_tap(&self) -> [usize; 2] {
+        [self.rows.taps.start, self.columns.taps.start]
+    }
+
     /// Index of its first value in the input.
     #[cfg(any(test, simd))]
     #[inline(always)]
@@ -141,6 +148,7 @@ impl Clipped {
     }
 
     /// Whether it is all of the window.
+    #[cfg(any(test, feature = "gradient", target_arch = "arm"))]
     #[inline(always)]
     pub(super) fn is_whole(&self) -> bool {
         self.taps() == self.sliding.window.kernel

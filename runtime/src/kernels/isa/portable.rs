@@ -99,6 +99,24 @@ impl<const L: usize> Vector for Floats<L> {
         self.zip(factor, |a, b| a * b).zip(addend, |a, b| a + b)
     }
 
+    /// As on NEON, where a vector has four lanes.
+    const FACTORS: usize = if L == 4 { 4 } else { 1 };
+
+    unsafe fn factors(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for `FACTORS` values.
+        unsafe {
+            match Self::FACTORS {
+                1 => Self::splat(*from),
+                _ => Self::load(from),
+            }
+        }
+    }
+
+    unsafe fn mul_add_factor<const INDEX: usize>(self, factors: Self, addend: Self) -> Self {
+        // SAFETY: arithmetic.
+        unsafe { self.mul_add(Self::splat(factors.0[INDEX]), addend) }
+    }
+
     unsafe fn min(self, bound: Self) -> Self {
         self.zip(bound, |x, bound| if x > bound { bound } else { x })
     }

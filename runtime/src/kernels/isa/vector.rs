@@ -36,6 +36,30 @@ pub(in crate::kernels) trait Vector: Copy {
     /// `self * factor + addend`.
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
 
+    /// `self * scale + bias`, in the register of `self`.
+    #[inline(always)]
+    unsafe fn scale(self, scale: Self, bias: Self) -> Self {
+        // SAFETY: passed on from the caller.
+        unsafe { self.mul_add(scale, bias) }
+    }
+
+    /// Values of [`factors`](Self::factors).
+    const FACTORS: usize = 1;
+
+    /// `FACTORS` values at `from`, which multiply vectors one by one.
+    #[inline(always)]
+    unsafe fn factors(from: *const f32) -> Self {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::splat(*from) }
+    }
+
+    /// `self * factor + addend`, where the factor is the one at `INDEX < FACTORS`.
+    #[inline(always)]
+    unsafe fn mul_add_factor<const INDEX: usize>(self, factors: Self, addend: Self) -> Self {
+        // SAFETY: passed on from the caller.
+        unsafe { self.mul_add(factors, addend) }
+    }
+
     /// The smaller; a NaN in `self` stays.
     unsafe fn min(self, bound: Self) -> Self;
 

@@ -1,13 +1,15 @@
-//! Fast convolution: gathers the windows of some output pixels, which makes them pixels of a pointwise convolution.
+//! Fast convolution: the windows of an output row are pixels of a matrix product, read where they lie.
 
-use crate::kernels::f32::{CONV_ROWS, Conv, Pointwise, pointwise};
+use crate::kernels::f32::pointwise::simd::block;
+use crate::kernels::f32::pointwise::tile::Windows;
+use crate::kernels::f32::{Conv, PANEL};
 use crate::kernels::isa::vector::Vector;
-use crate::kernels::window::{Clipped, depth};
+use crate::kernels::window::depth;
 
-/// Convolution in register tiles as in [`pointwise::simd::pointwise`].
+/// Convolution in register tiles as in [`pointwise`](crate::kernels::f32::pointwise::simd::pointwise).
 ///
 /// # Safety
-/// `check(call, first, out, scratch)` holds; the CPU has the instruction set of `V`.
+/// `check(call, first, out)` holds; the CPU has the instruction set of `V`.
 #[inline(always)]
 pub(in crate::kernels) unsafe fn conv<
     V: Vector,
@@ -19,68 +21,47 @@ pub(in crate::kernels) unsafe fn conv<
     call: &Conv,
     first: usize,
     out: &mut [f32],
-    scratch: &mut [f32],
+    _scratch: &mut [f32],
 ) {
-    let inputs = depth(&call.window, call.input_shape.channels);
-    let outputs = call.output_shape.channels;
-    let sliding = call.sliding();
-    let (mut y, mut x) = (first, 0);
-    for out in out.chunks_mut(CONV_ROWS * outputs) {
-        for window in scratch.chunks_exact_mut(inputs).take(out.len() / outputs) {
-            // SAFETY: the caller vouches for the instruction set.
-            unsafe { gather::<V>(call.input, &sliding.clip([y, x]), window) };
-            x += 1;
-            if x == call.output_shape.width {
-                (y, x) = (y + 1, 0);
+    let shape = call.output_shape;
+    let inside = call.sliding().inside(1, shape.width);
+    for (y, out) in (first..).zip(out.chunks_exact_mut(shape.width * shape.channels)) {
+        let mut x = 0;
+        while x < shape.width {
+            // Whole windows lie at equal distances; each window that is clipped at a side has a size of its own.
+            let pixels = if x == inside.start {
+                inside.len().max(1)
+            } else {
+                1
+            };
+            // SAFETY: these windows lie on the input, these pixels in `out`.
+            unsafe {
+                let output = out.as_mut_ptr().add(x * shape.channels);
+                block::<V, ROWS, WIDE, TALL, NARROW>(windows(call, [y, x]), output, pixels);
             }
+            x += pixels;
         }
-        let windows = Pointwise {
-            input: scratch,
-            inputs,
-            outputs,
-            weights: call.weights,
-            epilogue: call.epilogue,
-        };
-        // SAFETY: `check` of the convolution is that of the pointwise convolution for at most `CONV_ROWS` pixels.
-        unsafe { pointwise::simd::pointwise::<V, ROWS, WIDE, TALL, NARROW>(&windows, 0, out) };
     }
 }
 
-/// [`Clipped::gather`] with zeros for padding, compiled for the instruction set.
-///
-/// # Safety
-/// As for every method of [`Vector`].
+/// Windows as large as the one at an output position, from there on.
 #[inline(always)]
-unsafe fn gather<V: Vector>(input: &[f32], window: &Clipped, to: &mut [f32]) {
-    if !window.is_whole() {
-        to.fill(0.0);
-    }
-    for run in window.runs() {
-        // SAFETY: the caller vouches for the instruction set.
-        unsafe { copy::<V>(&input[run.input], &mut to[run.window]) };
-    }
-}
-
-/// Copies a few values: in line, where `copy_from_slice` calls a function that takes longer than the work.
-///
-/// # Safety
-/// As for every method of [`Vector`].
-#[inline(always)]
-unsafe fn copy<V: Vector>(from: &[f32], to: &mut [f32]) {
-    let length = from.len().min(to.len());
-    if length < V::LANES {
-        for (from, to) in from.iter().zip(to) {
-            *to = *from;
-        }
-        return;
-    }
-    let last = length - V::LANES;
-    let mut i = 0;
-    while i < length {
-        // The last vector overlaps the one before.
-        let start = i.min(last);
-        // SAFETY: `start + LANES <= length`.
-        unsafe { V::load(from.as_ptr().add(start)).store(to.as_mut_ptr().add(start)) };
-        i += V::LANES;
+fn windows<'a>(call: &Conv<'a>, [y, x]: [usize; 2]) -> Windows<'a> {
+    let (input, window) = (call.input_shape, call.window);
+    let clipped = call.sliding().clip([y, x]);
+    let [rows, columns] = clipped.taps();
+    let [row, column] = clipped.first_tap();
+    let row_terms = window.kernel[1] * input.channels;
+    Windows {
+        input: call.input[clipped.corner()..].as_ptr(),
+        step: window.stride[1] * input.channels,
+        rows,
+        length: columns * input.channels,
+        pitch: input.width * input.channels,
+        weights: call.weights[(row * row_terms + column * input.channels) * PANEL..].as_ptr(),
+        terms: depth(&window, input.channels),
+        row_terms,
+        outputs: call.output_shape.channels,
+        epilogue: call.epilogue,
     }
 }

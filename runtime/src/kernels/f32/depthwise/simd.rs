@@ -1,7 +1,8 @@
 //! Fast depthwise convolution: output rows, tiles of neighbouring columns, vectors of channels.
 
-use super::tile::{COLUMNS, Place, Row, tile};
+use super::tile::{COLUMNS, Columns, Row, tile};
 use crate::kernels::f32::Conv;
+use crate::kernels::f32::epilogue::simd::{Destination, finish};
 use crate::kernels::isa::vector::Vector;
 
 /// Depthwise convolution with tiles for the usual kernels, pixel by pixel for others.
@@ -20,10 +21,10 @@ pub(in crate::kernels) unsafe fn depthwise<V: Vector, const WIDTH: usize>(
         // SAFETY: `row` and `out` belong to the same row of the output.
         unsafe {
             match (call.window.kernel[1], call.window.stride[1]) {
-                (3, 1) => tiles::<V, WIDTH, 3, 1>(call, &row, out),
-                (3, 2) => tiles::<V, WIDTH, 3, 2>(call, &row, out),
-                (5, 1) => tiles::<V, WIDTH, 5, 1>(call, &row, out),
-                (5, 2) => tiles::<V, WIDTH, 5, 2>(call, &row, out),
+                (3, 1) => tiles::<V, WIDTH, 3, 1>(&row, out),
+                (3, 2) => tiles::<V, WIDTH, 3, 2>(&row, out),
+                (5, 1) => tiles::<V, WIDTH, 5, 1>(&row, out),
+                (5, 2) => tiles::<V, WIDTH, 5, 2>(&row, out),
                 _ => pixels::<V>(call, &row, out),
             }
         }
@@ -41,6 +42,7 @@ fn row<'a>(call: &Conv<'a>, y: usize) -> Row<'a> {
         taps: rows.taps.len(),
         kernel_width: window.kernel[1],
         width: shape.width,
+        left: call.sliding().pad[1],
         channels: shape.channels,
         epilogue: call.epilogue,
     };
@@ -54,35 +56,51 @@ fn row<'a>(call: &Conv<'a>, y: usize) -> Row<'a> {
 /// `row` is made for this row of the output; `check` holds.
 #[inline(always)]
 unsafe fn tiles<V: Vector, const WIDTH: usize, const KERNEL: usize, const STRIDE: usize>(
-    call: &Conv,
     row: &Row,
     out: &mut [f32],
 ) {
-    let [_, left] = call.window.pad_before(call.input_shape);
-    let mut column = -(left as isize);
-    for out in out.chunks_mut(COLUMNS * row.channels) {
+    for (i, out) in out.chunks_mut(COLUMNS * row.channels).enumerate() {
         let outputs = out.len() / row.channels;
-        let end = column + ((COLUMNS - 1) * STRIDE + KERNEL) as isize;
-        let whole = outputs == COLUMNS && column >= 0 && end <= row.width as isize;
+        let columns = Columns::new::<KERNEL, STRIDE>(row, i * COLUMNS, outputs);
         let out = out.as_mut_ptr();
-        let mut place = Place {
-            column,
-            channel: 0,
-            outputs,
-        };
-        while place.channel < row.channels {
-            let wide = place.channel + WIDTH * V::LANES <= row.channels;
-            // SAFETY: `whole` and `wide` say what is in bounds; there are `outputs` pixels in `out`.
-            unsafe {
-                match (wide, whole) {
-                    (true, true) => tile::<V, WIDTH, KERNEL, STRIDE, false>(row, place, out),
-                    (true, false) => tile::<V, WIDTH, KERNEL, STRIDE, true>(row, place, out),
-                    (false, _) => tile::<V, 1, KERNEL, STRIDE, true>(row, place, out),
-                }
+        // SAFETY: there are `outputs` pixels in `out`; `is_whole` says whether the tile has an edge.
+        unsafe {
+            if columns.is_whole::<KERNEL, STRIDE>() {
+                channels::<V, WIDTH, KERNEL, STRIDE, false>(row, columns, out);
+            } else {
+                channels::<V, WIDTH, KERNEL, STRIDE, true>(row, columns, out);
             }
-            place.channel += if wide { WIDTH * V::LANES } else { V::LANES };
         }
-        column += (COLUMNS * STRIDE) as isize;
+    }
+}
+
+/// All channels of a tile's columns.
+///
+/// # Safety
+/// As for [`tile`].
+#[inline(always)]
+unsafe fn channels<
+    V: Vector,
+    const WIDTH: usize,
+    const KERNEL: usize,
+    const STRIDE: usize,
+    const EDGE: bool,
+>(
+    row: &Row,
+    columns: Columns,
+    out: *mut f32,
+) {
+    let mut channel = 0;
+    // SAFETY: the channels of each tile are below `row.channels`, but for those that `PARTIAL` allows.
+    unsafe {
+        while channel + WIDTH * V::LANES <= row.channels {
+            tile::<V, WIDTH, KERNEL, STRIDE, EDGE, false>(row, columns, channel, out);
+            channel += WIDTH * V::LANES;
+        }
+        while channel < row.channels {
+            tile::<V, 1, KERNEL, STRIDE, true, true>(row, columns, channel, out);
+            channel += V::LANES;
+        }
     }
 }
 
@@ -107,10 +125,13 @@ unsafe fn pixels<V: Vector>(call: &Conv, row: &Row, out: &mut [f32]) {
                         sum = V::load_up_to(input, channels).mul_add(weight, sum);
                     }
                 }
-                let mut sums = [[sum]];
-                row.finish(&mut sums, channel);
-                let [[sum]] = sums;
-                sum.store_up_to(out.as_mut_ptr().add(channel), channels);
+                let to = Destination {
+                    pixel: out.as_mut_ptr(),
+                    channels: row.channels,
+                    channel,
+                    pixels: 1,
+                };
+                finish([[sum]], &row.epilogue, to);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The register tile of the depthwise convolution: neighbouring output columns of one vector of channels.
 
-use crate::kernels::f32::epilogue::simd::activate;
+use crate::kernels::f32::epilogue::simd::{Destination, finish};
 use crate::kernels::f32::{Epilogue, PANEL};
 use crate::kernels::isa::vector::Vector;
 
@@ -19,6 +19,8 @@ pub(super) struct Row<'a> {
     pub(super) kernel_width: usize,
     /// Columns of the input.
     pub(super) width: usize,
+    /// Columns of padding to the left.
+    pub(super) left: usize,
     /// Channels of input and output.
     pub(super) channels: usize,
     /// Of the layer.
@@ -64,55 +66,54 @@ impl Row<'_> {
             weights
         }
     }
+}
 
-    /// Scale, bias and activation of the sums of channels from one that starts a vector.
-    ///
-    /// # Safety
-    /// All vectors of channels start below `channels`; the CPU has the instruction set of `V`.
+/// The columns of a tile.
+#[derive(Clone, Copy)]
+pub(super) struct Columns {
+    /// First input column, negative on padding.
+    column: isize,
+    /// Output columns, at most [`COLUMNS`].
+    outputs: usize,
+    /// A bit for each input column from the first that lies on the input and is under the kernel at an output.
+    inside: u32,
+}
+
+impl Columns {
+    /// A tile of `outputs` columns of which the first is at `x`, for kernels of `KERNEL` columns.
     #[inline(always)]
-    pub(super) unsafe fn finish<V: Vector, const WIDTH: usize, const COUNT: usize>(
-        &self,
-        sums: &mut [[V; WIDTH]; COUNT],
-        channel: usize,
-    ) {
-        for v in 0..WIDTH {
-            let channel = channel + v * V::LANES;
-            let scale = channel / PANEL * 2 * PANEL + channel % PANEL;
-            // SAFETY: the table has 16 scales, then 16 biases for each panel; a vector lies inside one panel.
-            unsafe {
-                let scale = self.epilogue.table.as_ptr().add(scale);
-                let (scale, bias) = (V::load(scale), V::load(scale.add(PANEL)));
-                for sums in sums.iter_mut() {
-                    sums[v] = sums[v].mul_add(scale, bias);
-                }
-            }
+    pub(super) fn new<const KERNEL: usize, const STRIDE: usize>(
+        row: &Row,
+        x: usize,
+        outputs: usize,
+    ) -> Self {
+        const { assert!((COLUMNS - 1) * STRIDE + KERNEL < 32) };
+        let column = (x * STRIDE) as isize - row.left as isize;
+        let under = (outputs - 1) * STRIDE + KERNEL;
+        let low = row.left.saturating_sub(x * STRIDE).min(under);
+        let high = (row.width + row.left)
+            .saturating_sub(x * STRIDE)
+            .clamp(low, under);
+        Self {
+            column,
+            outputs,
+            inside: (1 << high) - (1 << low),
         }
-        // SAFETY: arithmetic; the caller vouches for the instruction set.
-        unsafe { activate(sums.as_flattened_mut(), self.epilogue.activation) };
+    }
+
+    /// Whether all of a whole tile's input columns lie on the input.
+    #[inline(always)]
+    pub(super) fn is_whole<const KERNEL: usize, const STRIDE: usize>(&self) -> bool {
+        self.inside == (1 << ((COLUMNS - 1) * STRIDE + KERNEL)) - 1
     }
 }
 
-/// Stands for an input column on padding.
-static ZEROS: [f32; 2 * PANEL] = [0.0; 2 * PANEL];
-
-/// The place of a tile.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// First input column, negative on padding.
-    pub(super) column: isize,
-    /// First channel.
-    pub(super) channel: usize,
-    /// Output pixels, at most [`COLUMNS`].
-    pub(super) outputs: usize,
-}
-
-/// Computes a tile of `WIDTH` vectors of channels.
+/// Computes a tile of `WIDTH` vectors of channels from `channel` on.
 ///
-/// Without `EDGE`, all of it lies in bounds. With `EDGE`, there may be input columns on padding, fewer outputs than
-/// [`COLUMNS`] and, for a `WIDTH` of 1, fewer channels than lanes.
+/// Without `EDGE`, the columns are whole. With `PARTIAL`, there may be fewer channels than lanes.
 ///
 /// # Safety
-/// The place is as `EDGE` says; `output` is at channel 0 of its first pixel.
+/// Columns and channels are as said; `output` is at channel 0 of the tile's first pixel.
 #[inline(always)]
 pub(super) unsafe fn tile<
     V: Vector,
@@ -120,46 +121,42 @@ pub(super) unsafe fn tile<
     const KERNEL: usize,
     const STRIDE: usize,
     const EDGE: bool,
+    const PARTIAL: bool,
 >(
     row: &Row,
-    place: Place,
+    columns: Columns,
+    channel: usize,
     output: *mut f32,
 ) {
-    let Place {
-        column,
-        channel,
-        outputs,
-    } = place;
-    let lanes = if EDGE && WIDTH == 1 {
+    let lanes = if PARTIAL {
         row.channels - channel
     } else {
         V::LANES
     };
-    let outputs = if EDGE { outputs } else { COLUMNS };
-    // SAFETY: only columns of the input, channels below `row.channels` and the first `outputs` pixels are touched.
+    // SAFETY: only columns of the input, channels below `row.channels` and the tile's outputs are touched.
     unsafe {
         let mut sums = [[V::splat(0.0); WIDTH]; COLUMNS];
         for tap in 0..row.taps {
-            let mut input = row.input(tap, column, channel);
+            let mut input = row.input(tap, columns.column, channel);
             let weights = row.kernel_row::<V, WIDTH, KERNEL>(tap, channel);
             for i in 0..const { (COLUMNS - 1) * STRIDE + KERNEL } {
-                let outside = EDGE && !(0..row.width as isize).contains(&(column + i as isize));
-                let from = if outside { ZEROS.as_ptr() } else { input };
-                let mut x = [V::splat(0.0); WIDTH];
-                for (v, x) in x.iter_mut().enumerate() {
-                    *x = V::load_up_to(from.add(v * V::LANES), lanes);
+                if !EDGE || columns.inside & (1 << i) != 0 {
+                    let mut x = [V::splat(0.0); WIDTH];
+                    for (v, x) in x.iter_mut().enumerate() {
+                        *x = V::load_up_to(input.add(v * V::LANES), lanes);
+                    }
+                    accumulate::<V, WIDTH, KERNEL, STRIDE>(&mut sums, x, i, &weights);
                 }
-                accumulate::<V, WIDTH, KERNEL, STRIDE>(&mut sums, x, i, &weights);
                 input = input.wrapping_add(row.channels);
             }
         }
-        row.finish(&mut sums, channel);
-        for (i, sums) in sums.iter().enumerate().take(outputs) {
-            for (v, sum) in sums.iter().enumerate() {
-                let channel = channel + v * V::LANES;
-                sum.store_up_to(output.add(i * row.channels + channel), lanes);
-            }
-        }
+        let to = Destination {
+            pixel: output,
+            channels: row.channels,
+            channel,
+            pixels: if EDGE { columns.outputs } else { COLUMNS },
+        };
+        finish(sums, &row.epilogue, to);
     }
 }
 

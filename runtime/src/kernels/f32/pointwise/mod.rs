@@ -6,7 +6,7 @@ pub(in crate::kernels) mod reference;
 #[cfg(any(test, simd))]
 pub(in crate::kernels) mod simd;
 #[cfg(any(test, simd))]
-mod tile;
+pub(super) mod tile;
 
 use graft_patches::layout::weights_len;
 

@@ -1,6 +1,6 @@
 //! Fast pointwise convolution and fully connected layer: blocks of pixels, then panels, then register tiles.
 
-use super::tile::{tile, tiles};
+use super::tile::{Windows, tile, tiles};
 use crate::kernels::f32::{PANEL, Pointwise};
 use crate::kernels::isa::vector::Vector;
 
@@ -27,32 +27,46 @@ pub(in crate::kernels) unsafe fn pointwise<
     let most = (BLOCK / call.inputs.max(1)).clamp(ROWS, 16 * ROWS);
     let mut input = &call.input[first * call.inputs..];
     for out in out.chunks_mut(most * call.outputs) {
-        let rows = out.len() / call.outputs;
-        // SAFETY: `rows` pixels are left in `input` and in `out`.
-        unsafe {
-            let (input, out) = (input.as_ptr(), out.as_mut_ptr());
-            block::<V, ROWS, WIDE, TALL, NARROW>(call, input, out, rows);
-        }
-        input = &input[rows * call.inputs..];
+        let pixels = out.len() / call.outputs;
+        let windows = windows(call, input.as_ptr());
+        // SAFETY: `pixels` pixels are left in `input` and in `out`.
+        unsafe { block::<V, ROWS, WIDE, TALL, NARROW>(windows, out.as_mut_ptr(), pixels) };
+        input = &input[pixels * call.inputs..];
     }
 }
 
-/// All output channels for a block of pixels.
+/// Pixels from `input` on, as windows.
+#[inline(always)]
+fn windows<'a>(call: &Pointwise<'a>, input: *const f32) -> Windows<'a> {
+    Windows {
+        input,
+        step: call.inputs,
+        rows: 1,
+        length: call.inputs,
+        pitch: 0,
+        weights: call.weights.as_ptr(),
+        terms: call.inputs,
+        row_terms: call.inputs,
+        outputs: call.outputs,
+        epilogue: call.epilogue,
+    }
+}
+
+/// All output channels of a block of pixels.
 ///
 /// # Safety
-/// `check` holds for `rows` pixels at `input` and `output`.
+/// `pixels` windows lie on the input, `pixels` pixels are at `output`; weights and table are those of a layer.
 #[inline(always)]
-unsafe fn block<
+pub(in crate::kernels::f32) unsafe fn block<
     V: Vector,
     const ROWS: usize,
     const WIDE: usize,
     const TALL: usize,
     const NARROW: usize,
 >(
-    call: &Pointwise,
-    input: *const f32,
+    windows: Windows<'_>,
     output: *mut f32,
-    rows: usize,
+    pixels: usize,
 ) {
     const {
         assert!(
@@ -61,16 +75,15 @@ unsafe fn block<
         )
     };
     let mut channel = 0;
-    while channel < call.outputs {
-        let left = (call.outputs - channel).div_ceil(V::LANES);
+    while channel < windows.outputs {
+        let left = (windows.outputs - channel).div_ceil(V::LANES);
         // SAFETY: `channel` starts a panel, and the weights and the table have all panels of `outputs`.
         unsafe {
-            let output = output.add(channel);
             if left > WIDE - NARROW {
-                tiles::<V, ROWS, WIDE>(call, channel, input, output, rows);
+                tiles::<V, ROWS, WIDE>(windows, channel, output, pixels);
                 channel += WIDE * V::LANES;
             } else {
-                tiles::<V, TALL, NARROW>(call, channel, input, output, rows);
+                tiles::<V, TALL, NARROW>(windows, channel, output, pixels);
                 channel += NARROW * V::LANES;
             }
         }
@@ -87,7 +100,8 @@ pub(in crate::kernels) unsafe fn linear<V: Vector, const WIDE: usize, const SING
     first: usize,
     out: &mut [f32],
 ) {
-    let input = call.input.as_ptr();
+    let windows = windows(call, call.input.as_ptr());
+    let output = out.as_mut_ptr().wrapping_sub(first * PANEL);
     let mut done = 0;
     while done < out.len() {
         let channel = first * PANEL + done;
@@ -95,12 +109,11 @@ pub(in crate::kernels) unsafe fn linear<V: Vector, const WIDE: usize, const SING
         // SAFETY: `left` padded channels are in the weights and the table. The output ends at a panel or at
         // `call.outputs`, beyond which a tile stores nothing.
         unsafe {
-            let output = out.as_mut_ptr().add(done);
             if left >= WIDE * V::LANES {
-                tile::<V, 1, WIDE>(call, channel, input, output);
+                tile::<V, 1, WIDE>(&windows, channel, output);
                 done += WIDE * V::LANES;
             } else {
-                tile::<V, 1, SINGLE>(call, channel, input, output);
+                tile::<V, 1, SINGLE>(&windows, channel, output);
                 done += SINGLE * V::LANES;
             }
         }

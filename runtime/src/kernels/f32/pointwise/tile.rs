@@ -1,154 +1,168 @@
 //! The register tile of the matrix product: some pixels by some vectors of output channels.
 
-use crate::kernels::f32::epilogue::simd::activate;
-use crate::kernels::f32::{PANEL, Pointwise};
+use crate::kernels::f32::epilogue::simd::{Destination, finish};
+use crate::kernels::f32::{Epilogue, PANEL};
 use crate::kernels::isa::vector::Vector;
 
-/// Runs `rows` pixels in tiles of at most `ROWS`, as even as they come: a tile with few rows waits on its own sums.
+/// Windows of equal size at equal distances, each of which becomes an output pixel. A pixel of a pointwise convolution
+/// is a window of one row.
+#[derive(Clone, Copy)]
+pub(in crate::kernels::f32) struct Windows<'a> {
+    /// First value of the first window.
+    pub(in crate::kernels::f32) input: *const f32,
+    /// Values from a window to the next.
+    pub(in crate::kernels::f32) step: usize,
+    /// Rows of a window.
+    pub(in crate::kernels::f32) rows: usize,
+    /// Values in a row of a window.
+    pub(in crate::kernels::f32) length: usize,
+    /// Values from a row of the input to the next.
+    pub(in crate::kernels::f32) pitch: usize,
+    /// Weights of the first value, of the first panel.
+    pub(in crate::kernels::f32) weights: *const f32,
+    /// Weights of an output channel.
+    pub(in crate::kernels::f32) terms: usize,
+    /// Of these, from a row of a window to the next.
+    pub(in crate::kernels::f32) row_terms: usize,
+    /// Output channels.
+    pub(in crate::kernels::f32) outputs: usize,
+    /// Of the layer.
+    pub(in crate::kernels::f32) epilogue: Epilogue<'a>,
+}
+
+/// Computes `pixels` pixels in tiles of at most `ROWS`, as even as they come: a tile with few rows waits on its own
+/// sums.
 ///
 /// # Safety
-/// As for [`tile`], for `rows` pixels.
+/// As for [`tile`], for `pixels` windows.
 #[inline(always)]
 pub(super) unsafe fn tiles<V: Vector, const ROWS: usize, const WIDTH: usize>(
-    call: &Pointwise,
+    mut windows: Windows,
     channel: usize,
-    mut input: *const f32,
     mut output: *mut f32,
-    rows: usize,
+    pixels: usize,
 ) {
     const { assert!(ROWS <= 12) };
-    let mut left = rows;
-    while left > 0 {
-        let rows = left.div_ceil(left.div_ceil(ROWS));
-        // SAFETY: `rows <= left` pixels are there; after the last tile the pointers are at most one past the end.
+    let count = pixels.div_ceil(ROWS).max(1);
+    let (least, more) = (pixels / count, pixels % count);
+    for i in 0..count {
+        let rows = least + usize::from(i < more);
+        // SAFETY: these are no more than `pixels` in all; after the last tile the pointers are not used.
         unsafe {
             match rows {
-                1 => tile::<V, 1, WIDTH>(call, channel, input, output),
-                2 => tile::<V, 2, WIDTH>(call, channel, input, output),
-                3 => tile::<V, 3, WIDTH>(call, channel, input, output),
-                4 => tile::<V, 4, WIDTH>(call, channel, input, output),
-                5 => tile::<V, 5, WIDTH>(call, channel, input, output),
-                6 => tile::<V, 6, WIDTH>(call, channel, input, output),
-                7 if ROWS >= 7 => tile::<V, 7, WIDTH>(call, channel, input, output),
-                8 if ROWS >= 8 => tile::<V, 8, WIDTH>(call, channel, input, output),
-                9 if ROWS >= 9 => tile::<V, 9, WIDTH>(call, channel, input, output),
-                10 if ROWS >= 10 => tile::<V, 10, WIDTH>(call, channel, input, output),
-                11 if ROWS >= 11 => tile::<V, 11, WIDTH>(call, channel, input, output),
-                12 if ROWS >= 12 => tile::<V, 12, WIDTH>(call, channel, input, output),
+                1 => tile::<V, 1, WIDTH>(&windows, channel, output),
+                2 => tile::<V, 2, WIDTH>(&windows, channel, output),
+                3 => tile::<V, 3, WIDTH>(&windows, channel, output),
+                4 => tile::<V, 4, WIDTH>(&windows, channel, output),
+                5 => tile::<V, 5, WIDTH>(&windows, channel, output),
+                6 => tile::<V, 6, WIDTH>(&windows, channel, output),
+                7 if ROWS >= 7 => tile::<V, 7, WIDTH>(&windows, channel, output),
+                8 if ROWS >= 8 => tile::<V, 8, WIDTH>(&windows, channel, output),
+                9 if ROWS >= 9 => tile::<V, 9, WIDTH>(&windows, channel, output),
+                10 if ROWS >= 10 => tile::<V, 10, WIDTH>(&windows, channel, output),
+                11 if ROWS >= 11 => tile::<V, 11, WIDTH>(&windows, channel, output),
+                12 if ROWS >= 12 => tile::<V, 12, WIDTH>(&windows, channel, output),
                 _ => unreachable!("more rows than a tile has"),
             }
-            input = input.add(rows * call.inputs);
-            output = output.wrapping_add(rows * call.outputs);
+            windows.input = windows.input.wrapping_add(rows * windows.step);
+            output = output.wrapping_add(rows * windows.outputs);
         }
-        left -= rows;
     }
 }
 
-/// `ROWS` pixels by `WIDTH` vectors: product, epilogue, store of the channels below `call.outputs`.
+/// `ROWS` pixels by `WIDTH` vectors: product, epilogue, store of the channels below `windows.outputs`.
 ///
 /// # Safety
 /// `channel` starts a panel, and the panels of `WIDTH` vectors from there are in the weights and the table;
-/// `ROWS` whole pixels are at `input`; `output` is at this channel of the first of `ROWS` pixels.
+/// `ROWS` windows lie on the input; `output` is the first of `ROWS` pixels, at channel 0.
 #[inline(always)]
 pub(super) unsafe fn tile<V: Vector, const ROWS: usize, const WIDTH: usize>(
-    call: &Pointwise,
+    windows: &Windows,
     channel: usize,
-    input: *const f32,
     output: *mut f32,
 ) {
     // SAFETY: passed on from the caller.
     unsafe {
-        let weights = call.weights.as_ptr().add(channel * call.inputs);
-        let table = call.epilogue.table.as_ptr().add(channel * 2);
-        let mut sums = product::<V, ROWS, WIDTH>(input, weights, call.inputs);
-        scale_and_bias(&mut sums, table);
-        activate(sums.as_flattened_mut(), call.epilogue.activation);
-        store(&sums, output, call.outputs, call.outputs - channel);
+        let mut sums = [[V::splat(0.0); WIDTH]; ROWS];
+        let weights = windows.weights.add(channel * windows.terms);
+        for row in 0..windows.rows {
+            let input = windows.input.add(row * windows.pitch);
+            let weights = weights.add(row * windows.row_terms * PANEL);
+            add_row(&mut sums, windows, input, weights);
+        }
+        let to = Destination {
+            pixel: output,
+            channels: windows.outputs,
+            channel,
+            pixels: ROWS,
+        };
+        finish(sums, &windows.epilogue, to);
     }
 }
 
-/// `ROWS` pixels of `inputs` values times `WIDTH` vectors of the panels at `weights`.
+/// Adds a row of each of `ROWS` windows, the first at `input`, times `WIDTH` vectors of the panels at `weights`.
 ///
 /// # Safety
 /// As for [`tile`].
 #[inline(always)]
-unsafe fn product<V: Vector, const ROWS: usize, const WIDTH: usize>(
+unsafe fn add_row<V: Vector, const ROWS: usize, const WIDTH: usize>(
+    sums: &mut [[V; WIDTH]; ROWS],
+    windows: &Windows,
     input: *const f32,
     weights: *const f32,
-    inputs: usize,
-) -> [[V; WIDTH]; ROWS] {
-    // SAFETY: `i < inputs` floats into each pixel and 16 i into each panel, of which vector `v` is inside one.
+) {
+    const { assert!(V::FACTORS == 1 || V::FACTORS == 4) };
+    let (length, step) = (windows.length, windows.step);
+    let panel = windows.terms * PANEL;
+    let mut factors = [sums[0][0]; ROWS];
+    let mut i = 0;
+    // SAFETY: `i < length` values into each row, and 16 i into the panels.
     unsafe {
-        let mut sums = [[V::splat(0.0); WIDTH]; ROWS];
-        for i in 0..inputs {
-            let mut column = [V::splat(0.0); WIDTH];
-            for (v, column) in column.iter_mut().enumerate() {
-                let (panel, lane) = place::<V>(v);
-                *column = V::load(weights.add((panel * inputs + i) * PANEL + lane));
+        while i + V::FACTORS <= length {
+            for (row, factors) in factors.iter_mut().enumerate() {
+                *factors = V::factors(input.add(row * step + i));
             }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let x = V::splat(*input.add(row * inputs + i));
-                for (sum, &weight) in sums.iter_mut().zip(&column) {
-                    *sum = x.mul_add(weight, *sum);
+            let weights = weights.add(i * PANEL);
+            add_products::<V, ROWS, WIDTH, 0>(sums, &factors, weights, panel);
+            if V::FACTORS == 4 {
+                add_products::<V, ROWS, WIDTH, 1>(sums, &factors, weights, panel);
+                add_products::<V, ROWS, WIDTH, 2>(sums, &factors, weights, panel);
+                add_products::<V, ROWS, WIDTH, 3>(sums, &factors, weights, panel);
+            }
+            i += V::FACTORS;
+        }
+        if V::FACTORS > 1 {
+            for i in i..length {
+                for (row, factors) in factors.iter_mut().enumerate() {
+                    *factors = V::splat(*input.add(row * step + i));
                 }
+                let weights = weights.add(i * PANEL);
+                add_products::<V, ROWS, WIDTH, 0>(sums, &factors, weights, panel);
             }
         }
-        sums
     }
 }
 
-/// `scale * sum + bias`, from the table at the tile's first panel.
+/// Adds the products of the factor at `INDEX` of each row and the `INDEX`th weights of each channel from `weights`,
+/// where a panel has the length `panel`.
 ///
 /// # Safety
-/// The table holds the panels of `WIDTH` vectors.
+/// The panels of `WIDTH` vectors are in the weights.
 #[inline(always)]
-unsafe fn scale_and_bias<V: Vector, const ROWS: usize, const WIDTH: usize>(
+unsafe fn add_products<V: Vector, const ROWS: usize, const WIDTH: usize, const INDEX: usize>(
     sums: &mut [[V; WIDTH]; ROWS],
-    table: *const f32,
+    factors: &[V; ROWS],
+    weights: *const f32,
+    panel: usize,
 ) {
     for v in 0..WIDTH {
-        let (panel, lane) = place::<V>(v);
-        // SAFETY: inside the table by the caller's promise.
+        let (panels, lane) = (v * V::LANES / PANEL, v * V::LANES % PANEL);
+        // SAFETY: the vector is inside one panel.
         unsafe {
-            let scale = V::load(table.add(panel * 2 * PANEL + lane));
-            let bias = V::load(table.add(panel * 2 * PANEL + PANEL + lane));
-            for sums in sums.iter_mut() {
-                sums[v] = sums[v].mul_add(scale, bias);
+            let weights = V::load(weights.add(panels * panel + INDEX * PANEL + lane));
+            for (sums, &factors) in sums.iter_mut().zip(factors) {
+                sums[v] = weights.mul_add_factor::<INDEX>(factors, sums[v]);
             }
         }
     }
-}
-
-/// Stores the first `channels` channels of each row.
-///
-/// # Safety
-/// `min(channels, WIDTH * LANES)` values may be written at each of `ROWS` times `stride` from `output`.
-#[inline(always)]
-unsafe fn store<V: Vector, const ROWS: usize, const WIDTH: usize>(
-    sums: &[[V; WIDTH]; ROWS],
-    output: *mut f32,
-    stride: usize,
-    channels: usize,
-) {
-    let whole = channels >= WIDTH * V::LANES;
-    for (row, sums) in sums.iter().enumerate() {
-        for (v, sum) in sums.iter().enumerate() {
-            let channel = v * V::LANES;
-            // SAFETY: `channel < channels`, and no more than the rest is written.
-            unsafe {
-                let to = output.wrapping_add(row * stride + channel);
-                if whole {
-                    sum.store(to);
-                } else if channel < channels {
-                    sum.store_up_to(to, channels - channel);
-                }
-            }
-        }
-    }
-}
-
-/// Panel and lane in it where a tile's vector `v` starts.
-#[inline(always)]
-const fn place<V: Vector>(v: usize) -> (usize, usize) {
-    (v * V::LANES / PANEL, v * V::LANES % PANEL)
 }

@@ -79,6 +79,34 @@ impl Vector for F32x4 {
         Self(unsafe { vfmaq_f32(addend.0, self.0, factor.0) })
     }
 
+    /// Two instructions: the one that does both adds to the register of `bias`, of which it would need a copy.
+    #[inline(always)]
+    unsafe fn scale(self, scale: Self, bias: Self) -> Self {
+        // SAFETY: see the impl.
+        unsafe { self.mul(scale).add(bias) }
+    }
+
+    const FACTORS: usize = 4;
+
+    #[inline(always)]
+    unsafe fn factors(from: *const f32) -> Self {
+        // SAFETY: see the impl.
+        unsafe { Self::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add_factor<const INDEX: usize>(self, factors: Self, addend: Self) -> Self {
+        // SAFETY: see the impl.
+        Self(unsafe {
+            match INDEX {
+                0 => vfmaq_laneq_f32::<0>(addend.0, self.0, factors.0),
+                1 => vfmaq_laneq_f32::<1>(addend.0, self.0, factors.0),
+                2 => vfmaq_laneq_f32::<2>(addend.0, self.0, factors.0),
+                _ => vfmaq_laneq_f32::<3>(addend.0, self.0, factors.0),
+            }
+        })
+    }
+
     #[inline(always)]
     unsafe fn min(self, bound: Self) -> Self {
         // SAFETY: see the impl. The instruction propagates NaN.
