@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use graft_runtime::kernels::f32::{Conv, Epilogue, Kernels, Pointwise, conv_scratch_len, select};
+use graft_runtime::kernels::f32::{Conv, Epilogue, Kernels, Pointwise, select};
 use graft_runtime::kernels::{Activation, PANEL};
 use layers::{Aligned, DEPTHWISE, LINEAR, POINTWISE, STEM, Shapes};
 
@@ -74,8 +74,7 @@ fn conv(criterion: &mut Criterion) {
         &name,
         shapes.output.len() * terms,
         |kernels, layer, out| {
-            let mut scratch = vec![0.0; conv_scratch_len(&shapes.window, inputs)];
-            (kernels.conv)(&layer.conv(&shapes), 0, out, &mut scratch);
+            (kernels.conv)(&layer.conv(&shapes), 0, out);
         },
     );
 }

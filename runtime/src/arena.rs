@@ -11,7 +11,6 @@ use zerocopy::FromBytes;
 
 use crate::Error;
 use crate::engine::Product;
-use crate::kernels::f32::conv_scratch_len;
 use crate::kernels::int8;
 
 const LINE: usize = 64;
@@ -146,11 +145,7 @@ fn scratch_bytes(image: &BackboneImage<'_>, index: usize, machine: Machine) -> u
                 Product::Panels => machine.scratch.linear(depth()),
             }
         }
-        (Dtype::F32 | Dtype::F16, Op::Conv) => {
-            let inputs = image.tensor(layer.inputs[0]).shape.channels;
-            conv_scratch_len(&layer.window, inputs).saturating_mul(size_of::<f32>())
-        }
-        (Dtype::F32 | Dtype::F16, Op::Pointwise | Op::Linear)
+        (Dtype::F32 | Dtype::F16, Op::Conv | Op::Pointwise | Op::Linear)
         | (
             _,
             Op::Depthwise

@@ -20,10 +20,10 @@ impl Arithmetic for Float<'_> {
         activation
     }
 
-    fn part(&self, call: &Call<'_, Self>, first: usize, out: &mut [f32], scratch: &mut [f32]) {
+    fn part(&self, call: &Call<'_, Self>, first: usize, out: &mut [f32], _: &mut [f32]) {
         let kernels = self.kernels;
         match call.stage.layer.op {
-            Op::Conv => (kernels.conv)(&conv(call), first, out, scratch),
+            Op::Conv => (kernels.conv)(&conv(call), first, out),
             Op::Depthwise => (kernels.depthwise)(&conv(call), first, out),
             Op::Pointwise | Op::Linear => match Product::of(call.output_shape) {
                 Product::Panels => (kernels.linear)(&pointwise(call), first, out),

@@ -9,7 +9,7 @@ use super::lanes::{Lane, Part, clear_sums, group, grown, share, total_sums};
 use super::network::Network;
 use super::node::{Node, SiteNode};
 use crate::kernels::Activation;
-use crate::kernels::f32::{Conv, Elementwise, Epilogue, Pointwise, Pool, conv_scratch_len};
+use crate::kernels::f32::{Conv, Elementwise, Epilogue, Pointwise, Pool};
 
 impl Network {
     /// Runs a batch of inputs, `[images][input_len]` normalised values, with batch norm in the mode that
@@ -112,7 +112,6 @@ impl Network {
         let part = Images { first, images };
         let Lane {
             operands: [left, right],
-            columns,
             sums: [sums, _],
             ..
         } = lane;
@@ -121,8 +120,7 @@ impl Network {
         let left = self.output(tensors[0], part, left).values();
         match node.layer.op {
             Op::Conv => self.convolve(node, index, left, out, |conv, out| {
-                let len = conv_scratch_len(&conv.window, conv.input_shape.channels);
-                (kernels.conv)(conv, 0, out, grown(columns, len));
+                (kernels.conv)(conv, 0, out);
             }),
             Op::Depthwise => self.convolve(node, index, left, out, |conv, out| {
                 (kernels.depthwise)(conv, 0, out);

@@ -33,7 +33,7 @@ pub use super::select::available_f32 as available;
 pub(crate) use super::select::f32_by_name as by_name;
 #[cfg(feature = "f32")]
 pub use super::select::select_f32 as select;
-use super::{Activation, PANEL, Shape, Window, window};
+use super::{Activation, PANEL, Shape, Window};
 
 /// A convolution (all input channels to all output channels) or depthwise convolution (channel by channel).
 #[derive(Clone, Copy, Debug)]
@@ -102,9 +102,8 @@ pub struct Pool<'a> {
 pub struct Kernels {
     /// The name, such as `avx2`: `kernel_names` lists those of a machine.
     pub name: &'static str,
-    /// k x k convolution of output rows from the given one; `out` is whole rows; `scratch` holds at least
-    /// [`conv_scratch_len`] floats.
-    pub conv: fn(&Conv, usize, &mut [f32], &mut [f32]),
+    /// k x k convolution of output rows from the given one; `out` is whole rows.
+    pub conv: fn(&Conv, usize, &mut [f32]),
     /// Depthwise convolution of output rows from the given one.
     pub depthwise: fn(&Conv, usize, &mut [f32]),
     /// Pointwise convolution of pixels from the given one; `out` is whole pixels.
@@ -124,12 +123,4 @@ pub struct Kernels {
     /// The backward pass.
     #[cfg(feature = "gradient")]
     pub gradient: gradient::GradientKernels,
-}
-
-/// Output pixels that the convolution gathers at a time.
-pub const CONV_ROWS: usize = 12;
-
-/// Floats of scratch memory that [`Kernels::conv`] needs for a window over `inputs` channels.
-pub const fn conv_scratch_len(window: &Window, inputs: usize) -> usize {
-    window::depth(window, inputs).saturating_mul(CONV_ROWS)
 }

@@ -23,7 +23,7 @@ macro_rules! simd_kernels {
             name: $name,
             conv: kernel!(
                 conv::check, conv::simd::conv::<$vector, $rows, $wide, $tall, $narrow>,
-                (call: &Conv, first: usize, out: &mut [f32], scratch: &mut [f32]) $(, $features)?
+                (call: &Conv, first: usize, out: &mut [f32]) $(, $features)?
             ),
             depthwise: kernel!(
                 depthwise::check, depthwise::simd::depthwise::<$vector, 2>,

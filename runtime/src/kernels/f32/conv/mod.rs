@@ -8,17 +8,16 @@ pub(in crate::kernels) mod simd;
 
 use graft_patches::layout::weights_len;
 
-use super::{Conv, conv_scratch_len};
+use super::Conv;
 use crate::kernels::check;
 use crate::kernels::window::{self, Sliding};
 
 /// Panics unless the operands are as long as a convolution of the output rows from `first` needs.
-pub(in crate::kernels) fn check(call: &Conv, first: usize, out: &[f32], scratch: &[f32]) {
+pub(in crate::kernels) fn check(call: &Conv, first: usize, out: &[f32]) {
     let (inputs, outputs) = (call.input_shape.channels, call.output_shape.channels);
     let depth = window::depth(&call.window, inputs);
     call.check_rows(first, out);
     check::weights(call.weights.len(), weights_len(outputs, depth));
-    check::scratch(scratch.len(), conv_scratch_len(&call.window, inputs));
 }
 
 impl Conv<'_> {

@@ -6,8 +6,8 @@ use super::check;
 use crate::kernels::f32::Conv;
 use crate::kernels::window::depth;
 
-pub(in crate::kernels) fn conv(call: &Conv, first: usize, out: &mut [f32], scratch: &mut [f32]) {
-    check(call, first, out, scratch);
+pub(in crate::kernels) fn conv(call: &Conv, first: usize, out: &mut [f32]) {
+    check(call, first, out);
     let (width, channels) = (call.output_shape.width, call.output_shape.channels);
     for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
         for (x, pixel) in row.chunks_exact_mut(channels).enumerate() {

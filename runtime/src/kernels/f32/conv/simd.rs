@@ -21,7 +21,6 @@ pub(in crate::kernels) unsafe fn conv<
     call: &Conv,
     first: usize,
     out: &mut [f32],
-    _scratch: &mut [f32],
 ) {
     let shape = call.output_shape;
     let inside = call.sliding().inside(1, shape.width);

@@ -7,9 +7,7 @@ use crate::kernels::f32::gradient::{
     DepthwiseGradient, average, gather, global_average, max, multiply_left, multiply_right,
     scatter, transpose,
 };
-use crate::kernels::f32::{
-    Activation, Conv, Elementwise, Epilogue, PANEL, Pointwise, Pool, Shape, conv_scratch_len,
-};
+use crate::kernels::f32::{Activation, Conv, Elementwise, Epilogue, PANEL, Pointwise, Pool, Shape};
 use crate::kernels::isa::reference::REFERENCE_F32 as REFERENCE;
 use crate::kernels::tests::strategies::{channels, sliding};
 use graft_patches::layout::{dense_index, weights_len};
@@ -75,8 +73,7 @@ proptest! {
         let [x, g] = [values(input_shape.len(), seed ^ 1), values(output_shape.len(), seed ^ 2)];
         let call = Conv { input: &x, input_shape, output_shape, window, weights: &weights, epilogue };
         let mut y = vec![0.0; output_shape.len()];
-        let mut scratch = vec![0.0; conv_scratch_len(&window, input_shape.channels)];
-        (REFERENCE.conv)(&call, 0, &mut y, &mut scratch);
+        (REFERENCE.conv)(&call, 0, &mut y);
         let mut transposed = vec![0.0; weights_len(depth, outputs)];
         transpose(&weights, depth, outputs, &mut transposed);
         let mut columns = vec![0.0; output_shape.pixels() * depth];
