@@ -43,7 +43,7 @@ pub(in crate::kernels) trait Vector: Copy {
         unsafe { self.mul_add(scale, bias) }
     }
 
-    /// Values of [`factors`](Self::factors).
+    /// Values of [`factors`](Self::factors): 1 where it costs no more to [`splat`](Self::splat) each.
     const FACTORS: usize = 1;
 
     /// `FACTORS` values at `from`, which multiply vectors one by one.

@@ -114,30 +114,33 @@ unsafe fn add_row<V: Vector, const ROWS: usize, const WIDTH: usize>(
     const { assert!(V::FACTORS == 1 || V::FACTORS == 4) };
     let (length, step) = (windows.length, windows.step);
     let panel = windows.terms * PANEL;
-    let mut factors = [sums[0][0]; ROWS];
     let mut i = 0;
     // SAFETY: `i < length` values into each row, and 16 i into the panels.
     unsafe {
-        while i + V::FACTORS <= length {
-            for (row, factors) in factors.iter_mut().enumerate() {
-                *factors = V::factors(input.add(row * step + i));
-            }
-            let weights = weights.add(i * PANEL);
-            add_products::<V, ROWS, WIDTH, 0>(sums, &factors, weights, panel);
-            if V::FACTORS == 4 {
-                add_products::<V, ROWS, WIDTH, 1>(sums, &factors, weights, panel);
-                add_products::<V, ROWS, WIDTH, 2>(sums, &factors, weights, panel);
-                add_products::<V, ROWS, WIDTH, 3>(sums, &factors, weights, panel);
-            }
-            i += V::FACTORS;
-        }
-        if V::FACTORS > 1 {
-            for i in i..length {
+        if V::FACTORS == 4 {
+            let mut factors = [sums[0][0]; ROWS];
+            while i + V::FACTORS <= length {
                 for (row, factors) in factors.iter_mut().enumerate() {
-                    *factors = V::splat(*input.add(row * step + i));
+                    *factors = V::factors(input.add(row * step + i));
                 }
                 let weights = weights.add(i * PANEL);
                 add_products::<V, ROWS, WIDTH, 0>(sums, &factors, weights, panel);
+                add_products::<V, ROWS, WIDTH, 1>(sums, &factors, weights, panel);
+                add_products::<V, ROWS, WIDTH, 2>(sums, &factors, weights, panel);
+                add_products::<V, ROWS, WIDTH, 3>(sums, &factors, weights, panel);
+                i += V::FACTORS;
+            }
+        }
+        for i in i..length {
+            let mut column = [sums[0][0]; WIDTH];
+            for (v, column) in column.iter_mut().enumerate() {
+                *column = V::load(weights.add(place::<V>(v, panel) + i * PANEL));
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let x = V::splat(*input.add(row * step + i));
+                for (sum, &weight) in sums.iter_mut().zip(&column) {
+                    *sum = x.mul_add(weight, *sum);
+                }
             }
         }
     }
@@ -156,13 +159,18 @@ unsafe fn add_products<V: Vector, const ROWS: usize, const WIDTH: usize, const I
     panel: usize,
 ) {
     for v in 0..WIDTH {
-        let (panels, lane) = (v * V::LANES / PANEL, v * V::LANES % PANEL);
         // SAFETY: the vector is inside one panel.
         unsafe {
-            let weights = V::load(weights.add(panels * panel + INDEX * PANEL + lane));
+            let weights = V::load(weights.add(place::<V>(v, panel) + INDEX * PANEL));
             for (sums, &factors) in sums.iter_mut().zip(factors) {
                 sums[v] = weights.mul_add_factor::<INDEX>(factors, sums[v]);
             }
         }
     }
+}
+
+/// Where the weights of a tile's vector `v` start, if a panel has the length `panel`.
+#[inline(always)]
+const fn place<V: Vector>(v: usize, panel: usize) -> usize {
+    v * V::LANES / PANEL * panel + v * V::LANES % PANEL
 }
