@@ -6,7 +6,8 @@
 //! that part.
 //!
 //! Both dtypes share the checks of lengths (`check`), sliding windows (`window`), the walk of
-//! elementwise operators (`elementwise`), the safe functions around kernels (`entry`) and the selection (`select`).
+//! elementwise operators (`elementwise`), the safe functions around kernels (`entry`) and the selection (`select`). `peak`
+//! is what a core can do at most with an instruction set.
 //!
 //! # Adding an operator or an instruction set
 //! An operator is a folder in `f32/` and one in `int8/`: `mod.rs` checks the operands, `reference.rs` is obviously right,
@@ -32,6 +33,8 @@ mod entry;
 pub mod f32;
 pub mod int8;
 mod isa;
+#[cfg(feature = "std")]
+pub mod peak;
 mod select;
 #[cfg(test)]
 mod tests;

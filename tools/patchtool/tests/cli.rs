@@ -100,6 +100,33 @@ fn bench_has_the_keys_of_the_contract_and_measures_residents() {
 }
 
 #[test]
+fn bench_compares_layers_with_the_peak_and_draws_them() {
+    let f = Fixture::new();
+    let json = f.json("bench -b b.backbone --runs 5 --roofline roof.png");
+    assert!(json["peak_gmacs"].as_f64() > Some(0.0), "{json}");
+    let layers = json["layers"].as_array().expect("layers");
+    for layer in layers {
+        let has_macs = layer["macs"].as_u64() > Some(0);
+        assert_eq!(
+            layer["peak_share"].as_f64() > Some(0.0),
+            has_macs,
+            "{layer}"
+        );
+        assert!(layer["bytes"].as_u64() > Some(0), "{layer}");
+    }
+    let picture = image::open(f.path("roof.png")).expect("a picture");
+    assert!(picture.width() > picture.height());
+    f.refused("bench -b b.backbone --roofline roof.png", "roof.png");
+    f.refused(
+        "bench -b b.backbone --roofline b.backbone --force",
+        "b.backbone",
+    );
+    let alone = f.json("bench -b b.backbone --runs 5 --peak");
+    assert!(alone["peak_gmacs"].as_f64() > Some(0.0), "{alone}");
+    assert_eq!(alone["layers"], serde_json::json!([]));
+}
+
+#[test]
 fn bad_backbones_are_refused() {
     let f = Fixture::new();
     let bytes = std::fs::read(f.path("b.backbone")).expect("it is there");

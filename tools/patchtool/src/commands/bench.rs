@@ -1,4 +1,8 @@
-//! `patchtool bench`: latency, swap time, open time, memory.
+//! `patchtool bench`: latency, swap time, open time, memory, and where the time goes.
+
+mod layers;
+mod peak;
+mod roofline;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::Args;
-use graft_patches::BackboneImage;
 use graft_runtime::{Backbone, Patch, Session, TaskSlot, Verify};
 use serde_json::{Value, json};
 
@@ -16,8 +19,13 @@ use crate::commands::arguments::Model;
 use crate::hint::Hint;
 use crate::input;
 use crate::memory;
-use crate::report::{Report, Table, bytes};
+use crate::report::{Report, bytes};
 use crate::task::patch_files;
+use graft_data::output;
+
+use layers::LayerTime;
+pub(super) use layers::macs;
+use roofline::Roof;
 
 /// Swaps that are timed one by one.
 const SWAPS: usize = 20_000;
@@ -30,8 +38,9 @@ const WARM_UP: usize = 3;
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  patchtool bench --backbone lite0.backbone --patch patches/ --resident 2,100,1000 --layers")]
+#[command(after_help = "Examples:
+  patchtool bench --backbone lite0.backbone --patch patches/ --resident 2,100,1000 --layers
+  patchtool bench --backbone lite0.backbone --roofline lite0.png")]
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
@@ -41,9 +50,18 @@ pub struct Arguments {
     /// Threads that share each layer.
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Time each layer.
+    /// Time each layer, and compare it with the peak; fused ones, too, one after the other.
     #[arg(long)]
     layers: bool,
+    /// Measure the multiply-adds a second that these threads can do at most, with the instructions of the kernels.
+    #[arg(long)]
+    peak: bool,
+    /// Draw the layers under what the machine can do at most: computing, and reading from memory.
+    #[arg(long, value_name = "F.png")]
+    roofline: Option<PathBuf>,
+    /// Overwrite the picture if it exists.
+    #[arg(long)]
+    force: bool,
     /// Also measure swaps and memory with these numbers of patches resident, such as 2,100,1000.
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     resident: Vec<usize>,
@@ -61,6 +79,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             "bench measures how long it takes to open a file, which stdin is not".into(),
             "give the backbone by name",
         ));
+    }
+    if let Some(picture) = &arguments.roofline {
+        output::check(picture, arguments.force)?;
+        for input in files.iter().chain([path]) {
+            output::check_apart(picture, input)?;
+        }
     }
     let backbone = input::backbone(path)?;
     let opened = measure_open(path, arguments.threads)?;
@@ -80,19 +104,26 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let times = time_runs(&mut session, &first, &image, arguments.runs)?;
     let swap = measure_swaps(&with_identity(&patches, &backbone))?;
     let many = measure_many(&mut session, &patches, arguments.runs)?;
-    let layers = if arguments.layers {
-        time_layers(arguments.threads, &first, &image, arguments.runs, &backbone)?
-    } else {
-        Vec::new()
+    let (kernels, threads) = (session.kernels(), session.threads());
+    let wants_layers = arguments.layers || arguments.roofline.is_some();
+    let layers = match wants_layers {
+        true => layers::time(threads, &first, &image, arguments.runs, &backbone)?,
+        false => Vec::new(),
     };
+    let gmacs = (arguments.peak || wants_layers)
+        .then(|| peak::gmacs(backbone.image().dtype(), kernels, threads))
+        .flatten();
+    if let Some(path) = &arguments.roofline {
+        draw_roofline(path, &layers, gmacs, &session, arguments)?;
+    }
     let patch_bytes: usize = patches
         .iter()
         .map(|patch| patch.receipt().bytes_mapped)
         .sum();
     let json = json!({
         "backbone": path.display().to_string(),
-        "kernels": session.kernels(),
-        "threads": session.threads(),
+        "kernels": kernels,
+        "threads": threads,
         "latency_ms": { "min": times.min, "median": times.median, "p90": times.p90 },
         "open_us": opened.structure_us,
         "open_full_us": opened.full_us,
@@ -105,9 +136,37 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         "backbone_bytes": backbone.image().bytes().len(),
         "patch_bytes": patch_bytes,
         "rss_bytes": memory::usage().map(|usage| usage.resident),
-        "layers": layers,
+        "peak_gmacs": gmacs,
+        "layers": layers.iter().map(|layer| layer.json(kernels, gmacs)).collect::<Vec<_>>(),
     });
-    Ok(Report::new(text(&json, &opened)?, json))
+    let table = match layers.is_empty() {
+        true => String::new(),
+        false => layers::table(&layers, kernels, gmacs).to_string(),
+    };
+    Ok(Report::new(table + &text(&json, &opened)?, json))
+}
+
+/// Draws the layers under the roof.
+fn draw_roofline(
+    path: &Path,
+    layers: &[LayerTime],
+    gmacs: Option<f64>,
+    session: &Session<'_>,
+    arguments: &Arguments,
+) -> Result<()> {
+    let (kernels, threads) = (session.kernels(), session.threads());
+    let Some(gmacs) = gmacs else {
+        bail!(Hint::new(
+            format!("the {kernels} kernels are plain Rust, of which no peak is known"),
+            "leave out --roofline, or unset GRAFT_KERNELS",
+        ));
+    };
+    let read_gb = peak::read_gb(threads);
+    let name = arguments.model.backbone.file_stem().unwrap_or_default();
+    let title = format!("{}: {kernels}, threads: {threads}", name.display());
+    let picture = roofline::draw(&title, layers, &Roof { gmacs, read_gb })?;
+    picture.write(path, arguments.force)?;
+    Ok(())
 }
 
 /// A deterministic image with all levels in it.
@@ -265,47 +324,6 @@ fn measure_many(
     Ok(many)
 }
 
-/// The layers one after the other, those of fused blocks, too.
-fn time_layers(
-    threads: usize,
-    patch: &Patch,
-    image: &[u8],
-    runs: u32,
-    backbone: &Backbone,
-) -> Result<Vec<Value>> {
-    let mut session = Session::with_threads(backbone, threads)?.unfused()?;
-    let image_view = backbone.image();
-    let mut samples = vec![Vec::new(); image_view.layer_count()];
-    let mut outputs = vec![0; image_view.layer_count()];
-    for _ in 0..runs {
-        let mut start = Instant::now();
-        session.run_observed(patch, image, |layer, output| {
-            samples[layer].push(microseconds(start.elapsed()));
-            outputs[layer] = output.len();
-            start = Instant::now();
-        })?;
-    }
-    let names = image_view.metadata()?.layers;
-    let layers = samples.into_iter().enumerate().map(|(index, samples)| {
-        json!({
-            "name": names.get(index),
-            "op": image_view.layer(index).op.name(),
-            "kernel": session.kernels(),
-            "us": median(samples),
-            "macs": macs(&image_view, index, outputs[index]),
-        })
-    });
-    Ok(layers.collect())
-}
-
-/// Multiply-adds of a layer whose output has this many values.
-pub(super) fn macs(image: &BackboneImage<'_>, layer: usize, output: usize) -> usize {
-    image
-        .layer(layer)
-        .site
-        .map_or(0, |site| output * image.site(site).depth)
-}
-
 fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
@@ -319,22 +337,6 @@ fn text(json: &Value, opened: &Opened) -> Result<String> {
     let number = |value: &Value| value.as_f64().unwrap_or(0.0);
     let size = |key: &str| bytes(json[key].as_u64().unwrap_or(0) as usize);
     let mut text = String::new();
-    let layers = json["layers"].as_array().map_or(&[][..], Vec::as_slice);
-    if !layers.is_empty() {
-        let mut table = Table::new(&["layer", "op", "kernel", "us", "MMAC", "GMAC/s"]);
-        for layer in layers {
-            let (us, macs) = (number(&layer["us"]), number(&layer["macs"]));
-            table.row([
-                layer["name"].as_str().unwrap_or_default().into(),
-                layer["op"].as_str().unwrap_or_default().into(),
-                layer["kernel"].as_str().unwrap_or_default().into(),
-                format!("{us:.1}"),
-                format!("{:.2}", macs / 1e6),
-                format!("{:.1}", macs / us.max(1e-3) / 1e3),
-            ]);
-        }
-        write!(text, "{table}")?;
-    }
     let latency = &json["latency_ms"];
     writeln!(
         text,
@@ -345,6 +347,9 @@ fn text(json: &Value, opened: &Opened) -> Result<String> {
         json["threads"],
         json["kernels"].as_str().unwrap_or_default(),
     )?;
+    if let Some(peak) = json["peak_gmacs"].as_f64() {
+        writeln!(text, "peak       {peak:.1} GMAC/s")?;
+    }
     writeln!(
         text,
         "open       {:.0} us, with every digest {:.0} us; session and first run {:.0} us, {:.2} x a steady run with the open",
