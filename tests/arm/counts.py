@@ -57,9 +57,9 @@ def build_backbones(patchtool, network, resolution, folder):
 
 
 def growth(figures, recorded):
-    """How much larger figures are than recorded ones: the largest share of any."""
+    """How much larger instructions and cycles are than recorded ones, as a share."""
     pairs = [(figures[name], int(recorded[name])) for name in COLUMNS[3:] if figures[name] and recorded[name]]
-    return max(now / before - 1 for now, before in pairs)
+    return [now / before - 1 for now, before in pairs]
 
 
 def judge(figures, rows):
@@ -70,11 +70,11 @@ def judge(figures, rows):
     if recorded is None:
         return "not recorded", True
     grown = growth(figures, recorded)
-    said = f"{100 * grown:+.2f} %" + ("" if same else f" against rustc {recorded['rustc']}")
-    if grown > (SAME_RUSTC if same else OTHER_RUSTC):
+    said = " ".join(f"{100 * share:+.2f} %" for share in grown) + ("" if same else f" against rustc {recorded['rustc']}")
+    if max(grown) > (SAME_RUSTC if same else OTHER_RUSTC):
         before = ", ".join(f"{int(recorded[name]):,} {name}" for name in COLUMNS[3:] if recorded[name])
         return f"{said}  GREW: recorded are {before}", False
-    return said + ("  smaller: record it" if same and grown < -SAME_RUSTC else ""), True
+    return said + ("  smaller: record it" if same and min(grown) < -SAME_RUSTC else ""), True
 
 
 def record(measured, rows):
