@@ -1,13 +1,14 @@
 """What an AArch64 program executes, block by block, counted by QEMU with the plugin blocks.c."""
 
-import collections
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 BINUTILS = "aarch64-linux-gnu-"
+PAGE = 4096  # bytes, of QEMU's AArch64
 LIBRARIES = "?"  # the function of blocks that are not the program's own
 # Debian's arm64 libc where it is installed, else the cross compiler's.
 ROOT = "/" if Path("/lib/ld-linux-aarch64.so.1").exists() else "/usr/aarch64-linux-gnu"
@@ -57,7 +58,7 @@ class Program:
                     self.path, backbone, runs], text=True)
         lines = [line.split() for line in output.read_text().splitlines()]
         moved = next(int(address, 16) for function, address, *_ in lines if function == "_start") - self.start
-        counts = collections.Counter()
+        counts = Counter()
         for function, address, count, *words in lines:
             # Libraries lie anywhere: their blocks are told apart by what is in them.
             address = int(address, 16) - moved if function != LIBRARIES else 0
@@ -68,7 +69,22 @@ class Program:
         """The executions of one inference, not the first, and the name of its kernels."""
         counts, said = self.executions(cpu, backbone, 2, folder / f"{backbone.stem}.{cpu}.2")
         counts.subtract(self.executions(cpu, backbone, 1, folder / f"{backbone.stem}.{cpu}.1")[0])
-        return +counts, said.split()[0]
+        return join_pages(+counts), said.split()[0]
+
+
+def join_pages(counts):
+    """The same executions with blocks whole that QEMU cut where a page ends: where code lies must not change its cycles."""
+    joined = Counter(counts)
+    starts = {block.address: block for block in counts if block.function != LIBRARIES}
+    for block in sorted(starts.values(), key=lambda block: -block.address):
+        end = block.address + 4 * len(block.words)
+        after = starts.get(end)
+        if end % PAGE == 0 and after and joined[after] == joined[block]:
+            whole = Block(block.function, block.address, block.words + after.words)
+            joined[whole] = joined.pop(block)
+            del joined[after]
+            starts[block.address] = whole
+    return joined
 
 
 def instructions(counts):
