@@ -8,13 +8,15 @@ use graft_runtime::kernels::int8::{
 use graft_runtime::kernels::{Shape, Window};
 
 /// Random layers of each operator.
-const CASES: usize = 12;
+const CASES: usize = 40;
 
 /// Memory for the operands of the largest layer.
+#[repr(C)]
 pub struct Memory {
-    input: [i8; 8 * 1024],
-    weights: [i8; 16 * 1024],
     table: [RequantizePanel; 4],
+    /// Behind what is aligned to words, and so aligned to words, too; one more, as below.
+    weights: [i8; 16 * 1024 + 1],
+    input: [i8; 8 * 1024],
     outputs: [[i8; 8 * 1024]; 2],
     /// One more, so that it can begin anywhere.
     scratch: [u8; Scratch::HERE.dense(7 * 7 * 4) + 1],
@@ -22,12 +24,12 @@ pub struct Memory {
 
 impl Memory {
     pub const EMPTY: Self = Self {
-        input: [0; _],
-        weights: [0; _],
         table: [RequantizePanel {
             multiplier: [0.0; _],
             bias: [0; _],
         }; _],
+        weights: [0; _],
+        input: [0; _],
         outputs: [[0; _]; _],
         scratch: [0; _],
     };
@@ -95,7 +97,7 @@ fn pointwise(memory: &mut Memory, random: &mut Random, kernels: [&Kernels; 2]) -
         input,
         inputs,
         outputs,
-        weights,
+        weights: &weights[random.below(2)..],
         epilogue,
     };
     both(out, (pixels - first) * outputs, kernels, |kernels, out| {
@@ -240,14 +242,19 @@ impl Random {
         memory.input.fill_with(|| self.next() as i8);
         memory.weights.fill_with(|| (self.next() as i8).max(-127));
         for panel in &mut memory.table {
-            panel
-                .multiplier
-                .fill_with(|| self.below(1000) as f32 * 3e-6);
-            panel.bias.fill_with(|| self.below(20_000) as i32 - 10_000);
+            // Some products are beyond all integers, and some biases near the ends of an i32.
+            panel.multiplier.fill_with(|| match self.below(16) {
+                0 => [1e9, f32::MAX, f32::MIN, 0.5][self.below(4)],
+                _ => self.below(1000) as f32 * 3e-6,
+            });
+            panel.bias.fill_with(|| match self.below(16) {
+                0 => i32::MAX.wrapping_add(self.below(20_000) as i32 - 10_000),
+                _ => self.below(20_000) as i32 - 10_000,
+            });
         }
     }
 
-    /// Half of them with bounds.
+    /// Half of them with bounds; of half, 0 is the least byte, as after a ReLU.
     fn output(&mut self) -> Quantized {
         let [a, b] = [self.next() as i8, self.next() as i8];
         let (min, max) = if self.below(2) > 0 {
@@ -255,8 +262,13 @@ impl Random {
         } else {
             (-128, 127)
         };
+        let zero_point = if self.below(2) > 0 {
+            self.next() as i8
+        } else {
+            -128
+        };
         Quantized {
-            zero_point: self.next() as i8,
+            zero_point,
             min,
             max,
         }

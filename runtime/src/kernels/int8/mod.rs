@@ -10,6 +10,8 @@
 //! a time (`isa::lanes`); depthwise layers have a second way, for lanes that can interleave rows (`depthwise/interleaved`).
 //! The other layers are few and light: theirs are plain loops that the compiler vectorises for each instruction set.
 //! Cortex-M has no room for lanes: its kernels are in `cortex_m.rs` of each folder, on the instructions in `isa::cortex_m`.
+//! With the DSP extension and an FPU its two inner loops are in assembly (`pointwise/cortex_m/tile.rs`,
+//! `depthwise/cortex_m/framed.rs`), which needs all registers that there are.
 
 pub(super) mod conv;
 pub(super) mod depthwise;
@@ -164,9 +166,9 @@ impl Scratch {
         linear: 1,
         margin: 0,
     };
-    /// Two windows and their halves of 16 bits, or the halves of one pixel.
+    /// A window and the halves of 16 bits of four pixels, or those of one.
     pub const CORTEX_M: Self = Self {
-        dense: 6,
+        dense: 9,
         linear: 2,
         margin: align_of::<u32>() - 1,
     };

@@ -63,25 +63,38 @@ mod instructions {
         sum
     }
 
-    /// Subtracts `zero` from each, saturates to a byte, and puts the four side by side.
+    /// Adds `zero` to each; saturates.
     #[inline(always)]
-    pub(in crate::kernels) fn pack([mut a, b, c, d]: [i32; 4], zero: i32) -> u32 {
+    pub(in crate::kernels) fn shift([mut a, mut b, mut c, mut d]: [i32; 4], zero: i32) -> [i32; 4] {
         // SAFETY: as for `dot`.
         unsafe {
             asm!(
-                "qsub {a}, {a}, {zero}",
-                "ssat {a}, #8, {a}",
-                "qsub {b}, {b}, {zero}",
-                "ssat {b}, #8, {b}",
-                "bfi {a}, {b}, #8, #24",
-                "qsub {c}, {c}, {zero}",
-                "ssat {c}, #8, {c}",
-                "bfi {a}, {c}, #16, #16",
-                "qsub {d}, {d}, {zero}",
-                "ssat {d}, #8, {d}",
-                "bfi {a}, {d}, #24, #8",
-                a = inout(reg) a, b = inout(reg) b => _, c = inout(reg) c => _, d = inout(reg) d => _,
+                "qadd {a}, {a}, {zero}",
+                "qadd {b}, {b}, {zero}",
+                "qadd {c}, {c}, {zero}",
+                "qadd {d}, {d}, {zero}",
+                a = inout(reg) a, b = inout(reg) b, c = inout(reg) c, d = inout(reg) d,
                 zero = in(reg) zero,
+                options(pure, nomem, nostack));
+        }
+        [a, b, c, d]
+    }
+
+    /// Saturates each to 0 to 255, which become the bytes -128 to 127, and puts the four side by side.
+    #[inline(always)]
+    pub(in crate::kernels) fn pack([mut a, b, c, d]: [i32; 4]) -> u32 {
+        // SAFETY: as for `dot`.
+        unsafe {
+            asm!(
+                "usat {a}, #8, {a}",
+                "usat {b}, #8, {b}",
+                "usat {c}, #8, {c}",
+                "usat {d}, #8, {d}",
+                "orr {a}, {a}, {b}, lsl #8",
+                "orr {a}, {a}, {c}, lsl #16",
+                "orr {a}, {a}, {d}, lsl #24",
+                "eor {a}, {a}, #0x80808080",
+                a = inout(reg) a, b = inout(reg) b => _, c = inout(reg) c => _, d = inout(reg) d => _,
                 options(pure, nomem, nostack));
         }
         a as u32
@@ -138,64 +151,6 @@ mod instructions {
         }
         [a, b, c, d]
     }
-
-    /// [`multiply_four`] of a window of 3 x 3, `step` bytes apart in a row. Its weights are in rows of five, and
-    /// [`ROW_STEP`](super::ROW_STEP) behind the first there is how many bytes further the next row of inputs begins: there
-    /// is no register left for that.
-    ///
-    /// # Safety
-    /// As for [`multiply_four`], for all nine, and the step is there.
-    #[inline(always)]
-    pub(in crate::kernels) unsafe fn multiply_nine_taps(
-        [mut a, mut b, mut c, mut d]: [i32; 4],
-        from: *const i8,
-        step: usize,
-        offset: u32,
-        weights: *const Halves,
-    ) -> [i32; 4] {
-        macro_rules! tap {
-            ($from:literal, $weights:literal) => {
-                concat!(
-                    "ldr {word}, ",
-                    $from,
-                    "\n",
-                    "ldrd {even}, {odd}, ",
-                    $weights,
-                    "\n",
-                    "sxtab16 {halves}, {offset}, {word}\n",
-                    "sxtab16 {word}, {offset}, {word}, ror #8\n",
-                    "smlabb {a}, {halves}, {even}, {a}\n",
-                    "smlatt {c}, {halves}, {even}, {c}\n",
-                    "smlabb {b}, {word}, {odd}, {b}\n",
-                    "smlatt {d}, {word}, {odd}, {d}\n",
-                )
-            };
-        }
-        // SAFETY: as for `multiply_four`.
-        unsafe {
-            asm!(
-                tap!("[{from}]", "[{weights}, #0]"),
-                tap!("[{from}, {step}]", "[{weights}, #8]"),
-                tap!("[{from}, {step}, lsl #1]", "[{weights}, #16]"),
-                "ldr {word}, [{weights}, #{row_step}]",
-                "add {from}, {from}, {word}",
-                tap!("[{from}]", "[{weights}, #40]"),
-                tap!("[{from}, {step}]", "[{weights}, #48]"),
-                tap!("[{from}, {step}, lsl #1]", "[{weights}, #56]"),
-                "ldr {word}, [{weights}, #{row_step}]",
-                "add {from}, {from}, {word}",
-                tap!("[{from}]", "[{weights}, #80]"),
-                tap!("[{from}, {step}]", "[{weights}, #88]"),
-                tap!("[{from}, {step}, lsl #1]", "[{weights}, #96]"),
-                from = inout(reg) from => _, step = in(reg) step,
-                offset = in(reg) offset, weights = in(reg) weights,
-                row_step = const super::ROW_STEP * size_of::<Halves>(),
-                a = inout(reg) a, b = inout(reg) b, c = inout(reg) c, d = inout(reg) d,
-                word = out(reg) _, even = out(reg) _, odd = out(reg) _, halves = out(reg) _,
-                options(pure, readonly, nostack));
-        }
-        [a, b, c, d]
-    }
 }
 
 #[cfg(not(arm_dsp))]
@@ -231,9 +186,13 @@ mod instructions {
     }
 
     #[inline(always)]
-    pub(in crate::kernels) fn pack(values: [i32; 4], zero: i32) -> u32 {
-        let byte = |value: i32| value.saturating_sub(zero).clamp(-128, 127) as u8;
-        u32::from_le_bytes(values.map(byte))
+    pub(in crate::kernels) fn shift(values: [i32; 4], zero: i32) -> [i32; 4] {
+        values.map(|value| value.saturating_add(zero))
+    }
+
+    #[inline(always)]
+    pub(in crate::kernels) fn pack(values: [i32; 4]) -> u32 {
+        u32::from_le_bytes(values.map(|value| value.clamp(0, 255) as u8)) ^ 0x8080_8080
     }
 
     #[inline(always)]
@@ -261,39 +220,12 @@ mod instructions {
             sums[i].wrapping_add(input * weights[i])
         })
     }
-
-    #[inline(always)]
-    pub(in crate::kernels) unsafe fn multiply_nine_taps(
-        mut sums: [i32; 4],
-        mut from: *const i8,
-        step: usize,
-        offset: u32,
-        weights: *const Halves,
-    ) -> [i32; 4] {
-        for row in 0..3 {
-            let (mut tap, mut tap_weights) = (from, weights.wrapping_add(5 * row));
-            for _ in 0..3 {
-                // SAFETY: by the caller's promise.
-                sums = unsafe { multiply_four(sums, &mut tap, step, offset, &mut tap_weights) };
-            }
-            // SAFETY: by the caller's promise.
-            let [row_step, _] = unsafe { weights.add(super::ROW_STEP).read() };
-            from = from.wrapping_add(row_step as usize);
-        }
-        sums
-    }
 }
 
-pub(in crate::kernels) use instructions::{
-    clamp, dot, multiply_four, multiply_nine_taps, pack, unpack,
-};
+pub(in crate::kernels) use instructions::{clamp, dot, multiply_four, pack, shift, unpack};
 
 /// Four bytes as halves of 16 bits: bytes 0 and 2, then 1 and 3.
 pub(in crate::kernels) type Halves = [u32; 2];
-
-/// From the first weights of [`multiply_nine_taps`] to the bytes between rows of inputs, in entries: the number of three
-/// rows and columns with a frame of one around them.
-pub(in crate::kernels) const ROW_STEP: usize = 25;
 
 /// Reads four bytes, wherever they begin.
 ///

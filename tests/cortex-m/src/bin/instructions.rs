@@ -28,7 +28,12 @@ struct Network {
     depthwise: &'static [DepthwiseLayer],
     /// The most that pointwise and depthwise layers may take, in thousandths of an instruction a MAC.
     bounds: [u64; 2],
+    /// The most instructions that all layers may take together.
+    most: Option<u64>,
 }
+
+/// The instructions that CMSIS-NN takes for the layers of [`MOBILENET_V1`].
+const CMSIS_NN: u64 = 15_300_000;
 
 /// With a quarter of the channels, at 96 pixels.
 const MOBILENET_V1: Network = Network {
@@ -52,7 +57,8 @@ const MOBILENET_V1: Network = Network {
         [6, 128, 1, 1],
         [3, 256, 1, 1],
     ],
-    bounds: [1600, 4500],
+    bounds: [1220, 3350],
+    most: Some(CMSIS_NN / 2),
 };
 
 /// The demo backbone (`tools/assets/demo`).
@@ -87,26 +93,28 @@ const DEMO: Network = Network {
         [6, 336, 1, 3],
         [6, 480, 1, 1],
     ],
-    bounds: [1600, 4500],
+    bounds: [1100, 3500],
+    most: None,
 };
 
-/// Room for the largest layers.
+/// Room for the largest layers. Weights are aligned to words as in files, behind what is.
+#[repr(C)]
 struct Memory {
-    input: [i8; 56 * 1024],
-    weights: [i8; 64 * 1024],
     table: [RequantizePanel; 32],
+    weights: [i8; 64 * 1024],
+    input: [i8; 56 * 1024],
     output: [i8; 56 * 1024],
     scratch: [u8; Scratch::HERE.dense(480)],
 }
 
 impl Memory {
     const EMPTY: Self = Self {
-        input: [3; _],
-        weights: [-2; _],
         table: [RequantizePanel {
             multiplier: [1e-3; _],
             bias: [10; _],
         }; _],
+        weights: [-2; _],
+        input: [3; _],
         output: [0; _],
         scratch: [0; _],
     };
@@ -129,7 +137,7 @@ fn main() -> ! {
         let mut counter = Counter::new(timer.SYST);
         hprintln!("{:12} {:10} {:18} {:>12} {:>9} {:>8}", "network", "operator", "shape", "instructions", "MACs", "per MAC");
         for network in [MOBILENET_V1, DEMO] {
-            for is_met in network.count(kernels, memory, &mut counter) {
+            for is_met in network.count(kernels, memory, &mut counter).into_iter().flatten() {
                 counts[usize::from(!is_met)] += 1;
             }
         }
@@ -144,8 +152,8 @@ fn main() -> ! {
 }
 
 impl Network {
-    /// Whether the pointwise and the depthwise layers keep to their bounds.
-    fn count(&self, kernels: &Kernels, memory: &mut Memory, counter: &mut Counter) -> [bool; 2] {
+    /// Whether the pointwise, the depthwise and all layers keep to their bounds, where they have one.
+    fn count(&self, kernels: &Kernels, memory: &mut Memory, counter: &mut Counter) -> [Option<bool>; 3] {
         let mut totals = [Total::default(); 2];
         for &[side, inputs, outputs, times] in self.pointwise {
             let shape = Shape::new(side, side, outputs);
@@ -166,14 +174,25 @@ impl Network {
             );
             totals[1].add(Total::of(instructions, macs, times));
         }
-        core::array::from_fn(|i| {
+        let [pointwise, depthwise] = core::array::from_fn(|i| {
             let is_met = totals[i].per_mac() <= self.bounds[i];
-            let verdict = if is_met { "at most" } else { "MORE THAN" };
             let bound = Thousandths(self.bounds[i]);
-            hprintln!("{:12} {:29} {} {} {}", self.name, ["pointwise", "depthwise"][i], totals[i], verdict, bound);
+            let operator = ["pointwise", "depthwise"][i];
+            hprintln!("{:12} {:29} {} {} {}", self.name, operator, totals[i], verdict(is_met), bound);
+            Some(is_met)
+        });
+        let all = self.most.map(|most| {
+            let instructions = totals[0].instructions + totals[1].instructions;
+            let is_met = instructions <= most;
+            hprintln!("{:12} {:29} {:>12} {} {}", self.name, "both", instructions, verdict(is_met), most);
             is_met
-        })
+        });
+        [pointwise, depthwise, all]
     }
+}
+
+fn verdict(is_met: bool) -> &'static str {
+    if is_met { "at most" } else { "MORE THAN" }
 }
 
 fn pointwise(kernels: &Kernels, memory: &mut Memory, shape: Shape, inputs: usize) {

@@ -7,10 +7,12 @@ use graft_patches::layout::{PANEL, depthwise_index};
 use super::{check, reference};
 use crate::kernels::int8::Conv;
 use crate::kernels::int8::epilogue::cortex_m::Requantize;
-use crate::kernels::isa::cortex_m::{
-    Halves, ROW_STEP, multiply_four, multiply_nine_taps, read, unpack,
-};
+use crate::kernels::isa::cortex_m::{Halves, multiply_four, read, unpack};
 use crate::kernels::window::{Sliding, Span};
+
+mod framed;
+
+use framed::Framed;
 
 /// Channels of a word.
 const WORD: usize = 4;
@@ -41,15 +43,11 @@ pub(in crate::kernels) fn depthwise(call: &Conv, first: usize, out: &mut [i8]) {
         start: [0; WORD],
         multipliers: &[0.0; WORD],
     };
-    if framed.is_some() {
-        // In all entries behind the frame: a window may begin at any of its first three rows and columns.
-        strip.weights[ROW_STEP..].fill([(call.input_shape.width * channels) as u32, 0]);
-    }
     for channel in (0..channels).step_by(WORD) {
         strip.load(channel);
         match (call.window.kernel, &framed) {
             _ if channel + WORD > channels => strip.rows::<0, false>(first, out),
-            (_, Some(framed)) => strip.framed(framed, first, out),
+            (_, Some(framed)) => framed.strip(&strip, first, out),
             ([5, 5], _) => strip.rows::<5, true>(first, out),
             _ => strip.rows::<0, true>(first, out),
         }
@@ -65,8 +63,7 @@ struct Strip<'a> {
     /// The padding negated, in both halves.
     offset: u32,
     requantize: Requantize,
-    /// Of these channels, one entry a tap; of layers that are [`Framed`], in a frame of zeros, and
-    /// behind it what [`ROW_STEP`] says.
+    /// Of these channels, one entry a tap; of layers that are [`Framed`], in a frame of zeros.
     weights: [Halves; TAPS],
     /// The entry of the first tap.
     corner: usize,
@@ -103,47 +100,6 @@ impl Strip<'_> {
             }
         }
         self.start = start;
-    }
-
-    /// Output rows from `first` of a layer that is [`Framed`]. There are four channels.
-    #[inline(never)]
-    fn framed(&self, framed: &Framed, first: usize, out: &mut [i8]) {
-        let channels = self.sliding.input.channels;
-        let row = self.sliding.input.width * channels;
-        let step = self.sliding.window.stride[1] * channels;
-        let rows = out.chunks_exact_mut(self.call.output_shape.width * channels);
-        for (y, out) in (first..).zip(rows) {
-            let [start, skip] = framed.place(0, y);
-            let input = self
-                .call
-                .input
-                .as_ptr()
-                .wrapping_add(start * row + self.channel);
-            let weights = self.weights.as_ptr().wrapping_add(skip * self.pitch);
-            let mut to = out.as_mut_ptr().wrapping_add(self.channel);
-            let mut x = 0;
-            while x < self.call.output_shape.width {
-                let [start, skip] = framed.place(1, x);
-                let end = if framed.inside.contains(&x) {
-                    framed.inside.end
-                } else {
-                    x + 1
-                };
-                let mut input = input.wrapping_add(start * channels);
-                let weights = weights.wrapping_add(skip);
-                for _ in x..end {
-                    // SAFETY: the window is on the input, its weights or those of the frame are there, and four channels.
-                    unsafe {
-                        let sums =
-                            multiply_nine_taps(self.start, input, channels, self.offset, weights);
-                        *to.cast() = self.requantize.four(sums, self.multipliers);
-                    }
-                    input = input.wrapping_add(step);
-                    to = to.wrapping_add(channels);
-                }
-                x = end;
-            }
-        }
     }
 
     /// Output rows from `first`, for kernels of `SIDE` x `SIDE` or with 0 for any; `IS_FULL` if there are four channels.
@@ -283,44 +239,6 @@ impl Strip<'_> {
             weights = weights.wrapping_add(self.pitch - place.columns);
         }
         sums
-    }
-}
-
-/// A layer with windows of 3 x 3 that are at most one row and one column off the input. They are moved onto it, and their
-/// weights as far the other way: zeros of the frame around the weights meet the inputs that are not of the window.
-struct Framed {
-    sliding: Sliding,
-    /// The output columns whose windows need not be moved in a row.
-    inside: Range<usize>,
-}
-
-impl Framed {
-    /// None if the layer is another.
-    fn new(call: &Conv, sliding: Sliding) -> Option<Self> {
-        let Sliding { window, pad, .. } = sliding;
-        let output = [call.output_shape.height, call.output_shape.width];
-        let fits = |axis: usize| {
-            let last = output[axis].saturating_sub(1) * window.stride[axis];
-            let size = sliding.size(axis);
-            size >= 3 && pad[axis] <= 1 && last + 2 <= size + pad[axis]
-        };
-        if window.kernel != [3, 3] || !fits(0) || !fits(1) {
-            return None;
-        }
-        Some(Self {
-            sliding,
-            inside: sliding.inside(1, output[1]),
-        })
-    }
-
-    /// Of output position `index` of an axis: where the window is moved to, and the first of the framed weights.
-    #[inline(always)]
-    fn place(&self, axis: usize, index: usize) -> [usize; 2] {
-        let Sliding { window, pad, .. } = self.sliding;
-        let corner = index * window.stride[axis];
-        let last = self.sliding.size(axis) - window.kernel[axis];
-        let start = corner.saturating_sub(pad[axis]).min(last);
-        [start, start + pad[axis] + 1 - corner]
     }
 }
 

@@ -1,18 +1,28 @@
-//! Matrix product for Cortex-M: two pixels are unpacked to halves of 16 bits once, then multiplied by all weights.
+//! Matrix product for Cortex-M: a few pixels are unpacked to halves of 16 bits once, then multiplied by all weights.
 
-#[cfg(all(arm_dsp, target_abi = "eabihf"))]
-use core::mem::offset_of;
+use core::slice::ChunksExact;
 
 use graft_patches::layout::{PANEL, QUAD};
+use graft_patches::requantize::RequantizePanel;
 use zerocopy::IntoBytes;
 
 use super::{check, check_linear};
 use crate::kernels::int8::epilogue::cortex_m::Requantize;
 use crate::kernels::int8::{Epilogue, Pointwise};
-use crate::kernels::isa::cortex_m::{Halves, dot, read, unpack};
+use crate::kernels::isa::cortex_m::{dot, read, unpack};
+
+#[cfg(all(arm_dsp, target_abi = "eabihf"))]
+mod tile;
 
 /// Pixels that share the unpacked weights.
-pub(in crate::kernels) const ROWS: usize = 2;
+#[cfg(all(arm_dsp, target_abi = "eabihf"))]
+use tile::{ROWS, panel as group_panel};
+
+/// Pixels that share the unpacked weights.
+#[cfg(not(all(arm_dsp, target_abi = "eabihf")))]
+const ROWS: usize = 2;
+#[cfg(not(all(arm_dsp, target_abi = "eabihf")))]
+use plain as group_panel;
 
 pub(in crate::kernels) fn pointwise(
     call: &Pointwise,
@@ -23,10 +33,8 @@ pub(in crate::kernels) fn pointwise(
     check(call, first, out, scratch);
     let product = Product::new(call.inputs, call.weights, call.epilogue);
     let input = call.input[first * call.inputs..].as_bytes();
-    let pixels = input.chunks(ROWS * call.inputs);
-    for (pixels, out) in pixels.zip(out.chunks_mut(ROWS * call.outputs)) {
-        product.rows(pixels, call.outputs, out, scratch);
-    }
+    let mut pixels = input.chunks_exact(call.inputs);
+    product.all(&mut pixels, call.outputs, out, scratch);
 }
 
 pub(in crate::kernels) fn linear(
@@ -43,14 +51,30 @@ pub(in crate::kernels) fn linear(
 /// Bytes of a panel's weights for a quad of inputs.
 const LINE: usize = PANEL * QUAD;
 
-/// Channels that are requantised at a time.
+/// Channels that [`plain`] computes at a time.
 const CHANNELS: usize = 4;
+
+/// Four inputs of `R` pixels as halves of 16 bits: inputs 0 and 2 of each pixel, then 1 and 3.
+type Quad<const R: usize> = [[u32; R]; 2];
+
+/// The pixels of a matrix product, one after the other.
+pub(in crate::kernels) trait Pixels {
+    /// The inputs of the next pixel.
+    fn pixel(&mut self) -> &[u8];
+}
+
+impl Pixels for ChunksExact<'_, u8> {
+    #[inline(always)]
+    fn pixel(&mut self) -> &[u8] {
+        self.next().unwrap_or_default()
+    }
+}
 
 /// A matrix product.
 pub(in crate::kernels) struct Product<'a> {
     inputs: usize,
     weights: &'a [i8],
-    epilogue: Epilogue<'a>,
+    table: &'a [RequantizePanel],
     requantize: Requantize,
 }
 
@@ -60,332 +84,152 @@ impl<'a> Product<'a> {
         weights: &'a [i8],
         epilogue: Epilogue<'a>,
     ) -> Self {
-        let requantize = Requantize::new(epilogue.output);
         Self {
             inputs,
             weights,
-            epilogue,
-            requantize,
+            table: epilogue.table,
+            requantize: Requantize::new(epilogue.output),
         }
     }
 
-    /// All `outputs` channels of the pixels of `out`, at most [`ROWS`].
+    /// All `outputs` channels of the pixels of `out`.
     #[inline(always)]
-    pub(in crate::kernels) fn rows(
+    pub(in crate::kernels) fn all(
         &self,
-        input: &[u8],
+        pixels: &mut impl Pixels,
         outputs: usize,
         out: &mut [i8],
         scratch: &mut [u8],
     ) {
-        if out.len() == outputs {
-            self.row(input, 0, out, scratch);
-        } else {
-            let quads = self.unpack::<ROWS>(input, scratch);
-            self.tiles(quads, 0, out, two_pixels);
+        // Words of weights are read side by side, which only words may be. Those of files are.
+        let is_aligned = self.weights.as_ptr().cast::<u32>().is_aligned();
+        let rows = if is_aligned { ROWS } else { 1 };
+        for out in out.chunks_mut(rows * outputs) {
+            if out.len() == ROWS * outputs {
+                let quads = self.quads::<ROWS>(scratch);
+                for row in 0..ROWS {
+                    unpack_row(pixels.pixel(), row, quads);
+                }
+                self.group(quads, out);
+            } else {
+                for out in out.chunks_exact_mut(outputs) {
+                    self.row(pixels.pixel(), 0, out, scratch);
+                }
+            }
         }
+    }
+
+    /// All channels of [`ROWS`] pixels.
+    #[inline(never)]
+    fn group(&self, quads: &[Quad<ROWS>], out: &mut [i8]) {
+        self.panels(quads, 0, out, group_panel);
     }
 
     /// The channels of one pixel from the panel `first`.
     #[inline(never)]
-    fn row(&self, input: &[u8], first: usize, out: &mut [i8], scratch: &mut [u8]) {
-        let quads = self.unpack::<1>(input, scratch);
-        self.tiles(quads, first, out, plain);
+    fn row(&self, pixel: &[u8], first: usize, out: &mut [i8], scratch: &mut [u8]) {
+        let quads = self.quads::<1>(scratch);
+        unpack_row(pixel, 0, quads);
+        self.panels(quads, first, out, plain);
     }
 
-    /// The channels of `R` pixels from the panel `first`, four at a time.
+    /// Room for the quads of `R` pixels.
+    fn quads<'s, const R: usize>(&self, scratch: &'s mut [u8]) -> &'s mut [Quad<R>] {
+        // SAFETY: words may hold any bytes.
+        let quads = unsafe { scratch.align_to_mut::<Quad<R>>().1 };
+        &mut quads[..self.inputs.div_ceil(QUAD)]
+    }
+
+    /// The channels of `R` pixels from the panel `first`.
     #[inline(always)]
-    fn tiles<const R: usize>(
+    fn panels<const R: usize>(
         &self,
-        quads: &[[Halves; R]],
+        quads: &[Quad<R>],
         first: usize,
         out: &mut [i8],
         compute: Compute<R>,
     ) {
-        let channels = out.len() / R;
-        let quads = quads.as_ptr_range();
-        let weights = self
-            .weights
-            .chunks_exact((self.inputs.div_ceil(QUAD)) * LINE);
-        let panels = self.epilogue.table.iter().zip(weights).skip(first);
-        for (start, (panel, weights)) in (0..channels).step_by(PANEL).zip(panels) {
-            let mut tile = Tile {
-                quads: quads.start,
-                end: quads.end,
-                weights: weights.as_ptr(),
-                multipliers: panel.multiplier.as_ptr().cast(),
-                bias: panel.bias.as_ptr().cast(),
-                requantize: self.requantize,
+        let pitch = out.len() / R;
+        let mut weights = self.weights[first * quads.len() * LINE..].as_ptr();
+        let (mut to, mut left) = (out.as_mut_ptr(), pitch);
+        for table in &self.table[first..][..pitch.div_ceil(PANEL)] {
+            let channels = left.min(PANEL);
+            let panel = Panel {
+                quads,
+                weights,
+                table,
+                requantize: &self.requantize,
             };
-            // SAFETY: `channels` are in the panels, rounded up, and in each of the `R` rows of `out`.
-            unsafe {
-                let mut to = out.as_mut_ptr().add(start);
-                let end = to.add((channels - start).min(PANEL));
-                while to < end {
-                    let bytes = compute(&tile);
-                    let left = end.offset_from_unsigned(to);
-                    if left < CHANNELS {
-                        for (row, bytes) in bytes.iter().enumerate() {
-                            let to = to.add(row * channels);
-                            to.copy_from_nonoverlapping(bytes.as_ptr(), left);
-                        }
-                        break;
-                    }
-                    for (row, bytes) in bytes.into_iter().enumerate() {
-                        *to.add(row * channels).cast() = bytes;
-                    }
-                    to = to.add(CHANNELS);
-                    tile.advance();
-                }
-            }
+            // SAFETY: the weights of all inputs and whole panels are there, and so are the channels in each row of `out`.
+            unsafe { compute(&panel, to, pitch, channels) };
+            weights = weights.wrapping_add(quads.len() * LINE);
+            to = to.wrapping_add(channels);
+            left -= channels;
         }
-    }
-
-    /// Unpacks `R` pixels, side by side, to whole quads; what is behind the last input meets weights of zero.
-    fn unpack<'s, const R: usize>(&self, input: &[u8], scratch: &'s mut [u8]) -> &'s [[Halves; R]] {
-        // SAFETY: words may hold any bytes.
-        let quads = unsafe { scratch.align_to_mut::<[Halves; R]>().1 };
-        let quads = &mut quads[..self.inputs.div_ceil(QUAD)];
-        for (row, pixel) in input.chunks_exact(self.inputs).take(R).enumerate() {
-            let (whole, rest) = pixel.as_chunks();
-            for (quad, &bytes) in quads.iter_mut().zip(whole) {
-                quad[row] = unpack(u32::from_le_bytes(bytes));
-            }
-            if let Some(last) = quads.get_mut(whole.len()) {
-                let mut bytes = [0; QUAD];
-                bytes[..rest.len()].copy_from_slice(rest);
-                last[row] = unpack(u32::from_le_bytes(bytes));
-            }
-        }
-        quads
     }
 }
 
-/// Four channels of `R` pixels.
-#[repr(C)]
-struct Tile<const R: usize> {
-    quads: *const [Halves; R],
-    end: *const [Halves; R],
-    /// In the first of the panel's lines, of which there is one for each quad.
+/// Unpacks a pixel to whole quads; what is behind the last input meets weights of zero.
+#[inline(always)]
+fn unpack_row<const R: usize>(pixel: &[u8], row: usize, quads: &mut [Quad<R>]) {
+    let (whole, rest) = pixel.as_chunks();
+    let (quads, last) = quads.split_at_mut(whole.len());
+    for ([even, odd], &bytes) in quads.iter_mut().zip(whole) {
+        [even[row], odd[row]] = unpack(u32::from_le_bytes(bytes));
+    }
+    if let [[even, odd]] = last {
+        let mut bytes = [0; QUAD];
+        bytes[..rest.len()].copy_from_slice(rest);
+        [even[row], odd[row]] = unpack(u32::from_le_bytes(bytes));
+    }
+}
+
+/// The inputs of `R` pixels, and what makes the channels of a panel of them.
+struct Panel<'a, const R: usize> {
+    quads: &'a [Quad<R>],
+    /// The first of the panel's lines, of which there is one for each quad.
     weights: *const i8,
-    multipliers: *const [f32; CHANNELS],
-    bias: *const [i32; CHANNELS],
-    requantize: Requantize,
+    table: &'a RequantizePanel,
+    requantize: &'a Requantize,
 }
 
-/// The outputs of a tile.
+/// Writes a number of channels of each pixel of a panel, the one so many bytes behind the other.
 ///
 /// # Safety
-/// Its pointers are good; there are quads.
-type Compute<const R: usize> = unsafe fn(&Tile<R>) -> [[i8; CHANNELS]; R];
+/// The panel's weights are there, and memory for the channels of each pixel.
+type Compute<const R: usize> = unsafe fn(&Panel<R>, *mut i8, usize, usize);
 
-impl<const R: usize> Tile<R> {
-    /// Goes to the next channels of the panel.
-    #[inline(always)]
-    fn advance(&mut self) {
-        self.weights = self.weights.wrapping_add(CHANNELS * QUAD);
-        self.multipliers = self.multipliers.wrapping_add(1);
-        self.bias = self.bias.wrapping_add(1);
-    }
-}
-
-/// As [`Compute`] says.
+/// As [`Compute`] says, four channels at a time.
 #[inline(always)]
-unsafe fn plain<const R: usize>(tile: &Tile<R>) -> [[i8; CHANNELS]; R] {
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let mut sums = [*tile.bias; R];
-        let (mut quads, mut weights) = (tile.quads, tile.weights);
-        while quads < tile.end {
+unsafe fn plain<const R: usize>(panel: &Panel<R>, to: *mut i8, pitch: usize, channels: usize) {
+    let biases = panel.table.bias.as_chunks::<CHANNELS>().0;
+    let multipliers = panel.table.multiplier.as_chunks::<CHANNELS>().0;
+    for start in (0..channels).step_by(CHANNELS) {
+        let mut sums = [biases[start / CHANNELS]; R];
+        let mut weights = panel.weights.wrapping_add(start * QUAD);
+        for quad in panel.quads {
             for column in 0..CHANNELS {
-                let halves = unpack(read(weights.add(column * QUAD)));
-                for (sums, &inputs) in sums.iter_mut().zip(&*quads) {
+                // SAFETY: by the caller's promise.
+                let halves = unpack(unsafe { read(weights.add(column * QUAD)) });
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let inputs = quad.map(|halves| halves[row]);
                     sums[column] = dot(sums[column], inputs, halves);
                 }
             }
-            quads = quads.add(1);
             weights = weights.wrapping_add(LINE);
         }
-        let mut bytes = [[0; CHANNELS]; R];
-        for (bytes, &sums) in bytes.iter_mut().zip(&sums) {
-            *bytes = tile.requantize.four(sums, &*tile.multipliers);
+        for (row, &sums) in sums.iter().enumerate() {
+            let bytes = panel.requantize.four(sums, &multipliers[start / CHANNELS]);
+            let left = channels - start;
+            // SAFETY: by the caller's promise.
+            unsafe {
+                let to = to.add(row * pitch + start);
+                if left < CHANNELS {
+                    to.copy_from_nonoverlapping(bytes.as_ptr(), left);
+                } else {
+                    *to.cast() = bytes;
+                }
+            }
         }
-        bytes
     }
-}
-
-#[cfg(not(all(arm_dsp, target_abi = "eabihf")))]
-use plain as two_pixels;
-
-/// Two channels of two pixels: from their bias in `a` and `b` to the sums of the one pixel there, of the other in `c` and
-/// `d`.
-#[cfg(all(arm_dsp, target_abi = "eabihf"))]
-macro_rules! sums {
-    () => {
-        "
-        mov {c}, {a}
-        mov {d}, {b}
-        2:
-        ldm {quad}!, {{r2, r3, r4, r5}}
-        ldr {word}, [{weights}, #4]
-        sxtb16 {even}, {word}
-        sxtb16 {word}, {word}, ror #8
-        smlad {b}, r2, {even}, {b}
-        smlad {d}, r4, {even}, {d}
-        smlad {b}, r3, {word}, {b}
-        smlad {d}, r5, {word}, {d}
-        ldr {word}, [{weights}], #64
-        sxtb16 {even}, {word}
-        sxtb16 {word}, {word}, ror #8
-        smlad {a}, r2, {even}, {a}
-        smlad {c}, r4, {even}, {c}
-        smlad {a}, r3, {word}, {a}
-        smlad {c}, r5, {word}, {c}
-        cmp {quad}, {end}
-        bne 2b
-        "
-    };
-}
-
-/// Requantises four sums with the multipliers in `s8` to `s11`, to the bytes of a word.
-#[cfg(all(arm_dsp, target_abi = "eabihf"))]
-macro_rules! requantize {
-    ($s:literal, $t:literal, $u:literal, $v:literal -> $bytes:literal) => {
-        concat!(
-            "vcvt.f32.s32 ",
-            $s,
-            ", ",
-            $s,
-            "\n vcvt.f32.s32 ",
-            $t,
-            ", ",
-            $t,
-            "\n",
-            "vcvt.f32.s32 ",
-            $u,
-            ", ",
-            $u,
-            "\n vcvt.f32.s32 ",
-            $v,
-            ", ",
-            $v,
-            "\n",
-            "vmul.f32 ",
-            $s,
-            ", ",
-            $s,
-            ", s8 \n vmul.f32 ",
-            $t,
-            ", ",
-            $t,
-            ", s9 \n",
-            "vmul.f32 ",
-            $u,
-            ", ",
-            $u,
-            ", s10 \n vmul.f32 ",
-            $v,
-            ", ",
-            $v,
-            ", s11 \n",
-            "vadd.f32 ",
-            $s,
-            ", ",
-            $s,
-            ", s12 \n vadd.f32 ",
-            $t,
-            ", ",
-            $t,
-            ", s12 \n",
-            "vadd.f32 ",
-            $u,
-            ", ",
-            $u,
-            ", s12 \n vadd.f32 ",
-            $v,
-            ", ",
-            $v,
-            ", s12 \n",
-            "vmov ",
-            $bytes,
-            ", {b}, ",
-            $s,
-            ", ",
-            $t,
-            "\n vmov {c}, {d}, ",
-            $u,
-            ", ",
-            $v,
-            "\n",
-            "qsub ",
-            $bytes,
-            ", ",
-            $bytes,
-            ", {even} \n ssat ",
-            $bytes,
-            ", #8, ",
-            $bytes,
-            "\n",
-            "qsub {b}, {b}, {even} \n ssat {b}, #8, {b} \n bfi ",
-            $bytes,
-            ", {b}, #8, #24 \n",
-            "qsub {c}, {c}, {even} \n ssat {c}, #8, {c} \n bfi ",
-            $bytes,
-            ", {c}, #16, #16 \n",
-            "qsub {d}, {d}, {even} \n ssat {d}, #8, {d} \n bfi ",
-            $bytes,
-            ", {d}, #24, #8 \n",
-        )
-    };
-}
-
-/// [`plain`] in one block: of two channels at a time there is a register for all sums and halves, but for nothing else,
-/// and the compiler would keep everything between on the stack.
-#[cfg(all(arm_dsp, target_abi = "eabihf"))]
-#[inline(always)]
-unsafe fn two_pixels(tile: &Tile<2>) -> [[i8; CHANNELS]; 2] {
-    let (first, second): (u32, u32);
-    // SAFETY: `arm_dsp` and the ABI say that the CPU has the instructions; they read what the caller promises.
-    unsafe {
-        core::arch::asm!(
-            "vmov s13, {end}",
-            "ldr {word}, [{end}, #{bias}]",
-            "ldr {weights}, [{end}, #{panel}]",
-            "ldrd {quad}, {end}, [{end}]",
-            "ldrd {a}, {b}, [{word}]",
-            sums!(),
-            "vmov s0, s1, {a}, {b}",
-            "vmov s4, s5, {c}, {d}",
-            "vmov {end}, s13",
-            "ldr {word}, [{end}, #{bias}]",
-            "ldr {weights}, [{end}, #{panel}]",
-            "ldrd {quad}, {end}, [{end}]",
-            "ldrd {a}, {b}, [{word}, #8]",
-            "adds {weights}, {weights}, #8",
-            sums!(),
-            "vmov s2, s3, {a}, {b}",
-            "vmov s6, s7, {c}, {d}",
-            "vmov {end}, s13",
-            "ldr {word}, [{end}, #{multipliers}]",
-            "ldr {even}, [{end}, #{zero}]",
-            "vldm {word}, {{s8, s9, s10, s11}}",
-            "movw {word}, #0",
-            "movt {word}, #{no_fraction}",
-            "vmov s12, {word}",
-            requantize!("s0", "s1", "s2", "s3" -> "{a}"),
-            requantize!("s4", "s5", "s6", "s7" -> "{quad}"),
-            bias = const offset_of!(Tile<2>, bias),
-            panel = const offset_of!(Tile<2>, weights),
-            multipliers = const offset_of!(Tile<2>, multipliers),
-            zero = const offset_of!(Tile<2>, requantize.zero),
-            no_fraction = const Requantize::NO_FRACTION.to_bits() >> 16,
-            end = inout(reg) tile => _, quad = out(reg) second, weights = out(reg) _,
-            a = out(reg) first, b = out(reg) _, c = out(reg) _, d = out(reg) _,
-            word = out(reg) _, even = out(reg) _,
-            out("r2") _, out("r3") _, out("r4") _, out("r5") _,
-            out("s0") _, out("s1") _, out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("s6") _,
-            out("s7") _, out("s8") _, out("s9") _, out("s10") _, out("s11") _, out("s12") _, out("s13") _,
-            options(pure, readonly, nostack));
-    }
-    [tile.requantize.bound(first), tile.requantize.bound(second)]
 }
