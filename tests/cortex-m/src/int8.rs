@@ -244,7 +244,9 @@ impl Random {
         for panel in &mut memory.table {
             // Some products are beyond all integers, and some biases near the ends of an i32.
             panel.multiplier.fill_with(|| match self.below(16) {
-                0 => [1e9, f32::MAX, f32::MIN, 0.5][self.below(4)],
+                0 => [1e9, f32::MAX, f32::MIN, 0.0][self.below(4)],
+                // Ties, some of them.
+                1..4 => 1.0 / 64.0,
                 _ => self.below(1000) as f32 * 3e-6,
             });
             panel.bias.fill_with(|| match self.below(16) {

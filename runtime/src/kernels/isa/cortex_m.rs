@@ -155,17 +155,7 @@ mod instructions {
 
 #[cfg(not(arm_dsp))]
 mod instructions {
-    use super::Halves;
-
-    /// The lower half.
-    fn low(word: u32) -> i32 {
-        i32::from(word as i16)
-    }
-
-    /// The upper half.
-    fn high(word: u32) -> i32 {
-        word as i32 >> 16
-    }
+    use super::{Halves, high, low};
 
     #[inline(always)]
     pub(in crate::kernels) fn unpack(word: u32) -> Halves {
@@ -226,6 +216,18 @@ pub(in crate::kernels) use instructions::{clamp, dot, multiply_four, pack, shift
 
 /// Four bytes as halves of 16 bits: bytes 0 and 2, then 1 and 3.
 pub(in crate::kernels) type Halves = [u32; 2];
+
+/// The lower half of a word.
+#[inline(always)]
+pub(in crate::kernels) fn low(word: u32) -> i32 {
+    i32::from(word as i16)
+}
+
+/// The upper half of a word.
+#[inline(always)]
+pub(in crate::kernels) fn high(word: u32) -> i32 {
+    word as i32 >> 16
+}
 
 /// Reads four bytes, wherever they begin.
 ///

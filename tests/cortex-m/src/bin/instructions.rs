@@ -57,7 +57,7 @@ const MOBILENET_V1: Network = Network {
         [6, 128, 1, 1],
         [3, 256, 1, 1],
     ],
-    bounds: [1220, 3350],
+    bounds: [1220, 3300],
     most: Some(CMSIS_NN / 2),
 };
 
@@ -93,7 +93,7 @@ const DEMO: Network = Network {
         [6, 336, 1, 3],
         [6, 480, 1, 1],
     ],
-    bounds: [1100, 3500],
+    bounds: [1100, 3430],
     most: None,
 };
 

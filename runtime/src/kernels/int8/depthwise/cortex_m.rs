@@ -7,7 +7,7 @@ use graft_patches::layout::{PANEL, depthwise_index};
 use super::{check, reference};
 use crate::kernels::int8::Conv;
 use crate::kernels::int8::epilogue::cortex_m::Requantize;
-use crate::kernels::isa::cortex_m::{Halves, multiply_four, read, unpack};
+use crate::kernels::isa::cortex_m::{Halves, high, low, multiply_four, read, unpack};
 use crate::kernels::window::{Sliding, Span};
 
 mod framed;
@@ -84,19 +84,21 @@ impl Strip<'_> {
         let word = channel % PANEL / WORD;
         let mut start = panel.bias.as_chunks().0[word];
         self.multipliers = &panel.multiplier.as_chunks().0[word];
-        let padding = [call.padding; WORD];
-        let mut tap = 0;
+        let padding = i32::from(call.padding);
+        let channels = call.output_shape.channels;
+        let step = depthwise_index(0, 1, channels);
+        let mut from = call.weights.as_ptr().wrapping_add(channel);
         let rows = self.weights[self.corner..].chunks_mut(self.pitch);
         for row in rows.take(call.window.kernel[0]) {
             for weights in &mut row[..call.window.kernel[1]] {
-                let index = depthwise_index(channel, tap, call.output_shape.channels);
                 // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
-                unsafe {
-                    *weights = unpack(read(call.weights.as_ptr().add(index)));
-                    let (mut from, mut weights) = (padding.as_ptr(), &raw const *weights);
-                    start = multiply_four(start, &mut from, 0, 0, &mut weights);
-                }
-                tap += 1;
+                let [even, odd] = unpack(unsafe { read(from) });
+                *weights = [even, odd];
+                start[0] = start[0].wrapping_add(padding * low(even));
+                start[1] = start[1].wrapping_add(padding * low(odd));
+                start[2] = start[2].wrapping_add(padding * high(even));
+                start[3] = start[3].wrapping_add(padding * high(odd));
+                from = from.wrapping_add(step);
             }
         }
         self.start = start;
