@@ -49,20 +49,14 @@ pub fn infer_shapes(
     Ok(())
 }
 
-/// Rows that are kept of the output of each layer of a fused block of `layers` layers, of which the last computes `rows`
-/// at a time: each keeps what the next one needs for that. `layer(i)` is the window of the i-th layer and the height of
-/// its output.
-pub fn kept_rows(
-    layers: usize,
-    rows: usize,
-    layer: impl Fn(usize) -> (Window, usize),
-) -> [usize; MAX_BLOCK] {
+/// Rows that are kept of the output of each layer of a fused block, of which the last computes `rows` at a time: each
+/// keeps what the next one needs for that. The layers are given by their windows and the heights of their outputs.
+pub fn kept_rows(rows: usize, layers: &[(Window, usize)]) -> [usize; MAX_BLOCK] {
     let mut kept = [0; MAX_BLOCK];
     let mut needed = rows;
-    for index in (0..layers).rev() {
-        let (window, height) = layer(index);
-        kept[index] = needed.min(height);
-        needed = window.rows_under(kept[index]);
+    for (kept, &(window, height)) in kept.iter_mut().zip(layers).rev() {
+        *kept = needed.min(height);
+        needed = window.rows_under(*kept);
     }
     kept
 }

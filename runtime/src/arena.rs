@@ -4,9 +4,9 @@
 use core::ops::Range;
 
 use graft_patches::BackboneImage;
-use graft_patches::geometry::Shape;
+use graft_patches::geometry::{Shape, Window};
 use graft_patches::plan::kept_rows;
-use graft_patches::records::{Block, Dtype, Op};
+use graft_patches::records::{Block, Dtype, MAX_BLOCK, Op};
 use zerocopy::FromBytes;
 
 use crate::Error;
@@ -70,19 +70,18 @@ impl ArenaLayout {
         machine: Machine,
         fusion: Fusion,
     ) -> Self {
-        let kernels = |layers: Range<usize>| {
-            let bytes = layers.map(|layer| scratch_bytes(image, layer, machine));
-            bytes.max().unwrap_or(0)
-        };
-        let mut scratch = kernels(0..image.layer_count());
-        let mut between = 0;
-        for block in image.blocks() {
+        let (mut scratch, mut between) = (0, 0);
+        for block in image.steps() {
+            let layers = block.layers();
+            let kernels = layers.map(|layer| scratch_bytes(image, layer, machine));
+            let kernels = kernels.max().unwrap_or(0);
             let bytes = between_bytes(image, &block, fusion);
             match fusion {
-                Fusion::Rows => {
-                    scratch = scratch.max(bytes.saturating_add(kernels(block.layers())));
+                Fusion::Rows => scratch = scratch.max(bytes.saturating_add(kernels)),
+                Fusion::Whole => {
+                    scratch = scratch.max(kernels);
+                    between = between.max(bytes);
                 }
-                Fusion::Whole => between = between.max(bytes),
             }
         }
         let last = image.tensor(image.layer_count()).shape;
@@ -117,14 +116,18 @@ impl ArenaLayout {
 
 /// Bytes of all that lies between the layers of a block, each tensor from a line's start on.
 fn between_bytes(image: &BackboneImage<'_>, block: &Block, fusion: Fusion) -> usize {
-    let shape = |index: usize| image.tensor(block.first + index + 1).shape;
-    let rows = kept_rows(block.layers().len(), block.rows, |index| {
-        (image.layer(block.first + index).window, shape(index).height)
-    });
-    let bytes = (0..block.inner().len()).map(|index| {
-        let shape = shape(index);
+    let mut layers = [(Window::POINT, 0); MAX_BLOCK];
+    for (to, layer) in layers.iter_mut().zip(block.layers()) {
+        *to = (
+            image.layer(layer).window,
+            image.tensor(layer + 1).shape.height,
+        );
+    }
+    let kept = kept_rows(block.rows, &layers[..block.layers().len()]);
+    let bytes = block.inner().zip(kept).map(|(tensor, kept)| {
+        let shape = image.tensor(tensor).shape;
         let rows = match fusion {
-            Fusion::Rows => rows[index],
+            Fusion::Rows => kept,
             Fusion::Whole => shape.height,
         };
         let values = Shape::new(rows, shape.width, shape.channels).len();

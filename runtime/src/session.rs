@@ -272,6 +272,9 @@ impl<'a> Session<'a> {
         let workers = &mut self.workers;
         match self.kernels {
             KernelSet::F32(kernels) => {
+                let arithmetic = Float {
+                    kernels: float(kernels),
+                };
                 let activations = floats(activations);
                 input::normalise(image, patch, &mut activations[start / size_of::<f32>()..]);
                 let memory = Memory {
@@ -281,9 +284,6 @@ impl<'a> Session<'a> {
                     shapes,
                     fusion,
                     workers,
-                };
-                let arithmetic = Float {
-                    kernels: float(kernels),
                 };
                 let observe = |layer, output: &[f32]| observe(layer, LayerOutput::F32(output));
                 Ok(engine::run(&backbone, patch, &arithmetic, memory, observe))

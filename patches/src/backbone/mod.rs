@@ -180,6 +180,24 @@ impl<'a> BackboneImage<'a> {
         record
     }
 
+    /// What is computed in one go, in order: fused blocks, and every other layer as a block of its own.
+    pub fn steps(&self) -> impl Iterator<Item = Block> + use<'a> {
+        let mut blocks = self.blocks().peekable();
+        let (mut next, count) = (0, self.layer_count());
+        core::iter::from_fn(move || {
+            let first = next;
+            let alone = Block {
+                first,
+                last: first,
+                rows: 1,
+            };
+            let block = blocks.next_if(|block| block.first == first);
+            let block = (first < count).then(|| block.unwrap_or(alone))?;
+            next = block.last + 1;
+            Some(block)
+        })
+    }
+
     fn tensor_records(&self) -> &'a [TensorRecord] {
         let section = self.section(SectionKind::Plan);
         let end = self.block_offset();

@@ -45,14 +45,16 @@ const MAX_ROWS: usize = u16::MAX as usize;
 
 /// Values that are kept between the layers of a block.
 fn between(layers: &[Layer], shapes: &[Shape], block: &Block) -> usize {
-    let output = |index: usize| shapes[block.first + index + 1];
-    let rows = kept_rows(block.layers().len(), block.rows, |index| {
-        (layers[block.first + index].window, output(index).height)
-    });
-    let values = (0..block.inner().len()).map(|index| {
+    let output = |layer: usize| shapes[layer + 1];
+    let all: Vec<_> = block
+        .layers()
+        .map(|layer| (layers[layer].window, output(layer).height))
+        .collect();
+    let rows = kept_rows(block.rows, &all);
+    let values = (block.first..block.last).zip(rows).map(|(layer, rows)| {
         Shape {
-            height: rows[index],
-            ..output(index)
+            height: rows,
+            ..output(layer)
         }
         .len()
     });

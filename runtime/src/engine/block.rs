@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use graft_patches::BackboneImage;
-use graft_patches::geometry::Shape;
+use graft_patches::geometry::{Shape, Window};
 use graft_patches::plan::kept_rows;
 use graft_patches::records::{Block, MAX_BLOCK};
 
@@ -179,10 +179,11 @@ impl<A: Arithmetic> Stages<'_, A> {
     /// The places of what is kept of each layer's output, one after the other. That of the last, which is not kept, is
     /// where they end.
     fn kept(&self) -> [Kept; MAX_BLOCK] {
-        let rows = kept_rows(self.count, self.rows, |at| {
-            let stage = self.get(at);
-            (stage.layer.window, stage.output_shape.height)
-        });
+        let mut layers = [(Window::POINT, 0); MAX_BLOCK];
+        for (layer, stage) in layers.iter_mut().zip(self.stages.iter().flatten()) {
+            *layer = (stage.layer.window, stage.output_shape.height);
+        }
+        let rows = kept_rows(self.rows, &layers[..self.count]);
         let mut kept = [const { Kept::NONE }; MAX_BLOCK];
         let mut start = 0;
         for (at, kept) in kept.iter_mut().enumerate().take(self.count) {
@@ -222,9 +223,13 @@ impl Kept {
             self.has = needed.start..needed.end;
             return needed;
         }
+        // Row by row, because ranges that overlap are copied by another function, which takes flash.
         let from = (stay.start - self.has.start) * self.row;
-        if from > 0 {
-            here.copy_within(from..from + stay.len() * self.row, 0);
+        for to in (0..stay.len()).map(|row| row * self.row) {
+            if from > 0 {
+                let (to, from) = here[to..].split_at_mut(from);
+                to[..self.row].copy_from_slice(&from[..self.row]);
+            }
         }
         let new = stay.end..needed.end.max(stay.end);
         self.has = stay.start..new.end;

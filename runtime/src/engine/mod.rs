@@ -160,26 +160,18 @@ pub(crate) fn run<'a, A: Arithmetic>(
         replacements: patch.replacements().peekable(),
         shapes: memory.shapes,
     };
-    let mut blocks = backbone.blocks().peekable();
     let mut scores = 0..0;
-    let mut index = 0;
-    while index < backbone.layer_count() {
-        let block = blocks.next_if(|block| block.first == index);
-        match (block, memory.fusion) {
-            (Some(block), Fusion::Rows) => {
-                let stages = walk.stages(block.layers());
-                scores = block::compute(arithmetic, backbone, &block, &stages, &mut memory);
-                observe(block.last, &memory.activations[scores.clone()]);
-                index = block.last + 1;
-            }
-            (block, Fusion::Rows | Fusion::Whole) => {
-                for at in block.map_or(index..index + 1, |block| block.layers()) {
-                    let stage = walk.stage(at);
-                    scores = layer(arithmetic, backbone, block, &stage, &mut memory);
-                    observe(at, &memory.activations[scores.clone()]);
-                    index = at + 1;
-                }
-            }
+    for block in backbone.steps() {
+        if block.first < block.last && memory.fusion == Fusion::Rows {
+            let stages = walk.stages(block.layers());
+            scores = block::compute(arithmetic, backbone, &block, &stages, &mut memory);
+            observe(block.last, &memory.activations[scores.clone()]);
+            continue;
+        }
+        for index in block.layers() {
+            let stage = walk.stage(index);
+            scores = layer(arithmetic, backbone, &block, &stage, &mut memory);
+            observe(index, &memory.activations[scores.clone()]);
         }
     }
     &memory.activations[scores]
@@ -238,20 +230,19 @@ impl<'a, A: Arithmetic, R: Iterator<Item = Replaced<'a>>> Walk<'a, A, R> {
 fn layer<A: Arithmetic>(
     arithmetic: &A,
     backbone: &BackboneImage<'_>,
-    block: Option<Block>,
+    block: &Block,
     stage: &Stage<'_, A>,
     memory: &mut Memory<'_, '_, A::Value>,
 ) -> Range<usize> {
     let shapes = memory.shapes;
     let range = |tensor: usize, shape: Shape| {
-        let start = match block {
-            Some(block) if block.inner().contains(&tensor) => {
-                // One after the other, behind the plan.
-                let before = block.first + 1..tensor;
-                let before = before.map(|tensor| line_len::<A::Value>(shapes[tensor].len()));
-                backbone.arena_bytes().div_ceil(size_of::<A::Value>()) + before.sum::<usize>()
-            }
-            _ => backbone.tensor(tensor).offset / size_of::<A::Value>(),
+        let start = if block.inner().contains(&tensor) {
+            // One after the other, behind the plan.
+            let before = block.first + 1..tensor;
+            let before = before.map(|tensor| line_len::<A::Value>(shapes[tensor].len()));
+            line_len::<u8>(backbone.arena_bytes()) / size_of::<A::Value>() + before.sum::<usize>()
+        } else {
+            backbone.tensor(tensor).offset / size_of::<A::Value>()
         };
         start..start + shape.len()
     };

@@ -151,20 +151,8 @@ fn pairs(lines: &[String], marker: &str) -> Result<Vec<(f64, f64)>> {
 
 /// Layers and blocks, from the instructions that each layer ends after.
 fn lines(image: &BackboneImage<'_>, instructions: &[f64]) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let mut blocks = image.blocks().peekable();
-    let mut first = 0;
-    while first < instructions.len() {
-        let block = blocks.next_if(|block| block.first == first);
-        let block = block.unwrap_or(Block {
-            first,
-            last: first,
-            rows: 1,
-        });
-        lines.push(line(image, block, instructions[block.last]));
-        first = block.last + 1;
-    }
-    lines
+    let line = |block: Block| line(image, block, instructions[block.last]);
+    image.steps().map(line).collect()
 }
 
 fn line(image: &BackboneImage<'_>, block: Block, instructions: f64) -> Line {

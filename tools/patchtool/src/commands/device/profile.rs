@@ -100,20 +100,16 @@ fn layers(path: &Path, device: &Device, input: Shape) -> Result<Vec<Option<Layer
     let mut shapes = vec![Shape::default(); image.layer_count() + 1];
     infer_shapes(&image, input, &mut shapes)?;
     let mut layers: Vec<Option<Layer>> = Vec::new();
-    for index in 0..image.layer_count() {
-        let block = image.blocks().find(|block| block.layers().contains(&index));
-        let first = block.map_or(index, |block| block.first);
-        let is_last = block.is_none_or(|block| block.last == index);
-        layers.push(is_last.then(|| {
-            Layer {
-                names: names.iter().take(index + 1).skip(first).cloned().collect(),
-                ops: (first..=index)
-                    .map(|at| image.layer(at).op.name())
-                    .collect(),
-                macs: (first..=index)
-                    .map(|at| macs(&image, at, shapes[at + 1].len()))
-                    .sum(),
-            }
+    for block in image.steps() {
+        layers.extend(block.inner().map(|_| None));
+        let all = block.layers();
+        layers.push(Some(Layer {
+            names: all
+                .clone()
+                .filter_map(|at| names.get(at).cloned())
+                .collect(),
+            ops: all.clone().map(|at| image.layer(at).op.name()).collect(),
+            macs: all.map(|at| macs(&image, at, shapes[at + 1].len())).sum(),
         }));
     }
     Ok(layers)
