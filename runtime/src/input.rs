@@ -44,21 +44,21 @@ fn look_up<T: Copy + Default>(
         }
     }
     match channels {
-        1 => look_up_channels::<T, 1>(pixels, &tables, tensor),
-        2 => look_up_channels::<T, 2>(pixels, &tables, tensor),
-        3 => look_up_channels::<T, 3>(pixels, &tables, tensor),
-        _ => look_up_channels::<T, CHANNELS>(pixels, &tables, tensor),
+        3 => look_up_channels(pixels, &tables, 3, tensor),
+        _ => look_up_channels(pixels, &tables, channels, tensor),
     }
 }
 
-/// Writes the entry of each pixel of `N` channels.
-fn look_up_channels<T: Copy, const N: usize>(
+/// Writes the entry of each pixel; inlined, for the usual number of channels to be a constant.
+#[inline(always)]
+fn look_up_channels<T: Copy>(
     pixels: &[u8],
     tables: &[[T; 256]; CHANNELS],
+    channels: usize,
     tensor: &mut [T],
 ) {
-    let (pixels, tensor) = (pixels.as_chunks::<N>().0, tensor.as_chunks_mut::<N>().0);
-    for (to, from) in tensor.iter_mut().zip(pixels) {
+    let pixels = pixels.chunks_exact(channels);
+    for (to, from) in tensor.chunks_exact_mut(channels).zip(pixels) {
         for ((to, &from), table) in to.iter_mut().zip(from).zip(tables) {
             *to = table[usize::from(from)];
         }

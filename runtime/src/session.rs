@@ -243,7 +243,7 @@ impl<'a> Session<'a> {
     /// [`Error::OtherBackbone`], [`Error::InputLength`]. [`Error::Image`] where the patch was bound to an import of the
     /// same backbone with a larger plan, or without `alloc` where its input is too small for the layers.
     pub fn run<'i>(&mut self, patch: &Patch, image: impl Into<Image<'i>>) -> Result<&[f32], Error> {
-        self.run_observed(patch, image, |_, _| {})
+        self.run_and_show(patch, image.into(), &mut |_, _| {})
     }
 
     /// [`Session::run`] that shows each layer's index and output as soon as it is computed: those that are whole in memory,
@@ -257,7 +257,16 @@ impl<'a> Session<'a> {
         image: impl Into<Image<'i>>,
         mut observe: impl FnMut(usize, LayerOutput<'_>),
     ) -> Result<&[f32], Error> {
-        let image = image.into();
+        self.run_and_show(patch, image.into(), &mut observe)
+    }
+
+    /// [`Session::run_observed`], once for all who observe.
+    fn run_and_show(
+        &mut self,
+        patch: &Patch,
+        image: Image<'_>,
+        observe: &mut dyn FnMut(usize, LayerOutput<'_>),
+    ) -> Result<&[f32], Error> {
         self.prepare(patch, &image)?;
         let backbone = self.backbone.image();
         let start = backbone.tensor(0).offset;
@@ -285,7 +294,7 @@ impl<'a> Session<'a> {
                     fusion,
                     workers,
                 };
-                let observe = |layer, output: &[f32]| observe(layer, LayerOutput::F32(output));
+                let observe = &mut |layer, output: &[f32]| observe(layer, LayerOutput::F32(output));
                 Ok(engine::run(&backbone, patch, &arithmetic, memory, observe))
             }
             KernelSet::I8(kernels) => {
@@ -302,7 +311,7 @@ impl<'a> Session<'a> {
                     workers,
                 };
                 let arithmetic = Int8 { kernels, scales };
-                let observe = |layer: usize, output: &[i8]| {
+                let observe = &mut |layer: usize, output: &[i8]| {
                     observe(layer, LayerOutput::I8(output, scale(layer + 1)));
                 };
                 let stored = engine::run(&backbone, patch, &arithmetic, memory, observe);

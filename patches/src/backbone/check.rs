@@ -90,34 +90,23 @@ fn check_block_layer(
 ) -> Result<(), &'static str> {
     let layer = records.layer(index);
     let operands = &layer.inputs[..layer.op.arity()];
-    let is_inner = |tensor: &&usize| block.inner().contains(*tensor);
-    if block.inner().contains(&index) {
-        let mut inner = operands.iter().filter(is_inner);
-        if inner.next() != Some(&index) || inner.next().is_some() {
-            return Err("a layer of a block does not read the one before it alone");
-        }
-        if records.tensor(index).last != index {
-            return Err("a tensor inside a block lives on");
-        }
-    }
-    let outer = operands.iter().filter(|tensor| !is_inner(tensor));
-    if outer
-        .into_iter()
-        .any(|&tensor| records.tensor(tensor).last < block.last)
-    {
-        return Err("a block reads a tensor after the end of its life in the plan");
-    }
-    match layer.op {
-        Op::Conv | Op::Depthwise | Op::Pointwise => Ok(()),
-        Op::Add if index == block.last => Ok(()),
-        Op::Add
-        | Op::Linear
-        | Op::Multiply
-        | Op::AveragePool
-        | Op::MaxPool
-        | Op::GlobalAveragePool => {
-            Err("a layer that cannot be computed in rows with its neighbours")
-        }
+    let is_inner = |tensor: usize| block.inner().contains(&tensor);
+    // The first layer reads no inner tensor, any other one once: its own predecessor's, which then ends.
+    let inner = operands.iter().filter(|&&tensor| is_inner(tensor)).count();
+    let follows = operands.contains(&index) && records.tensor(index).last == index;
+    let is_chained = match is_inner(index) {
+        true => inner == 1 && follows,
+        false => inner == 0,
+    };
+    let has_rows = match layer.op {
+        Op::Conv | Op::Depthwise | Op::Pointwise => true,
+        Op::Add => index == block.last,
+        Op::Linear | Op::Multiply | Op::AveragePool | Op::MaxPool | Op::GlobalAveragePool => false,
+    };
+    let is_alive = |tensor: usize| is_inner(tensor) || records.tensor(tensor).last >= block.last;
+    match is_chained && has_rows && operands.iter().all(|&tensor| is_alive(tensor)) {
+        true => Ok(()),
+        false => Err("a block of layers that cannot be computed in rows"),
     }
 }
 

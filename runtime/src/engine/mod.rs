@@ -152,7 +152,7 @@ pub(crate) fn run<'a, A: Arithmetic>(
     patch: &Patch,
     arithmetic: &A,
     mut memory: Memory<'a, '_, A::Value>,
-    mut observe: impl FnMut(usize, &[A::Value]),
+    observe: &mut dyn FnMut(usize, &[A::Value]),
 ) -> &'a [A::Value] {
     let mut walk = Walk {
         backbone,
