@@ -109,12 +109,9 @@ impl<A: Arithmetic> Stages<'_, A> {
                     continue;
                 }
                 let stage = self.get(at);
-                let input = match at {
-                    0 => View {
-                        rows: operands[0],
-                        first: 0,
-                    },
-                    _ => kept[at - 1].view(before),
+                let input = match at.checked_sub(1) {
+                    Some(above) => kept[above].view(before),
+                    None => View::whole(operands[0]),
                 };
                 let out = match at == last {
                     true => &mut *out,
@@ -137,20 +134,13 @@ impl<A: Arithmetic> Stages<'_, A> {
     ) {
         let band = stage.layer.window.band(stage.input_shape, rows.clone());
         let above = input.rows(band.input.clone(), row_len(stage.input_shape));
-        let operands = match stage.layer.op.arity() {
-            1 => [above, above],
-            _ => {
-                let other = View {
-                    rows: other,
-                    first: 0,
-                };
-                let other = other.rows(rows.clone(), row_len(stage.output_shape));
-                match stage.layer.inputs[0] == stage.index {
-                    true => [above, other],
-                    false => [other, above],
-                }
+        let operands = stage.layer.inputs.map(|tensor| {
+            if tensor == stage.index || stage.layer.op.arity() == 1 {
+                above
+            } else {
+                View::whole(other).rows(rows.clone(), row_len(stage.output_shape))
             }
-        };
+        });
         let call = Call {
             stage,
             operands,
@@ -257,6 +247,10 @@ struct View<'v, T> {
 }
 
 impl<'v, T> View<'v, T> {
+    fn whole(rows: &'v [T]) -> Self {
+        Self { rows, first: 0 }
+    }
+
     fn rows(&self, rows: Range<usize>, row: usize) -> &'v [T] {
         &self.rows[(rows.start - self.first) * row..][..rows.len() * row]
     }

@@ -236,7 +236,8 @@ fn layer<A: Arithmetic>(
 ) -> Range<usize> {
     let shapes = memory.shapes;
     let range = |tensor: usize, shape: Shape| {
-        let start = if block.inner().contains(&tensor) {
+        // Without `alloc` every block is fused, and none of this is compiled.
+        let start = if cfg!(feature = "alloc") && block.inner().contains(&tensor) {
             // One after the other, behind the plan.
             let before = block.first + 1..tensor;
             let before = before.map(|tensor| line_len::<A::Value>(shapes[tensor].len()));

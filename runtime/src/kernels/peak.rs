@@ -94,11 +94,11 @@ mod loops {
             peak!(32, "{{vex}} vpdpbusd ymm", ", ymm14, ymm15"),
         ),
         (
-            // Added to a sum, but not kept: what counts is that it is done.
+            // Added to a sum, but not kept: what counts is that it is done. Products of bytes would saturate (isa/avx2.rs).
             &["avx2"],
             peak!(
-                32,
-                "vpmaddubsw ymm13, ymm14, ymm15\nvpmaddwd ymm13, ymm13, ymm14\nvpaddd ymm12, ymm13, ymm",
+                16,
+                "vpmaddwd ymm13, ymm14, ymm15\nvpaddd ymm12, ymm13, ymm",
                 ""
             ),
         ),

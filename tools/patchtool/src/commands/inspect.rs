@@ -17,7 +17,7 @@ use graft_runtime::{Backbone, Session};
 use serde_json::{Value, json};
 
 use crate::file_kind::{Expected, is_safetensors};
-use crate::input::ImageFile;
+use crate::input::{self, ImageFile};
 use crate::report::{Report, Table, bytes};
 
 /// Arguments of `inspect`.
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     file.check_kind(Expected::Graft)?;
     match file.patch()? {
         Some(patch) => patch_report(&patch),
-        None => backbone_report(&Backbone::from_bytes(file.backbone()?.bytes())?),
+        None => backbone_report(&input::backbone(&arguments.file)?),
     }
 }
 
