@@ -1,5 +1,6 @@
 //! Writes an image to the input tensor.
 
+use graft_patches::geometry::Activation;
 use graft_patches::scale::Scale;
 
 use crate::{Image, Patch};
@@ -19,8 +20,9 @@ pub(crate) fn normalise(image: Image<'_>, patch: &Patch, tensor: &mut [f32]) {
 pub(crate) fn quantise(image: Image<'_>, patch: &Patch, scale: Scale, tensor: &mut [i8]) {
     match image {
         Image::Values(values) => {
+            let output = scale.quantized(Activation::NONE);
             for (to, &from) in tensor.iter_mut().zip(values) {
-                *to = scale.byte(from);
+                *to = output.saturate(from / scale.scale);
             }
         }
         Image::Pixels(pixels) => look_up(pixels, patch, |value| scale.byte(value), tensor),

@@ -38,6 +38,8 @@ pub mod peak;
 mod select;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, simd))]
+mod unrolled;
 mod window;
 
 pub use select::KernelError;

@@ -18,6 +18,7 @@ macro_rules! instruction_sets {
 
 instruction_sets! {
     #[cfg(target_arch = "x86_64")] avx512,
+    #[cfg(target_arch = "x86_64")] avx_vnni,
     #[cfg(target_arch = "x86_64")] avx2,
     #[cfg(target_arch = "aarch64")] neon,
     #[cfg(any(test, simd))] portable,

@@ -1,8 +1,9 @@
 //! Makes the table of all fast kernels for one instruction set.
 
-/// A [`Kernels`](super::Kernels) table of the kernels on one kind of [`Lanes`]; `tile` is pixels by panels.
+/// A [`Kernels`](super::Kernels) table of the kernels on one kind of [`Lanes`]; `tile` is pixels by panels, `linear` panels of one
+/// pixel.
 macro_rules! int8_kernels {
-    ($name:literal, $lanes:ty, tile: $rows:literal x $wide:literal $(, features: $features:literal)?) => {{
+    ($name:literal, $lanes:ty, tile: $rows:literal x $wide:literal, linear: $linear:literal $(, features: $features:literal)?) => {{
         use $crate::kernels::int8::{
             Conv, Elementwise, Kernels, Pointwise, Pool, conv, depthwise, elementwise, lookup, pointwise, pool,
         };
@@ -22,7 +23,7 @@ macro_rules! int8_kernels {
                 (call: &Pointwise, first: usize, out: &mut [i8], scratch: &mut [u8]) $(, $features)?
             ),
             linear: kernel!(
-                pointwise::check_linear, pointwise::simd::linear::<$lanes>,
+                pointwise::check_linear, pointwise::simd::linear::<$lanes, $linear>,
                 (call: &Pointwise, first: usize, out: &mut [i8], scratch: &mut [u8]) $(, $features)?
             ),
             add: plain!(
@@ -50,4 +51,23 @@ macro_rules! int8_kernels {
     }};
 }
 
-pub(in crate::kernels) use int8_kernels;
+/// Compiles the tiles of these lanes for their instruction set.
+macro_rules! tiled_lanes {
+    ($lanes:ty $(, $features:literal)?) => {
+        impl $crate::kernels::int8::pointwise::simd::Tiled for $lanes {
+            $(#[target_feature(enable = $features)])?
+            unsafe fn tiles<const ROWS: usize, const WIDTH: usize>(
+                product: &$crate::kernels::int8::pointwise::simd::Product,
+                panel: usize,
+                rows: core::ops::Range<usize>,
+                excess: &[<Self as $crate::kernels::isa::lanes::Lanes>::Sums; WIDTH],
+                out: *mut i8,
+            ) {
+                // SAFETY: passed on from the caller.
+                unsafe { product.tiles::<Self, ROWS, WIDTH>(panel, rows, excess, out) }
+            }
+        }
+    };
+}
+
+pub(in crate::kernels) use {int8_kernels, tiled_lanes};

@@ -7,7 +7,7 @@ use super::lanes::Lanes;
 use super::vector::Vector;
 use super::{Candidate, cpu_has};
 use crate::kernels::f32::table::simd_kernels;
-use crate::kernels::int8::table::int8_kernels;
+use crate::kernels::int8::table::{int8_kernels, tiled_lanes};
 use crate::kernels::int8::{Quantized, RequantizePanel};
 use crate::kernels::{f32, int8};
 
@@ -17,7 +17,10 @@ static AVX2_F32: f32::Kernels = simd_kernels!(
     tile: 6 x 2, tail: 12 x 1, panel: 2, linear: 8, features: "avx2,fma"
 );
 
-static AVX2_INT8: int8::Kernels = int8_kernels!("avx2", Avx2, tile: 2 x 1, features: "avx2");
+tiled_lanes!(Avx2, "avx2");
+
+static AVX2_INT8: int8::Kernels =
+    int8_kernels!("avx2", Avx2, tile: 2 x 1, linear: 1, features: "avx2");
 
 pub(in crate::kernels) static F32: &[Candidate<f32::Kernels>] =
     &[(&AVX2_F32, || cpu_has!("avx2", "fma"))];
@@ -115,14 +118,29 @@ type Ordered = [__m256i; 2];
 // Functions instead of closures, here and in what calls these: a closure is not compiled for the instruction set, and its
 // intrinsics would be calls.
 
-/// Reads sixteen weights.
+/// Sixteen bytes as 16 bits each.
 ///
 /// # Safety
-/// The CPU has AVX2; the pointer is good for 16 bytes.
+/// The CPU has AVX2.
 #[inline(always)]
-unsafe fn widen(from: *const i8) -> __m256i {
+unsafe fn widen(bytes: __m128i) -> __m256i {
     // SAFETY: by the caller's promise.
-    unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+    unsafe { _mm256_cvtepi8_epi16(bytes) }
+}
+
+/// The bytes of each of sixteen channels, widened.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn side_by_side([a, b]: [__m128i; 2]) -> [__m256i; 2] {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        [
+            widen(_mm_unpacklo_epi8(a, b)),
+            widen(_mm_unpackhi_epi8(a, b)),
+        ]
+    }
 }
 
 /// Adds the two sums of each channel, which lie side by side.
@@ -149,9 +167,8 @@ unsafe fn requantize(
     let [low, high] = output.bounds();
     // SAFETY: by the caller's promise. Conversions round to nearest, ties to even: Rust keeps the control register so.
     unsafe {
-        let bias = _mm256_loadu_si256(panel.bias.as_ptr().add(channel).cast());
         let multiplier = _mm256_loadu_ps(panel.multiplier.as_ptr().add(channel));
-        let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(sums, bias)), multiplier);
+        let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), multiplier);
         let clamped = _mm256_max_ps(scaled, _mm256_set1_ps(low));
         let clamped = _mm256_min_ps(clamped, _mm256_set1_ps(high));
         let zero = _mm256_set1_epi32(output.zero_point.into());
@@ -162,12 +179,12 @@ unsafe fn requantize(
 // SAFETY of all methods: the caller vouches for the instruction set and the pointers (see the trait).
 impl Lanes for Avx2 {
     const OFFSET: u8 = 0;
-    type Quad = __m256i;
-    type Weights = [__m256i; 4];
+    const QUADS: usize = 1;
+    type Quads = __m256i;
     /// Two sums a channel, four channels a vector.
     type Sums = [__m256i; 4];
     type Deep = Ordered;
-    type Inputs = [__m256i; 2];
+    type Inputs = __m128i;
     type Taps = [__m256i; 2];
 
     #[inline(always)]
@@ -177,31 +194,39 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn quad(from: *const u8) -> Self::Quad {
+    unsafe fn start(panel: &RequantizePanel) -> Self::Sums {
+        let bias = panel.bias.as_ptr().cast::<__m128i>();
+        // SAFETY: passed on from the caller.
+        let mut sums = unsafe { Self::zero() };
+        for (i, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: see the impl. The second sum of a channel starts at zero.
+            *sum = unsafe { _mm256_cvtepu32_epi64(_mm_loadu_si128(bias.add(i))) };
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn quads(from: *const u8, _count: usize) -> Self::Quads {
         // SAFETY: see the impl.
         unsafe { _mm256_cvtepi8_epi16(_mm_set1_epi32(from.cast::<i32>().read_unaligned())) }
     }
 
     #[inline(always)]
-    unsafe fn weights(from: *const i8) -> Self::Weights {
-        // SAFETY: see the impl.
-        unsafe {
-            [
-                widen(from),
-                widen(from.add(16)),
-                widen(from.add(32)),
-                widen(from.add(48)),
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(mut sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums {
-        for (sum, weights) in sums.iter_mut().zip(weights) {
+    unsafe fn dot<const ROWS: usize>(
+        sums: &mut [Self::Sums; ROWS],
+        inputs: &[Self::Quads; ROWS],
+        weights: *const i8,
+        _count: usize,
+    ) {
+        for i in 0..4 {
             // SAFETY: see the impl.
-            *sum = unsafe { _mm256_add_epi32(*sum, _mm256_madd_epi16(quad, weights)) };
+            unsafe {
+                let weights = widen(_mm_loadu_si128(weights.add(16 * i).cast()));
+                for (sums, &inputs) in sums.iter_mut().zip(inputs) {
+                    sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(inputs, weights));
+                }
+            }
         }
-        sums
     }
 
     #[inline(always)]
@@ -229,41 +254,40 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn deep() -> Self::Deep {
+    unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
+        let bias = panel.bias.as_ptr().cast::<__m256i>();
         // SAFETY: see the impl.
-        [unsafe { _mm256_setzero_si256() }; 2]
+        unsafe { [_mm256_loadu_si256(bias), _mm256_loadu_si256(bias.add(1))] }
     }
 
     #[inline(always)]
     unsafe fn inputs(from: *const i8, count: usize) -> Self::Inputs {
         // SAFETY: see the impl; no more than `count` bytes are read.
         unsafe {
-            let bytes = if count >= 16 {
-                _mm_loadu_si128(from.cast())
-            } else {
-                let mut bytes = [0i8; 16];
-                from.copy_to_nonoverlapping(bytes.as_mut_ptr(), count);
-                _mm_loadu_si128(bytes.as_ptr().cast())
-            };
-            let upper = _mm_unpackhi_epi64(bytes, bytes);
-            [_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(upper)]
+            if count >= 16 {
+                return _mm_loadu_si128(from.cast());
+            }
+            let mut bytes = [0i8; 16];
+            from.copy_to_nonoverlapping(bytes.as_mut_ptr(), count);
+            _mm_loadu_si128(bytes.as_ptr().cast())
         }
     }
 
     #[inline(always)]
-    unsafe fn taps(from: *const i8) -> Self::Taps {
-        // SAFETY: see the impl. The upper half of an input, its sign, meets zero.
-        unsafe {
-            let [a, b] = Self::inputs(from, 16);
-            let lower = _mm256_set1_epi32(0xffff);
-            [_mm256_and_si256(a, lower), _mm256_and_si256(b, lower)]
-        }
+    unsafe fn taps([a, b]: [*const i8; 2]) -> Self::Taps {
+        // SAFETY: see the impl.
+        unsafe { side_by_side([Self::inputs(a, 16), Self::inputs(b, 16)]) }
     }
 
     #[inline(always)]
-    unsafe fn multiply(sums: Self::Deep, inputs: Self::Inputs, taps: Self::Taps) -> Self::Deep {
+    unsafe fn multiply(
+        sums: Self::Deep,
+        inputs: [Self::Inputs; 2],
+        taps: Self::Taps,
+    ) -> Self::Deep {
         // SAFETY: see the impl.
         unsafe {
+            let inputs = side_by_side(inputs);
             [
                 _mm256_add_epi32(sums[0], _mm256_madd_epi16(inputs[0], taps[0])),
                 _mm256_add_epi32(sums[1], _mm256_madd_epi16(inputs[1], taps[1])),

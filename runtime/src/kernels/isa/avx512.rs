@@ -3,12 +3,14 @@
 
 use core::arch::x86_64::*;
 
+use graft_patches::layout::PANEL;
+
 use super::lanes::{Interleaved, Lanes};
 use super::vector::Vector;
 use super::{Candidate, cpu_has};
 use crate::kernels::entry::simd_kernel;
 use crate::kernels::f32::table::simd_kernels;
-use crate::kernels::int8::table::int8_kernels;
+use crate::kernels::int8::table::{int8_kernels, tiled_lanes};
 use crate::kernels::int8::{Conv, Quantized, RequantizePanel, depthwise, lookup};
 use crate::kernels::{f32, int8};
 
@@ -17,6 +19,8 @@ static AVX512: f32::Kernels = simd_kernels!(
     "avx512", F32x16,
     tile: 12 x 2, tail: 12 x 1, panel: 1, linear: 4, features: "avx512f"
 );
+
+tiled_lanes!(Vnni, "avx512f,avx512bw,avx512vl,avx512vnni");
 
 /// 32 registers: 24 sums, 4 weights, 1 input.
 static VNNI: int8::Kernels = int8::Kernels {
@@ -27,7 +31,7 @@ static VNNI: int8::Kernels = int8::Kernels {
     ),
     ..int8_kernels!(
         "avx512-vnni", Vnni,
-        tile: 6 x 4, features: "avx512f,avx512bw,avx512vl,avx512vnni"
+        tile: 6 x 4, linear: 4, features: "avx512f,avx512bw,avx512vl,avx512vnni"
     )
 };
 
@@ -169,14 +173,27 @@ unsafe fn pack([a, b, c, d]: [__m512i; 4], output: Quantized) -> __m512i {
     }
 }
 
+/// The bytes of each of sixteen channels, widened to 16 bits.
+///
+/// # Safety
+/// The CPU has AVX-512 F and BW.
+#[inline(always)]
+unsafe fn side_by_side([a, b]: [__m128i; 2]) -> __m512i {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let [low, high] = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
+        _mm512_cvtepi8_epi16(_mm256_set_m128i(high, low))
+    }
+}
+
 // SAFETY of all methods: the caller vouches for the instruction set and the pointers (see the trait).
 impl Lanes for Vnni {
     const OFFSET: u8 = 128;
-    type Quad = __m512i;
-    type Weights = __m512i;
+    const QUADS: usize = 1;
+    type Quads = __m512i;
     type Sums = __m512i;
     type Deep = __m512i;
-    type Inputs = __m512i;
+    type Inputs = __m128i;
     type Taps = __m512i;
 
     #[inline(always)]
@@ -186,21 +203,25 @@ impl Lanes for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn quad(from: *const u8) -> Self::Quad {
+    unsafe fn quads(from: *const u8, _count: usize) -> Self::Quads {
         // SAFETY: see the impl.
         unsafe { _mm512_set1_epi32(from.cast::<i32>().read_unaligned()) }
     }
 
     #[inline(always)]
-    unsafe fn weights(from: *const i8) -> Self::Weights {
+    unsafe fn dot<const ROWS: usize>(
+        sums: &mut [Self::Sums; ROWS],
+        inputs: &[Self::Quads; ROWS],
+        weights: *const i8,
+        _count: usize,
+    ) {
         // SAFETY: see the impl.
-        unsafe { _mm512_loadu_si512(from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums {
-        // SAFETY: see the impl.
-        unsafe { _mm512_dpbusd_epi32(sums, quad, weights) }
+        unsafe {
+            let weights = _mm512_loadu_si512(weights.cast());
+            for (sum, &inputs) in sums.iter_mut().zip(inputs) {
+                *sum = _mm512_dpbusd_epi32(*sum, inputs, weights);
+            }
+        }
     }
 
     #[inline(always)]
@@ -255,33 +276,37 @@ impl Lanes for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn deep() -> Self::Deep {
+    unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
         // SAFETY: see the impl.
-        unsafe { Self::zero() }
+        unsafe { Self::start(panel) }
     }
 
     #[inline(always)]
     unsafe fn inputs(from: *const i8, count: usize) -> Self::Inputs {
         // SAFETY: see the impl; masked lanes are not read.
         unsafe {
-            _mm512_cvtepi8_epi32(if count >= 16 {
+            if count >= 16 {
                 _mm_loadu_si128(from.cast())
             } else {
                 _mm_maskz_loadu_epi8(first_bytes(count) as __mmask16, from)
-            })
+            }
         }
     }
 
     #[inline(always)]
-    unsafe fn taps(from: *const i8) -> Self::Taps {
-        // SAFETY: see the impl. The upper half of an input, its sign, meets zero.
-        unsafe { _mm512_and_si512(Self::inputs(from, 16), _mm512_set1_epi32(0xffff)) }
+    unsafe fn taps([a, b]: [*const i8; 2]) -> Self::Taps {
+        // SAFETY: see the impl.
+        unsafe { side_by_side([Self::inputs(a, 16), Self::inputs(b, 16)]) }
     }
 
     #[inline(always)]
-    unsafe fn multiply(sums: Self::Deep, inputs: Self::Inputs, taps: Self::Taps) -> Self::Deep {
+    unsafe fn multiply(
+        sums: Self::Deep,
+        inputs: [Self::Inputs; 2],
+        taps: Self::Taps,
+    ) -> Self::Deep {
         // SAFETY: see the impl.
-        unsafe { _mm512_dpwssd_epi32(sums, inputs, taps) }
+        unsafe { _mm512_dpwssd_epi32(sums, side_by_side(inputs), taps) }
     }
 
     #[inline(always)]
@@ -292,17 +317,22 @@ impl Lanes for Vnni {
         to: *mut i8,
         count: usize,
     ) {
-        // SAFETY: see the impl.
-        unsafe {
-            let sums = _mm512_add_epi32(sums, Self::start(panel));
-            Self::store(sums, panel, output, to, count)
-        }
+        // SAFETY: passed on from the caller.
+        unsafe { Self::store(sums, panel, output, to, count) }
     }
 }
 
 // SAFETY of all methods: as above.
 impl Interleaved for Vnni {
+    const STRIP: usize = 64;
     type Bytes = __m512i;
+    type Dots = __m512i;
+
+    #[inline(always)]
+    unsafe fn dots(from: &[i32; PANEL]) -> Self::Dots {
+        // SAFETY: see the impl.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
 
     #[inline(always)]
     unsafe fn input_bytes<const PIXELS: usize>(
@@ -361,14 +391,20 @@ impl Interleaved for Vnni {
     }
 
     #[inline(always)]
-    unsafe fn dot_bytes(sums: Self::Sums, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Sums {
+    unsafe fn dot_bytes(sums: Self::Dots, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Dots {
         // SAFETY: see the impl.
         unsafe { _mm512_dpbusd_epi32(sums, inputs, weights) }
     }
 
     #[inline(always)]
+    unsafe fn subtract_dots(left: Self::Dots, right: Self::Dots) -> Self::Dots {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::subtract(left, right) }
+    }
+
+    #[inline(always)]
     unsafe fn store_bytes<const PIXELS: usize>(
-        mut sums: [Self::Sums; 4],
+        mut sums: [Self::Dots; 4],
         table: &[RequantizePanel; 4],
         output: Quantized,
         to: [*mut i8; PIXELS],

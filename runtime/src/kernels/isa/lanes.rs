@@ -11,28 +11,30 @@ use crate::kernels::int8::{Quantized, RequantizePanel};
 pub(in crate::kernels) trait Lanes: Copy {
     /// Every input of a dense product is taken exclusive-or this: with 128, which adds 128, where it takes them unsigned.
     const OFFSET: u8;
-    /// Four inputs, for all channels.
-    type Quad: Copy;
-    /// Four weights of each channel.
-    type Weights: Copy;
+    /// The most quads (four inputs) of a pixel that are taken at a time.
+    const QUADS: usize;
+    /// Some quads of a pixel.
+    type Quads: Copy;
     /// The accumulators.
     type Sums: Copy;
 
-    /// No products yet.
+    /// No products yet, nor a bias.
     unsafe fn zero() -> Self::Sums;
-    /// The accumulators of a panel before any product: its bias, unless [`Self::store`] adds that.
+    /// The accumulators of a panel before any product: its bias.
+    unsafe fn start(panel: &RequantizePanel) -> Self::Sums;
+    /// Reads `count` quads: one, or [`Self::QUADS`].
+    unsafe fn quads(from: *const u8, count: usize) -> Self::Quads;
+    /// Adds the dot products of `count` quads of each row, with [`Self::OFFSET`], and the weights of each channel,
+    /// `[count][16][4]`.
+    unsafe fn dot<const ROWS: usize>(
+        sums: &mut [Self::Sums; ROWS],
+        inputs: &[Self::Quads; ROWS],
+        weights: *const i8,
+        count: usize,
+    );
+    /// Turns sums of rows into the order in which [`Self::dot`] adds to them, or back.
     #[inline(always)]
-    unsafe fn start(_panel: &RequantizePanel) -> Self::Sums {
-        // SAFETY: passed on from the caller.
-        unsafe { Self::zero() }
-    }
-
-    /// Reads four bytes.
-    unsafe fn quad(from: *const u8) -> Self::Quad;
-    /// Reads 64 bytes, `[16][4]`.
-    unsafe fn weights(from: *const i8) -> Self::Weights;
-    /// Adds the dot product of four inputs, with [`Self::OFFSET`], and the weights of each channel.
-    unsafe fn dot(sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums;
+    unsafe fn turn<const ROWS: usize>(_sums: &mut [Self::Sums; ROWS]) {}
     /// `left - right`.
     unsafe fn subtract(left: Self::Sums, right: Self::Sums) -> Self::Sums;
     /// Requantises, and writes the first `count` (1 to 16) channels.
@@ -72,17 +74,18 @@ pub(in crate::kernels) trait Lanes: Copy {
     type Deep: Copy;
     /// One input of each channel.
     type Inputs: Copy;
-    /// One weight of each channel.
+    /// Two weights of each channel.
     type Taps: Copy;
 
-    /// No products yet.
-    unsafe fn deep() -> Self::Deep;
+    /// The accumulators of a panel before any product: its bias.
+    unsafe fn deep(panel: &RequantizePanel) -> Self::Deep;
     /// Reads the first `count` (1 to 16) channels; others are 0.
     unsafe fn inputs(from: *const i8, count: usize) -> Self::Inputs;
-    /// Reads 16 weights.
-    unsafe fn taps(from: *const i8) -> Self::Taps;
-    /// Adds the product of each channel.
-    unsafe fn multiply(sums: Self::Deep, inputs: Self::Inputs, taps: Self::Taps) -> Self::Deep;
+    /// Reads 16 weights of each of two taps.
+    unsafe fn taps(from: [*const i8; 2]) -> Self::Taps;
+    /// Adds two products of each channel.
+    unsafe fn multiply(sums: Self::Deep, inputs: [Self::Inputs; 2], taps: Self::Taps)
+    -> Self::Deep;
     /// As [`Self::store`].
     unsafe fn store_deep(
         sums: Self::Deep,
@@ -93,19 +96,20 @@ pub(in crate::kernels) trait Lanes: Copy {
     );
 }
 
-/// Bytes that fill [`Interleaved::Bytes`]: four times the sums of [`Lanes::Sums`].
-#[cfg(any(test, target_arch = "x86_64"))]
-pub(in crate::kernels) const STRIP: usize = 4 * PANEL;
-
 /// Lanes with dot products of four bytes each, which take four rows of a depthwise layer at a time.
 ///
 /// # Safety
 /// As for [`Lanes`].
-#[cfg(any(test, target_arch = "x86_64"))]
 pub(in crate::kernels) trait Interleaved: Lanes {
+    /// Bytes that fill [`Self::Bytes`]: of 1 or 4 panels.
+    const STRIP: usize;
     /// One byte of each channel of 1, 2 or 4 pixels side by side, or interleaved four bytes of every sum.
     type Bytes: Copy;
+    /// A sum for each four of them.
+    type Dots: Copy;
 
+    /// Reads as many sums as there are.
+    unsafe fn dots(from: &[i32; PANEL]) -> Self::Dots;
     /// Reads the first `count` channels of each pixel, with [`Lanes::OFFSET`].
     unsafe fn input_bytes<const PIXELS: usize>(
         from: [*const i8; PIXELS],
@@ -119,11 +123,13 @@ pub(in crate::kernels) trait Interleaved: Lanes {
     /// Puts the bytes of four rows side by side: lane `j` of vector `i` has those at `16 * (j / 4) + 4 * i + j % 4`.
     unsafe fn interleave(rows: [Self::Bytes; 4]) -> [Self::Bytes; 4];
     /// Adds the dot product of each four bytes.
-    unsafe fn dot_bytes(sums: Self::Sums, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Sums;
+    unsafe fn dot_bytes(sums: Self::Dots, inputs: Self::Bytes, weights: Self::Bytes) -> Self::Dots;
+    /// `left - right`.
+    unsafe fn subtract_dots(left: Self::Dots, right: Self::Dots) -> Self::Dots;
     /// Requantises interleaved sums with a table in their order, and writes of the first pixels the first channels, as
     /// `count` says.
     unsafe fn store_bytes<const PIXELS: usize>(
-        sums: [Self::Sums; 4],
+        sums: [Self::Dots; 4],
         table: &[RequantizePanel; 4],
         output: Quantized,
         to: [*mut i8; PIXELS],

@@ -7,6 +7,8 @@
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx_vnni;
 #[cfg(any(test, target_arch = "arm"))]
 pub(super) mod cortex_m;
 #[cfg(any(test, simd))]

@@ -3,9 +3,9 @@
 use graft_patches::layout::{PANEL, QUAD};
 
 use super::Candidate;
-use super::lanes::Lanes;
 #[cfg(test)]
-use super::lanes::{Interleaved, STRIP};
+use super::lanes::Interleaved;
+use super::lanes::Lanes;
 #[cfg(test)]
 use super::vector::Vector;
 #[cfg(test)]
@@ -14,11 +14,15 @@ use crate::kernels::f32;
 #[cfg(test)]
 use crate::kernels::f32::table::simd_kernels;
 use crate::kernels::int8;
-use crate::kernels::int8::table::int8_kernels;
+use crate::kernels::int8::table::{int8_kernels, tiled_lanes};
 use crate::kernels::int8::{Quantized, RequantizePanel};
 
+tiled_lanes!(Portable<0>);
+#[cfg(test)]
+tiled_lanes!(Portable<128>);
+
 /// The fast kernels in plain Rust.
-static PORTABLE: int8::Kernels = int8_kernels!("portable", Portable<0>, tile: 4 x 1);
+static PORTABLE: int8::Kernels = int8_kernels!("portable", Portable<0>, tile: 4 x 1, linear: 4);
 
 /// The tile, the unsigned inputs and the interleaved rows of VNNI, on any machine.
 #[cfg(test)]
@@ -27,7 +31,7 @@ pub(in crate::kernels) static UNSIGNED: int8::Kernels = int8::Kernels {
         int8::depthwise::check, int8::depthwise::interleaved::depthwise::<Portable<128>>,
         (call: &int8::Conv, first: usize, out: &mut [i8])
     ),
-    ..int8_kernels!("portable, unsigned", Portable<128>, tile: 6 x 4)
+    ..int8_kernels!("portable, unsigned", Portable<128>, tile: 6 x 4, linear: 4)
 };
 
 /// The tiles of each vector length.
@@ -134,12 +138,12 @@ pub(in crate::kernels) struct Portable<const OFFSET: u8>;
 // SAFETY of all methods: the caller vouches for the pointers (see the trait).
 impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
     const OFFSET: u8 = OFFSET;
-    type Quad = [i32; QUAD];
-    type Weights = [[i8; QUAD]; PANEL];
+    const QUADS: usize = 2;
+    type Quads = [[i32; QUAD]; 2];
     type Sums = [i32; PANEL];
     type Deep = [i32; PANEL];
     type Inputs = [i8; PANEL];
-    type Taps = [i8; PANEL];
+    type Taps = [[i8; PANEL]; 2];
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
@@ -147,29 +151,45 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
     }
 
     #[inline(always)]
-    unsafe fn quad(from: *const u8) -> Self::Quad {
-        // SAFETY: see the impl.
-        let bytes = unsafe { from.cast::<[u8; QUAD]>().read_unaligned() };
-        match OFFSET {
-            0 => bytes.map(|byte| i32::from(byte as i8)),
-            _ => bytes.map(i32::from),
-        }
+    unsafe fn start(panel: &RequantizePanel) -> Self::Sums {
+        panel.bias
     }
 
     #[inline(always)]
-    unsafe fn weights(from: *const i8) -> Self::Weights {
-        // SAFETY: see the impl.
-        unsafe { from.cast::<Self::Weights>().read_unaligned() }
-    }
-
-    #[inline(always)]
-    unsafe fn dot(mut sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums {
-        for (sum, weights) in sums.iter_mut().zip(weights) {
-            for (input, weight) in quad.iter().zip(weights) {
-                *sum += input * i32::from(weight);
+    unsafe fn quads(from: *const u8, count: usize) -> Self::Quads {
+        let mut quads = [[0; QUAD]; 2];
+        for (i, input) in quads.as_flattened_mut().iter_mut().enumerate() {
+            if i < count * QUAD {
+                // SAFETY: see the impl.
+                let byte = unsafe { *from.add(i) };
+                *input = match OFFSET {
+                    0 => i32::from(byte as i8),
+                    _ => i32::from(byte),
+                };
             }
         }
-        sums
+        quads
+    }
+
+    /// Not inlined, so that the sums of a tile stay in memory: compilers take minutes to find registers for them.
+    #[inline(never)]
+    unsafe fn dot<const ROWS: usize>(
+        sums: &mut [Self::Sums; ROWS],
+        inputs: &[Self::Quads; ROWS],
+        weights: *const i8,
+        count: usize,
+    ) {
+        for quad in 0..count {
+            // SAFETY: see the impl.
+            let weights = unsafe { *weights.cast::<[[i8; QUAD]; PANEL]>().add(quad) };
+            for (sums, inputs) in sums.iter_mut().zip(inputs) {
+                for (sum, weights) in sums.iter_mut().zip(weights) {
+                    for (input, weight) in inputs[quad].iter().zip(weights) {
+                        *sum = sum.wrapping_add(input * i32::from(weight));
+                    }
+                }
+            }
+        }
     }
 
     #[inline(always)]
@@ -177,7 +197,8 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
         core::array::from_fn(|i| left[i].wrapping_sub(right[i]))
     }
 
-    #[inline(always)]
+    /// Not inlined: a tile has it once for each of its rows.
+    #[inline(never)]
     unsafe fn store(
         sums: Self::Sums,
         panel: &RequantizePanel,
@@ -185,16 +206,15 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
         to: *mut i8,
         count: usize,
     ) {
-        for (i, sum) in sums.iter().enumerate().take(count) {
-            let sum = sum.wrapping_add(panel.bias[i]);
+        for (i, &sum) in sums.iter().enumerate().take(count) {
             // SAFETY: see the impl.
             unsafe { to.add(i).write(output.requantize(sum, panel.multiplier[i])) };
         }
     }
 
     #[inline(always)]
-    unsafe fn deep() -> Self::Deep {
-        [0; PANEL]
+    unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
+        panel.bias
     }
 
     #[inline(always)]
@@ -208,15 +228,21 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
     }
 
     #[inline(always)]
-    unsafe fn taps(from: *const i8) -> Self::Taps {
+    unsafe fn taps(from: [*const i8; 2]) -> Self::Taps {
         // SAFETY: see the impl.
-        unsafe { Self::inputs(from, PANEL) }
+        from.map(|from| unsafe { Self::inputs(from, PANEL) })
     }
 
     #[inline(always)]
-    unsafe fn multiply(mut sums: Self::Deep, inputs: Self::Inputs, taps: Self::Taps) -> Self::Deep {
-        for (sum, (input, tap)) in sums.iter_mut().zip(inputs.iter().zip(taps)) {
-            *sum += i32::from(*input) * i32::from(tap);
+    unsafe fn multiply(
+        mut sums: Self::Deep,
+        inputs: [Self::Inputs; 2],
+        taps: Self::Taps,
+    ) -> Self::Deep {
+        for (inputs, taps) in inputs.iter().zip(taps) {
+            for (sum, (&input, tap)) in sums.iter_mut().zip(inputs.iter().zip(taps)) {
+                *sum = sum.wrapping_add(i32::from(input) * i32::from(tap));
+            }
         }
         sums
     }
@@ -234,6 +260,10 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
     }
 }
 
+/// Bytes of a strip.
+#[cfg(test)]
+const STRIP: usize = 4 * PANEL;
+
 /// The place in a strip of the bytes that become lane `lane` of vector `vector`.
 #[cfg(test)]
 fn interleaved(vector: usize, lane: usize) -> usize {
@@ -243,7 +273,13 @@ fn interleaved(vector: usize, lane: usize) -> usize {
 // SAFETY of all methods: as above.
 #[cfg(test)]
 impl<const OFFSET: u8> Interleaved for Portable<OFFSET> {
+    const STRIP: usize = STRIP;
     type Bytes = [u8; STRIP];
+    type Dots = [i32; PANEL];
+
+    unsafe fn dots(from: &[i32; PANEL]) -> Self::Dots {
+        *from
+    }
 
     unsafe fn input_bytes<const PIXELS: usize>(
         from: [*const i8; PIXELS],
@@ -273,22 +309,28 @@ impl<const OFFSET: u8> Interleaved for Portable<OFFSET> {
     }
 
     unsafe fn dot_bytes(
-        mut sums: Self::Sums,
+        mut sums: Self::Dots,
         inputs: Self::Bytes,
         weights: Self::Bytes,
-    ) -> Self::Sums {
+    ) -> Self::Dots {
         for (i, (input, weight)) in inputs.into_iter().zip(weights).enumerate() {
             let input = match OFFSET {
                 0 => i32::from(input as i8),
                 _ => i32::from(input),
             };
-            sums[i / 4] += input * i32::from(weight as i8);
+            let sum = &mut sums[i / 4];
+            *sum = sum.wrapping_add(input * i32::from(weight as i8));
         }
         sums
     }
 
+    unsafe fn subtract_dots(left: Self::Dots, right: Self::Dots) -> Self::Dots {
+        // SAFETY: passed on from the caller.
+        unsafe { Self::subtract(left, right) }
+    }
+
     unsafe fn store_bytes<const PIXELS: usize>(
-        sums: [Self::Sums; 4],
+        sums: [Self::Dots; 4],
         table: &[RequantizePanel; 4],
         output: Quantized,
         to: [*mut i8; PIXELS],
@@ -299,8 +341,7 @@ impl<const OFFSET: u8> Interleaved for Portable<OFFSET> {
                 let at = interleaved(vector, lane);
                 let (pixel, channel) = (at * PIXELS / STRIP, at % (STRIP / PIXELS));
                 if pixel < pixels && channel < count {
-                    let sum = sum.wrapping_add(panel.bias[lane]);
-                    let value = output.requantize(sum, panel.multiplier[lane]);
+                    let value = output.requantize(*sum, panel.multiplier[lane]);
                     // SAFETY: see the impl.
                     unsafe { to[pixel].add(channel).write(value) };
                 }

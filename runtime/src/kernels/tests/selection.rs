@@ -61,7 +61,9 @@ fn the_fastest_come_first() {
     let int8 = [
         "avx512-vbmi",
         "avx512-vnni",
+        "avx-vnni",
         "avx2",
+        "neon-i8mm",
         "neon-dotprod",
         "neon",
         "portable",

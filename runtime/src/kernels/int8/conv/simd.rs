@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use graft_patches::layout::QUAD;
 
-use crate::kernels::int8::pointwise::simd::{Product, fill};
+use crate::kernels::int8::pointwise::simd::{Product, Tiled, fill};
 use crate::kernels::int8::{BLOCK, Conv};
 use crate::kernels::isa::lanes::Lanes;
 use crate::kernels::window::{Sliding, depth};
@@ -17,7 +17,7 @@ const WORD: usize = 16;
 /// # Safety
 /// `check(call, first, out, scratch)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels) unsafe fn conv<L: Lanes, const ROWS: usize, const WIDE: usize>(
+pub(in crate::kernels) unsafe fn conv<L: Tiled, const ROWS: usize, const WIDE: usize>(
     call: &Conv,
     first: usize,
     out: &mut [i8],
@@ -85,18 +85,26 @@ impl<'a> Windows<'a> {
         for x in columns.start..start {
             self.clipped::<L>([y, x], &mut to[(x - columns.start) * depth..]);
         }
+        let mut done = start;
         if start < end {
             let to = &mut to[(start - columns.start) * depth..];
-            self.whole::<L>(y, start..end, to, depth);
+            done += self.whole::<L>(y, start..end, to, depth);
         }
-        for x in end..columns.end {
+        for x in done..columns.end {
             self.clipped::<L>([y, x], &mut to[(x - columns.start) * depth..]);
         }
     }
 
-    /// Copies windows that lie on the input.
+    /// Copies windows that lie on the input, in whole words: returns how many, since the last of them may end too close
+    /// to the end of the memory.
     #[inline(always)]
-    fn whole<L: Lanes>(&self, y: usize, columns: Range<usize>, to: &mut [u8], depth: usize) {
+    fn whole<L: Lanes>(
+        &self,
+        y: usize,
+        columns: Range<usize>,
+        to: &mut [u8],
+        depth: usize,
+    ) -> usize {
         let Conv {
             input,
             input_shape: shape,
@@ -109,13 +117,27 @@ impl<'a> Windows<'a> {
         let row = shape.width * shape.channels;
         let step = window.stride[1] * shape.channels;
         let length = window.kernel[1] * shape.channels;
-        for i in 0..columns.len() {
-            for ky in 0..window.kernel[0] {
-                let from = &input[i * step + ky * row..];
-                let to = &mut to[i * depth + ky * length..];
-                copy::<L>(from, to, length);
+        let last = window.kernel[0] - 1;
+        let words = length.next_multiple_of(WORD);
+        let count = columns
+            .len()
+            .min(fitting(input.len(), last * row + words, step))
+            .min(fitting(to.len(), last * length + words, depth));
+        for i in 0..count {
+            for ky in 0..=last {
+                // SAFETY: `words` bytes are there for each row of the first `count` windows.
+                unsafe {
+                    let from = input.as_ptr().add(i * step + ky * row);
+                    let to = to.as_mut_ptr().add(i * depth + ky * length);
+                    for at in (0..length).step_by(WORD) {
+                        let word = from.add(at).cast::<u128>().read_unaligned();
+                        let word = word ^ u128::from_ne_bytes([L::OFFSET; WORD]);
+                        to.add(at).cast::<u128>().write_unaligned(word);
+                    }
+                }
             }
         }
+        count
     }
 
     /// Copies any window.
@@ -128,19 +150,11 @@ impl<'a> Windows<'a> {
     }
 }
 
-/// Copies the first `length` inputs; what is behind them may be written.
+/// How many stretches of `length` start `step` apart in `available`.
 #[inline(always)]
-fn copy<L: Lanes>(from: &[i8], to: &mut [u8], length: usize) {
-    let rounded = length.next_multiple_of(WORD);
-    if from.len() < rounded || to.len() < rounded {
-        return fill::<L>(&mut to[..length], &from[..length]);
-    }
-    for at in (0..length).step_by(WORD) {
-        // SAFETY: `at + WORD <= rounded`.
-        unsafe {
-            let word = from.as_ptr().add(at).cast::<u128>().read_unaligned();
-            let word = word ^ u128::from_ne_bytes([L::OFFSET; WORD]);
-            to.as_mut_ptr().add(at).cast::<u128>().write_unaligned(word);
-        }
+fn fitting(available: usize, length: usize, step: usize) -> usize {
+    match available.checked_sub(length) {
+        Some(rest) => rest / step + 1,
+        None => 0,
     }
 }

@@ -1,9 +1,9 @@
 //! Depthwise convolution on dot products: the bytes of four rows of a column side by side make four taps of a channel.
 //!
-//! A strip of 64, 32 or 16 channels fills a vector with 1, 2 or 4 pixels. All that some outputs of a strip read is
+//! A strip of 64, 32 or 16 channels fills a vector of 64 bytes with 1, 2 or 4 pixels, one of 16 channels a vector of 16
+//! bytes. All that some outputs of a strip read is
 //! interleaved first, padding too, so that no output is a special case.
 
-use core::array::from_fn;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
@@ -11,10 +11,13 @@ use graft_patches::layout::{PANEL, depthwise_index};
 
 use super::simd;
 use crate::kernels::int8::{Conv, RequantizePanel};
-use crate::kernels::isa::lanes::{Interleaved, STRIP};
+use crate::kernels::isa::lanes::Interleaved;
 
 /// Vectors of interleaved inputs: 64 columns of two groups of rows.
 const VECTORS: usize = 2 * 4 * (64 + 2);
+
+/// The most bytes of a strip.
+const MOST: usize = 4 * PANEL;
 
 /// Interleaved inputs. Those of each column of a stride, group and vector are a plane, where neighbouring outputs find
 /// their inputs side by side.
@@ -65,34 +68,27 @@ unsafe fn strips<
     while channel < channels {
         // SAFETY: `channel` is one of the layer's.
         unsafe {
-            channel += match channels - channel {
-                49.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 1>::run(
-                    call,
-                    channel,
-                    &mut planes,
-                    first,
-                    out,
-                ),
-                17.. => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 2>::run(
-                    call,
-                    channel,
-                    &mut planes,
-                    first,
-                    out,
-                ),
-                _ => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 4>::run(
-                    call,
-                    channel,
-                    &mut planes,
-                    first,
-                    out,
-                ),
+            let planes = &mut planes;
+            channel += if const { L::STRIP == PANEL } {
+                Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 1>::run(call, channel, planes, first, out)
+            } else {
+                match (channels - channel).div_ceil(PANEL) {
+                    1 => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 4>::run(
+                        call, channel, planes, first, out,
+                    ),
+                    2 | 3 => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 2>::run(
+                        call, channel, planes, first, out,
+                    ),
+                    _ => Strip::<L, SIDE, STRIDE, ROWS, GROUPS, 1>::run(
+                        call, channel, planes, first, out,
+                    ),
+                }
             };
         }
     }
 }
 
-/// Up to `STRIP / PIXELS` channels of a layer.
+/// Up to [`Interleaved::STRIP`]` / PIXELS` channels of a layer.
 struct Strip<
     'a,
     L: Interleaved,
@@ -109,7 +105,7 @@ struct Strip<
     pad: [usize; 2],
     /// For each output row and kernel column.
     weights: [[[[L::Bytes; 4]; GROUPS]; SIDE]; ROWS],
-    start: [L::Sums; 4],
+    start: [L::Dots; 4],
     /// In the order of interleaved channels.
     table: [RequantizePanel; 4],
 }
@@ -127,7 +123,7 @@ impl<
     /// Input rows that `ROWS` output rows read.
     const HEIGHT: usize = (ROWS - 1) * STRIDE + SIDE;
     /// Channels, and bytes of a pixel in a vector.
-    const WIDTH: usize = STRIP / PIXELS;
+    const WIDTH: usize = L::STRIP / PIXELS;
     /// Vectors of a plane; with one more, planes do not start at the same places of cache pages.
     const PLANE: usize = 64 / STRIDE + 1;
     /// Columns of a plane that an output reads beside its first.
@@ -168,18 +164,22 @@ impl<
     #[inline(always)]
     unsafe fn new(call: &'a Conv<'a>, channel: usize) -> Self {
         let channels = call.output_shape.channels;
-        let table = interleaved_table::<PIXELS>(&call.epilogue.table[channel / PANEL..]);
+        let table = interleaved_table(Self::WIDTH / PANEL, &call.epilogue.table[channel / PANEL..]);
         // SAFETY: passed on from the caller.
         unsafe {
             let weights = Self::weights(call, channel);
-            let offset = L::input_bytes([[0; STRIP].as_ptr()], STRIP);
-            let mut start = [L::zero(); 4];
+            let none = L::dots(&[0; PANEL]);
+            let offset = L::input_bytes([[0; MOST].as_ptr()], L::STRIP);
+            let mut start = [none; 4];
             for (i, start) in start.iter_mut().enumerate() {
-                let mut sums = L::zero();
-                for group in weights[0].as_flattened() {
-                    sums = L::dot_bytes(sums, offset, group[i]);
+                *start = L::dots(&table[i].bias);
+                if L::OFFSET != 0 {
+                    let mut excess = none;
+                    for group in weights[0].as_flattened() {
+                        excess = L::dot_bytes(excess, offset, group[i]);
+                    }
+                    *start = L::subtract_dots(*start, excess);
                 }
-                *start = L::subtract(L::start(&table[i]), sums);
             }
             Self {
                 call,
@@ -234,26 +234,20 @@ impl<
     #[inline(always)]
     unsafe fn interleave(&self, y: usize, range: Range<usize>, planes: &mut Planes<L>) {
         let shape = self.call.input_shape;
-        let padding = [self.call.padding; STRIP];
+        let padding = [self.call.padding; MOST];
         // Rows of padding stay where they are from column to column.
-        let rows: [[(*const i8, usize); 4]; GROUPS] = from_fn(|group| {
-            from_fn(|i| {
-                let row = (y * STRIDE + 4 * group + i).wrapping_sub(self.pad[0]);
-                if row < shape.height {
-                    let start = row * shape.width * shape.channels + self.channel;
-                    (self.call.input[start..].as_ptr(), shape.channels)
-                } else {
-                    (padding.as_ptr(), 0)
-                }
-            })
-        });
+        let mut rows = [[(padding.as_ptr(), 0); 4]; GROUPS];
+        for (i, from) in rows.as_flattened_mut().iter_mut().enumerate() {
+            let row = (y * STRIDE + i).wrapping_sub(self.pad[0]);
+            if row < shape.height {
+                let start = row * shape.width * shape.channels + self.channel;
+                *from = (self.call.input[start..].as_ptr(), shape.channels);
+            }
+        }
         let vectors = (range.len().next_multiple_of(PIXELS) + Self::BESIDE).div_ceil(PIXELS);
         for vector in 0..vectors {
             for plane in 0..STRIDE {
-                let columns: [usize; PIXELS] = from_fn(|pixel| {
-                    ((range.start + vector * PIXELS + pixel) * STRIDE + plane)
-                        .wrapping_sub(self.pad[1])
-                });
+                let first = (range.start + vector * PIXELS) * STRIDE + plane;
                 for (group, rows) in rows.iter().enumerate() {
                     // SAFETY: rows and columns are on the input or are padding; `run` has seen to the planes.
                     unsafe {
@@ -261,13 +255,13 @@ impl<
                         for (i, bytes) in bytes.iter_mut().enumerate() {
                             if 4 * group + i < Self::HEIGHT {
                                 let (row, step) = rows[i];
-                                let from = columns.map(|column| {
+                                let mut from = [padding.as_ptr(); PIXELS];
+                                for (pixel, from) in from.iter_mut().enumerate() {
+                                    let column = (first + pixel * STRIDE).wrapping_sub(self.pad[1]);
                                     if column < shape.width {
-                                        row.add(column * step)
-                                    } else {
-                                        padding.as_ptr()
+                                        *from = row.add(column * step);
                                     }
-                                });
+                                }
                                 *bytes = L::input_bytes(from, self.count);
                             }
                         }
@@ -313,21 +307,24 @@ impl<
                 let rows = out.chunks_exact_mut(shape.width * shape.channels);
                 for (sums, row) in sums.into_iter().zip(rows) {
                     let to = row.as_mut_ptr().add(x * shape.channels + self.channel);
-                    let to: [_; PIXELS] = from_fn(|pixel| to.wrapping_add(pixel * shape.channels));
-                    L::store_bytes(sums, &self.table, output, to, count);
+                    let mut pixels = [to; PIXELS];
+                    for (pixel, to) in pixels.iter_mut().enumerate() {
+                        *to = to.wrapping_add(pixel * shape.channels);
+                    }
+                    L::store_bytes(sums, &self.table, output, pixels, count);
                 }
             }
         }
     }
 }
 
-/// The table of a strip, in the order of interleaved channels, for each pixel; zeros where it ends.
+/// The table of a strip of some panels, in the order of interleaved channels, for each pixel; zeros where it ends.
 #[inline(always)]
-fn interleaved_table<const PIXELS: usize>(table: &[RequantizePanel]) -> [RequantizePanel; 4] {
+fn interleaved_table(panels: usize, table: &[RequantizePanel]) -> [RequantizePanel; 4] {
     let mut interleaved = [RequantizePanel::default(); 4];
     for (i, to) in interleaved.iter_mut().enumerate() {
         for quarter in 0..4 {
-            if let Some(from) = table.get(quarter % (4 / PIXELS)) {
+            if let Some(from) = table.get(quarter % panels.max(1)) {
                 let (to_lanes, from_lanes) = (4 * quarter..4 * quarter + 4, 4 * i..4 * i + 4);
                 to.multiplier[to_lanes.clone()]
                     .copy_from_slice(&from.multiplier[from_lanes.clone()]);

@@ -2,7 +2,7 @@
 
 #[cfg(any(test, target_arch = "arm"))]
 pub(in crate::kernels) mod cortex_m;
-#[cfg(any(test, target_arch = "x86_64"))]
+#[cfg(any(test, simd))]
 pub(in crate::kernels) mod interleaved;
 pub(in crate::kernels) mod reference;
 #[cfg(any(test, simd))]

@@ -4,22 +4,10 @@ use core::ops::Range;
 
 use graft_patches::layout::{PANEL, depthwise_index};
 
-use crate::kernels::int8::Conv;
+use crate::kernels::int8::{Conv, RequantizePanel};
 use crate::kernels::isa::lanes::Lanes;
-use crate::kernels::window::Sliding;
-
-/// The body once for each of the numbers that are below the count: a loop would keep weights and offsets in memory, and
-/// the compiler does not open it.
-macro_rules! unrolled {
-    ($index:ident of $count:ident in $($number:literal)* => $body:block) => {
-        $(
-            if $number < $count {
-                let $index = $number;
-                $body
-            }
-        )*
-    };
-}
+use crate::kernels::unrolled::unrolled;
+use crate::kernels::window::{self, Sliding};
 
 /// Depthwise convolution of output rows from `first`.
 ///
@@ -30,58 +18,158 @@ pub(in crate::kernels) unsafe fn depthwise<L: Lanes>(call: &Conv, first: usize, 
     // SAFETY: passed on from the caller.
     unsafe {
         match call.window.kernel {
-            [3, 3] => rows::<L, 3, 9>(call, first, out),
-            [5, 5] => rows::<L, 5, 25>(call, first, out),
-            _ => rows::<L, 0, 0>(call, first, out),
+            [3, 3] => rows::<L, 3, 9, 5>(call, first, out),
+            [5, 5] => rows::<L, 5, 25, 13>(call, first, out),
+            _ => rows::<L, 0, 0, 0>(call, first, out),
         }
     }
 }
 
-/// As [`depthwise`], for kernels of `SIDE` x `SIDE` with `TAPS` taps, or with zeros for any.
+/// As [`depthwise`], for kernels of `SIDE` x `SIDE` with `TAPS` taps in `PAIRS` pairs, or with zeros for any.
 ///
 /// # Safety
 /// As for [`depthwise`].
 #[inline(always)]
-unsafe fn rows<L: Lanes, const SIDE: usize, const TAPS: usize>(
+unsafe fn rows<L: Lanes, const SIDE: usize, const TAPS: usize, const PAIRS: usize>(
     call: &Conv,
     first: usize,
     out: &mut [i8],
 ) {
     let (width, channels) = (call.output_shape.width, call.output_shape.channels);
+    let padding = [call.padding; PANEL];
     for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
         for channel in (0..channels).step_by(PANEL) {
             let strip = Strip {
                 call,
                 channel,
                 sliding: call.sliding(),
-                count: (channels - channel).min(PANEL),
+                padding: &padding,
             };
+            let count = channels - channel;
             // SAFETY: `channel` is one of the layer's, `y` one of its rows, `row` its output.
             unsafe {
                 let out = row.as_mut_ptr().add(channel);
-                let inside = if TAPS == 0 { 0..0 } else { strip.inside(y) };
-                for x in (0..inside.start).chain(inside.end..width) {
-                    strip.clipped::<L, SIDE>([y, x], out);
-                }
-                if strip.count == PANEL {
-                    strip.whole::<L, SIDE, TAPS, true>(y, inside, out);
+                if TAPS == 0 {
+                    for x in 0..width {
+                        strip.any::<L>([y, x], out, count.min(PANEL));
+                    }
+                } else if count >= PANEL {
+                    strip.row::<L, SIDE, TAPS, PAIRS>(y, out, PANEL);
                 } else {
-                    strip.whole::<L, SIDE, TAPS, false>(y, inside, out);
+                    strip.row::<L, SIDE, TAPS, PAIRS>(y, out, count);
                 }
             }
         }
     }
 }
 
+/// What meets an input that there is none of.
+static NO_TAPS: [i8; PANEL] = [0; PANEL];
+
 /// Up to sixteen channels of a layer.
 struct Strip<'a> {
     call: &'a Conv<'a>,
     channel: usize,
     sliding: Sliding,
-    count: usize,
+    padding: &'a [i8; PANEL],
 }
 
-impl Strip<'_> {
+impl<'a> Strip<'a> {
+    /// An output row; `out` is at its first pixel.
+    ///
+    /// # Safety
+    /// As for [`depthwise`]; there are `count` channels.
+    #[inline(always)]
+    unsafe fn row<L: Lanes, const SIDE: usize, const TAPS: usize, const PAIRS: usize>(
+        &self,
+        y: usize,
+        out: *mut i8,
+        count: usize,
+    ) {
+        let (input, output) = (self.call.input_shape, self.call.output_shape);
+        let across = self.call.window.stride[1];
+        let inside = self.inside(y);
+        // SAFETY: the taps are the kernel's, and all of them lie on the input where `x` is inside.
+        unsafe {
+            let mut weights = [self.taps::<L>([0; 2]); PAIRS];
+            for (pair, weights) in weights.iter_mut().enumerate() {
+                *weights = self.taps::<L>([2 * pair, 2 * pair + 1]);
+            }
+            for x in (0..inside.start).chain(inside.end..output.width) {
+                let mut from = [self.padding.as_ptr(); TAPS];
+                for (tap, from) in from.iter_mut().enumerate() {
+                    *from = self.input([y, x], [tap / SIDE.max(1), tap % SIDE.max(1)]);
+                }
+                let to = out.add(x * output.channels);
+                self.pixel::<L, TAPS, PAIRS>(from, &weights, to, count);
+            }
+            if inside.is_empty() {
+                return;
+            }
+            let mut corner = self.input([y, inside.start], [0; 2]);
+            let mut to = out.add(inside.start * output.channels);
+            for _ in inside {
+                let mut from = [corner; TAPS];
+                for (tap, from) in from.iter_mut().enumerate() {
+                    let (ky, kx) = (tap / SIDE.max(1), tap % SIDE.max(1));
+                    *from = corner.add((ky * input.width + kx) * input.channels);
+                }
+                self.pixel::<L, TAPS, PAIRS>(from, &weights, to, count);
+                corner = corner.wrapping_add(across * input.channels);
+                to = to.wrapping_add(output.channels);
+            }
+        }
+    }
+
+    /// An output pixel from the inputs under its taps.
+    ///
+    /// # Safety
+    /// As for [`depthwise`]; `count` channels are there, and at `to`.
+    #[inline(always)]
+    unsafe fn pixel<L: Lanes, const TAPS: usize, const PAIRS: usize>(
+        &self,
+        from: [*const i8; TAPS],
+        weights: &[L::Taps; PAIRS],
+        to: *mut i8,
+        count: usize,
+    ) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            let table = self.table();
+            let mut sums = L::deep(table);
+            unrolled!(pair of PAIRS in 0 1 2 3 4 5 6 7 8 9 10 11 12 => {
+                let first = L::inputs(from[2 * pair], count);
+                let second = L::inputs(from[(2 * pair + 1).min(TAPS - 1)], count);
+                sums = L::multiply(sums, [first, second], weights[pair]);
+            });
+            L::store_deep(sums, table, self.call.epilogue.output, to, count);
+        }
+    }
+
+    /// An output pixel of an unusual kernel; `out` is at the row's first pixel.
+    ///
+    /// # Safety
+    /// As for [`depthwise`]; the pixel is one of the output's, and has `count` channels here.
+    #[inline(always)]
+    unsafe fn any<L: Lanes>(&self, [y, x]: [usize; 2], out: *mut i8, count: usize) {
+        let [height, width] = self.call.window.kernel;
+        let last = height * width - 1;
+        // SAFETY: taps are those of the kernel.
+        unsafe {
+            let table = self.table();
+            let mut sums = L::deep(table);
+            for tap in (0..=last).step_by(2) {
+                let next = (tap + 1).min(last);
+                let first = self.input([y, x], [tap / width, tap % width]);
+                let second = self.input([y, x], [next / width, next % width]);
+                let inputs = [L::inputs(first, count), L::inputs(second, count)];
+                sums = L::multiply(sums, inputs, self.taps::<L>([tap, tap + 1]));
+            }
+            let to = out.add(x * self.call.output_shape.channels);
+            L::store_deep(sums, table, self.call.epilogue.output, to, count);
+        }
+    }
+
     /// The output pixels of row `y` whose windows lie on the input.
     #[inline(always)]
     fn inside(&self, y: usize) -> Range<usize> {
@@ -93,103 +181,42 @@ impl Strip<'_> {
         }
     }
 
-    /// Outputs at `inside`, whose windows lie on the input; `out` is at the row's first pixel.
-    ///
-    /// # Safety
-    /// As for [`depthwise`]; `IS_FULL` if there are sixteen channels.
+    /// The requantisation of these channels.
     #[inline(always)]
-    unsafe fn whole<L: Lanes, const SIDE: usize, const TAPS: usize, const IS_FULL: bool>(
-        &self,
-        y: usize,
-        inside: Range<usize>,
-        out: *mut i8,
-    ) {
-        let Self { call, channel, .. } = *self;
-        let (input, output) = (call.input_shape, call.output_shape);
-        let count = if IS_FULL { PANEL } else { self.count };
-        let [top, left] = self.sliding.pad;
-        let [down, across] = call.window.stride;
-        if inside.is_empty() {
-            return;
-        }
-        // SAFETY: the taps are the kernel's, and all of them lie on the input for each `x`.
-        unsafe {
-            let mut weights = [self.taps::<L>(0); TAPS];
-            for (tap, weights) in weights.iter_mut().enumerate() {
-                *weights = self.taps::<L>(tap);
-            }
-            let table = call.epilogue.table.get_unchecked(channel / PANEL);
-            let row = input.width * input.channels;
-            for x in inside {
-                let from = self.pixel([y * down - top, x * across - left]);
-                let mut sums = L::deep();
-                unrolled!(tap of TAPS in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 => {
-                    let at = tap / SIDE.max(1) * row + tap % SIDE.max(1) * input.channels;
-                    sums = L::multiply(sums, L::inputs(from.add(at), count), weights[tap]);
-                });
-                let to = out.add(x * output.channels);
-                L::store_deep(sums, table, call.epilogue.output, to, count);
-            }
-        }
+    fn table(&self) -> &'a RequantizePanel {
+        // SAFETY: `check` has seen to the table of all channels.
+        unsafe { self.call.epilogue.table.get_unchecked(self.channel / PANEL) }
     }
 
-    /// An output pixel whose window may lie on padding, or whose kernel is an unusual one; `out` is at the row's first
-    /// pixel.
+    /// Weights of two taps, zeros of one behind the last.
     ///
     /// # Safety
-    /// As for [`depthwise`]; the pixel is one of the output's.
+    /// The first tap is one of the kernel's.
     #[inline(always)]
-    unsafe fn clipped<L: Lanes, const SIDE: usize>(&self, [y, x]: [usize; 2], out: *mut i8) {
-        let Self { call, channel, .. } = *self;
-        let padding = [call.padding; PANEL];
-        let [height, width] = match SIDE {
-            0 => call.window.kernel,
-            _ => [SIDE; 2],
-        };
-        let [down, across] = call.window.stride;
-        let shape = call.input_shape;
-        // SAFETY: taps are those of the kernel; the input is read where it is.
-        unsafe {
-            let mut sums = L::deep();
-            for ky in 0..height {
-                let row = (y * down + ky).wrapping_sub(self.sliding.pad[0]);
-                for kx in 0..width {
-                    let column = (x * across + kx).wrapping_sub(self.sliding.pad[1]);
-                    let from = if row < shape.height && column < shape.width {
-                        self.pixel([row, column])
-                    } else {
-                        padding.as_ptr()
-                    };
-                    let taps = self.taps::<L>(ky * width + kx);
-                    sums = L::multiply(sums, L::inputs(from, self.count), taps);
-                }
+    unsafe fn taps<L: Lanes>(&self, taps: [usize; 2]) -> L::Taps {
+        let mut from = [NO_TAPS.as_ptr(); 2];
+        for (from, tap) in from.iter_mut().zip(taps) {
+            if tap < window::taps(&self.call.window) {
+                let index = depthwise_index(self.channel, tap, self.call.output_shape.channels);
+                *from = self.call.weights[index..].as_ptr();
             }
-            let table = call.epilogue.table.get_unchecked(channel / PANEL);
-            let to = out.add(x * call.output_shape.channels);
-            L::store_deep(sums, table, call.epilogue.output, to, self.count);
         }
-    }
-
-    /// Weights of a tap.
-    ///
-    /// # Safety
-    /// The tap is one of the kernel's.
-    #[inline(always)]
-    unsafe fn taps<L: Lanes>(&self, tap: usize) -> L::Taps {
-        let index = depthwise_index(self.channel, tap, self.call.output_shape.channels);
         // SAFETY: `check` has seen to the weights of all taps, padded to whole panels.
-        unsafe { L::taps(self.call.weights.as_ptr().add(index)) }
+        unsafe { L::taps(from) }
     }
 
-    /// These channels of an input pixel.
-    ///
-    /// # Safety
-    /// The pixel is on the input.
+    /// These channels of the input under a tap of an output pixel, or padding.
     #[inline(always)]
-    unsafe fn pixel(&self, [row, column]: [usize; 2]) -> *const i8 {
-        let shape = self.call.input_shape;
-        let index = (row * shape.width + column) * shape.channels + self.channel;
-        // SAFETY: by the caller's promise.
-        unsafe { self.call.input.as_ptr().add(index) }
+    fn input(&self, [y, x]: [usize; 2], [ky, kx]: [usize; 2]) -> *const i8 {
+        let (shape, [down, across]) = (self.call.input_shape, self.call.window.stride);
+        let row = (y * down + ky).wrapping_sub(self.sliding.pad[0]);
+        let column = (x * across + kx).wrapping_sub(self.sliding.pad[1]);
+        if row < shape.height && column < shape.width {
+            let index = (row * shape.width + column) * shape.channels + self.channel;
+            // SAFETY: the pixel lies on the input, which `check` has seen to.
+            unsafe { self.call.input.as_ptr().add(index) }
+        } else {
+            self.padding.as_ptr()
+        }
     }
 }

@@ -1,56 +1,83 @@
-//! Fast matrix product: pixels are copied to scratch memory in whole quads, then multiplied in register tiles.
+//! Fast matrix product in register tiles, of pixels in whole quads: where theirs are not, they are copied to scratch memory.
+
+use core::ops::Range;
 
 use graft_patches::layout::{PANEL, QUAD};
+use zerocopy::IntoBytes;
 
 use crate::kernels::int8::{BLOCK, Epilogue, Pointwise, RequantizePanel};
 use crate::kernels::isa::lanes::Lanes;
+use crate::kernels::unrolled::{only, unrolled};
+
+/// Lanes with functions for tiles that are compiled for their instruction set, one for each shape of a tile: all tiles in
+/// one kernel would take minutes to compile, and convolution and pointwise layers share them.
+pub(in crate::kernels) trait Tiled: Lanes {
+    /// [`Product::tiles`].
+    ///
+    /// # Safety
+    /// As for [`Product::tile`]; the CPU has the instruction set.
+    unsafe fn tiles<const ROWS: usize, const WIDTH: usize>(
+        product: &Product,
+        panel: usize,
+        rows: Range<usize>,
+        excess: &[Self::Sums; WIDTH],
+        out: *mut i8,
+    );
+}
 
 /// Pointwise convolution in tiles of at most `ROWS` pixels by `WIDE` panels.
 ///
 /// # Safety
 /// `check(call, first, out, scratch)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels) unsafe fn pointwise<L: Lanes, const ROWS: usize, const WIDE: usize>(
+pub(in crate::kernels) unsafe fn pointwise<L: Tiled, const ROWS: usize, const WIDE: usize>(
     call: &Pointwise,
     first: usize,
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    let depth = call.inputs.next_multiple_of(QUAD);
     let mut input = &call.input[first * call.inputs..];
     for out in out.chunks_mut(BLOCK * call.outputs) {
         let rows = out.len() / call.outputs;
         let (block, later) = input.split_at(rows * call.inputs);
         input = later;
-        if depth == call.inputs {
-            fill::<L>(&mut scratch[..block.len()], block);
-        } else {
-            let pixels = block.chunks_exact(call.inputs);
-            for (to, from) in scratch.chunks_exact_mut(depth).zip(pixels) {
-                fill::<L>(to, from);
-            }
-        }
-        let product = Product::of(call, scratch);
-        // SAFETY: `rows` pixels of `depth` inputs are in scratch memory, and `rows` pixels of `outputs` in `out`.
+        let product = Product::of(call, prepared::<L>(block, call.inputs, scratch));
+        // SAFETY: `rows` pixels are prepared, and `rows` pixels of `outputs` are in `out`.
         unsafe { product.block::<L, ROWS, WIDE>(rows, out.as_mut_ptr()) };
     }
 }
 
-/// Fully connected layer, four panels at a time: each waits on its own sums.
+/// Pixels as [`Lanes::quads`] reads them: in place if that is what they are, else in scratch memory.
+#[inline(always)]
+fn prepared<'a, L: Lanes>(pixels: &'a [i8], inputs: usize, scratch: &'a mut [u8]) -> &'a [u8] {
+    let depth = inputs.next_multiple_of(QUAD);
+    if depth == inputs && L::OFFSET == 0 {
+        return pixels.as_bytes();
+    }
+    if depth == inputs {
+        fill::<L>(&mut scratch[..pixels.len()], pixels);
+    } else {
+        let pixels = pixels.chunks_exact(inputs);
+        for (to, from) in scratch.chunks_exact_mut(depth).zip(pixels) {
+            fill::<L>(to, from);
+        }
+    }
+    scratch
+}
+
+/// Fully connected layer, `WIDE` panels at a time: each waits on its own sums.
 ///
 /// # Safety
 /// `check_linear(call, first, out, scratch)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels) unsafe fn linear<L: Lanes>(
+pub(in crate::kernels) unsafe fn linear<L: Tiled, const WIDE: usize>(
     call: &Pointwise,
     first: usize,
     out: &mut [i8],
     scratch: &mut [u8],
 ) {
-    let depth = call.inputs.next_multiple_of(QUAD);
-    fill::<L>(&mut scratch[..depth], &call.input[..call.inputs]);
-    let product = Product::of(call, scratch);
-    const WIDE: usize = 4;
+    let input = prepared::<L>(&call.input[..call.inputs], call.inputs, scratch);
+    let product = Product::of(call, input);
     for (panel, out) in (first..).step_by(WIDE).zip(out.chunks_mut(WIDE * PANEL)) {
         // SAFETY: the panels are in the weights and the table, and `out` ends with a panel or with the layer.
         unsafe {
@@ -65,7 +92,7 @@ pub(in crate::kernels) unsafe fn linear<L: Lanes>(
     }
 }
 
-/// Copies inputs as [`Lanes::quad`] reads them; what is behind the last input meets weights of zero.
+/// Copies inputs as [`Lanes::quads`] reads them; what is behind the last input meets weights of zero.
 #[inline(always)]
 pub(in crate::kernels) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
     let (to, behind) = to.split_at_mut(from.len());
@@ -117,7 +144,7 @@ impl<'a> Product<'a> {
     /// # Safety
     /// `rows` pixels are there, with weights and table for `outputs`; the CPU has the instruction set of `L`.
     #[inline(always)]
-    pub(in crate::kernels) unsafe fn block<L: Lanes, const ROWS: usize, const WIDE: usize>(
+    pub(in crate::kernels) unsafe fn block<L: Tiled, const ROWS: usize, const WIDE: usize>(
         &self,
         rows: usize,
         out: *mut i8,
@@ -128,13 +155,10 @@ impl<'a> Product<'a> {
             // SAFETY: the panels are below `panels`; `out` is at their first channel of the first pixel.
             unsafe {
                 let out = out.add(panel * PANEL);
-                match (panels - panel).min(WIDE) {
-                    1 => self.rows::<L, ROWS, WIDE, 1>(panel, rows, out),
-                    2 if WIDE >= 2 => self.rows::<L, ROWS, WIDE, 2>(panel, rows, out),
-                    3 if WIDE >= 3 => self.rows::<L, ROWS, WIDE, 3>(panel, rows, out),
-                    4 if WIDE >= 4 => self.rows::<L, ROWS, WIDE, 4>(panel, rows, out),
-                    _ => unreachable!("more panels than a tile has"),
-                }
+                let width = (panels - panel).min(WIDE);
+                only!(width of WIDE, in 1 2 3 4 => WIDTH {
+                    self.rows::<L, ROWS, WIDE, WIDTH>(panel, rows, out);
+                });
             }
         }
     }
@@ -145,7 +169,7 @@ impl<'a> Product<'a> {
     /// # Safety
     /// As for [`Self::block`]; `out` is at the first channel of these panels.
     #[inline(always)]
-    unsafe fn rows<L: Lanes, const ROWS: usize, const WIDE: usize, const WIDTH: usize>(
+    unsafe fn rows<L: Tiled, const ROWS: usize, const WIDE: usize, const WIDTH: usize>(
         &self,
         panel: usize,
         rows: usize,
@@ -153,63 +177,72 @@ impl<'a> Product<'a> {
     ) {
         let most = const { at_most(ROWS * WIDE / WIDTH, 12) };
         // SAFETY: passed on from the caller.
-        let start = unsafe { self.start::<L, WIDTH>(panel) };
+        let excess = unsafe { self.excess::<L, WIDTH>(panel) };
+        let tiles = rows.div_ceil(most);
+        let (low, taller) = (rows / tiles, rows % tiles);
         let mut row = 0;
-        while row < rows {
-            let left = rows - row;
-            let count = left.div_ceil(left.div_ceil(most));
-            // SAFETY: `row + count <= rows`.
-            unsafe {
-                let out = out.add(row * self.outputs);
-                match count {
-                    1 => self.tile::<L, 1, WIDTH>(panel, row, start, out),
-                    2 if most >= 2 => self.tile::<L, 2, WIDTH>(panel, row, start, out),
-                    3 if most >= 3 => self.tile::<L, 3, WIDTH>(panel, row, start, out),
-                    4 if most >= 4 => self.tile::<L, 4, WIDTH>(panel, row, start, out),
-                    5 if most >= 5 => self.tile::<L, 5, WIDTH>(panel, row, start, out),
-                    6 if most >= 6 => self.tile::<L, 6, WIDTH>(panel, row, start, out),
-                    7 if most >= 7 => self.tile::<L, 7, WIDTH>(panel, row, start, out),
-                    8 if most >= 8 => self.tile::<L, 8, WIDTH>(panel, row, start, out),
-                    9 if most >= 9 => self.tile::<L, 9, WIDTH>(panel, row, start, out),
-                    10 if most >= 10 => self.tile::<L, 10, WIDTH>(panel, row, start, out),
-                    11 if most >= 11 => self.tile::<L, 11, WIDTH>(panel, row, start, out),
-                    12 if most >= 12 => self.tile::<L, 12, WIDTH>(panel, row, start, out),
-                    _ => unreachable!("more rows than a tile has"),
-                }
+        for (count, tiles) in [(low + 1, taller), (low, tiles - taller)] {
+            if tiles == 0 {
+                continue;
             }
-            row += count;
+            let range = row..row + count * tiles;
+            row = range.end;
+            // SAFETY: `row <= rows`.
+            unsafe {
+                let out = out.add(range.start * self.outputs);
+                only!(count of at_most(ROWS * WIDE / WIDTH, 12), in 1 2 3 4 5 6 7 8 9 10 11 12 => COUNT {
+                    L::tiles::<COUNT, WIDTH>(self, panel, range.clone(), &excess, out);
+                });
+            }
         }
     }
 
-    /// The sums of some panels before any product, without what the offset of the inputs will add.
+    /// The tiles of some pixels, `ROWS` in each.
+    ///
+    /// # Safety
+    /// As for [`Self::tile`].
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn tiles<L: Lanes, const ROWS: usize, const WIDTH: usize>(
+        &self,
+        panel: usize,
+        rows: Range<usize>,
+        excess: &[L::Sums; WIDTH],
+        mut out: *mut i8,
+    ) {
+        for row in rows.step_by(ROWS) {
+            // SAFETY: passed on from the caller.
+            unsafe {
+                self.tile::<L, ROWS, WIDTH>(panel, row, excess, out);
+                out = out.add(ROWS * self.outputs);
+            }
+        }
+    }
+
+    /// What the offset of the inputs adds to the sums of some panels.
     ///
     /// # Safety
     /// The panels are in the weights.
     #[inline(always)]
-    unsafe fn start<L: Lanes, const WIDTH: usize>(&self, panel: usize) -> [L::Sums; WIDTH] {
+    unsafe fn excess<L: Lanes, const WIDTH: usize>(&self, panel: usize) -> [L::Sums; WIDTH] {
         // SAFETY: passed on from the caller.
         unsafe {
-            let mut start = [L::zero(); WIDTH];
-            for (start, panel) in start.iter_mut().zip(self.table::<WIDTH>(panel)) {
-                *start = L::start(panel);
-            }
-            if L::OFFSET == 0 {
-                return start;
-            }
-            let offset = L::quad([L::OFFSET; QUAD].as_ptr());
-            let weights = self.weights.as_ptr().add(panel * PANEL * self.depth);
-            // All panels at once, or each dot product waits for the one before.
-            let mut sums = [L::zero(); WIDTH];
-            for k in (0..self.depth).step_by(QUAD) {
-                for (wide, sums) in sums.iter_mut().enumerate() {
-                    let weights = L::weights(weights.add((wide * self.depth + k) * PANEL));
-                    *sums = L::dot(*sums, offset, weights);
+            let mut excess = [[L::zero()]; WIDTH];
+            if L::OFFSET != 0 {
+                let offset = [L::quads([L::OFFSET; QUAD].as_ptr(), 1)];
+                let weights = self.weights.as_ptr().add(panel * PANEL * self.depth);
+                // All panels at once, or each dot product waits for the one before.
+                for k in (0..self.depth).step_by(QUAD) {
+                    for (wide, sums) in excess.iter_mut().enumerate() {
+                        let weights = weights.add((wide * self.depth + k) * PANEL);
+                        L::dot(sums, &offset, weights, 1);
+                    }
                 }
             }
-            for (start, sums) in start.iter_mut().zip(sums) {
-                *start = L::subtract(*start, sums);
+            let mut sums = [L::zero(); WIDTH];
+            for (sums, [excess]) in sums.iter_mut().zip(excess) {
+                *sums = excess;
             }
-            start
+            sums
         }
     }
 
@@ -233,32 +266,69 @@ impl<'a> Product<'a> {
         &self,
         panel: usize,
         row: usize,
-        start: [L::Sums; WIDTH],
+        excess: &[L::Sums; WIDTH],
         out: *mut i8,
     ) {
         let Self { depth, outputs, .. } = *self;
-        let mut sums = [start; ROWS];
-        // SAFETY: `k + 4 <= depth` inputs into each pixel, 16 k weights into each panel.
+        // SAFETY: `k + 4 * count <= depth` inputs into each pixel, 16 k weights into each panel.
         unsafe {
             let input = self.input.as_ptr().add(row * depth);
             let weights = self.weights.as_ptr().add(panel * PANEL * depth);
-            for k in (0..depth).step_by(QUAD) {
-                // No closure: it would not be compiled for the instruction set.
-                let mut columns = [L::weights(weights.add(k * PANEL)); WIDTH];
-                for (wide, column) in columns.iter_mut().enumerate().skip(1) {
-                    *column = L::weights(weights.add((wide * depth + k) * PANEL));
-                }
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let quad = L::quad(input.add(row * depth + k));
-                    for (sum, &column) in sums.iter_mut().zip(&columns) {
-                        *sum = L::dot(*sum, quad, column);
-                    }
-                }
+            let table = self.table::<WIDTH>(panel);
+            let mut sums = [[excess[0]; ROWS]; WIDTH];
+            for ((sums, panel), &excess) in sums.iter_mut().zip(table).zip(excess) {
+                let start = L::start(panel);
+                *sums = match L::OFFSET {
+                    0 => [start; ROWS],
+                    _ => [L::subtract(start, excess); ROWS],
+                };
+                L::turn(sums);
+            }
+            let mut k = 0;
+            while k + L::QUADS * QUAD <= depth {
+                Self::quads::<L, ROWS, WIDTH>(&mut sums, input, weights, [depth, k, L::QUADS]);
+                k += L::QUADS * QUAD;
+            }
+            while k < depth {
+                Self::quads::<L, ROWS, WIDTH>(&mut sums, input, weights, [depth, k, 1]);
+                k += QUAD;
+            }
+            for sums in &mut sums {
+                L::turn(sums);
             }
             let count = (outputs - panel * PANEL).min(WIDTH * PANEL);
-            for (row, &sums) in sums.iter().enumerate() {
+            unrolled!(row of ROWS in 0 1 2 3 4 5 6 7 8 9 10 11 => {
+                let mut pixel = *excess;
+                for (pixel, sums) in pixel.iter_mut().zip(&sums) {
+                    *pixel = sums[row];
+                }
                 let to = out.add(row * outputs);
-                L::store_wide(sums, self.table(panel), self.epilogue.output, to, count);
+                L::store_wide(pixel, table, self.epilogue.output, to, count);
+            });
+        }
+    }
+
+    /// Adds the products of `count` quads from input `k` on.
+    ///
+    /// # Safety
+    /// They are there in each of the pixels from `input` and the panels from `weights`.
+    #[inline(always)]
+    unsafe fn quads<L: Lanes, const ROWS: usize, const WIDTH: usize>(
+        sums: &mut [[L::Sums; ROWS]; WIDTH],
+        input: *const u8,
+        weights: *const i8,
+        [depth, k, count]: [usize; 3],
+    ) {
+        // SAFETY: by the caller's promise.
+        unsafe {
+            // No closure: it would not be compiled for the instruction set.
+            let mut inputs = [L::quads(input.add(k), count); ROWS];
+            for (row, inputs) in inputs.iter_mut().enumerate().skip(1) {
+                *inputs = L::quads(input.add(row * depth + k), count);
+            }
+            for (wide, sums) in sums.iter_mut().enumerate() {
+                let weights = weights.add((wide * depth + k) * PANEL);
+                L::dot(sums, &inputs, weights, count);
             }
         }
     }
