@@ -62,6 +62,9 @@ class Patchtool:
             raise PatchtoolError(f"patchtool {command} (status {done.returncode}): {cause}")
         return json.loads(done.stdout)
 
+    def version(self):
+        return subprocess.run([self.binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
     def import_onnx(self, onnx_path, backbone, mean, std):
         """Import an ONNX model at its own resolution and return the path of the backbone."""
         resolution = input_resolution(ort_session(onnx_path))

@@ -16,7 +16,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.parity import common
 from tests.parity.common import Patchtool, require
 
 require("onnx")

@@ -19,7 +19,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.parity import common
 from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail, require
 
 require("onnx", "torch")

@@ -18,7 +18,6 @@ against the PyTorch model it came from.
 
 import argparse
 import shutil
-import sys
 import warnings
 from pathlib import Path
 

@@ -73,6 +73,7 @@ fn bench_has_the_keys_of_the_contract_and_measures_residents() {
     let keys = [
         "latency_ms",
         "swap_ns",
+        "switch_us",
         "open_us",
         "first_run_us",
         "arena_bytes",

@@ -102,7 +102,9 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         .unwrap_or_else(|| Arc::new(backbone.identity()));
     let image = test_image(&first);
     let times = time_runs(&mut session, &first, &image, arguments.runs)?;
-    let swap = measure_swaps(&with_identity(&patches, &backbone))?;
+    let two = with_identity(&patches, &backbone);
+    let swap = measure_swaps(&two)?;
+    let switch_us = measure_switch(&mut session, &two, arguments.runs)?;
     let many = measure_many(&mut session, &patches, arguments.runs)?;
     let (kernels, threads) = (session.kernels(), session.threads());
     let wants_layers = arguments.layers || arguments.roofline.is_some();
@@ -130,6 +132,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         "first_run_us": opened.first_run_us,
         "steady_run_us": opened.steady_us,
         "swap_ns": { "median": swap },
+        "switch_us": switch_us,
         "many_ms": many,
         "resident": residents,
         "arena_bytes": session.arena_bytes(),
@@ -295,6 +298,24 @@ fn measure_resident(files: &[PathBuf], count: usize, backbone: &Backbone) -> Res
     }))
 }
 
+/// Microseconds that a frame takes longer through another patch than the frame before: the median difference of a run with
+/// the next patch and a second one with the same.
+fn measure_switch(session: &mut Session<'_>, patches: &[Arc<Patch>], runs: u32) -> Result<f64> {
+    let image = test_image(&patches[0]);
+    let mut samples = Vec::new();
+    for turn in 0..(runs as usize).max(2 * patches.len()) {
+        let patch = &patches[turn % patches.len()];
+        let [other, same] = [(); 2].map(|()| {
+            let start = Instant::now();
+            session
+                .run(patch, &image)
+                .map(|_| microseconds(start.elapsed()))
+        });
+        samples.push(other? - same?);
+    }
+    Ok(median(samples))
+}
+
 /// Median milliseconds for one frame through the first 2, 4, ... and all patches.
 fn measure_many(
     session: &mut Session<'_>,
@@ -360,8 +381,9 @@ fn text(json: &Value, opened: &Opened) -> Result<String> {
     )?;
     writeln!(
         text,
-        "swap       {:.0} ns",
-        number(&json["swap_ns"]["median"])
+        "swap       {:.0} ns; the next frame takes {:.1} us longer",
+        number(&json["swap_ns"]["median"]),
+        number(&json["switch_us"])
     )?;
     for resident in json["resident"].as_array().into_iter().flatten() {
         let size = |key: &str| bytes(resident[key].as_u64().unwrap_or(0) as usize);
