@@ -68,12 +68,12 @@ def open_all(patchtool, network, dtype, threads, tasks, arguments, stack):
     return found
 
 
-def compare(patchtool, network, dtype, threads, tasks, arguments):
+def compare(patchtool, network, dtype, threads, tasks, rounds, arguments):
     """The figures of all engines on one network, by name."""
     with contextlib.ExitStack() as stack, pinned(threads):
         contestants = open_all(patchtool, network, dtype, threads, tasks, arguments, stack)
         rounds = [{name: contestant.take_turn(arguments.runs) for name, contestant in contestants.items()}
-                  for _ in range(arguments.rounds)]
+                  for _ in range(rounds)]
     figures = {}
     for name, contestant in contestants.items():
         graft = " ".join(["graft", *name.split()[1:]])
@@ -115,7 +115,7 @@ def table(patchtool, arguments):
         with tempfile.TemporaryDirectory() as folder:
             network = prepare(patchtool, name, resolution, arguments.peers, Path(folder))
             for dtype, threads in itertools.product(arguments.dtypes, arguments.threads):
-                found = compare(patchtool, network, dtype, threads, TASKS, arguments)
+                found = compare(patchtool, network, dtype, threads, TASKS, arguments.rounds, arguments)
                 show(f"{name}, {resolution} px, {dtype}, threads: {threads}", found)
                 results += [{"network": name, "resolution": resolution, "dtype": dtype, "threads": threads,
                              "engine": engine, **figures} for engine, figures in found.items()]
@@ -123,16 +123,25 @@ def table(patchtool, arguments):
 
 
 def sweep(patchtool, arguments):
-    """Print GMAC/s by width and resolution, and return them."""
-    results = []
-    for width, resolution in itertools.product(WIDTHS, RESOLUTIONS):
-        with tempfile.TemporaryDirectory() as folder:
-            network = prepare(patchtool, "mobilenet-v2", resolution, arguments.peers, Path(folder), width)
-            for dtype in arguments.dtypes:
-                found = compare(patchtool, network, dtype, 1, TASKS[:1], arguments)
-                results += [{"width": width, "resolution": resolution, "dtype": dtype, "engine": engine, "macs": network.macs,
-                             "gmacs": network.macs / figures["latency_ms"] / 1e6, **figures}
-                            for engine, figures in found.items()]
+    """Print GMAC/s by width and resolution, and return them. Networks take turns, too, as they are compared with each other."""
+    rounds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        networks = {}
+        for size in itertools.product(WIDTHS, RESOLUTIONS):
+            path = Path(folder) / "-".join(map(str, size))
+            path.mkdir()
+            networks[size] = prepare(patchtool, "mobilenet-v2", size[1], arguments.peers, path, size[0])
+        for _, size, dtype in itertools.product(range(arguments.rounds), networks, arguments.dtypes):
+            for engine, figures in compare(patchtool, networks[size], dtype, 1, TASKS[:1], 1, arguments).items():
+                rounds.setdefault((engine, dtype, size), []).append(figures)
+    results = [{"engine": engine, "dtype": dtype, "width": size[0], "resolution": size[1], "macs": networks[size].macs,
+                "latency_ms": median(turns, "latency_ms"), "gmacs": networks[size].macs / median(turns, "latency_ms") / 1e6}
+               for (engine, dtype, size), turns in rounds.items()]
+    show_sweep(results)
+    return results
+
+
+def show_sweep(results):
     print("GMAC/s and share of the best, MobileNetV2 by width and pixels, one thread")
     for engine, dtype in dict.fromkeys((row["engine"], row["dtype"]) for row in results):
         gmacs = {(row["width"], row["resolution"]): row["gmacs"] for row in results
@@ -143,7 +152,6 @@ def sweep(patchtool, arguments):
             cells = [gmacs.get((width, resolution), math.nan) for resolution in RESOLUTIONS]
             print(f"{width:16.2f}" + "".join(f"{cell:8.1f} {cell / best:5.0%}" for cell in cells))
         print(f"lowest: {gmacs[worst] / best:.0%} of the best, at width {worst[0]} and {worst[1]} px")
-    return results
 
 
 def parse_arguments():
@@ -157,7 +165,7 @@ def parse_arguments():
     parser.add_argument("--dtypes", nargs="+", choices=["f32", "int8"], default=["f32", "int8"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--isa", nargs="+", choices=list(ISAS)[1:], default=[], help="also limited to these instruction sets")
-    parser.add_argument("--rounds", type=int, default=7, help="how often they take turns [7]")
+    parser.add_argument("--rounds", type=int, default=5, help="how often they take turns [5]")
     parser.add_argument("--runs", type=int, default=30, help="runs of each in a round [30]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args()
