@@ -3,7 +3,7 @@
 /// The body once for each of the numbers that are below the count: a loop that the compiler does not open keeps the arrays
 /// that it walks over in memory.
 macro_rules! unrolled {
-    ($index:ident of $count:ident in $($number:literal)* => $body:block) => {
+    ($index:ident of $count:expr, in $($number:literal)* => $body:block) => {
         $(
             if $number < $count {
                 let $index = $number;

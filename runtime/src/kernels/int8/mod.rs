@@ -33,7 +33,7 @@ use graft_patches::layout::QUAD;
 pub use super::select::available_int8 as available;
 use super::{Shape, Window};
 
-/// Output pixels that are prepared in scratch memory at a time, but on Cortex-M.
+/// Output pixels that are prepared in scratch memory at a time, in bytes for each of their inputs, but on Cortex-M.
 #[cfg(any(test, simd))]
 const BLOCK: usize = Scratch::VECTOR.dense;
 
@@ -163,7 +163,7 @@ impl Scratch {
     /// Many pixels: of kernels for vectors.
     const VECTOR: Self = Self {
         dense: 96,
-        linear: 1,
+        linear: 2,
         margin: 0,
     };
     /// A window and the halves of 16 bits of four pixels, or those of one.

@@ -19,8 +19,9 @@ static AVX2_F32: f32::Kernels = simd_kernels!(
 
 tiled_lanes!(Avx2, "avx2");
 
+/// 16 registers: 10 sums, 2 weights, 1 input, 1 product.
 static AVX2_INT8: int8::Kernels =
-    int8_kernels!("avx2", Avx2, tile: 2 x 1, linear: 1, features: "avx2");
+    int8_kernels!("avx2", Avx2, tile: 5 x 1, linear: 1, features: "avx2");
 
 pub(in crate::kernels) static F32: &[Candidate<f32::Kernels>] =
     &[(&AVX2_F32, || cpu_has!("avx2", "fma"))];
@@ -179,8 +180,11 @@ unsafe fn requantize(
 // SAFETY of all methods: the caller vouches for the instruction set and the pointers (see the trait).
 impl Lanes for Avx2 {
     const OFFSET: u8 = 0;
+    const BYTES: usize = 2;
+    const PARTS: usize = 2;
     const QUADS: usize = 1;
-    type Quads = __m256i;
+    /// Where they are: read for each row, they need one register.
+    type Quads = *const i64;
     /// Two sums a channel, four channels a vector.
     type Sums = [__m256i; 4];
     type Deep = Ordered;
@@ -206,9 +210,14 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn quads(from: *const u8, _count: usize) -> Self::Quads {
+    unsafe fn prepare(from: *const i8, to: *mut u8) {
         // SAFETY: see the impl.
-        unsafe { _mm256_cvtepi8_epi16(_mm_set1_epi32(from.cast::<i32>().read_unaligned())) }
+        unsafe { _mm256_storeu_si256(to.cast(), widen(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn quads(from: *const u8, _count: usize) -> Self::Quads {
+        from.cast()
     }
 
     #[inline(always)]
@@ -217,14 +226,17 @@ impl Lanes for Avx2 {
         inputs: &[Self::Quads; ROWS],
         weights: *const i8,
         _count: usize,
+        part: usize,
     ) {
-        for i in 0..4 {
-            // SAFETY: see the impl.
-            unsafe {
-                let weights = widen(_mm_loadu_si128(weights.add(16 * i).cast()));
-                for (sums, &inputs) in sums.iter_mut().zip(inputs) {
-                    sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(inputs, weights));
-                }
+        let [first, second] = [2 * part, 2 * part + 1];
+        // SAFETY: see the impl.
+        unsafe {
+            let a = widen(_mm_loadu_si128(weights.add(16 * first).cast()));
+            let b = widen(_mm_loadu_si128(weights.add(16 * second).cast()));
+            for (sums, input) in sums.iter_mut().zip(inputs) {
+                let quad = _mm256_set1_epi64x(input.read_unaligned());
+                sums[first] = _mm256_add_epi32(sums[first], _mm256_madd_epi16(quad, a));
+                sums[second] = _mm256_add_epi32(sums[second], _mm256_madd_epi16(quad, b));
             }
         }
     }

@@ -214,6 +214,7 @@ impl Lanes for Vnni {
         inputs: &[Self::Quads; ROWS],
         weights: *const i8,
         _count: usize,
+        _part: usize,
     ) {
         // SAFETY: see the impl.
         unsafe {

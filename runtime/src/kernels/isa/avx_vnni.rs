@@ -63,6 +63,7 @@ impl Lanes for AvxVnni {
         inputs: &[Self::Quads; ROWS],
         weights: *const i8,
         _count: usize,
+        _part: usize,
     ) {
         for i in 0..2 {
             // SAFETY: see the impl.

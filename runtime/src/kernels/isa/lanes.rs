@@ -11,6 +11,10 @@ use crate::kernels::int8::{Quantized, RequantizePanel};
 pub(in crate::kernels) trait Lanes: Copy {
     /// Every input of a dense product is taken exclusive-or this: with 128, which adds 128, where it takes them unsigned.
     const OFFSET: u8;
+    /// Bytes of an input that is prepared for a dense product: two where it is widened.
+    const BYTES: usize = 1;
+    /// Parts of the channels that a dense product takes one after the other, where not all sums of a tile fit registers.
+    const PARTS: usize = 1;
     /// The most quads (four inputs) of a pixel that are taken at a time.
     const QUADS: usize;
     /// Some quads of a pixel.
@@ -22,15 +26,26 @@ pub(in crate::kernels) trait Lanes: Copy {
     unsafe fn zero() -> Self::Sums;
     /// The accumulators of a panel before any product: its bias.
     unsafe fn start(panel: &RequantizePanel) -> Self::Sums;
-    /// Reads `count` quads: one, or [`Self::QUADS`].
+    /// Prepares 16 inputs: with [`Self::OFFSET`], in [`Self::BYTES`] each.
+    #[inline(always)]
+    unsafe fn prepare(from: *const i8, to: *mut u8) {
+        // SAFETY: passed on from the caller; a word is 16 bytes.
+        unsafe {
+            let word = from.cast::<u128>().read_unaligned();
+            let word = word ^ u128::from_ne_bytes([Self::OFFSET; PANEL]);
+            to.cast::<u128>().write_unaligned(word);
+        }
+    }
+    /// Reads `count` quads that are prepared: one, or [`Self::QUADS`].
     unsafe fn quads(from: *const u8, count: usize) -> Self::Quads;
-    /// Adds the dot products of `count` quads of each row, with [`Self::OFFSET`], and the weights of each channel,
-    /// `[count][16][4]`.
+    /// Adds the dot products of `count` quads of each row, with [`Self::OFFSET`], and the weights of each channel
+    /// of a part, `[count][16][4]`.
     unsafe fn dot<const ROWS: usize>(
         sums: &mut [Self::Sums; ROWS],
         inputs: &[Self::Quads; ROWS],
         weights: *const i8,
         count: usize,
+        part: usize,
     );
     /// Turns sums of rows into the order in which [`Self::dot`] adds to them, or back.
     #[inline(always)]

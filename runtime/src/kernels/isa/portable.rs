@@ -178,6 +178,7 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
         inputs: &[Self::Quads; ROWS],
         weights: *const i8,
         count: usize,
+        _part: usize,
     ) {
         for quad in 0..count {
             // SAFETY: see the impl.

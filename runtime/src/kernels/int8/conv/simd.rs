@@ -2,15 +2,12 @@
 
 use core::ops::Range;
 
-use graft_patches::layout::QUAD;
+use graft_patches::layout::{PANEL, QUAD};
 
 use crate::kernels::int8::pointwise::simd::{Product, Tiled, fill};
 use crate::kernels::int8::{BLOCK, Conv};
 use crate::kernels::isa::lanes::Lanes;
 use crate::kernels::window::{Sliding, depth};
-
-/// Bytes copied at a time: the rows of a window are short.
-const WORD: usize = 16;
 
 /// Convolution in the register tiles of [`Product::block`].
 ///
@@ -25,14 +22,15 @@ pub(in crate::kernels) unsafe fn conv<L: Tiled, const ROWS: usize, const WIDE: u
 ) {
     let inputs = depth(&call.window, call.input_shape.channels);
     let (depth, outputs) = (inputs.next_multiple_of(QUAD), call.output_shape.channels);
+    let pitch = depth * L::BYTES;
     let windows = Windows::new(call);
     let (mut y, mut x) = (first, 0);
-    for out in out.chunks_mut(BLOCK * outputs) {
+    for out in out.chunks_mut(BLOCK / L::BYTES * outputs) {
         let rows = out.len() / outputs;
         let mut window = 0;
         while window < rows {
             let count = (call.output_shape.width - x).min(rows - window);
-            windows.row::<L>(y, x..x + count, &mut scratch[window * depth..], depth);
+            windows.row::<L>(y, x..x + count, &mut scratch[window * pitch..], pitch);
             (window, x) = (window + count, x + count);
             if x == call.output_shape.width {
                 (y, x) = (y + 1, 0);
@@ -72,9 +70,9 @@ impl<'a> Windows<'a> {
         }
     }
 
-    /// Copies windows of output row `y`, one in each `depth` bytes.
+    /// Copies windows of output row `y`, one in each `pitch` bytes.
     #[inline(always)]
-    fn row<L: Lanes>(&self, y: usize, columns: Range<usize>, to: &mut [u8], depth: usize) {
+    fn row<L: Lanes>(&self, y: usize, columns: Range<usize>, to: &mut [u8], pitch: usize) {
         let [rows, inside] = &self.inside;
         let start = inside.start.clamp(columns.start, columns.end);
         let end = match rows.contains(&y) {
@@ -83,15 +81,15 @@ impl<'a> Windows<'a> {
         };
         // From left to right: what is behind a whole window is written over.
         for x in columns.start..start {
-            self.clipped::<L>([y, x], &mut to[(x - columns.start) * depth..]);
+            self.clipped::<L>([y, x], &mut to[(x - columns.start) * pitch..]);
         }
         let mut done = start;
         if start < end {
-            let to = &mut to[(start - columns.start) * depth..];
-            done += self.whole::<L>(y, start..end, to, depth);
+            let to = &mut to[(start - columns.start) * pitch..];
+            done += self.whole::<L>(y, start..end, to, pitch);
         }
         for x in done..columns.end {
-            self.clipped::<L>([y, x], &mut to[(x - columns.start) * depth..]);
+            self.clipped::<L>([y, x], &mut to[(x - columns.start) * pitch..]);
         }
     }
 
@@ -103,7 +101,7 @@ impl<'a> Windows<'a> {
         y: usize,
         columns: Range<usize>,
         to: &mut [u8],
-        depth: usize,
+        pitch: usize,
     ) -> usize {
         let Conv {
             input,
@@ -118,21 +116,19 @@ impl<'a> Windows<'a> {
         let step = window.stride[1] * shape.channels;
         let length = window.kernel[1] * shape.channels;
         let last = window.kernel[0] - 1;
-        let words = length.next_multiple_of(WORD);
+        let words = length.next_multiple_of(PANEL);
         let count = columns
             .len()
             .min(fitting(input.len(), last * row + words, step))
-            .min(fitting(to.len(), last * length + words, depth));
+            .min(fitting(to.len(), (last * length + words) * L::BYTES, pitch));
         for i in 0..count {
             for ky in 0..=last {
                 // SAFETY: `words` bytes are there for each row of the first `count` windows.
                 unsafe {
                     let from = input.as_ptr().add(i * step + ky * row);
-                    let to = to.as_mut_ptr().add(i * depth + ky * length);
-                    for at in (0..length).step_by(WORD) {
-                        let word = from.add(at).cast::<u128>().read_unaligned();
-                        let word = word ^ u128::from_ne_bytes([L::OFFSET; WORD]);
-                        to.add(at).cast::<u128>().write_unaligned(word);
+                    let to = to.as_mut_ptr().add(i * pitch + ky * length * L::BYTES);
+                    for at in (0..length).step_by(PANEL) {
+                        L::prepare(from.add(at), to.add(at * L::BYTES));
                     }
                 }
             }
@@ -143,9 +139,12 @@ impl<'a> Windows<'a> {
     /// Copies any window.
     fn clipped<L: Lanes>(&self, position: [usize; 2], to: &mut [u8]) {
         let depth = depth(&self.call.window, self.call.input_shape.channels);
-        to[..depth].fill(self.call.padding as u8 ^ L::OFFSET);
+        for input in to[..depth * L::BYTES].chunks_exact_mut(L::BYTES) {
+            fill::<L>(input, &[self.call.padding]);
+        }
         for run in self.sliding.clip(position).runs() {
-            fill::<L>(&mut to[run.window], &self.call.input[run.input]);
+            let bytes = run.window.start * L::BYTES..run.window.end * L::BYTES;
+            fill::<L>(&mut to[bytes], &self.call.input[run.input]);
         }
     }
 }

@@ -137,7 +137,7 @@ impl<'a> Strip<'a> {
         unsafe {
             let table = self.table();
             let mut sums = L::deep(table);
-            unrolled!(pair of PAIRS in 0 1 2 3 4 5 6 7 8 9 10 11 12 => {
+            unrolled!(pair of PAIRS, in 0 1 2 3 4 5 6 7 8 9 10 11 12 => {
                 let first = L::inputs(from[2 * pair], count);
                 let second = L::inputs(from[(2 * pair + 1).min(TAPS - 1)], count);
                 sums = L::multiply(sums, [first, second], weights[pair]);

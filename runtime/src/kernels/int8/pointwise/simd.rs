@@ -37,7 +37,7 @@ pub(in crate::kernels) unsafe fn pointwise<L: Tiled, const ROWS: usize, const WI
     scratch: &mut [u8],
 ) {
     let mut input = &call.input[first * call.inputs..];
-    for out in out.chunks_mut(BLOCK * call.outputs) {
+    for out in out.chunks_mut(BLOCK / L::BYTES * call.outputs) {
         let rows = out.len() / call.outputs;
         let (block, later) = input.split_at(rows * call.inputs);
         input = later;
@@ -47,18 +47,18 @@ pub(in crate::kernels) unsafe fn pointwise<L: Tiled, const ROWS: usize, const WI
     }
 }
 
-/// Pixels as [`Lanes::quads`] reads them: in place if that is what they are, else in scratch memory.
+/// Pixels that are prepared: in place if they need no change, else in scratch memory.
 #[inline(always)]
 fn prepared<'a, L: Lanes>(pixels: &'a [i8], inputs: usize, scratch: &'a mut [u8]) -> &'a [u8] {
     let depth = inputs.next_multiple_of(QUAD);
-    if depth == inputs && L::OFFSET == 0 {
+    if depth == inputs && L::OFFSET == 0 && L::BYTES == 1 {
         return pixels.as_bytes();
     }
     if depth == inputs {
-        fill::<L>(&mut scratch[..pixels.len()], pixels);
+        fill::<L>(&mut scratch[..pixels.len() * L::BYTES], pixels);
     } else {
         let pixels = pixels.chunks_exact(inputs);
-        for (to, from) in scratch.chunks_exact_mut(depth).zip(pixels) {
+        for (to, from) in scratch.chunks_exact_mut(depth * L::BYTES).zip(pixels) {
             fill::<L>(to, from);
         }
     }
@@ -92,24 +92,23 @@ pub(in crate::kernels) unsafe fn linear<L: Tiled, const WIDE: usize>(
     }
 }
 
-/// Copies inputs as [`Lanes::quads`] reads them; what is behind the last input meets weights of zero.
+/// Prepares inputs; what is behind the last of them meets weights of zero.
 #[inline(always)]
 pub(in crate::kernels) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
-    let (to, behind) = to.split_at_mut(from.len());
+    let (to, behind) = to.split_at_mut(from.len() * L::BYTES);
     behind.fill(0);
-    let (lines, from) = from.as_chunks::<64>();
-    let (line, to) = to.as_chunks_mut::<64>();
-    for (to, from) in line.iter_mut().zip(lines) {
-        *to = from.map(|input| input as u8 ^ L::OFFSET);
+    let (words, rest) = from.as_chunks::<PANEL>();
+    let mut prepared = to.chunks_exact_mut(PANEL * L::BYTES);
+    for (to, from) in (&mut prepared).zip(words) {
+        // SAFETY: both have room for 16 inputs.
+        unsafe { L::prepare(from.as_ptr(), to.as_mut_ptr()) };
     }
-    let (words, from) = from.as_chunks::<8>();
-    let (word, to) = to.as_chunks_mut::<8>();
-    for (to, from) in word.iter_mut().zip(words) {
-        *to = from.map(|input| input as u8 ^ L::OFFSET);
-    }
-    for (to, &from) in to.iter_mut().zip(from) {
-        *to = from as u8 ^ L::OFFSET;
-    }
+    let (mut last, mut bytes) = ([0; PANEL], [0; 2 * PANEL]);
+    last[..rest.len()].copy_from_slice(rest);
+    // SAFETY: as above.
+    unsafe { L::prepare(last.as_ptr(), bytes.as_mut_ptr()) };
+    let to = prepared.into_remainder();
+    to.copy_from_slice(&bytes[..to.len()]);
 }
 
 const fn at_most(a: usize, b: usize) -> usize {
@@ -119,7 +118,7 @@ const fn at_most(a: usize, b: usize) -> usize {
 /// A matrix product of prepared pixels.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Product<'a> {
-    /// `[rows][depth]`.
+    /// `[rows][depth]`, prepared.
     pub(in crate::kernels) input: &'a [u8],
     /// Whole quads.
     pub(in crate::kernels) depth: usize,
@@ -234,7 +233,7 @@ impl<'a> Product<'a> {
                 for k in (0..self.depth).step_by(QUAD) {
                     for (wide, sums) in excess.iter_mut().enumerate() {
                         let weights = weights.add((wide * self.depth + k) * PANEL);
-                        L::dot(sums, &offset, weights, 1);
+                        L::dot(sums, &offset, weights, 1, 0);
                     }
                 }
             }
@@ -272,7 +271,7 @@ impl<'a> Product<'a> {
         let Self { depth, outputs, .. } = *self;
         // SAFETY: `k + 4 * count <= depth` inputs into each pixel, 16 k weights into each panel.
         unsafe {
-            let input = self.input.as_ptr().add(row * depth);
+            let input = self.input.as_ptr().add(row * depth * L::BYTES);
             let weights = self.weights.as_ptr().add(panel * PANEL * depth);
             let table = self.table::<WIDTH>(panel);
             let mut sums = [[excess[0]; ROWS]; WIDTH];
@@ -284,20 +283,24 @@ impl<'a> Product<'a> {
                 };
                 L::turn(sums);
             }
-            let mut k = 0;
-            while k + L::QUADS * QUAD <= depth {
-                Self::quads::<L, ROWS, WIDTH>(&mut sums, input, weights, [depth, k, L::QUADS]);
-                k += L::QUADS * QUAD;
-            }
-            while k < depth {
-                Self::quads::<L, ROWS, WIDTH>(&mut sums, input, weights, [depth, k, 1]);
-                k += QUAD;
-            }
+            unrolled!(part of L::PARTS, in 0 1 => {
+                let mut k = 0;
+                while k + L::QUADS * QUAD <= depth {
+                    let quads = [depth, k, L::QUADS];
+                    Self::quads::<L, ROWS, WIDTH>(&mut sums, input, weights, quads, part);
+                    k += L::QUADS * QUAD;
+                }
+                while L::QUADS > 1 && k < depth {
+                    let quads = [depth, k, 1];
+                    Self::quads::<L, ROWS, WIDTH>(&mut sums, input, weights, quads, part);
+                    k += QUAD;
+                }
+            });
             for sums in &mut sums {
                 L::turn(sums);
             }
             let count = (outputs - panel * PANEL).min(WIDTH * PANEL);
-            unrolled!(row of ROWS in 0 1 2 3 4 5 6 7 8 9 10 11 => {
+            unrolled!(row of ROWS, in 0 1 2 3 4 5 6 7 8 9 10 11 => {
                 let mut pixel = *excess;
                 for (pixel, sums) in pixel.iter_mut().zip(&sums) {
                     *pixel = sums[row];
@@ -318,17 +321,18 @@ impl<'a> Product<'a> {
         input: *const u8,
         weights: *const i8,
         [depth, k, count]: [usize; 3],
+        part: usize,
     ) {
         // SAFETY: by the caller's promise.
         unsafe {
             // No closure: it would not be compiled for the instruction set.
-            let mut inputs = [L::quads(input.add(k), count); ROWS];
+            let mut inputs = [L::quads(input.add(k * L::BYTES), count); ROWS];
             for (row, inputs) in inputs.iter_mut().enumerate().skip(1) {
-                *inputs = L::quads(input.add(row * depth + k), count);
+                *inputs = L::quads(input.add((row * depth + k) * L::BYTES), count);
             }
             for (wide, sums) in sums.iter_mut().enumerate() {
                 let weights = weights.add((wide * depth + k) * PANEL);
-                L::dot(sums, &inputs, weights, count);
+                L::dot(sums, &inputs, weights, count, part);
             }
         }
     }

@@ -207,6 +207,7 @@ impl<const MATRIX: bool> Lanes for Dot<MATRIX> {
         inputs: &[Self::Quads; ROWS],
         weights: *const i8,
         count: usize,
+        _part: usize,
     ) {
         // SAFETY: see the impl.
         unsafe {

@@ -96,6 +96,7 @@ impl Lanes for Plain {
         inputs: &[Self::Quads; ROWS],
         weights: *const i8,
         count: usize,
+        _part: usize,
     ) {
         for i in 0..4 {
             // SAFETY: see the impl; weights are -127 to 127.
