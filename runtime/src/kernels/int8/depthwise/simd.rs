@@ -9,6 +9,12 @@ use crate::kernels::isa::lanes::Lanes;
 use crate::kernels::unrolled::unrolled;
 use crate::kernels::window::{self, Sliding};
 
+/// Columns of a [`Plane`].
+const COLUMNS: usize = 72;
+
+/// Input pixels of sixteen channels, padding too, so that no output is a special case: those of row `r` in row `r % SIDE`.
+type Plane<const SIDE: usize> = [[[i8; PANEL]; COLUMNS]; SIDE];
+
 /// Depthwise convolution of output rows from `first`.
 ///
 /// # Safety
@@ -18,45 +24,58 @@ pub(in crate::kernels) unsafe fn depthwise<L: Lanes>(call: &Conv, first: usize, 
     // SAFETY: passed on from the caller.
     unsafe {
         match call.window.kernel {
-            [3, 3] => rows::<L, 3, 9, 5>(call, first, out),
-            [5, 5] => rows::<L, 5, 25, 13>(call, first, out),
-            _ => rows::<L, 0, 0, 0>(call, first, out),
+            [3, 3] => square::<L, 3, 5>(call, first, out),
+            [5, 5] => square::<L, 5, 13>(call, first, out),
+            _ => any::<L>(call, first, out),
         }
     }
 }
 
-/// As [`depthwise`], for kernels of `SIDE` x `SIDE` with `TAPS` taps in `PAIRS` pairs, or with zeros for any.
+/// As [`depthwise`], for kernels of `SIDE` x `SIDE`, whose taps make `PAIRS` pairs.
 ///
 /// # Safety
 /// As for [`depthwise`].
 #[inline(always)]
-unsafe fn rows<L: Lanes, const SIDE: usize, const TAPS: usize, const PAIRS: usize>(
+unsafe fn square<L: Lanes, const SIDE: usize, const PAIRS: usize>(
     call: &Conv,
     first: usize,
     out: &mut [i8],
 ) {
-    let (width, channels) = (call.output_shape.width, call.output_shape.channels);
-    let padding = [call.padding; PANEL];
-    for (y, row) in (first..).zip(out.chunks_exact_mut(width * channels)) {
-        for channel in (0..channels).step_by(PANEL) {
-            let strip = Strip {
-                call,
-                channel,
-                sliding: call.sliding(),
-                padding: &padding,
-            };
-            let count = channels - channel;
-            // SAFETY: `channel` is one of the layer's, `y` one of its rows, `row` its output.
+    let output = call.output_shape;
+    let mut plane = [[[0; PANEL]; COLUMNS]; SIDE];
+    let most = (COLUMNS - SIDE) / call.window.stride[1] + 1;
+    for channel in (0..output.channels).step_by(PANEL) {
+        let strip = Strip::new(call, channel);
+        for start in (0..output.width).step_by(most) {
+            let columns = start..output.width.min(start + most);
+            // SAFETY: `channel` is one of the layer's, and its inputs fit the plane.
             unsafe {
-                let out = row.as_mut_ptr().add(channel);
-                if TAPS == 0 {
-                    for x in 0..width {
-                        strip.any::<L>([y, x], out, count.min(PANEL));
-                    }
-                } else if count >= PANEL {
-                    strip.row::<L, SIDE, TAPS, PAIRS>(y, out, PANEL);
+                if strip.count == PANEL {
+                    strip.columns::<L, SIDE, PAIRS>(first, columns, out, &mut plane, PANEL);
                 } else {
-                    strip.row::<L, SIDE, TAPS, PAIRS>(y, out, count);
+                    strip.columns::<L, SIDE, PAIRS>(first, columns, out, &mut plane, strip.count);
+                }
+            }
+        }
+    }
+}
+
+/// As [`depthwise`], for any kernel.
+///
+/// # Safety
+/// As for [`depthwise`].
+#[inline(always)]
+unsafe fn any<L: Lanes>(call: &Conv, first: usize, out: &mut [i8]) {
+    let output = call.output_shape;
+    let rows = out.chunks_exact_mut(output.width * output.channels);
+    for (y, row) in (first..).zip(rows) {
+        for channel in (0..output.channels).step_by(PANEL) {
+            let strip = Strip::new(call, channel);
+            for x in 0..output.width {
+                // SAFETY: the channel, row and column are the output's.
+                unsafe {
+                    let to = row.as_mut_ptr().add(x * output.channels + channel);
+                    strip.any::<L>([y, x], to);
                 }
             }
         }
@@ -70,65 +89,106 @@ static NO_TAPS: [i8; PANEL] = [0; PANEL];
 struct Strip<'a> {
     call: &'a Conv<'a>,
     channel: usize,
+    count: usize,
     sliding: Sliding,
-    padding: &'a [i8; PANEL],
+    padding: [i8; PANEL],
 }
 
 impl<'a> Strip<'a> {
-    /// An output row; `out` is at its first pixel.
+    #[inline(always)]
+    fn new(call: &'a Conv<'a>, channel: usize) -> Self {
+        Self {
+            call,
+            channel,
+            count: (call.output_shape.channels - channel).min(PANEL),
+            sliding: call.sliding(),
+            padding: [call.padding; PANEL],
+        }
+    }
+
+    /// Some columns of the output rows from `first`.
     ///
     /// # Safety
-    /// As for [`depthwise`]; there are `count` channels.
+    /// As for [`depthwise`]; there are `count` channels, and the columns that these read fit the plane.
     #[inline(always)]
-    unsafe fn row<L: Lanes, const SIDE: usize, const TAPS: usize, const PAIRS: usize>(
+    unsafe fn columns<L: Lanes, const SIDE: usize, const PAIRS: usize>(
         &self,
-        y: usize,
-        out: *mut i8,
+        first: usize,
+        columns: Range<usize>,
+        out: &mut [i8],
+        plane: &mut Plane<SIDE>,
         count: usize,
     ) {
-        let (input, output) = (self.call.input_shape, self.call.output_shape);
-        let across = self.call.window.stride[1];
-        let inside = self.inside(y);
-        // SAFETY: the taps are the kernel's, and all of them lie on the input where `x` is inside.
+        let output = self.call.output_shape;
+        let [down, across] = self.call.window.stride;
+        let [start, length] = [columns.start * across, (columns.len() - 1) * across + SIDE];
+        // SAFETY: the taps are the kernel's, and `length` columns of the plane are written.
         unsafe {
             let mut weights = [self.taps::<L>([0; 2]); PAIRS];
             for (pair, weights) in weights.iter_mut().enumerate() {
                 *weights = self.taps::<L>([2 * pair, 2 * pair + 1]);
             }
-            for x in (0..inside.start).chain(inside.end..output.width) {
-                let mut from = [self.padding.as_ptr(); TAPS];
-                for (tap, from) in from.iter_mut().enumerate() {
-                    *from = self.input([y, x], [tap / SIDE.max(1), tap % SIDE.max(1)]);
+            let mut there = 0;
+            let rows = out.chunks_exact_mut(output.width * output.channels);
+            for (y, row) in (first..).zip(rows).map(|(y, row)| (y * down, row)) {
+                for new in y.max(there)..y + SIDE {
+                    self.read(new, start, &mut plane[new % SIDE][..length], count);
                 }
-                let to = out.add(x * output.channels);
-                self.pixel::<L, TAPS, PAIRS>(from, &weights, to, count);
-            }
-            if inside.is_empty() {
-                return;
-            }
-            let mut corner = self.input([y, inside.start], [0; 2]);
-            let mut to = out.add(inside.start * output.channels);
-            for _ in inside {
-                let mut from = [corner; TAPS];
-                for (tap, from) in from.iter_mut().enumerate() {
-                    let (ky, kx) = (tap / SIDE.max(1), tap % SIDE.max(1));
-                    *from = corner.add((ky * input.width + kx) * input.channels);
+                there = y + SIDE;
+                let mut from = [plane[0].as_ptr(); SIDE];
+                for (ky, from) in from.iter_mut().enumerate() {
+                    *from = plane[(y + ky) % SIDE].as_ptr();
                 }
-                self.pixel::<L, TAPS, PAIRS>(from, &weights, to, count);
-                corner = corner.wrapping_add(across * input.channels);
-                to = to.wrapping_add(output.channels);
+                let mut to = row
+                    .as_mut_ptr()
+                    .add(columns.start * output.channels + self.channel);
+                for _ in columns.clone() {
+                    self.pixel::<L, SIDE, PAIRS>(from, &weights, to, count);
+                    for from in &mut from {
+                        *from = from.wrapping_add(across);
+                    }
+                    to = to.wrapping_add(output.channels);
+                }
             }
         }
     }
 
-    /// An output pixel from the inputs under its taps.
+    /// Reads `count` channels of a row of the input from a column, both counted from the first of the padding.
     ///
     /// # Safety
-    /// As for [`depthwise`]; `count` channels are there, and at `to`.
+    /// There are so many channels.
     #[inline(always)]
-    unsafe fn pixel<L: Lanes, const TAPS: usize, const PAIRS: usize>(
+    unsafe fn read(&self, row: usize, column: usize, to: &mut [[i8; PANEL]], count: usize) {
+        let (shape, [above, before]) = (self.call.input_shape, self.sliding.pad);
+        let row = row.wrapping_sub(above);
+        if row >= shape.height {
+            return to.fill(self.padding);
+        }
+        let left = before.saturating_sub(column).min(to.len());
+        let (left, to) = to.split_at_mut(left);
+        let column = (column + left.len())
+            .saturating_sub(before)
+            .min(shape.width);
+        let (to, right) = to.split_at_mut((shape.width - column).min(to.len()));
+        left.fill(self.padding);
+        right.fill(self.padding);
+        let index = (row * shape.width + column) * shape.channels + self.channel;
+        let mut from = self.call.input.as_ptr().wrapping_add(index);
+        for to in to {
+            // SAFETY: the pixel lies on the input.
+            unsafe { from.copy_to_nonoverlapping(to.as_mut_ptr(), count) };
+            from = from.wrapping_add(shape.channels);
+        }
+    }
+
+    /// An output pixel from the first columns at `from`, one for each row.
+    ///
+    /// # Safety
+    /// As for [`depthwise`]; they are there, and `count` channels at `to`.
+    #[inline(always)]
+    unsafe fn pixel<L: Lanes, const SIDE: usize, const PAIRS: usize>(
         &self,
-        from: [*const i8; TAPS],
+        from: [*const [i8; PANEL]; SIDE],
         weights: &[L::Taps; PAIRS],
         to: *mut i8,
         count: usize,
@@ -138,20 +198,23 @@ impl<'a> Strip<'a> {
             let table = self.table();
             let mut sums = L::deep(table);
             unrolled!(pair of PAIRS, in 0 1 2 3 4 5 6 7 8 9 10 11 12 => {
-                let first = L::inputs(from[2 * pair], count);
-                let second = L::inputs(from[(2 * pair + 1).min(TAPS - 1)], count);
-                sums = L::multiply(sums, [first, second], weights[pair]);
+                let (first, second) = (2 * pair, (2 * pair + 1).min(SIDE * SIDE - 1));
+                let first = from[first / SIDE].add(first % SIDE);
+                let second = from[second / SIDE].add(second % SIDE);
+                let inputs = [L::inputs(first.cast(), PANEL), L::inputs(second.cast(), PANEL)];
+                sums = L::multiply(sums, inputs, weights[pair]);
             });
             L::store_deep(sums, table, self.call.epilogue.output, to, count);
         }
     }
 
-    /// An output pixel of an unusual kernel; `out` is at the row's first pixel.
+    /// An output pixel of any kernel.
     ///
     /// # Safety
-    /// As for [`depthwise`]; the pixel is one of the output's, and has `count` channels here.
+    /// As for [`depthwise`]; the pixel is one of the output's, these channels of which are at `to`.
     #[inline(always)]
-    unsafe fn any<L: Lanes>(&self, [y, x]: [usize; 2], out: *mut i8, count: usize) {
+    unsafe fn any<L: Lanes>(&self, [y, x]: [usize; 2], to: *mut i8) {
+        let count = self.count;
         let [height, width] = self.call.window.kernel;
         let last = height * width - 1;
         // SAFETY: taps are those of the kernel.
@@ -165,19 +228,7 @@ impl<'a> Strip<'a> {
                 let inputs = [L::inputs(first, count), L::inputs(second, count)];
                 sums = L::multiply(sums, inputs, self.taps::<L>([tap, tap + 1]));
             }
-            let to = out.add(x * self.call.output_shape.channels);
             L::store_deep(sums, table, self.call.epilogue.output, to, count);
-        }
-    }
-
-    /// The output pixels of row `y` whose windows lie on the input.
-    #[inline(always)]
-    fn inside(&self, y: usize) -> Range<usize> {
-        let output = self.call.output_shape;
-        if self.sliding.inside(0, output.height).contains(&y) {
-            self.sliding.inside(1, output.width)
-        } else {
-            0..0
         }
     }
 
