@@ -19,7 +19,12 @@ pub enum ImageError {
         expected: usize,
     },
     /// The first eight bytes are not those of a Graft image.
-    #[error("not a Graft image: it starts with {found:02x?}, expected {expected:02x?}")]
+    // In hexadecimal as one number: printing an array takes half a kilobyte of a microcontroller's flash.
+    #[error(
+        "not a Graft image: it starts with {:016x}, expected {:016x}",
+        u64::from_be_bytes(*found),
+        u64::from_be_bytes(*expected)
+    )]
     Magic {
         /// First bytes of the file.
         found: [u8; 8],

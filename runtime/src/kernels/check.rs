@@ -1,6 +1,7 @@
 //! The lengths that kernels rely on, for both dtypes.
 //!
 //! Each function panics where they do not hold, which is a programming error of the engine: plans are verified at load.
+//! The messages are without numbers, which would take a kilobyte of a microcontroller's flash to print.
 
 use graft_patches::layout::{PANEL, weights_len};
 
@@ -20,10 +21,8 @@ pub(super) fn rows(
     whole_input(input, input_shape);
     assert!(
         out.is_multiple_of(row) && first.saturating_add(out / row) <= output_shape.height,
-        "output: {out} values from row {first}, the layer has {} rows of {row}",
-        output_shape.height
+        "the output is no rows of the layer's"
     );
-    // Not `assert_eq`, which takes a microcontroller's flash to print what differs.
     assert!(
         window.output(input_shape) == Some([output_shape.height, output_shape.width]),
         "the window gives another shape"
@@ -31,10 +30,9 @@ pub(super) fn rows(
 }
 
 fn whole_input(found: usize, shape: Shape) {
-    let needed = shape.len();
     assert!(
-        found == needed,
-        "input: {found} values, the layer needs {needed}"
+        found == shape.len(),
+        "the input is longer or shorter than its shape"
     );
 }
 
@@ -42,9 +40,7 @@ fn whole_input(found: usize, shape: Shape) {
 pub(super) fn channels_kept([input, output]: [Shape; 2]) {
     assert!(
         input.channels == output.channels,
-        "channels: {} of the input, {} of the output",
-        input.channels,
-        output.channels
+        "the output has other channels than the input"
     );
 }
 
@@ -57,14 +53,11 @@ pub(super) fn depthwise(shapes: [Shape; 2], window: &Window, found: usize) {
 
 /// Panics unless the operands are as long as a matrix product of the pixels from `first` needs.
 pub(super) fn pixels(input: usize, [inputs, outputs]: [usize; 2], first: usize, out: usize) {
-    assert!(
-        out.is_multiple_of(outputs),
-        "output: {out} values, a pixel has {outputs}"
-    );
+    assert!(out.is_multiple_of(outputs), "the output is no whole pixels");
     let needed = first.saturating_add(out / outputs).saturating_mul(inputs);
     assert!(
         input >= needed,
-        "input: {input} values, the pixels need {needed}"
+        "the input is shorter than the output needs"
     );
 }
 
@@ -72,12 +65,12 @@ pub(super) fn pixels(input: usize, [inputs, outputs]: [usize; 2], first: usize, 
 pub(super) fn panels(input: usize, [inputs, outputs]: [usize; 2], first: usize, out: usize) {
     assert!(
         input >= inputs,
-        "input: {input} values, a pixel has {inputs}"
+        "the input is shorter than the output needs"
     );
     let last = first.saturating_mul(PANEL).saturating_add(out);
     assert!(
         out == 0 || last == outputs || (last < outputs && last.is_multiple_of(PANEL)),
-        "output: {out} values from panel {first} do not end at a panel or at channel {outputs}"
+        "the output does not end at a panel or at the last channel"
     );
 }
 
@@ -85,11 +78,11 @@ pub(super) fn panels(input: usize, [inputs, outputs]: [usize; 2], first: usize, 
 pub(super) fn elements([left, right]: [usize; 2], first: usize, out: usize) {
     assert!(
         first.saturating_add(out) <= left,
-        "output: {out} values from {first}, the first operand has {left}"
+        "the first operand is shorter than the output"
     );
     assert!(
         right > 0 && left.is_multiple_of(right),
-        "second operand of {right} values does not repeat over {left}"
+        "the second operand does not repeat over the first"
     );
 }
 
@@ -98,28 +91,21 @@ pub(super) fn means(input: usize, shape: Shape, first: usize, out: usize) {
     whole_input(input, shape);
     assert!(
         first.saturating_add(out) <= shape.channels,
-        "output: {out} channels from {first}, the layer has {}",
-        shape.channels
+        "the output is no channels of the layer's"
     );
 }
 
 /// Panics unless a layer has the weights that it needs.
 pub(super) fn weights(found: usize, needed: usize) {
-    assert!(
-        found >= needed,
-        "weights: {found}, the layer needs {needed}"
-    );
+    assert!(found >= needed, "weights are missing");
 }
 
 /// Panics unless a layer's table has an entry for each output channel.
 pub(super) fn table(found: usize, needed: usize) {
-    assert!(found >= needed, "table: {found}, the layer needs {needed}");
+    assert!(found >= needed, "entries of the table are missing");
 }
 
 /// Panics unless a layer has the scratch memory that it needs.
 pub(super) fn scratch(found: usize, needed: usize) {
-    assert!(
-        found >= needed,
-        "scratch memory: {found}, the layer needs {needed}"
-    );
+    assert!(found >= needed, "scratch memory is missing");
 }
