@@ -41,18 +41,22 @@ impl Scale {
 
     /// The byte nearest to a value, ties to the even one.
     pub fn byte(self, value: f32) -> i8 {
-        self.quantized(Activation::NONE)
-            .saturate(value / self.scale)
+        self.unbounded().saturate(value / self.scale)
+    }
+
+    /// The tensor that a layer without an activation writes.
+    fn unbounded(self) -> Quantized {
+        Quantized {
+            zero_point: self.zero_point,
+            min: i8::MIN,
+            max: i8::MAX,
+        }
     }
 
     /// The tensor that a layer with this activation writes. A curve ([`Activation::is_curve`]) has no bounds: it is looked
     /// up.
     pub fn quantized(self, activation: Activation) -> Quantized {
-        let whole = Quantized {
-            zero_point: self.zero_point,
-            min: i8::MIN,
-            max: i8::MAX,
-        };
+        let whole = self.unbounded();
         match activation {
             Activation::Clamp { min, max } => Quantized {
                 min: whole.saturate(min / self.scale),

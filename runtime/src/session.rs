@@ -285,7 +285,8 @@ impl<'a> Session<'a> {
                     kernels: float(kernels),
                 };
                 let activations = floats(activations);
-                input::normalise(image, patch, &mut activations[start / size_of::<f32>()..]);
+                let tensor = &mut activations[start / size_of::<f32>()..];
+                input::write(image, patch, |value| value, tensor, workers);
                 let memory = Memory {
                     activations,
                     scratch: floats(scratch),
@@ -301,7 +302,9 @@ impl<'a> Session<'a> {
                 let scales = patch.scales(&backbone);
                 let scale = |tensor: usize| scales[tensor].get().outer;
                 let activations = bytes(activations);
-                input::quantise(image, patch, scale(0), &mut activations[start..]);
+                let input = scale(0);
+                let byte = |value| input.byte(value);
+                input::write(image, patch, byte, &mut activations[start..], workers);
                 let memory = Memory {
                     activations,
                     scratch: bytes(scratch),

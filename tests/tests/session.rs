@@ -3,7 +3,7 @@
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::PatchWriter;
 use graft_runtime::{Backbone, Error, Image, Patch, Session, kernel_names};
-use graft_tests::{Random, backbone, identity_patch, image, patch, wide_linear};
+use graft_tests::{Random, backbone, identity_patch, image, int8, patch, wide_linear};
 
 const SIDE: usize = 32;
 
@@ -192,6 +192,8 @@ fn threads_change_no_bit() {
     let maps = backbone(224, 1);
     let patched = patch(&maps, 37, 5);
     threads_agree(&maps, &patched);
+    let bytes = Backbone::from_bytes(&int8::backbone(&maps)).expect("it is valid");
+    threads_agree(&bytes, &bytes.identity());
     let wide = wide_linear();
     threads_agree(&wide, &wide.identity());
     let refused = Session::with_threads(&wide, 0);
@@ -200,14 +202,16 @@ fn threads_change_no_bit() {
 
 fn threads_agree(backbone: &Backbone, patch: &Patch) {
     let values = image(patch, 7);
-    let expected = scores(backbone, patch, &values);
-    for threads in [2, 3, 8] {
-        let mut session = Session::with_threads(backbone, threads).expect("threads start");
-        for _ in 0..5 {
-            let scores = session
-                .run(patch, Image::Values(&values))
-                .expect("the image fits");
-            assert_eq!(scores, expected, "{threads} threads");
+    let pixels: Vec<u8> = (0..values.len()).map(|i| (i * 37 % 256) as u8).collect();
+    for image in [Image::Values(&values), Image::Pixels(&pixels)] {
+        let mut session = Session::new(backbone).expect("kernels are there");
+        let expected = session.run(patch, image).expect("the image fits");
+        for threads in [2, 3, 8] {
+            let mut session = Session::with_threads(backbone, threads).expect("threads start");
+            for _ in 0..5 {
+                let scores = session.run(patch, image).expect("the image fits");
+                assert_eq!(scores, expected, "{threads} threads");
+            }
         }
     }
 }
