@@ -20,9 +20,12 @@ use tile::{ROWS, panel as group_panel};
 
 /// Pixels that share the unpacked weights.
 #[cfg(not(all(arm_dsp, target_abi = "eabihf")))]
-const ROWS: usize = 2;
+const ROWS: usize = PAIR;
 #[cfg(not(all(arm_dsp, target_abi = "eabihf")))]
 use plain as group_panel;
+
+/// Pixels that share them of what is left.
+const PAIR: usize = 2;
 
 pub(in crate::kernels) fn pointwise(
     call: &Pointwise,
@@ -101,27 +104,42 @@ impl<'a> Product<'a> {
         out: &mut [i8],
         scratch: &mut [u8],
     ) {
+        let mut rest = out;
         // Words of weights are read side by side, which only words may be. Those of files are.
-        let is_aligned = self.weights.as_ptr().cast::<u32>().is_aligned();
-        let rows = if is_aligned { ROWS } else { 1 };
-        for out in out.chunks_mut(rows * outputs) {
-            if out.len() == ROWS * outputs {
-                let quads = self.quads::<ROWS>(scratch);
-                for row in 0..ROWS {
-                    unpack_row(pixels.pixel(), row, quads);
-                }
-                self.group(quads, out);
-            } else {
-                for out in out.chunks_exact_mut(outputs) {
-                    self.row(pixels.pixel(), 0, out, scratch);
-                }
+        if self.weights.as_ptr().cast::<u32>().is_aligned() {
+            rest = self.groups::<ROWS>(pixels, outputs, rest, scratch);
+            if PAIR < ROWS {
+                rest = self.groups::<PAIR>(pixels, outputs, rest, scratch);
             }
+        }
+        for out in rest.chunks_exact_mut(outputs) {
+            self.row(pixels.pixel(), 0, out, scratch);
         }
     }
 
-    /// All channels of [`ROWS`] pixels.
+    /// All channels of `R` pixels at a time; returns what is left for fewer.
+    #[inline(always)]
+    fn groups<'o, const R: usize>(
+        &self,
+        pixels: &mut impl Pixels,
+        outputs: usize,
+        out: &'o mut [i8],
+        scratch: &mut [u8],
+    ) -> &'o mut [i8] {
+        let mut groups = out.chunks_exact_mut(R * outputs);
+        for out in &mut groups {
+            let quads = self.quads::<R>(scratch);
+            for row in 0..R {
+                unpack_row(pixels.pixel(), row, quads);
+            }
+            self.group(quads, out);
+        }
+        groups.into_remainder()
+    }
+
+    /// All channels of `R` pixels.
     #[inline(never)]
-    fn group(&self, quads: &[Quad<ROWS>], out: &mut [i8]) {
+    fn group<const R: usize>(&self, quads: &[Quad<R>], out: &mut [i8]) {
         self.panels(quads, 0, out, group_panel);
     }
 
