@@ -75,7 +75,10 @@ impl Quantized {
     #[inline]
     pub fn saturate(self, value: f32) -> i8 {
         let [low, high] = self.bounds();
-        let rounded = value.max(low).min(high) + NO_FRACTION;
+        // Not `f32::max`, which asks for NaN twice: in vectors, and by a call on a Cortex-M.
+        let above = if value > low { value } else { low };
+        let inside = if above < high { above } else { high };
+        let rounded = inside + NO_FRACTION;
         // Its last byte is the integer, so that no conversion is needed: those of Rust saturate, which takes vectors long.
         (rounded.to_bits() as i8).wrapping_add(self.zero_point)
     }

@@ -23,9 +23,14 @@ fn elementwise(
         right,
         output,
     } = call;
-    for (i, out) in (first..).zip(out) {
-        let left = left.real(left.values[i]);
-        let right = right.real(right.values[i % right.values.len()]);
-        *out = output.saturate(operator(left, right));
+    // Counted, because a Cortex-M divides slowly.
+    let mut at = first % right.values.len();
+    for (out, &value) in out.iter_mut().zip(&left.values[first..]) {
+        let real = operator(left.real(value), right.real(right.values[at]));
+        *out = output.saturate(real);
+        at += 1;
+        if at == right.values.len() {
+            at = 0;
+        }
     }
 }
