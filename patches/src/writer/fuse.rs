@@ -26,18 +26,45 @@ pub(super) fn fuse(layers: &[Layer], shapes: &[Shape], size: usize) -> Vec<Block
             kept.saturating_add(layer) > unavoidable
         })
     };
-    let room = (unavoidable / 2).min(CACHE);
+    let blocks: Vec<Block> = candidates.into_iter().filter(is_large).collect();
+    let needed = |block: &Block| needed(layers, shapes, block, size);
+    // What one block needs at the least all others have, too.
+    let least = blocks.iter().map(needed).max().unwrap_or(0);
+    let room = (unavoidable / 2).max(least).min(CACHE);
     let with_rows = |block: Block| {
-        let fits = |&rows: &usize| between(layers, shapes, &Block { rows, ..block }) * size <= room;
+        let fits = |&rows: &usize| needed(&Block { rows, ..block }) <= room;
         let most = shapes[block.last + 1].height.min(MAX_ROWS);
         let rows = (2..=most).take_while(fits).last().unwrap_or(1);
         Block { rows, ..block }
     };
-    candidates
-        .into_iter()
-        .filter(is_large)
-        .map(with_rows)
-        .collect()
+    blocks.into_iter().map(with_rows).collect()
+}
+
+/// Bytes that the int8 kernels of a microcontroller prepare for each input of a layer.
+const PREPARED: usize = 9;
+
+/// Bytes that a block needs beside the arena's activations: what is kept between its layers, and what kernels prepare.
+fn needed(layers: &[Layer], shapes: &[Shape], block: &Block, size: usize) -> usize {
+    let inputs = |layer: &Layer| match layer.op {
+        Op::Conv | Op::Pointwise => {
+            let [height, width] = layer.window.kernel;
+            height * width * shapes[layer.inputs[0]].channels
+        }
+        Op::Depthwise
+        | Op::Linear
+        | Op::Add
+        | Op::Multiply
+        | Op::AveragePool
+        | Op::MaxPool
+        | Op::GlobalAveragePool => 0,
+    };
+    let prepared = match size {
+        1 => PREPARED * layers[block.layers()].iter().map(inputs).max().unwrap_or(0),
+        _ => 0,
+    };
+    between(layers, shapes, block)
+        .saturating_mul(size)
+        .saturating_add(prepared)
 }
 
 /// Most rows of a block that are computed at a time: the format has two bytes for them.

@@ -13,7 +13,7 @@ use crate::machine::M4;
 use crate::report::Report;
 
 /// Most instructions a multiply-add over all pointwise, and all depthwise layers, and of a swap.
-const POINTWISE: f64 = 1.4;
+const POINTWISE: f64 = 1.25;
 const DEPTHWISE: f64 = 4.5;
 const SWAP: f64 = 200.0;
 
