@@ -111,8 +111,9 @@ def show_blocks(counts, costs, names, disassembly, most):
 
 def measure(program, name, backbone, cpu, cores, folder):
     """The figures of a network on the cores that have the instructions of `cpu`, and what they were made of."""
-    counts, kernels = program.inference(cpu, backbone, folder)
-    disassembly = profile.disassemble(counts, folder)
+    with tempfile.TemporaryDirectory(dir=folder) as own:  # others measure at the same time
+        counts, kernels = program.inference(cpu, backbone, Path(own))
+        disassembly = profile.disassemble(counts, Path(own))
     found = []
     for core in cores:
         costs = cycles.model(list(counts), disassembly, CORES[core].model) if cycles.LLVM_MCA else {}
