@@ -7,7 +7,7 @@ use crate::plan::kept_rows;
 use crate::records::{Block, Layer, Op};
 
 /// Most bytes between the layers of a block that stay in the caches nearest to a core.
-const CACHE: usize = 256 * 1024;
+const CACHE: usize = 384 * 1024;
 
 /// The fused blocks of a network: inverted residuals and what is like them, where its layers, one after the other, have more
 /// in memory than some layer or block has to read and write. `shapes[i + 1]` is the shape of the output of layer i, of
