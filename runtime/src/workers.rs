@@ -1,5 +1,8 @@
 //! A layer's output, shared out among threads.
 
+#[cfg(feature = "std")]
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 /// Below this many multiply-adds a layer is not worth waking another thread for.
 #[cfg(feature = "std")]
 const MIN_SHARED_WORK: usize = 100_000;
@@ -16,7 +19,11 @@ pub(crate) enum Workers {
     /// The caller alone.
     One,
     #[cfg(feature = "std")]
-    Pool(crate::threads::ThreadPool),
+    Pool {
+        pool: crate::threads::ThreadPool,
+        /// The next part of each thread's stretch of an output.
+        next: Box<[AtomicUsize]>,
+    },
 }
 
 /// An output to be computed in parts.
@@ -41,9 +48,10 @@ impl Workers {
         let failed = |source| crate::Error::Threads { threads, source };
         match threads {
             1 => Ok(Self::One),
-            2..=256 => crate::threads::ThreadPool::new(threads)
-                .map(Self::Pool)
-                .map_err(failed),
+            2..=256 => Ok(Self::Pool {
+                pool: crate::threads::ThreadPool::new(threads).map_err(failed)?,
+                next: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            }),
             _ => Err(failed(std::io::ErrorKind::InvalidInput.into())),
         }
     }
@@ -52,7 +60,7 @@ impl Workers {
         match self {
             Self::One => 1,
             #[cfg(feature = "std")]
-            Self::Pool(pool) => pool.threads(),
+            Self::Pool { pool, .. } => pool.threads(),
         }
     }
 
@@ -66,8 +74,8 @@ impl Workers {
     ) {
         match self {
             #[cfg(feature = "std")]
-            Self::Pool(pool) if output.work >= MIN_SHARED_WORK => {
-                share(pool, output, scratch, scratch_per_thread, part);
+            Self::Pool { pool, next } if output.work >= MIN_SHARED_WORK => {
+                share(pool, next, output, scratch, scratch_per_thread, part);
             }
             _ => part(0, output.values, &mut scratch[..scratch_per_thread]),
         }
@@ -77,13 +85,12 @@ impl Workers {
 #[cfg(feature = "std")]
 fn share<T: Send>(
     pool: &mut crate::threads::ThreadPool,
+    next: &[AtomicUsize],
     output: Output<'_, T>,
     scratch: &mut [T],
     scratch_per_thread: usize,
     part: &Part<'_, T>,
 ) {
-    use core::sync::atomic::{AtomicUsize, Ordering};
-
     let Output {
         values,
         unit,
@@ -93,28 +100,58 @@ fn share<T: Send>(
     let length = values.len();
     let units = length.div_ceil(unit);
     let threads = pool.threads();
-    let parts = (length / grain).clamp(threads, threads * PARTS_PER_THREAD);
+    // As many for each thread: one more would be waited for as long as one for each.
+    let parts = (length / grain / threads).clamp(1, PARTS_PER_THREAD) * threads;
     let parts = parts.min(units);
     assert!(scratch.len() >= pool.threads() * scratch_per_thread);
     let values = Shared(values.as_mut_ptr());
     let scratch = Shared(scratch.as_mut_ptr());
-    let next = AtomicUsize::new(0);
+    let stretches = Stretches { next, parts };
+    stretches.reset();
     pool.run(&|thread| {
         // SAFETY: the pool calls once per thread index, and the assertion above makes room for all of them.
         let scratch = unsafe { scratch.slice(thread * scratch_per_thread, scratch_per_thread) };
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= parts {
-                return;
-            }
+        while let Some(index) = stretches.take(thread) {
             let start = |index: usize| units / parts * index + index.min(units % parts);
             let first = start(index);
             let end = (start(index + 1) * unit).min(length);
-            // SAFETY: `next` hands out each index once and the ranges of different indices do not overlap.
+            // SAFETY: `take` hands out each index once and the ranges of different indices do not overlap.
             let values = unsafe { values.slice(first * unit, end - first * unit) };
             part(first, values, scratch);
         }
     });
+}
+
+/// The parts of an output, in a stretch for each thread: the part of the layer before that is in the cache of a thread's core
+/// is mostly where its stretch is. Who has none left takes those of others.
+#[cfg(feature = "std")]
+struct Stretches<'a> {
+    next: &'a [AtomicUsize],
+    parts: usize,
+}
+
+#[cfg(feature = "std")]
+impl Stretches<'_> {
+    fn start(&self, thread: usize) -> usize {
+        self.parts * thread / self.next.len()
+    }
+
+    fn reset(&self) {
+        for (thread, next) in self.next.iter().enumerate() {
+            next.store(self.start(thread), Ordering::Relaxed);
+        }
+    }
+
+    /// The next part for a thread, unless all are taken.
+    fn take(&self, thread: usize) -> Option<usize> {
+        let threads = self.next.len();
+        (0..threads)
+            .map(|after| (thread + after) % threads)
+            .find_map(|of| {
+                let index = self.next[of].fetch_add(1, Ordering::Relaxed);
+                (index < self.start(of + 1)).then_some(index)
+            })
+    }
 }
 
 /// The start of a slice whose parts go to different threads.
