@@ -5,6 +5,10 @@ use crate::error::ImageError;
 use crate::geometry::{Shape, Window};
 use crate::records::MAX_BLOCK;
 
+/// Bytes that the int8 kernels of a Cortex-M have in scratch memory for each input of a convolution, pointwise or other: a
+/// window, and the halves of 16 bits of four pixels.
+pub const PREPARED: usize = 9;
+
 /// Checks that the plan has room for an input: the same channels, no more rows or columns.
 pub(crate) fn check_fits(image: &BackboneImage<'_>, input: Shape) -> Result<(), ImageError> {
     let planned = image.tensor(0).shape;

@@ -15,8 +15,8 @@ use crate::kernels::int8;
 
 const LINE: usize = 64;
 const MESSAGE: &str = "lengths and alignment were checked by Arena::new";
-/// Bytes of a page of the larger kind.
-#[cfg(feature = "std")]
+/// Bytes of a page of the larger kind on most machines.
+#[cfg(all(feature = "std", target_os = "linux"))]
 const HUGE_PAGE: usize = 2 << 20;
 
 /// Lengths of the parts of an arena, in bytes.
@@ -186,25 +186,33 @@ impl ArenaBytes<'_> {
         Ok(Self::Heap(crate::bytes::AlignedBytes::zeroed(length)))
     }
 
-    /// Fresh pages from the system, large ones where it has them: the first run then takes a few page faults instead
-    /// of one for every 4 KiB. From half a large page on it is whole ones: one is zeroed in less time than half as many
-    /// bytes of small pages.
+    /// Fresh pages from the system.
     #[cfg(feature = "std")]
     pub(crate) fn allocate(length: usize) -> Result<Self, Error> {
-        let whole = length.checked_next_multiple_of(HUGE_PAGE);
-        let whole = whole.filter(|_| length >= HUGE_PAGE / 2);
-        let map = memmap2::MmapMut::map_anon(whole.unwrap_or(length));
-        let map = map.map_err(|source| Error::Memory {
+        let failed = |source| Error::Memory {
             bytes: length,
             source,
-        })?;
+        };
         #[cfg(target_os = "linux")]
-        if whole.is_some() {
-            // A kernel without huge pages refuses, and small ones serve as well.
-            let _ = map.advise(memmap2::Advice::HugePage);
+        if let Some(map) = large_pages(length) {
+            return map.map(Self::Mapped).map_err(failed);
         }
-        Ok(Self::Mapped(map))
+        let map = memmap2::MmapMut::map_anon(length);
+        map.map(Self::Mapped).map_err(failed)
     }
+}
+
+/// Pages of the larger kind for half of one or more, if the kernel has them: the first run takes a few page faults instead of
+/// one for every 4 KiB, and a large page is zeroed in less time than half as many bytes of small ones.
+#[cfg(all(feature = "std", target_os = "linux"))]
+fn large_pages(length: usize) -> Option<std::io::Result<memmap2::MmapMut>> {
+    let whole = length.checked_next_multiple_of(HUGE_PAGE)?;
+    (length >= HUGE_PAGE / 2).then(|| {
+        let map = memmap2::MmapMut::map_anon(whole)?;
+        // A hint: without large pages small ones serve as well.
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Ok(map)
+    })
 }
 
 /// An arena cut into its parts.

@@ -175,3 +175,23 @@ impl<T> Shared<T> {
         unsafe { core::slice::from_raw_parts_mut(self.0.add(start), length) }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_is_taken_once_by_its_own_thread_first() {
+        for (threads, parts) in [(1, 5), (2, 8), (3, 7), (4, 2)] {
+            let next: Box<[_]> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+            let stretches = Stretches { next: &next, parts };
+            stretches.reset();
+            let last = threads - 1;
+            let own = stretches.start(last)..parts;
+            let taken: Vec<usize> = core::iter::from_fn(|| stretches.take(last)).collect();
+            assert_eq!(taken[..own.len()], own.clone().collect::<Vec<_>>());
+            assert_eq!(taken[own.len()..], (0..own.start).collect::<Vec<_>>());
+            assert!((0..threads).all(|thread| stretches.take(thread).is_none()));
+        }
+    }
+}

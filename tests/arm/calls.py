@@ -1,8 +1,9 @@
 """Functions that fast kernels call: what is not inlined into a kernel is not compiled for its instruction set.
 
 A closure or a generic of the standard library that stays a function of its own runs on plain registers, through memory,
-as often as the kernel calls it. So kernels, the functions `checked` and `kernel` that kernels/entry.rs makes and `tiles` of int8/table.rs, may
-only call what is named here. What they call is read from the relocations of the compiled library of graft-runtime.
+as often as the kernel calls it. So kernels, the functions `checked` and `kernel` that kernels/entry.rs makes and `tiles` of
+int8/table.rs, may only call what is named here. What they call is read from the relocations of the compiled library of
+graft-runtime.
 Ends with "N passed, N failed".
 """
 

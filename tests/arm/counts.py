@@ -38,10 +38,10 @@ CORES = {
     # LLVM's cortex-a76 is an older core; the Neoverse N1 is the same one in servers.
     "cortex-a76": Core("cortex-a76", "neoverse-n1"),
     "cortex-a55": Core("cortex-a76", "cortex-a55"),
-    # With i8mm; only when asked for, as long as no kernel uses it.
+    # With i8mm.
     "cortex-a710": Core("max", "neoverse-n2"),
 }
-MEASURED = ["cortex-a72", "cortex-a76", "cortex-a55"]
+MEASURED = ["cortex-a72", "cortex-a76", "cortex-a55", "cortex-a710"]
 
 
 def build_backbones(patchtool, network, resolution, folder):

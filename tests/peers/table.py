@@ -37,7 +37,7 @@ from tests.peers.prepare import NETWORKS, PEERS, prepare
 
 WIDTHS = [0.35, 0.5, 0.75, 1.0, 1.4]
 RESOLUTIONS = [96, 128, 160, 192, 224, 288]
-PACKAGES = ["onnxruntime", "openvino", "nncf", "ai-edge-litert", "tensorflow-cpu"]
+PACKAGES = ["onnxruntime", "openvino", "nncf", "ai-edge-litert", "tensorflow-cpu", "tensorflow"]
 
 
 def median(turns, key):

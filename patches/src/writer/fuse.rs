@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::geometry::Shape;
-use crate::plan::kept_rows;
+use crate::plan::{PREPARED, kept_rows};
 use crate::records::{Block, Layer, Op};
 
 /// Most bytes between the layers of a block that stay in the caches nearest to a core.
@@ -27,7 +27,7 @@ pub(super) fn fuse(layers: &[Layer], shapes: &[Shape], size: usize) -> Vec<Block
         })
     };
     let blocks: Vec<Block> = candidates.into_iter().filter(is_large).collect();
-    let needed = |block: &Block| needed(layers, shapes, block, size);
+    let needed = |block: &Block| working_memory(layers, shapes, block, size);
     // What one block needs at the least all others have, too.
     let least = blocks.iter().map(needed).max().unwrap_or(0);
     let room = (unavoidable / 2).max(least).min(CACHE);
@@ -40,15 +40,13 @@ pub(super) fn fuse(layers: &[Layer], shapes: &[Shape], size: usize) -> Vec<Block
     blocks.into_iter().map(with_rows).collect()
 }
 
-/// Bytes that the int8 kernels of a microcontroller prepare for each input of a layer.
-const PREPARED: usize = 9;
-
 /// Bytes that a block needs beside the arena's activations: what is kept between its layers, and what kernels prepare.
-fn needed(layers: &[Layer], shapes: &[Shape], block: &Block, size: usize) -> usize {
+fn working_memory(layers: &[Layer], shapes: &[Shape], block: &Block, size: usize) -> usize {
     let inputs = |layer: &Layer| match layer.op {
         Op::Conv | Op::Pointwise => {
             let [height, width] = layer.window.kernel;
-            height * width * shapes[layer.inputs[0]].channels
+            let channels = shapes[layer.inputs[0]].channels;
+            height.saturating_mul(width).saturating_mul(channels)
         }
         Op::Depthwise
         | Op::Linear
@@ -59,7 +57,10 @@ fn needed(layers: &[Layer], shapes: &[Shape], block: &Block, size: usize) -> usi
         | Op::GlobalAveragePool => 0,
     };
     let prepared = match size {
-        1 => PREPARED * layers[block.layers()].iter().map(inputs).max().unwrap_or(0),
+        1 => {
+            let most = layers[block.layers()].iter().map(inputs).max();
+            most.unwrap_or(0).saturating_mul(PREPARED)
+        }
         _ => 0,
     };
     between(layers, shapes, block)

@@ -17,6 +17,7 @@ macro_rules! unrolled {
 /// which the condition must be a constant on its own.
 macro_rules! only {
     ($value:ident of $most:expr, in $($number:literal)* => $constant:ident $body:block) => {
+        debug_assert!([$($number),*].contains(&$value) && $value <= $most);
         $(
             if const { $number <= $most } {
                 if $value == $number {

@@ -29,11 +29,13 @@ pub use epilogue::Epilogue;
 pub use graft_patches::requantize::{Quantized, RequantizePanel};
 
 use graft_patches::layout::QUAD;
+use graft_patches::plan::PREPARED;
 
 pub use super::select::available_int8 as available;
 use super::{Shape, Window};
 
-/// Output pixels that are prepared in scratch memory at a time, in bytes for each of their inputs, but on Cortex-M.
+/// Bytes of scratch memory for each input of a dense layer, but on Cortex-M: so many pixels are prepared at a time, or half as
+/// many where their inputs are widened.
 #[cfg(any(test, simd))]
 const BLOCK: usize = Scratch::VECTOR.dense;
 
@@ -168,7 +170,7 @@ impl Scratch {
     };
     /// A window and the halves of 16 bits of four pixels, or those of one.
     pub const CORTEX_M: Self = Self {
-        dense: 9,
+        dense: PREPARED,
         linear: 2,
         margin: align_of::<u32>() - 1,
     };

@@ -11,7 +11,7 @@ use crate::kernels::int8::{Quantized, RequantizePanel};
 pub(in crate::kernels) trait Lanes: Copy {
     /// Every input of a dense product is taken exclusive-or this: with 128, which adds 128, where it takes them unsigned.
     const OFFSET: u8;
-    /// Bytes of an input that is prepared for a dense product: two where it is widened.
+    /// Bytes of an input that is prepared for a dense product: two where it is widened, which only signed ones are.
     const BYTES: usize = 1;
     /// Parts of the channels that a dense product takes one after the other, where not all sums of a tile fit registers.
     const PARTS: usize = 1;

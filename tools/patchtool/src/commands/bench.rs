@@ -301,14 +301,15 @@ fn measure_resident(files: &[PathBuf], count: usize, backbone: &Backbone) -> Res
 /// Microseconds that a frame takes longer through another patch than the frame before: the median difference of a run with
 /// the next patch and a second one with the same.
 fn measure_switch(session: &mut Session<'_>, patches: &[Arc<Patch>], runs: u32) -> Result<f64> {
-    let image = test_image(&patches[0]);
+    let images: Vec<_> = patches.iter().map(|patch| test_image(patch)).collect();
     let mut samples = Vec::new();
     for turn in 0..(runs as usize).max(2 * patches.len()) {
-        let patch = &patches[turn % patches.len()];
+        let at = turn % patches.len();
+        let (patch, image) = (&patches[at], &images[at]);
         let [other, same] = [(); 2].map(|()| {
             let start = Instant::now();
             session
-                .run(patch, &image)
+                .run(patch, image)
                 .map(|_| microseconds(start.elapsed()))
         });
         samples.push(other? - same?);

@@ -1,8 +1,7 @@
 //! Depthwise convolution on dot products: the bytes of four rows of a column side by side make four taps of a channel.
 //!
 //! A strip of 64, 32 or 16 channels fills a vector of 64 bytes with 1, 2 or 4 pixels, one of 16 channels a vector of 16
-//! bytes. All that some outputs of a strip read is
-//! interleaved first, padding too, so that no output is a special case.
+//! bytes. All that some outputs of a strip read is interleaved first, padding too, so that no output is a special case.
 
 use core::mem::MaybeUninit;
 use core::ops::Range;

@@ -5,7 +5,7 @@ use core::ops::Range;
 use graft_patches::layout::{PANEL, QUAD};
 use zerocopy::IntoBytes;
 
-use crate::kernels::int8::{BLOCK, Epilogue, Pointwise, RequantizePanel};
+use crate::kernels::int8::{BLOCK, Epilogue, Pointwise, RequantizePanel, Scratch};
 use crate::kernels::isa::lanes::Lanes;
 use crate::kernels::unrolled::{only, unrolled};
 
@@ -95,6 +95,7 @@ pub(in crate::kernels) unsafe fn linear<L: Tiled, const WIDE: usize>(
 /// Prepares inputs; what is behind the last of them meets weights of zero.
 #[inline(always)]
 pub(in crate::kernels) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
+    const { assert!(L::BYTES <= Scratch::VECTOR.linear) };
     let (to, behind) = to.split_at_mut(from.len() * L::BYTES);
     behind.fill(0);
     let (words, rest) = from.as_chunks::<PANEL>();
@@ -103,7 +104,7 @@ pub(in crate::kernels) fn fill<L: Lanes>(to: &mut [u8], from: &[i8]) {
         // SAFETY: both have room for 16 inputs.
         unsafe { L::prepare(from.as_ptr(), to.as_mut_ptr()) };
     }
-    let (mut last, mut bytes) = ([0; PANEL], [0; 2 * PANEL]);
+    let (mut last, mut bytes) = ([0; PANEL], [0; Scratch::VECTOR.linear * PANEL]);
     last[..rest.len()].copy_from_slice(rest);
     // SAFETY: as above.
     unsafe { L::prepare(last.as_ptr(), bytes.as_mut_ptr()) };
@@ -223,6 +224,8 @@ impl<'a> Product<'a> {
     /// The panels are in the weights.
     #[inline(always)]
     unsafe fn excess<L: Lanes, const WIDTH: usize>(&self, panel: usize) -> [L::Sums; WIDTH] {
+        // Sums of all channels at once, over bytes.
+        const { assert!(L::OFFSET == 0 || (L::PARTS == 1 && L::BYTES == 1)) };
         // SAFETY: passed on from the caller.
         unsafe {
             let mut excess = [[L::zero()]; WIDTH];

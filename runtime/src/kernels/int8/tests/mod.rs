@@ -5,7 +5,7 @@ mod weighted;
 
 use proptest::prelude::*;
 
-use super::{Kernels, Quantized, Scratch, available};
+use super::{Kernels, Quantized, available};
 use crate::kernels::isa::portable::UNSIGNED;
 use crate::kernels::tests::Part;
 
@@ -15,14 +15,14 @@ const CANARY: i8 = 0x55;
 /// Runs all kernels on the units `part` of an output and compares with the reference's whole output.
 fn compare(
     [length, unit]: [usize; 2],
-    inputs: usize,
+    scratch_bytes: usize,
     part: Part,
     run: impl Fn(&Kernels, usize, &mut [i8], &mut [u8]),
 ) {
     let reference = available()
         .find(|kernels| kernels.name == "reference")
         .expect("it runs anywhere");
-    let mut scratch = vec![0xaa; Scratch::HERE.dense(inputs)];
+    let mut scratch = vec![0xaa; scratch_bytes].into_boxed_slice();
     let mut expected = vec![CANARY; length];
     run(reference, 0, &mut expected, &mut scratch);
     let units = part.of(length.div_ceil(unit));

@@ -70,7 +70,7 @@ proptest! {
         let weights = dense(outputs, inputs, seed);
         let epilogue = Epilogue { table: &table(outputs, inputs, seed), output };
         let call = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
-        compare([pixels * outputs, outputs], inputs, part, |kernels, first, out, scratch| {
+        compare([pixels * outputs, outputs], Scratch::HERE.dense(inputs), part, |kernels, first, out, scratch| {
             (kernels.pointwise)(&call, first, out, scratch);
         });
     }
@@ -87,7 +87,7 @@ proptest! {
         let weights = dense(outputs, inputs, seed);
         let epilogue = Epilogue { table: &table(outputs, inputs, seed), output };
         let call = Pointwise { input: &input, inputs, outputs, weights: &weights, epilogue };
-        compare([outputs, PANEL], inputs, part, |kernels, first, out, scratch| {
+        compare([outputs, PANEL], Scratch::HERE.linear(inputs), part, |kernels, first, out, scratch| {
             (kernels.linear)(&call, first, out, scratch);
         });
     }
@@ -109,7 +109,7 @@ proptest! {
         let (input, weights) = (&input, &weights);
         let call = Conv { input, input_shape, output_shape, window, padding, weights, epilogue };
         let unit = output_shape.width * outputs;
-        compare([output_shape.len(), unit], terms, part, |kernels, first, out, scratch| {
+        compare([output_shape.len(), unit], Scratch::HERE.dense(terms), part, |kernels, first, out, scratch| {
             (kernels.conv)(&call, first, out, scratch);
         });
     }
@@ -143,6 +143,30 @@ proptest! {
         let shapes = (input, window, Shape::new(height, width, channels));
         compare_depthwise(shapes, output, padding, Part::WHOLE, seed);
     }
+
+    /// More padding on a side than the kernel is large, or than a kernel prepares at a time; strides beyond the kernel.
+    #[test]
+    fn depthwise_of_wide_padding(
+        [height, width] in [1..=4usize, 1..=100usize],
+        channels in 1..=40usize,
+        side in prop::sample::select(vec![3, 5usize]),
+        down in 1..=9usize,
+        across in prop_oneof![1..=9usize, 60..=90usize],
+        [top, bottom] in [0..=9usize, 0..=9usize],
+        [left, right] in [0..=160usize, 0..=160usize],
+        output in output(),
+        padding: i8,
+        part in part(),
+        seed: u32,
+    ) {
+        let around = Padding::Explicit { top, left, bottom, right };
+        let window = Window { kernel: [side; 2], stride: [down, across], padding: around };
+        let input = Shape::new(height, width, channels);
+        if let Some([height, width]) = window.output(input) {
+            let shapes = (input, window, Shape::new(height, width, channels));
+            compare_depthwise(shapes, output, padding, part, seed);
+        }
+    }
 }
 
 fn compare_depthwise(
@@ -172,7 +196,7 @@ fn compare_depthwise(
     let unit = output_shape.width * channels;
     compare(
         [output_shape.len(), unit],
-        1,
+        0,
         part,
         |kernels, first, out, _| {
             (kernels.depthwise)(&call, first, out);
@@ -180,11 +204,29 @@ fn compare_depthwise(
     );
 }
 
+/// Every channel is another distance from the exact sum: an error of one shows.
+fn distances(sum: i32) -> (RequantizePanel, Vec<i8>) {
+    let mut panel = RequantizePanel::default();
+    for i in 0..PANEL {
+        panel.multiplier[i] = 1.0;
+        panel.bias[i] = i as i32 - sum;
+    }
+    (panel, (0..PANEL as i8).collect())
+}
+
+const EXTREMES: [(i8, i8); 4] = [(-128, -127), (-128, 127), (127, -127), (127, 127)];
+const EXACT: Quantized = Quantized {
+    zero_point: 0,
+    min: -128,
+    max: 127,
+};
+
 /// The largest sums that a product can have are exact: no step in between saturates, as VPMADDUBSW would.
 #[test]
 fn extremes_do_not_saturate_on_the_way() {
-    let (inputs, outputs) = (1030, 17);
-    for (input, weight) in [(-128, -127), (-128, 127), (127, -127), (127, 127)] {
+    let (inputs, outputs) = (1030, PANEL);
+    for (input, weight) in EXTREMES {
+        let (panel, expected) = distances(i32::from(input) * i32::from(weight) * inputs as i32);
         let input = vec![input; inputs];
         let mut weights = vec![0; quad_weights_len(outputs, inputs)];
         for channel in 0..outputs {
@@ -192,38 +234,56 @@ fn extremes_do_not_saturate_on_the_way() {
                 weights[quad_index(channel, k, inputs)] = weight;
             }
         }
-        let sum = i32::from(input[0]) * i32::from(weight) * inputs as i32;
-        let mut panel = RequantizePanel::default();
-        // Every channel is another distance from the exact sum: an error of one shows.
-        for i in 0..PANEL {
-            panel.multiplier[i] = 1.0;
-            panel.bias[i] = i as i32 - sum;
-        }
-        let epilogue = Epilogue {
-            table: &[panel, panel],
-            output: Quantized {
-                zero_point: 0,
-                min: -128,
-                max: 127,
-            },
-        };
         let call = Pointwise {
             input: &input,
             inputs,
             outputs,
             weights: &weights,
-            epilogue,
+            epilogue: Epilogue {
+                table: &[panel],
+                output: EXACT,
+            },
         };
         for kernels in available().chain([&UNSIGNED]) {
-            let mut out = vec![0; outputs];
-            (kernels.pointwise)(
-                &call,
-                0,
-                &mut out,
-                &mut vec![0; Scratch::HERE.dense(inputs)],
-            );
-            let expected: Vec<i8> = (0..outputs).map(|i| (i % PANEL) as i8).collect();
-            assert_eq!(out, expected, "{}", kernels.name);
+            let mut scratch = vec![0; Scratch::HERE.dense(inputs)];
+            for product in [kernels.pointwise, kernels.linear] {
+                let mut out = vec![0; outputs];
+                product(&call, 0, &mut out, &mut scratch);
+                assert_eq!(out, expected, "{}", kernels.name);
+            }
+        }
+    }
+}
+
+/// The same of depthwise layers, which add the products of two taps in 16 bits.
+#[test]
+fn extremes_do_not_saturate_on_the_way_of_depthwise() {
+    for side in [3, 5, 7] {
+        for (input, weight) in EXTREMES {
+            let sum = i32::from(input) * i32::from(weight) * (side * side) as i32;
+            let (panel, expected) = distances(sum);
+            let input_shape = Shape::new(side, side, PANEL);
+            let call = Conv {
+                input: &vec![input; input_shape.len()],
+                input_shape,
+                output_shape: Shape::new(1, 1, PANEL),
+                window: Window {
+                    kernel: [side; 2],
+                    stride: [1; 2],
+                    padding: Padding::VALID,
+                },
+                padding: 0,
+                weights: &vec![weight; side * side * PANEL],
+                epilogue: Epilogue {
+                    table: &[panel],
+                    output: EXACT,
+                },
+            };
+            for kernels in available().chain([&UNSIGNED]) {
+                let mut out = [0; PANEL];
+                (kernels.depthwise)(&call, 0, &mut out);
+                assert_eq!(out[..], expected, "{}", kernels.name);
+            }
         }
     }
 }

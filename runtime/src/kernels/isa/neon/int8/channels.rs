@@ -98,7 +98,7 @@ pub(super) unsafe fn clamp(bytes: int8x16_t, output: Quantized) -> int8x16_t {
 /// 26 registers, which widened they would not.
 ///
 /// # Safety
-/// `taps` hold no -128; the CPU has NEON.
+/// The CPU has NEON.
 #[inline(always)]
 pub(super) unsafe fn multiply(
     sums: Ordered,

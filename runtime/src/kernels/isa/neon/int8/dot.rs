@@ -291,7 +291,7 @@ impl<const MATRIX: bool> Lanes for Dot<MATRIX> {
         inputs: [Self::Inputs; 2],
         taps: Self::Taps,
     ) -> Self::Deep {
-        // SAFETY: see the impl; weights are -127 to 127.
+        // SAFETY: see the impl. Sums are exact, since weights are -127 to 127.
         unsafe { channels::multiply(sums, inputs, taps) }
     }
 

@@ -99,7 +99,7 @@ impl Lanes for Plain {
         _part: usize,
     ) {
         for i in 0..4 {
-            // SAFETY: see the impl; weights are -127 to 127.
+            // SAFETY: see the impl. Sums are exact, since weights are -127 to 127.
             unsafe {
                 let weights = weights.add(16 * i);
                 let first = vld1q_s8(weights);
@@ -174,7 +174,7 @@ impl Lanes for Plain {
         inputs: [Self::Inputs; 2],
         taps: Self::Taps,
     ) -> Self::Deep {
-        // SAFETY: see the impl; weights are -127 to 127.
+        // SAFETY: see the impl. Sums are exact, since weights are -127 to 127.
         unsafe { channels::multiply(sums, inputs, taps) }
     }
 
