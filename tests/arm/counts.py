@@ -159,7 +159,7 @@ def main():
             said, passes = judge(figures, rows)
             measured.append(figures)
             passed, failed = passed + passes, failed + (not passes)
-            print(f"{figures['network']:22} {figures['core']:10} {kernels:12} {figures['instructions']:12,} instructions "
+            print(f"{figures['network']:22} {figures['core']:11} {kernels:12} {figures['instructions']:12,} instructions "
                   f"{figures['cycles'] or 0:12,} cycles  {said}", flush=True)
             names = profile.kernels(counts, program) if arguments.funcs or arguments.blocks else {}
             if arguments.funcs:
