@@ -3,7 +3,7 @@
 /// A [`Kernels`](super::Kernels) table of the kernels on one kind of [`Lanes`]; `tile` is pixels by panels, `linear` panels of one
 /// pixel.
 macro_rules! int8_kernels {
-    ($name:literal, $lanes:ty, tile: $rows:literal x $wide:literal, linear: $linear:literal $(, features: $features:literal)?) => {{
+    ($name:literal, $lanes:ty, depthwise: $depthwise:ty, tile: $rows:literal x $wide:literal, linear: $linear:literal $(, features: $features:literal)?) => {{
         use $crate::kernels::int8::{
             Conv, Elementwise, Kernels, Pointwise, Pool, conv, depthwise, elementwise, lookup, pointwise, pool,
         };
@@ -15,7 +15,7 @@ macro_rules! int8_kernels {
                 (call: &Conv, first: usize, out: &mut [i8], scratch: &mut [u8]) $(, $features)?
             ),
             depthwise: kernel!(
-                depthwise::check, depthwise::simd::depthwise::<$lanes>,
+                depthwise::check, depthwise::simd::depthwise::<$depthwise>,
                 (call: &Conv, first: usize, out: &mut [i8]) $(, $features)?
             ),
             pointwise: kernel!(

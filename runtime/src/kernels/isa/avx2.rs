@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use super::lanes::Lanes;
+use super::lanes::{Depthwise, Lanes};
 use super::vector::Vector;
 use super::{Candidate, cpu_has};
 use crate::kernels::f32::table::simd_kernels;
@@ -21,7 +21,7 @@ tiled_lanes!(Avx2, "avx2");
 
 /// 16 registers: 10 sums, 2 weights, 1 input, 1 product.
 static AVX2_INT8: int8::Kernels =
-    int8_kernels!("avx2", Avx2, tile: 5 x 1, linear: 1, features: "avx2");
+    int8_kernels!("avx2", Avx2, depthwise: Avx2, tile: 5 x 1, linear: 1, features: "avx2");
 
 pub(in crate::kernels) static F32: &[Candidate<f32::Kernels>] =
     &[(&AVX2_F32, || cpu_has!("avx2", "fma"))];
@@ -187,9 +187,6 @@ impl Lanes for Avx2 {
     type Quads = *const i64;
     /// Two sums a channel, four channels a vector.
     type Sums = [__m256i; 4];
-    type Deep = Ordered;
-    type Inputs = __m128i;
-    type Taps = [__m256i; 2];
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
@@ -264,6 +261,13 @@ impl Lanes for Avx2 {
             Self::store_deep(ordered, panel, output, to, count);
         }
     }
+}
+
+// SAFETY of all methods: as above.
+impl Depthwise for Avx2 {
+    type Deep = Ordered;
+    type Inputs = __m128i;
+    type Taps = [__m256i; 2];
 
     #[inline(always)]
     unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {

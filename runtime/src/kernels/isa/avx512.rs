@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 
 use graft_patches::layout::PANEL;
 
-use super::lanes::{Interleaved, Lanes};
+use super::lanes::{Depthwise, Interleaved, Lanes};
 use super::vector::Vector;
 use super::{Candidate, cpu_has};
 use crate::kernels::entry::simd_kernel;
@@ -30,7 +30,7 @@ static VNNI: int8::Kernels = int8::Kernels {
         "avx512f,avx512bw,avx512vl,avx512vnni"
     ),
     ..int8_kernels!(
-        "avx512-vnni", Vnni,
+        "avx512-vnni", Vnni, depthwise: Vnni,
         tile: 6 x 4, linear: 4, features: "avx512f,avx512bw,avx512vl,avx512vnni"
     )
 };
@@ -192,9 +192,6 @@ impl Lanes for Vnni {
     const QUADS: usize = 1;
     type Quads = __m512i;
     type Sums = __m512i;
-    type Deep = __m512i;
-    type Inputs = __m128i;
-    type Taps = __m512i;
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
@@ -275,6 +272,13 @@ impl Lanes for Vnni {
             }
         }
     }
+}
+
+// SAFETY of all methods: as above.
+impl Depthwise for Vnni {
+    type Deep = __m512i;
+    type Inputs = __m128i;
+    type Taps = __m512i;
 
     #[inline(always)]
     unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
@@ -325,6 +329,7 @@ impl Lanes for Vnni {
 
 // SAFETY of all methods: as above.
 impl Interleaved for Vnni {
+    type Depthwise = Self;
     const STRIP: usize = 64;
     type Bytes = __m512i;
     type Dots = __m512i;

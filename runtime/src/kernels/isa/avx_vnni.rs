@@ -4,7 +4,7 @@
 use core::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use super::lanes::Lanes;
+use super::lanes::{Depthwise, Lanes};
 use super::{Candidate, cpu_has};
 use crate::kernels::f32;
 use crate::kernels::int8::table::{int8_kernels, tiled_lanes};
@@ -14,7 +14,7 @@ tiled_lanes!(AvxVnni, "avx2,avxvnni");
 
 /// 16 registers: 8 sums, 4 inputs, 2 weights.
 static AVX_VNNI: int8::Kernels = int8_kernels!(
-    "avx-vnni", AvxVnni,
+    "avx-vnni", AvxVnni, depthwise: Avx2,
     tile: 4 x 1, linear: 4, features: "avx2,avxvnni"
 );
 
@@ -34,10 +34,7 @@ impl Lanes for AvxVnni {
     const QUADS: usize = 1;
     type Quads = __m256i;
     /// Eight channels in each vector.
-    type Sums = <Avx2 as Lanes>::Deep;
-    type Deep = <Avx2 as Lanes>::Deep;
-    type Inputs = <Avx2 as Lanes>::Inputs;
-    type Taps = <Avx2 as Lanes>::Taps;
+    type Sums = <Avx2 as Depthwise>::Deep;
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
@@ -90,46 +87,6 @@ impl Lanes for AvxVnni {
     #[inline(always)]
     unsafe fn store(
         sums: Self::Sums,
-        panel: &RequantizePanel,
-        output: Quantized,
-        to: *mut i8,
-        count: usize,
-    ) {
-        // SAFETY: passed on from the caller.
-        unsafe { Avx2::store_deep(sums, panel, output, to, count) }
-    }
-
-    #[inline(always)]
-    unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
-        // SAFETY: passed on from the caller.
-        unsafe { Avx2::deep(panel) }
-    }
-
-    #[inline(always)]
-    unsafe fn inputs(from: *const i8, count: usize) -> Self::Inputs {
-        // SAFETY: passed on from the caller.
-        unsafe { Avx2::inputs(from, count) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps(from: [*const i8; 2]) -> Self::Taps {
-        // SAFETY: passed on from the caller.
-        unsafe { Avx2::taps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(
-        sums: Self::Deep,
-        inputs: [Self::Inputs; 2],
-        taps: Self::Taps,
-    ) -> Self::Deep {
-        // SAFETY: passed on from the caller.
-        unsafe { Avx2::multiply(sums, inputs, taps) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_deep(
-        sums: Self::Deep,
         panel: &RequantizePanel,
         output: Quantized,
         to: *mut i8,

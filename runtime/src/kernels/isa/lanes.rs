@@ -84,8 +84,14 @@ pub(in crate::kernels) trait Lanes: Copy {
             };
         }
     }
+}
 
-    /// Accumulators of a depthwise layer.
+/// Sixteen channels of a depthwise layer at a time.
+///
+/// # Safety
+/// As for [`Lanes`].
+pub(in crate::kernels) trait Depthwise: Copy {
+    /// The accumulators.
     type Deep: Copy;
     /// One input of each channel.
     type Inputs: Copy;
@@ -116,6 +122,8 @@ pub(in crate::kernels) trait Lanes: Copy {
 /// # Safety
 /// As for [`Lanes`].
 pub(in crate::kernels) trait Interleaved: Lanes {
+    /// What computes layers of other kernels.
+    type Depthwise: Depthwise;
     /// Bytes that fill [`Self::Bytes`]: of 1 or 4 panels.
     const STRIP: usize;
     /// One byte of each channel of 1, 2 or 4 pixels side by side, or interleaved four bytes of every sum.

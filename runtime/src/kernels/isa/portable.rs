@@ -5,7 +5,7 @@ use graft_patches::layout::{PANEL, QUAD};
 use super::Candidate;
 #[cfg(test)]
 use super::lanes::Interleaved;
-use super::lanes::Lanes;
+use super::lanes::{Depthwise, Lanes};
 #[cfg(test)]
 use super::vector::Vector;
 #[cfg(test)]
@@ -22,7 +22,8 @@ tiled_lanes!(Portable<0>);
 tiled_lanes!(Portable<128>);
 
 /// The fast kernels in plain Rust.
-static PORTABLE: int8::Kernels = int8_kernels!("portable", Portable<0>, tile: 4 x 1, linear: 4);
+static PORTABLE: int8::Kernels =
+    int8_kernels!("portable", Portable<0>, depthwise: Portable<0>, tile: 4 x 1, linear: 4);
 
 /// The tile, the unsigned inputs and the interleaved rows of VNNI, on any machine.
 #[cfg(test)]
@@ -31,7 +32,7 @@ pub(in crate::kernels) static UNSIGNED: int8::Kernels = int8::Kernels {
         int8::depthwise::check, int8::depthwise::interleaved::depthwise::<Portable<128>>,
         (call: &int8::Conv, first: usize, out: &mut [i8])
     ),
-    ..int8_kernels!("portable, unsigned", Portable<128>, tile: 6 x 4, linear: 4)
+    ..int8_kernels!("portable, unsigned", Portable<128>, depthwise: Portable<128>, tile: 6 x 4, linear: 4)
 };
 
 /// The tiles of each vector length.
@@ -141,9 +142,6 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
     const QUADS: usize = 2;
     type Quads = [[i32; QUAD]; 2];
     type Sums = [i32; PANEL];
-    type Deep = [i32; PANEL];
-    type Inputs = [i8; PANEL];
-    type Taps = [[i8; PANEL]; 2];
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
@@ -212,6 +210,13 @@ impl<const OFFSET: u8> Lanes for Portable<OFFSET> {
             unsafe { to.add(i).write(output.requantize(sum, panel.multiplier[i])) };
         }
     }
+}
+
+// SAFETY of all methods: as above.
+impl<const OFFSET: u8> Depthwise for Portable<OFFSET> {
+    type Deep = [i32; PANEL];
+    type Inputs = [i8; PANEL];
+    type Taps = [[i8; PANEL]; 2];
 
     #[inline(always)]
     unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
@@ -274,6 +279,7 @@ fn interleaved(vector: usize, lane: usize) -> usize {
 // SAFETY of all methods: as above.
 #[cfg(test)]
 impl<const OFFSET: u8> Interleaved for Portable<OFFSET> {
+    type Depthwise = Self;
     const STRIP: usize = STRIP;
     type Bytes = [u8; STRIP];
     type Dots = [i32; PANEL];

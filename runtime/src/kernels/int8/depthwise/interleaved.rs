@@ -40,7 +40,7 @@ pub(in crate::kernels) unsafe fn depthwise<L: Interleaved>(
             ([3, 3], [2, 2]) => strips::<L, 3, 2, 1, 1>(call, first, out),
             ([5, 5], [1, 1]) => strips::<L, 5, 1, 2, 2>(call, first, out),
             ([5, 5], [2, 2]) => strips::<L, 5, 2, 2, 2>(call, first, out),
-            _ => simd::depthwise::<L>(call, first, out),
+            _ => simd::depthwise::<L::Depthwise>(call, first, out),
         }
     }
 }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use graft_patches::layout::{PANEL, depthwise_index};
 
 use crate::kernels::int8::{Conv, RequantizePanel};
-use crate::kernels::isa::lanes::Lanes;
+use crate::kernels::isa::lanes::Depthwise;
 use crate::kernels::unrolled::unrolled;
 use crate::kernels::window::{self, Sliding};
 
@@ -20,7 +20,11 @@ type Plane<const SIDE: usize> = [[[i8; PANEL]; COLUMNS]; SIDE];
 /// # Safety
 /// `check(call, first, out)` holds; the CPU has the instruction set of `L`.
 #[inline(always)]
-pub(in crate::kernels) unsafe fn depthwise<L: Lanes>(call: &Conv, first: usize, out: &mut [i8]) {
+pub(in crate::kernels) unsafe fn depthwise<L: Depthwise>(
+    call: &Conv,
+    first: usize,
+    out: &mut [i8],
+) {
     // SAFETY: passed on from the caller.
     unsafe {
         match call.window.kernel {
@@ -36,7 +40,7 @@ pub(in crate::kernels) unsafe fn depthwise<L: Lanes>(call: &Conv, first: usize, 
 /// # Safety
 /// As for [`depthwise`].
 #[inline(always)]
-unsafe fn square<L: Lanes, const SIDE: usize, const PAIRS: usize>(
+unsafe fn square<L: Depthwise, const SIDE: usize, const PAIRS: usize>(
     call: &Conv,
     first: usize,
     out: &mut [i8],
@@ -65,7 +69,7 @@ unsafe fn square<L: Lanes, const SIDE: usize, const PAIRS: usize>(
 /// # Safety
 /// As for [`depthwise`].
 #[inline(always)]
-unsafe fn any<L: Lanes>(call: &Conv, first: usize, out: &mut [i8]) {
+unsafe fn any<L: Depthwise>(call: &Conv, first: usize, out: &mut [i8]) {
     let output = call.output_shape;
     let rows = out.chunks_exact_mut(output.width * output.channels);
     for (y, row) in (first..).zip(rows) {
@@ -111,7 +115,7 @@ impl<'a> Strip<'a> {
     /// # Safety
     /// As for [`depthwise`]; there are `count` channels, and the columns that these read fit the plane.
     #[inline(always)]
-    unsafe fn columns<L: Lanes, const SIDE: usize, const PAIRS: usize>(
+    unsafe fn columns<L: Depthwise, const SIDE: usize, const PAIRS: usize>(
         &self,
         first: usize,
         columns: Range<usize>,
@@ -186,7 +190,7 @@ impl<'a> Strip<'a> {
     /// # Safety
     /// As for [`depthwise`]; they are there, and `count` channels at `to`.
     #[inline(always)]
-    unsafe fn pixel<L: Lanes, const SIDE: usize, const PAIRS: usize>(
+    unsafe fn pixel<L: Depthwise, const SIDE: usize, const PAIRS: usize>(
         &self,
         from: [*const [i8; PANEL]; SIDE],
         weights: &[L::Taps; PAIRS],
@@ -213,7 +217,7 @@ impl<'a> Strip<'a> {
     /// # Safety
     /// As for [`depthwise`]; the pixel is one of the output's, these channels of which are at `to`.
     #[inline(always)]
-    unsafe fn any<L: Lanes>(&self, [y, x]: [usize; 2], to: *mut i8) {
+    unsafe fn any<L: Depthwise>(&self, [y, x]: [usize; 2], to: *mut i8) {
         let count = self.count;
         let [height, width] = self.call.window.kernel;
         let last = height * width - 1;
@@ -244,7 +248,7 @@ impl<'a> Strip<'a> {
     /// # Safety
     /// The first tap is one of the kernel's.
     #[inline(always)]
-    unsafe fn taps<L: Lanes>(&self, taps: [usize; 2]) -> L::Taps {
+    unsafe fn taps<L: Depthwise>(&self, taps: [usize; 2]) -> L::Taps {
         let mut from = [NO_TAPS.as_ptr(); 2];
         for (from, tap) in from.iter_mut().zip(taps) {
             if tap < window::taps(&self.call.window) {

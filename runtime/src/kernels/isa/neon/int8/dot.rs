@@ -5,6 +5,7 @@ use core::arch::aarch64::*;
 use graft_patches::layout::PANEL;
 
 use super::channels::{self, Ordered, clamp, ordered};
+use super::plain::Plain;
 use crate::kernels::int8::{Quantized, RequantizePanel};
 use crate::kernels::isa::lanes::{Interleaved, Lanes};
 
@@ -170,9 +171,6 @@ impl<const MATRIX: bool> Lanes for Dot<MATRIX> {
     const QUADS: usize = if MATRIX { 2 } else { 4 };
     type Quads = int8x16_t;
     type Sums = Ordered;
-    type Deep = Ordered;
-    type Inputs = int8x16_t;
-    type Taps = [int8x16_t; 2];
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
@@ -266,50 +264,11 @@ impl<const MATRIX: bool> Lanes for Dot<MATRIX> {
             channels::store(narrow([a, b, c, d], output), to, count);
         }
     }
-
-    #[inline(always)]
-    unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
-        // SAFETY: see the impl.
-        unsafe { Self::start(panel) }
-    }
-
-    #[inline(always)]
-    unsafe fn inputs(from: *const i8, count: usize) -> Self::Inputs {
-        // SAFETY: see the impl.
-        unsafe { channels::load(from, count) }
-    }
-
-    #[inline(always)]
-    unsafe fn taps([a, b]: [*const i8; 2]) -> Self::Taps {
-        // SAFETY: see the impl.
-        unsafe { [vld1q_s8(a), vld1q_s8(b)] }
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(
-        sums: Self::Deep,
-        inputs: [Self::Inputs; 2],
-        taps: Self::Taps,
-    ) -> Self::Deep {
-        // SAFETY: see the impl. Sums are exact, since weights are -127 to 127.
-        unsafe { channels::multiply(sums, inputs, taps) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_deep(
-        sums: Self::Deep,
-        panel: &RequantizePanel,
-        output: Quantized,
-        to: *mut i8,
-        count: usize,
-    ) {
-        // SAFETY: see the impl.
-        unsafe { Self::store(sums, panel, output, to, count) }
-    }
 }
 
 // SAFETY of all methods: as above.
 impl<const MATRIX: bool> Interleaved for Dot<MATRIX> {
+    type Depthwise = Plain;
     const STRIP: usize = 16;
     type Bytes = int8x16_t;
     type Dots = int32x4_t;

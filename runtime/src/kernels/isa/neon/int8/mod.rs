@@ -19,7 +19,7 @@ macro_rules! dot_kernels {
                 depthwise::check, depthwise::interleaved::depthwise::<$lanes>,
                 (call: &Conv, first: usize, out: &mut [i8]), $features
             ),
-            ..int8_kernels!($name, $lanes, tile: $rows x 1, linear: 4, features: $features)
+            ..int8_kernels!($name, $lanes, depthwise: Plain, tile: $rows x 1, linear: 4, features: $features)
         }
     };
 }
@@ -29,7 +29,7 @@ tiled_lanes!(Dot<false>, "neon,dotprod");
 tiled_lanes!(Dot<true>, "neon,dotprod,i8mm");
 
 /// 32 registers: 16 sums, 2 weights, 4 inputs, 4 products.
-static PLAIN: Kernels = int8_kernels!("neon", Plain, tile: 2 x 1, linear: 1);
+static PLAIN: Kernels = int8_kernels!("neon", Plain, depthwise: Plain, tile: 2 x 1, linear: 1);
 
 /// 32 registers: 16 sums, 4 inputs, weights.
 static DOT: Kernels = dot_kernels!("neon-dotprod", Dot<false>, 4, "neon,dotprod");

@@ -4,7 +4,7 @@ use core::arch::aarch64::*;
 
 use super::channels::{self, Ordered, clamp, multiply_add_high, multiply_high, ordered};
 use crate::kernels::int8::{Quantized, RequantizePanel};
-use crate::kernels::isa::lanes::Lanes;
+use crate::kernels::isa::lanes::{Depthwise, Lanes};
 
 /// NEON without its dot product.
 #[derive(Clone, Copy)]
@@ -51,9 +51,6 @@ impl Lanes for Plain {
     type Quads = [int8x16_t; 2];
     /// Two sums a channel, side by side.
     type Sums = [int32x4_t; 8];
-    type Deep = Ordered;
-    type Inputs = int8x16_t;
-    type Taps = [int8x16_t; 2];
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
@@ -149,6 +146,13 @@ impl Lanes for Plain {
             Self::store_deep(ordered, panel, output, to, count);
         }
     }
+}
+
+// SAFETY of all methods: as above.
+impl Depthwise for Plain {
+    type Deep = Ordered;
+    type Inputs = int8x16_t;
+    type Taps = [int8x16_t; 2];
 
     #[inline(always)]
     unsafe fn deep(panel: &RequantizePanel) -> Self::Deep {
