@@ -5,11 +5,13 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::checked::checked;
 use crate::digest::Digest;
 use crate::error::ImageError;
 use crate::records::Kinds;
 use crate::section::MAX_KNOWN;
 pub use crate::section::{ALIGN, Kind, PAGE, SectionKind, SectionRecord};
+use crate::signature::{SignatureRecord, Signed, Trust};
 
 /// First bytes of every image. The high bit and the line ends show a file mangled in transfer.
 pub const MAGIC: [u8; 8] = *b"\x89GRAFT\r\n";
@@ -109,6 +111,7 @@ pub(crate) struct Container {
     pub(crate) digest: Digest,
     pub(crate) kinds: Kinds,
     kind: Kind,
+    verified: Verify,
     /// Start and length of each section, by its place ([`Kind::place`]).
     sections: [(usize, usize); MAX_KNOWN],
 }
@@ -124,6 +127,7 @@ impl Container {
                 problem: "unknown patch kinds",
             })?,
             kind,
+            verified: verify,
             sections: Default::default(),
         };
         let mut order = Order::of(kind);
@@ -135,6 +139,12 @@ impl Container {
             let is_checked = verify == Verify::Full || section.is_structure();
             if is_checked && Digest::of(&bytes[offset..offset + length]) != record.digest {
                 return Err(ImageError::SectionDigest { section });
+            }
+            if section == SectionKind::Signature && length != size_of::<SignatureRecord>() {
+                return Err(ImageError::Section {
+                    section,
+                    problem: "not one record",
+                });
             }
             container.sections[place] = (offset, length);
             end = offset + length;
@@ -158,6 +168,28 @@ impl Container {
         let place = self.kind.place(kind);
         let (offset, length) = place.map_or((0, 0), |place| self.sections[place]);
         &bytes[offset..offset + length]
+    }
+
+    fn signature<'a>(&self, bytes: &'a [u8]) -> Option<&'a SignatureRecord> {
+        SignatureRecord::ref_from_bytes(self.section(bytes, SectionKind::Signature)).ok()
+    }
+
+    /// What the signature of the image that was checked says; `None` where it has none.
+    pub(crate) fn signed(&self, bytes: &[u8]) -> Option<Signed> {
+        self.signature(bytes).map(SignatureRecord::signed)
+    }
+
+    /// Checks the signature of the image that was checked, and with it every byte.
+    pub(crate) fn check_signature(
+        &self,
+        bytes: &[u8],
+        trust: &Trust,
+    ) -> Result<Signed, ImageError> {
+        let header = checked(Header::parse(bytes).ok_or(()));
+        if self.verified == Verify::Structure {
+            Self::check(bytes, self.kind, Verify::Full)?;
+        }
+        trust.check(header, self.signature(bytes))
     }
 }
 

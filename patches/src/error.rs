@@ -4,6 +4,7 @@ use crate::digest::Digest;
 use crate::geometry::Shape;
 use crate::records::{Dtype, Kinds, What};
 use crate::section::{Kind, SectionKind};
+use crate::signature::KeyId;
 
 /// The reason why an image was refused. Every variant says what was found and what was expected; [`ImageError::hint`]
 /// says what to do.
@@ -108,6 +109,31 @@ pub enum ImageError {
         /// The section.
         section: SectionKind,
     },
+    /// An image without a signature, where only signed ones are trusted.
+    #[error("it is not signed, and only what a trusted key has signed is run")]
+    Unsigned,
+    /// A signature of a key that is not trusted.
+    #[error(
+        "it is signed with key {found}, trusted are {}{}{}",
+        .expected[0].unwrap_or_default(),
+        if .expected[1].is_some() { " and " } else { "" },
+        OptionalKey(.expected[1])
+    )]
+    UnknownKey {
+        /// Key of the signature.
+        found: KeyId,
+        /// The trusted ones.
+        expected: [Option<KeyId>; 2],
+    },
+    /// A signature that was not made of these bytes, or not with the key that it names.
+    #[error("the signature of key {key} does not match")]
+    WrongSignature {
+        /// Key of the signature.
+        key: KeyId,
+    },
+    /// A signature for another task than the metadata name.
+    #[error("the signature is for another task than the one that the metadata name")]
+    SignedTask,
     /// A record that contradicts the format or another record.
     #[error("section {section}, record {index}: {problem}")]
     Record {
@@ -322,6 +348,13 @@ impl ImageError {
             Self::NormValue { .. } => {
                 "the file is damaged or was made by a faulty tool: fetch or make it again"
             }
+            Self::Unsigned => "have it signed: `patchtool sign`",
+            Self::UnknownKey { .. } => {
+                "have it signed with a key that is trusted here, or add the key to those"
+            }
+            Self::WrongSignature { .. } | Self::SignedTask => {
+                "it was changed after it was signed, or is a forgery: do not use it, fetch it again from who signed it"
+            }
             Self::WrongBackbone { .. } => {
                 "run it on the backbone it was made for, or export the patch again for this one"
             }
@@ -343,5 +376,14 @@ impl ImageError {
                 "import the backbone again with a larger --resolution: patches of the same weights stay valid"
             }
         }
+    }
+}
+
+/// A key, where there is one.
+struct OptionalKey(Option<KeyId>);
+
+impl core::fmt::Display for OptionalKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.map_or(Ok(()), |key| key.fmt(f))
     }
 }

@@ -25,6 +25,8 @@ mod int8_values;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod metadata;
+#[cfg(feature = "alloc")]
+pub mod minisign;
 mod parse;
 mod patch;
 pub mod plan;
@@ -32,6 +34,7 @@ pub mod records;
 pub mod requantize;
 pub mod scale;
 mod section;
+pub mod signature;
 mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;

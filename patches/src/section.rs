@@ -12,7 +12,7 @@ pub const ALIGN: usize = 64;
 pub const PAGE: usize = 4096;
 
 /// Most sections, required and optional, that this release knows of one kind of image.
-pub(crate) const MAX_KNOWN: usize = 8;
+pub(crate) const MAX_KNOWN: usize = 9;
 const _: () = {
     assert!(Kind::Backbone.sections().len() <= MAX_KNOWN);
     assert!(Kind::Patch.sections().len() <= MAX_KNOWN);
@@ -39,8 +39,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The sections that an image of this kind may have, in file order. The place of [`SectionKind::Signature`] is behind
-    /// all of them.
+    /// The sections that an image of this kind may have, in file order. The signature is behind all others.
     pub(crate) const fn sections(self) -> &'static [SectionKind] {
         match self {
             Self::Backbone => &[
@@ -52,6 +51,7 @@ impl Kind {
                 SectionKind::Frozen,
                 SectionKind::Metadata,
                 SectionKind::Scales,
+                SectionKind::Signature,
             ],
             Self::Patch => &[
                 SectionKind::Input,
@@ -60,6 +60,7 @@ impl Kind {
                 SectionKind::Metadata,
                 SectionKind::Scales,
                 SectionKind::ContinualState,
+                SectionKind::Signature,
             ],
         }
     }
@@ -109,7 +110,7 @@ pub enum SectionKind {
     Values = 8,
     /// Postcard metadata.
     Metadata = 9,
-    /// Reserved for the ed25519 signature: no image of this release has one.
+    /// An ed25519 signature ([`crate::signature`]). Optional, the last one.
     Signature = 10,
     /// [`crate::scale::ScaleRecord`]s of int8, one a tensor. Optional: not in f32.
     Scales = 11,
@@ -128,12 +129,12 @@ impl SectionKind {
             | Self::Sites
             | Self::Plan
             | Self::Records
-            | Self::Scales => true,
+            | Self::Scales
+            | Self::Signature => true,
             Self::Epilogues
             | Self::Frozen
             | Self::Values
             | Self::Metadata
-            | Self::Signature
             | Self::ContinualState => false,
         }
     }

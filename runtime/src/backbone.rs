@@ -1,5 +1,6 @@
 //! The shared, frozen part.
 
+use graft_patches::signature::Trust;
 use graft_patches::{BackboneImage, BackboneIndex, Digest, Verify};
 
 use crate::bytes::ImageBytes;
@@ -22,26 +23,34 @@ use crate::{Error, Patch};
 pub struct Backbone {
     bytes: ImageBytes,
     index: BackboneIndex,
+    trust: Option<Trust>,
 }
 
 impl Backbone {
-    /// Maps a `.backbone` file and checks all of it. See the crate docs, "Files", on files that change while mapped.
+    /// Reads a `.backbone` file to memory of its own and checks all of it.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::InvalidFile`].
     #[cfg(feature = "std")]
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self, Error> {
-        Self::open_with(path, Verify::Full)
+        let path = path.as_ref();
+        Self::check(ImageBytes::read(path)?, Verify::Full).map_err(|error| error.in_file(path))
     }
 
-    /// [`Backbone::open`] with a choice of how much is checked.
+    /// Maps a `.backbone` file: all processes that map it share its pages, and with [`Verify::Structure`] none is read
+    /// before it is used.
+    ///
+    /// # Safety
+    /// As [`ImageBytes::map`]: nobody writes to the file or shortens it while it is mapped.
     ///
     /// # Errors
     /// As [`Backbone::open`].
     #[cfg(feature = "std")]
-    pub fn open_with(path: impl AsRef<std::path::Path>, verify: Verify) -> Result<Self, Error> {
+    pub unsafe fn map(path: impl AsRef<std::path::Path>, verify: Verify) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::check(ImageBytes::map(path)?, verify).map_err(|error| error.in_file(path))
+        // SAFETY: by the caller's promise.
+        let bytes = unsafe { ImageBytes::map(path) }?;
+        Self::check(bytes, verify).map_err(|error| error.in_file(path))
     }
 
     /// Uses bytes in place, in flash or linked into the program. They must be aligned to 64.
@@ -63,7 +72,44 @@ impl Backbone {
 
     fn check(bytes: ImageBytes, verify: Verify) -> Result<Self, Error> {
         let index = BackboneImage::open(bytes.as_slice(), verify)?.index();
-        Ok(Self { bytes, index })
+        Ok(Self {
+            bytes,
+            index,
+            trust: None,
+        })
+    }
+
+    /// The same backbone with a policy, which nothing takes off it again: every patch that is bound to it, or to a clone of
+    /// it, is signed with a trusted key, and its sessions and slots run no others.
+    ///
+    /// ```
+    /// # std::env::set_current_dir("../tools/assets/demo").unwrap();
+    /// use graft_patches::signature::Trust;
+    /// use graft_patches::writer::{SigningKey, sign};
+    /// use graft_runtime::{Backbone, Error, ImageError, Patch};
+    ///
+    /// let key = SigningKey::from_seed([7; 32]); // from a file that `patchtool keygen` has made
+    /// let backbone = Backbone::open("demo.backbone")?.trusting(Trust::one(key.public()));
+    /// let bytes = std::fs::read("fashion.patch").expect("the demo has it");
+    /// let refused = Patch::from_bytes(&bytes, &backbone);
+    /// assert!(matches!(refused, Err(Error::Image(ImageError::Unsigned))));
+    ///
+    /// let signed = sign(graft_runtime::ImageBytes::copied(&bytes).as_slice(), &key, 1)?;
+    /// let fashion = Patch::from_bytes(&signed, &backbone)?;
+    /// assert_eq!(fashion.signed().map(|signed| signed.counter), Some(1));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self {
+            trust: Some(trust),
+            ..self
+        }
+    }
+
+    /// The policy of [`Backbone::trusting`].
+    pub fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
     }
 
     /// The image: layers, sites, plan, metadata.

@@ -1,11 +1,11 @@
 //! The memory of an image.
 
-/// Bytes of an image: in flash or the program itself, in a file mapping, or on the heap. Cloning shares them.
+/// Bytes of an image: in flash or the program itself, on the heap, or in a file mapping. Cloning shares them.
 ///
 /// ```
 /// # std::env::set_current_dir("../tools/assets/demo").unwrap();
 /// // A patch can be read without its backbone.
-/// let bytes = graft_runtime::ImageBytes::map("fashion.patch".as_ref())?;
+/// let bytes = graft_runtime::ImageBytes::read("fashion.patch".as_ref())?;
 /// let patch = graft_patches::PatchImage::open(bytes.as_slice(), graft_runtime::Verify::Full)?;
 /// assert_eq!(patch.metadata()?.labels.len(), 10);
 /// # Ok::<(), graft_runtime::Error>(())
@@ -52,24 +52,62 @@ impl ImageBytes {
         Self(Storage::Heap(alloc::sync::Arc::new(buffer)))
     }
 
-    /// Maps a file read-only. The pages are shared with every other mapping of the file, in this process or another.
+    /// Reads a file to the heap: whatever becomes of the file, these bytes stay what they are.
     ///
     /// # Errors
     /// [`crate::Error::File`].
     #[cfg(feature = "std")]
-    pub fn map(path: &std::path::Path) -> Result<Self, crate::Error> {
-        let failed = |source| crate::Error::File {
-            path: path.into(),
-            source,
+    pub fn read(path: &std::path::Path) -> Result<Self, crate::Error> {
+        use std::io::Read as _;
+        let read = || {
+            let (mut file, length) = open(path)?;
+            let mut buffer = AlignedBytes::zeroed(length);
+            file.read_exact(buffer.as_mut_slice())?;
+            Ok(Self(Storage::Heap(alloc::sync::Arc::new(buffer))))
         };
-        let file = std::fs::File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
-        }
-        // SAFETY: the mapping is read-only. A file that another process shortens or rewrites while it is mapped breaks
-        // any reader of a map; images are published by rename and never written in place (crate docs, "Files").
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
-        Ok(Self(Storage::Mapped(alloc::sync::Arc::new(map))))
+        read().map_err(in_file(path))
+    }
+
+    /// Maps a file read-only. The pages are shared with every other mapping of the file, in this process or another, and
+    /// are read from the disk when they are first used.
+    ///
+    /// # Safety
+    /// Nobody writes to the file or shortens it for as long as these bytes, or a clone of them, are there; to rename or
+    /// delete it is fine. Otherwise bytes that were checked change while they are read, which is undefined behaviour, or are
+    /// no longer there, which ends the program (SIGBUS). The threat model (`SECURITY.md`) says how to keep this promise.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`].
+    #[cfg(feature = "std")]
+    pub unsafe fn map(path: &std::path::Path) -> Result<Self, crate::Error> {
+        let map = || {
+            let (file, _) = open(path)?;
+            // SAFETY: the mapping is read-only, and by the caller's promise the file stays as it is.
+            let map = unsafe { memmap2::Mmap::map(&file) }?;
+            Ok(Self(Storage::Mapped(alloc::sync::Arc::new(map))))
+        };
+        map().map_err(in_file(path))
+    }
+}
+
+/// A file and its length.
+#[cfg(feature = "std")]
+fn open(path: &std::path::Path) -> std::io::Result<(std::fs::File, usize)> {
+    let file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let length = usize::try_from(metadata.len());
+    let length = length.map_err(|_| std::io::Error::from(std::io::ErrorKind::FileTooLarge))?;
+    Ok((file, length))
+}
+
+#[cfg(feature = "std")]
+fn in_file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> crate::Error {
+    move |source| crate::Error::File {
+        path: path.into(),
+        source,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::kernels::KernelError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file that cannot be opened or mapped.
+    /// A file that cannot be opened, read or mapped.
     #[cfg(feature = "std")]
     #[error("cannot open {}", path.display())]
     File {
@@ -50,6 +50,9 @@ pub enum Error {
         /// Backbone of the session.
         expected: Digest,
     },
+    /// A patch that was bound without the policy of the session's or slot's backbone, so that nobody has checked its signature.
+    #[error("the patch was not bound to a backbone that trusts the same keys as this one")]
+    Untrusted,
     /// An image of another size than the patch's input.
     #[error("the image has {found} values, the patch's input has {expected}")]
     InputLength {
@@ -140,6 +143,7 @@ impl Error {
             Self::InvalidFile { source, .. } => source.hint(),
             Self::Image(error) => error.hint(),
             Self::OtherBackbone { .. } => "open the patch with the backbone that the session runs",
+            Self::Untrusted => "open the patch with the backbone that the session or the slot has",
             Self::InputLength { .. } => {
                 "give height x width x channels values of the patch's own resolution, NHWC"
             }

@@ -4,8 +4,8 @@
 //! # std::env::set_current_dir("../tools/assets/demo").unwrap();
 //! use graft_runtime::{Backbone, Patch, Session};
 //!
-//! let backbone = Backbone::open("demo.backbone")?; // memory-mapped once, shared
-//! let fashion = Patch::open("fashion.patch", &backbone)?; // mapped, checked, bound to this backbone
+//! let backbone = Backbone::open("demo.backbone")?; // opened once, shared
+//! let fashion = Patch::open("fashion.patch", &backbone)?; // checked, bound to this backbone
 //! let mut session = Session::new(&backbone)?; // the only allocation: the arena
 //! let frame = vec![0u8; 48 * 48 * 3]; // 8-bit RGB, NHWC
 //! let scores = session.run(&fashion, &frame)?; // the patch is an argument of the call, never global state
@@ -59,8 +59,14 @@
 //! Without any: `no_std`, no allocation, int8.
 //!
 //! # Files
-//! [`Backbone::open`] and [`Patch::open`] map files read-only. A mapped file must not be shortened or written in place:
-//! publish a new version under a temporary name and rename it, as `patchtool` does. The old mapping then stays valid.
+//! [`Backbone::open`] and [`Patch::open`] read a file to memory of their own, so whatever becomes of it, what was checked is
+//! what runs. [`Backbone::map`] and [`Patch::map`] share the pages of a file among processes and are unsafe, as `memmap2`'s
+//! own map is: a mapped file must not be shortened or written in place. Publish a new version under a temporary name and
+//! rename it, as `patchtool` does: the old mapping stays valid.
+//!
+//! # Trust
+//! [`Backbone::trusting`] has every patch that is bound checked for a signature of a trusted key. `SECURITY.md` is the threat
+//! model.
 //!
 //! # Unsafe code
 //! Lives in the kernels, in the file mapping, and where threads share a layer's output (`workers`, `threads`).

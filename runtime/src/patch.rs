@@ -3,6 +3,7 @@
 use graft_patches::container::ALIGN;
 use graft_patches::records::{Input, Kinds, What};
 use graft_patches::scale::ScaleRecord;
+use graft_patches::signature::{Signed, Trust};
 use graft_patches::{BackboneImage, Digest, PatchImage, PatchIndex, Values, Verify};
 
 use crate::bytes::ImageBytes;
@@ -33,6 +34,8 @@ pub struct Patch {
     /// None for the identity.
     file: Option<File>,
     backbone: Digest,
+    /// The policy that it was bound under.
+    trust: Option<Trust>,
     input: Input,
     classes: usize,
     receipt: Receipt,
@@ -79,7 +82,7 @@ pub struct Receipt {
     pub epilogues: usize,
     /// Weight tensors replaced.
     pub weights: usize,
-    /// Bytes used in place: the file's.
+    /// Bytes of the image, which are used in place.
     pub bytes_mapped: usize,
     /// Bytes of memory for values that were widened from half precision; 0 for an f32 or int8 patch, of which nothing is
     /// copied.
@@ -89,28 +92,39 @@ pub struct Receipt {
 }
 
 impl Patch {
-    /// Maps a `.patch` file, checks all of it, and binds it to its backbone.
+    /// Reads a `.patch` file to memory of its own, checks all of it, and binds it to its backbone.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::InvalidFile`]: also where it was made for another backbone, does not have every site
-    /// that its kinds demand, or has nothing in it.
+    /// that its kinds demand, has nothing in it, or is not signed as the backbone demands.
     #[cfg(feature = "std")]
     pub fn open(path: impl AsRef<std::path::Path>, backbone: &Backbone) -> Result<Self, Error> {
-        Self::open_with(path, backbone, Verify::Full)
+        let path = path.as_ref();
+        Self::bind(ImageBytes::read(path)?, backbone, Verify::Full)
+            .map_err(|error| error.in_file(path))
     }
 
-    /// [`Patch::open`] with a choice of how much is checked.
+    /// [`Patch::open`] that maps the file: processes share its pages. For a backbone that trusts keys it is read to memory
+    /// all the same, so that what was verified is what runs.
+    ///
+    /// # Safety
+    /// As [`ImageBytes::map`]: nobody writes to the file or shortens it while it is mapped.
     ///
     /// # Errors
     /// As [`Patch::open`].
     #[cfg(feature = "std")]
-    pub fn open_with(
+    pub unsafe fn map(
         path: impl AsRef<std::path::Path>,
         backbone: &Backbone,
         verify: Verify,
     ) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::bind(ImageBytes::map(path)?, backbone, verify).map_err(|error| error.in_file(path))
+        if backbone.trust().is_some() {
+            return Self::open(path, backbone);
+        }
+        // SAFETY: by the caller's promise.
+        let bytes = unsafe { ImageBytes::map(path) }?;
+        Self::bind(bytes, backbone, verify).map_err(|error| error.in_file(path))
     }
 
     /// Uses bytes in place, in flash or linked into the program. They must be aligned to 64.
@@ -193,6 +207,9 @@ impl Patch {
         let image = PatchImage::open(bytes.as_slice(), verify)?;
         let base = backbone.image();
         image.check_against(&base, verify)?;
+        if let Some(trust) = backbone.trust() {
+            image.check_signature(trust)?;
+        }
         #[cfg(feature = "alloc")]
         if image.input().shape != base.input().shape {
             let mut shapes = alloc::vec![Default::default(); base.layer_count() + 1];
@@ -207,6 +224,7 @@ impl Patch {
         };
         Ok(Self {
             backbone: base.id(),
+            trust: backbone.trust().copied(),
             input: image.input(),
             classes: head.map_or(own, |head| head.outputs),
             receipt: Receipt {
@@ -226,6 +244,7 @@ impl Patch {
         Self {
             file: None,
             backbone: image.id(),
+            trust: backbone.trust().copied(),
             input: image.input(),
             classes: image.tensor(image.layer_count()).shape.channels,
             receipt: Receipt::default(),
@@ -263,6 +282,16 @@ impl Patch {
     /// Id of the backbone that it is bound to.
     pub fn backbone_id(&self) -> Digest {
         self.backbone
+    }
+
+    /// The policy of the backbone that it is bound to.
+    pub(crate) fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
+    }
+
+    /// What its signature says, checked where the backbone has a policy ([`Backbone::trusting`]); `None` where it has none.
+    pub fn signed(&self) -> Option<Signed> {
+        self.image()?.signed()
     }
 
     /// Resolution and normalisation.

@@ -240,7 +240,7 @@ impl<'a> Session<'a> {
     /// Runs one image through the backbone as this patch has it, and returns the scores. Allocates nothing.
     ///
     /// # Errors
-    /// [`Error::OtherBackbone`], [`Error::InputLength`]. [`Error::Image`] where the patch was bound to an import of the
+    /// [`Error::OtherBackbone`], [`Error::Untrusted`], [`Error::InputLength`]. [`Error::Image`] where the patch was bound to an import of the
     /// same backbone with a larger plan, or without `alloc` where its input is too small for the layers.
     pub fn run<'i>(&mut self, patch: &Patch, image: impl Into<Image<'i>>) -> Result<&[f32], Error> {
         self.run_and_show(patch, image.into(), &mut |_, _| {})
@@ -335,6 +335,9 @@ impl<'a> Session<'a> {
                 found: patch.backbone_id(),
                 expected: backbone.id(),
             });
+        }
+        if self.backbone.trust().is_some() && patch.trust() != self.backbone.trust() {
+            return Err(Error::Untrusted);
         }
         // The id leaves the plan out: a patch bound to an import with more room comes with the same one.
         if patch.classes() > backbone.max_classes() {

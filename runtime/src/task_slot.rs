@@ -58,16 +58,20 @@ impl TaskSlot {
     /// patch before it is freed when the last frame that uses it ends.
     ///
     /// # Errors
-    /// [`Error::OtherBackbone`] where it is bound to another backbone than the patch before it; the slot then keeps
-    /// what it had.
+    /// [`Error::OtherBackbone`] where it is bound to another backbone than the patch before it, [`Error::Untrusted`] where
+    /// that one's trusts keys and this one's not the same; the slot then keeps what it had.
     pub fn publish(&self, patch: impl Into<Arc<Patch>>) -> Result<Receipt, Error> {
         let patch = patch.into();
-        let expected = self.patch.load().backbone_id();
+        let current = self.patch.load();
+        let expected = current.backbone_id();
         if patch.backbone_id() != expected {
             return Err(Error::OtherBackbone {
                 found: patch.backbone_id(),
                 expected,
             });
+        }
+        if current.trust().is_some() && patch.trust() != current.trust() {
+            return Err(Error::Untrusted);
         }
         let receipt = patch.receipt();
         self.patch.store(patch);

@@ -168,23 +168,22 @@ fn a_patch_is_whole_without_its_continual_state() {
 fn sections_of_no_reader_are_refused_by_name() {
     with_samples(|sample| {
         let own = sample.sections();
-        let image = match sample.header().kind == Kind::Backbone as u16 {
-            true => Kind::Backbone,
-            false => Kind::Patch,
+        let (image, section) = match sample.header().kind == Kind::Backbone as u16 {
+            true => (Kind::Backbone, SectionKind::Records),
+            false => (Kind::Patch, SectionKind::Frozen),
         };
-        let section = SectionKind::Signature;
-        let signature = ImageError::ForeignSection { section, image };
+        let foreign = ImageError::ForeignSection { section, image };
         let code = 77;
         let unknown = ImageError::UnknownSection { code, image };
-        for (code, expected) in [(section as u32, signature), (code, unknown)] {
+        for (code, expected) in [(section as u32, foreign), (code, unknown)] {
             for at in 0..=own.len() {
                 let mut more = own.clone();
                 more.insert(at, code);
                 assert_eq!(sample.refusal(&more), expected);
             }
         }
-        let text = format!("{image} has no section Signature in this release");
-        assert_eq!(signature.to_string(), text);
+        let text = format!("{image} has no section {section} in this release");
+        assert_eq!(foreign.to_string(), text);
         let text = format!("section 77 of {image} is not known to this release");
         assert_eq!(unknown.to_string(), text);
     });

@@ -9,7 +9,7 @@ use graft_patches::geometry::{Activation, Shape, Window};
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::records::{Input, Layer, Op};
 use graft_patches::writer::{BackboneWriter, SiteValues};
-use graft_runtime::{Backbone, Session};
+use graft_runtime::{Backbone, Session, Verify};
 
 /// Set in the child processes: the backbone that they run.
 const ROLE: &str = "GRAFT_TEST_BACKBONE";
@@ -72,7 +72,8 @@ fn child() {
     };
     let own = || private_bytes("Private_Dirty:") + private_bytes("Private_Clean:");
     let before = own();
-    let backbone = Backbone::open(path).expect("the parent wrote it");
+    // SAFETY: the parent, which wrote it, leaves it alone.
+    let backbone = unsafe { Backbone::map(path, Verify::Full) }.expect("the parent wrote it");
     let mut session = Session::new(&backbone).expect("kernels are there");
     let scores = session
         .run(&backbone.identity(), &[9u8; 24 * 24 * 4])

@@ -18,6 +18,9 @@ use crate::records::{
 use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
+#[cfg(feature = "alloc")]
+use crate::signature::TaskId;
+use crate::signature::{Signed, Trust};
 use crate::values::Values;
 
 use unchecked::UncheckedBackbone;
@@ -85,6 +88,10 @@ impl<'a> BackboneImage<'a> {
     fn check_metadata(&self) -> Result<(), ImageError> {
         let metadata = self.metadata()?;
         metadata.resize.check()?;
+        let task = TaskId::of(&metadata.name);
+        if self.signed().is_some_and(|signed| signed.task != task) {
+            return Err(ImageError::SignedTask);
+        }
         let classes = self.tensor(self.layer_count()).shape.channels;
         crate::metadata::check_labels(&metadata.labels, classes)
     }
@@ -114,6 +121,20 @@ impl<'a> BackboneImage<'a> {
     /// BLAKE3 of the header, which covers the digest of every section.
     pub fn digest(&self) -> Digest {
         self.container.digest
+    }
+
+    /// What its signature says, which nobody has checked yet; `None` where it has none.
+    pub fn signed(&self) -> Option<Signed> {
+        self.container.signed(self.bytes)
+    }
+
+    /// Checks that a trusted key has signed it, and with it every byte, however it was opened.
+    ///
+    /// # Errors
+    /// [`ImageError::Unsigned`], [`ImageError::UnknownKey`], [`ImageError::WrongSignature`],
+    /// [`ImageError::SectionDigest`].
+    pub fn check_signature(&self, trust: &Trust) -> Result<Signed, ImageError> {
+        self.container.check_signature(self.bytes, trust)
     }
 
     fn input_record(&self) -> &'a InputRecord {

@@ -13,6 +13,9 @@ use crate::error::ImageError;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
+#[cfg(feature = "alloc")]
+use crate::signature::TaskId;
+use crate::signature::{Signed, Trust};
 use crate::values::Values;
 
 use check::UncheckedPatch;
@@ -52,7 +55,12 @@ impl<'a> PatchImage<'a> {
         let image = UncheckedPatch::parse(bytes, container)?.check()?;
         #[cfg(feature = "alloc")]
         if verify == Verify::Full {
-            image.metadata()?.resize.check()?;
+            let metadata = image.metadata()?;
+            metadata.resize.check()?;
+            let task = TaskId::of(&metadata.name);
+            if image.signed().is_some_and(|signed| signed.task != task) {
+                return Err(ImageError::SignedTask);
+            }
         }
         Ok(image)
     }
@@ -118,6 +126,20 @@ impl<'a> PatchImage<'a> {
     /// BLAKE3 of the header, which covers the digest of every section.
     pub fn digest(&self) -> Digest {
         self.container.digest
+    }
+
+    /// What its signature says, which nobody has checked yet; `None` where it has none.
+    pub fn signed(&self) -> Option<Signed> {
+        self.container.signed(self.bytes)
+    }
+
+    /// Checks that a trusted key has signed it, and with it every byte, however it was opened.
+    ///
+    /// # Errors
+    /// [`ImageError::Unsigned`], [`ImageError::UnknownKey`], [`ImageError::WrongSignature`],
+    /// [`ImageError::SectionDigest`].
+    pub fn check_signature(&self, trust: &Trust) -> Result<Signed, ImageError> {
+        self.container.check_signature(self.bytes, trust)
     }
 
     /// Kinds that it claims.

@@ -228,7 +228,7 @@ fn a_patch_goes_on_learning_as_in_training() {
         .unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    let bytes = graft_runtime::ImageBytes::map(file.path()).unwrap();
+    let bytes = graft_runtime::ImageBytes::read(file.path()).unwrap();
     let previous =
         graft_patches::PatchImage::open(bytes.as_slice(), graft_patches::Verify::Full).unwrap();
     let next = hyper

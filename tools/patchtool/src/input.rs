@@ -16,14 +16,14 @@ pub fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// A whole file, mapped; or all of stdin.
+/// A whole file, or all of stdin.
 ///
 /// # Errors
 /// A file that cannot be opened.
 pub fn read(path: &Path) -> Result<ImageBytes> {
     match is_stdin(path) {
         true => stdin().context("cannot read stdin"),
-        false => Ok(ImageBytes::map(path)?),
+        false => Ok(ImageBytes::read(path)?),
     }
 }
 
@@ -38,16 +38,30 @@ fn stdin() -> io::Result<ImageBytes> {
     Ok(STDIN.get_or_init(|| ImageBytes::copied(&bytes)).clone())
 }
 
-/// Opens a backbone.
+/// Opens a backbone; a file is mapped.
 ///
 /// # Errors
 /// A file that cannot be opened, or is no backbone.
 pub fn backbone(path: &Path) -> Result<Backbone> {
-    let file = ImageFile::of_graft(path)?;
     if is_stdin(path) {
+        let file = ImageFile::of_graft(path)?;
         return Backbone::from_bytes(file.bytes()).context("cannot use stdin");
     }
-    Ok(Backbone::open(path)?)
+    match map_backbone(path, Verify::Full) {
+        // Another kind of file has an error of its own.
+        Err(error) => Err(ImageFile::of_graft(path).err().unwrap_or(error.into())),
+        Ok(backbone) => Ok(backbone),
+    }
+}
+
+/// Maps the file of a backbone, so that what is measured is what a program has that maps it.
+///
+/// # Errors
+/// A file that cannot be opened, or is no backbone.
+pub fn map_backbone(path: &Path, verify: Verify) -> Result<Backbone, graft_runtime::Error> {
+    // SAFETY: patchtool itself replaces files by renaming others; the manual asks its user not to write to a backbone while
+    // a command runs with it.
+    unsafe { Backbone::map(path, verify) }
 }
 
 /// Opens a patch and binds it to its backbone.
@@ -69,7 +83,7 @@ pub struct ImageFile {
 }
 
 impl ImageFile {
-    /// Maps any file.
+    /// Reads any file.
     ///
     /// # Errors
     /// A file that cannot be opened.
@@ -80,7 +94,7 @@ impl ImageFile {
         })
     }
 
-    /// Maps a backbone or a patch.
+    /// Reads a backbone or a patch.
     ///
     /// # Errors
     /// A file that cannot be opened, or is known to be something else.

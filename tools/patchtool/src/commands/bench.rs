@@ -204,7 +204,7 @@ fn measure_open(path: &Path, threads: usize) -> Result<Opened> {
     let mut samples = [const { Vec::new() }; 4];
     for _ in 0..OPENS {
         let start = Instant::now();
-        let backbone = Backbone::open_with(path, Verify::Structure)?;
+        let backbone = input::map_backbone(path, Verify::Structure)?;
         samples[0].push(microseconds(start.elapsed()));
         let patch = backbone.identity();
         let image = test_image(&patch);
@@ -218,7 +218,7 @@ fn measure_open(path: &Path, threads: usize) -> Result<Opened> {
             samples[2].push(microseconds(start.elapsed()));
         }
         let start = Instant::now();
-        Backbone::open_with(path, Verify::Full)?;
+        input::map_backbone(path, Verify::Full)?;
         samples[3].push(microseconds(start.elapsed()));
     }
     let [structure_us, first_run_us, steady_us, full_us] = samples.map(median);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use graft_patches::records::Dtype;
-use graft_runtime::{Backbone, Patch, Session, TaskSlot};
+use graft_runtime::{Backbone, Patch, Session, TaskSlot, Verify};
 use serde_json::{Value, json};
 
 use self::generated::Generated;
@@ -20,6 +20,7 @@ use crate::confusion::predicted;
 use crate::demo::assets::{self, DemoTask};
 use crate::demo::measure::{self, accuracy, latency, swap};
 use crate::hint::Hint;
+use crate::input;
 use crate::memory;
 use crate::report::{Report, Table, bytes};
 use crate::task::{Task, open_task};
@@ -123,7 +124,7 @@ impl Story<'_> {
 
     fn open_backbone(&self) -> Result<Backbone> {
         let start = Instant::now();
-        let backbone = Backbone::open(self.path(assets::BACKBONE))?;
+        let backbone = input::map_backbone(&self.path(assets::BACKBONE), Verify::Full)?;
         let labels = backbone.image().metadata()?.labels;
         self.tell(&format!(
             "1. One backbone\n\
