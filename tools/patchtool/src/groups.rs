@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Command;
 
 /// Headings, and the commands under each.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("See what it does", &["demo"]),
     ("Make a backbone", &["import", "quantize"]),
     (
@@ -21,6 +21,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ),
     ("Use and measure", &["run", "eval", "bench"]),
     ("Look into files", &["inspect", "diff"]),
+    ("Sign and trust", &["keygen", "sign", "verify"]),
     ("Talk to a device", &["push", "device"]),
     ("Set up the shell", &["completions", "man"]),
 ];

@@ -12,6 +12,7 @@ pub mod hint;
 pub mod hyper;
 pub mod import;
 pub mod input;
+pub mod keys;
 pub mod memory;
 pub mod picture;
 pub mod program;

@@ -232,6 +232,22 @@ fn an_int8_backbone_is_a_model_and_back() {
 }
 
 #[test]
+fn a_patch_is_signed_as_it_is_written() {
+    let f = Fixture::new();
+    f.json("keygen -o fleet.key");
+    let written =
+        f.json("export bn+head.safetensors -b b.backbone -o p.patch --sign fleet.key --counter 3");
+    let verified = f.json("verify p.patch --key fleet.pub");
+    assert_eq!(verified["counter"], 3);
+    assert_eq!(verified["signed_by"], written["signed_by"]);
+    f.refused(
+        "export bn+head.safetensors -b b.backbone -o q.patch --sign fleet.pub",
+        "is no secret key",
+    );
+    assert!(!f.0.path().join("q.patch").exists());
+}
+
+#[test]
 fn what_cannot_be_exported_is_refused() {
     let f = Fixture::new();
     f.refused(

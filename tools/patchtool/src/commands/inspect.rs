@@ -12,6 +12,7 @@ use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
 use graft_patches::metadata::{Calibration, QuantizedFrom, Resize, Training};
 use graft_patches::records::{Block, Dtype, Input, Layer, Op};
+use graft_patches::signature::Signed;
 use graft_patches::{BackboneImage, ContinualState, PatchImage};
 use graft_runtime::{Backbone, Session};
 use serde_json::{Value, json};
@@ -106,11 +107,12 @@ fn backbone_report(backbone: &Backbone) -> Result<Report> {
     writeln!(text, "{table}")?;
     writeln!(
         text,
-        "{} layers, {} sites, {} labels, room for {} classes; file {}\narena {}, of them activations {}; on a Cortex-M {}",
+        "{} layers, {} sites, {} labels, room for {} classes, {}; file {}\narena {}, of them activations {}; on a Cortex-M {}",
         image.layer_count(),
         image.site_count(),
         metadata.labels.len(),
         image.max_classes(),
+        signed(image.signed()),
         bytes(image.bytes().len()),
         bytes(arena),
         bytes(image.arena_bytes()),
@@ -136,9 +138,18 @@ fn backbone_report(backbone: &Backbone) -> Result<Report> {
         "cortex_m_arena_bytes": cortex_m_arena,
         "blocks": blocks(image),
         "first_patched_layer": null,
-        "signed_by": null,
+        "signed_by": image.signed().map(|signed| signed.key.to_string()),
+        "counter": image.signed().map(|signed| signed.counter),
     });
     Ok(Report::new(text, json))
+}
+
+/// The signature, which only `verify` checks.
+fn signed(signed: Option<Signed>) -> String {
+    signed.map_or("not signed".into(), |signed| {
+        let Signed { key, counter, .. } = signed;
+        format!("signed with key {key}, counter {counter}")
+    })
 }
 
 /// Where a layer's output is in the arena; what is inside of a block has no place there.
@@ -274,7 +285,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     let state = image.continual_state()?;
     let text = format!(
         "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}for backbone {}\n{}\n{table}\
-         {} sites, first patched layer {}, {} labels, not signed, file {}\n",
+         {} sites, first patched layer {}, {} labels, {}, file {}\n",
         metadata.name,
         metadata.source,
         metadata.tool,
@@ -291,6 +302,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
         sites.len(),
         metadata.first_patched_layer,
         metadata.labels.len(),
+        signed(image.signed()),
         bytes(image.bytes().len()),
     );
     let json = json!({
@@ -332,7 +344,8 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
         "bytes": image.bytes().len(),
         "arena_bytes": null,
         "first_patched_layer": metadata.first_patched_layer,
-        "signed_by": null,
+        "signed_by": image.signed().map(|signed| signed.key.to_string()),
+        "counter": image.signed().map(|signed| signed.counter),
     });
     Ok(Report::new(text, json))
 }

@@ -19,13 +19,16 @@ mod images;
 pub mod import;
 mod inputs;
 pub mod inspect;
+pub mod keygen;
 pub mod man;
 pub mod meta_train;
 pub mod push;
 pub mod quantize;
 mod ranking;
 pub mod run;
+pub mod sign;
 pub mod train;
+pub mod verify;
 
 /// Declares [`Command`]: the help, name and arguments of each command, and the function that runs it.
 macro_rules! commands {
@@ -78,6 +81,12 @@ commands! {
     Export(export::Arguments) => export::run(common),
     /// Make a patch of the backbone's own values: it changes nothing.
     Extract(extract::Arguments) => extract::run(),
+    /// Make a pair of keys: one to sign patches with, one for devices.
+    Keygen(keygen::Arguments) => keygen::run(),
+    /// Sign a patch or a backbone.
+    Sign(sign::Arguments) => sign::run(),
+    /// Check whose a patch or a backbone is.
+    Verify(verify::Arguments) => verify::run(),
     /// Send a patch to a device while it runs.
     Push(push::Arguments) => push::run(common),
     /// Inspect a device, swap its patches, run it.

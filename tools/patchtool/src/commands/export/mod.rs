@@ -9,17 +9,20 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use graft_patches::geometry::Shape;
 use graft_patches::records::Dtype;
+use graft_patches::writer;
 use graft_patches::{PatchImage, Verify};
-use graft_runtime::{Backbone, Patch};
+use graft_runtime::{Backbone, ImageBytes, Patch};
 use serde_json::{Value, json};
 
 use super::arguments::resolution;
 use super::quantize::CalibrationSettings;
+use super::sign::Counter;
 use crate::commands::arguments::Common;
 use crate::export::{self, ExportError, WeightsFile};
 use crate::file_kind::Expected;
 use crate::hint::Hint;
 use crate::input::{self, ImageFile};
+use crate::keys;
 use crate::report::{Report, bytes};
 use crate::trained::Trained;
 use graft_data::output;
@@ -70,6 +73,11 @@ pub struct Arguments {
     /// Task name, in place of the file's own.
     #[arg(long)]
     name: Option<String>,
+    /// Sign the patch with this secret key, of `patchtool keygen`.
+    #[arg(long, value_name = "KEY", requires = "output")]
+    sign: Option<PathBuf>,
+    #[command(flatten)]
+    counter: Counter,
     /// Overwrite what exists.
     #[arg(long)]
     force: bool,
@@ -85,7 +93,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let outputs: Vec<&Path> = outputs.map(PathBuf::as_path).collect();
     let others = [&arguments.backbone]
         .into_iter()
-        .chain(&arguments.calibrate);
+        .chain(&arguments.calibrate)
+        .chain(&arguments.sign);
     let inputs: Vec<&Path> = input.chain(others).map(PathBuf::as_path).collect();
     output::check_all(&outputs, &inputs, arguments.force)?;
     let backbone = input::backbone(&arguments.backbone)?;
@@ -209,7 +218,12 @@ fn patch(
     let Some(output) = &arguments.output else {
         return Ok(None);
     };
-    let image = make()?;
+    let mut image = make()?;
+    if let Some(key) = &arguments.sign {
+        let aligned = ImageBytes::copied(&image);
+        let key = keys::signing(key)?;
+        image = writer::sign(aligned.as_slice(), &key, arguments.counter.get())?;
+    }
     // What a device would refuse is not written.
     let patch = Patch::from_bytes(&image, backbone)?;
     output::write_atomically(output, arguments.force, |file| file.write_all(&image))?;
@@ -223,12 +237,15 @@ fn patch(
     let dtype = view.map_or(Dtype::F32, |view| view.dtype());
     Ok(Some(Written {
         text: format!(
-            "{}: {} patch, {} sites, {}, of them {} values in {dtype}\n",
+            "{}: {} patch, {} sites, {}, of them {} values in {dtype}{}\n",
             output.display(),
             receipt.kinds,
             receipt.sites,
             bytes(image.len()),
             bytes(payload),
+            patch.signed().map_or(String::new(), |signed| {
+                format!(", signed with key {}", signed.key)
+            }),
         ),
         json: json!({
             "patch": output.display().to_string(),
@@ -237,6 +254,7 @@ fn patch(
             "bytes": image.len(),
             "payload_bytes": payload,
             "dtype": dtype.to_string(),
+            "signed_by": patch.signed().map(|signed| signed.key.to_string()),
         }),
     }))
 }
