@@ -10,7 +10,7 @@ mod flash;
 use std::ops::Range;
 
 use flash::Flash;
-use graft_slots::{Ended, Layout, Store, Task, Upload};
+use graft_slots::{Ended, Layout, Stamp, Store, Task, Upload};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -19,8 +19,11 @@ const SLOT_LEN: usize = 2 * PAGE;
 const LAYOUT: Layout = Layout {
     slots: 2,
     slot_len: SLOT_LEN as u32,
+    tasks: 2,
 };
 const RECORDS: usize = 2 * PAGE;
+/// Bytes of a record: a page holds one.
+const RECORD: usize = 160;
 const CAPACITY: usize = RECORDS + 2 * SLOT_LEN;
 
 type Nor = Flash<4, 4, PAGE>;
@@ -40,7 +43,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 /// Makes the digests and checksums of all records right.
 fn seal(flash: &mut [u8]) {
     let (records, slots) = flash.split_at_mut(RECORDS);
-    for record in records.chunks_mut(128) {
+    for record in records.chunks_mut(PAGE).map(|page| &mut page[..RECORD]) {
         let entries = record[32..].as_chunks_mut::<48>().0;
         for (entry, slot) in entries.iter_mut().zip(slots.chunks(SLOT_LEN)) {
             let length = u32::from_le_bytes([entry[40], entry[41], entry[42], entry[43]]) as usize;
@@ -64,8 +67,12 @@ fn run(contents: Vec<u8>, steps: &[u8]) {
     assert_eq!(store.trial(), None, "a reset ends a trial");
     serve(&mut store);
     for &step in steps {
+        let before: Vec<Stamp> = store.counters().collect();
         take(&mut store, step);
         serve(&mut store);
+        for (now, before) in store.counters().zip(&before) {
+            assert!(now.counter >= before.counter, "a counter has fallen");
+        }
     }
 }
 
@@ -79,7 +86,7 @@ fn serve(store: &mut Store<&mut Nor>) {
         let check = |flash: &&mut Nor, range: Range<u32>| {
             let served = &flash.bytes[range.start as usize..range.end as usize];
             assert_eq!(*blake3::hash(served).as_bytes(), expected.digest);
-            Ok::<_, ()>(())
+            Ok::<_, ()>(None)
         };
         if store.verify(slot, check).is_ok() {
             break;
@@ -96,7 +103,14 @@ fn take(store: &mut Store<&mut Nor>, step: u8) {
     let slot = argument % 3;
     let patch = [argument; SLOT_LEN];
     let length = usize::from(argument) * 20;
-    let check = |_: &&mut Nor, _: Range<u32>| if argument == 27 { Err(()) } else { Ok(()) };
+    let stamp = Stamp {
+        task: [argument % 4; 8],
+        counter: u64::from(argument),
+    };
+    let check = |_: &&mut Nor, _: Range<u32>| match argument {
+        27 => Err(()),
+        _ => Ok((argument % 5 != 0).then_some(stamp)),
+    };
     // What may be refused may be refused.
     match kind {
         0 => {

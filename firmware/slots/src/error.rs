@@ -30,6 +30,14 @@ pub enum Error<E> {
         /// [`crate::MAX_SLOTS`].
         expected: usize,
     },
+    /// Counters of too many tasks.
+    #[error("counters of {found} tasks, expected at most {expected}")]
+    TaskCount {
+        /// Tasks asked for.
+        found: u8,
+        /// [`crate::MAX_TASKS`].
+        expected: usize,
+    },
     /// Slots that are not made of whole pages.
     #[error("slots of {found} bytes, expected a multiple of the page of {expected}")]
     SlotLength {
@@ -67,9 +75,9 @@ pub enum Error<E> {
     },
     /// The records were written for other slots.
     #[error(
-        "records of {} slots of {} bytes, this firmware has {} of {}: flash the firmware that wrote them, or erase the \
-         record pages to begin anew",
-        .found.slots, .found.slot_len, .expected.slots, .expected.slot_len
+        "records of {} slots of {} bytes and {} tasks, this firmware has {} of {} and {}: flash the firmware that wrote \
+         them, or erase the record pages to begin anew",
+        .found.slots, .found.slot_len, .found.tasks, .expected.slots, .expected.slot_len, .expected.tasks
     )]
     Layout {
         /// Layout in flash.
@@ -144,6 +152,22 @@ pub enum Error<E> {
     Stale {
         /// The slot.
         slot: u8,
+    },
+    /// The patch is older than another one of its task that was installed, and was never confirmed here.
+    #[error("the patch has counter {found}, a patch of its task with {expected} was installed")]
+    Older {
+        /// Counter of the patch.
+        found: u64,
+        /// The highest one of its task.
+        expected: u64,
+    },
+    /// A patch of yet another task, which there is no counter for.
+    #[error(
+        "counters of {tasks} tasks are kept, and this is another one: build the firmware with more"
+    )]
+    NoCounter {
+        /// [`crate::Layout::tasks`].
+        tasks: u8,
     },
     /// Another patch is on trial.
     #[error("slot {slot} is on trial: confirm it or roll it back first")]

@@ -9,7 +9,7 @@
 //!
 //! Two pages of records come first, then the slots, each of whole pages ([`Layout`]). One record says everything but the
 //! bytes of the patches (`record.rs` has its layout): length, digest and answer of the patch in each slot, whether it is
-//! good, which one is active, which was before, which is on trial. A change appends a whole record with the next
+//! good, which one is active, which was before, which is on trial; the highest counter of each task. A change appends a whole record with the next
 //! sequence number; the one with the highest number and a right CRC-32 is what holds. When a page is full, or the place
 //! after the newest record is not blank, the other page is erased and takes over. Records of another version of this
 //! crate, or of other slots, are an error and are left alone.
@@ -33,6 +33,12 @@
 //! | [`Store::roll_back`] without a trial | | the previous patch is active |
 //! | [`Store::discard`] | any | empty |
 //!
+//! # Counters
+//!
+//! Where the caller's check returns a patch's [`Stamp`], the store keeps the highest counter of its task, in the same record
+//! that says that the patch is written, and never lowers it. A patch with a lower one is not installed, and one that was
+//! written before a higher one came is not activated any more, unless it was confirmed: to that one can go back.
+//!
 //! # When the power is cut
 //!
 //! | during | then |
@@ -55,10 +61,11 @@
 //! served.
 //!
 //! Stack on a Cortex-M4: at most 3.5 KB, in [`Store::finish`] and [`Store::verify`], of which BLAKE3's state and rounds
-//! take 2.5; a `Store` has 520 bytes beside the flash driver.
+//! take 2.5; a `Store` has 780 bytes beside the flash driver.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod counters;
 mod error;
 mod flash;
 mod log;
@@ -69,5 +76,5 @@ mod store;
 mod upload;
 
 pub use error::{Error, FinishError};
-pub use slot::{Ended, Layout, MAX_SLOTS, Slot, State, Task, Upload};
+pub use slot::{Ended, Layout, MAX_SLOTS, MAX_TASKS, Slot, Stamp, State, Task, Upload};
 pub use store::{Store, Verified};

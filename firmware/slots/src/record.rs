@@ -5,7 +5,7 @@
 //! | 0..4 | magic, `Gslt` |
 //! | 4..8 | CRC-32 of all that follows, without the padding |
 //! | 8..10 | bytes of the record, without the padding |
-//! | 10 | version, 1 |
+//! | 10 | version, 2 |
 //! | 11 | number of slots |
 //! | 12..16 | bytes of a slot |
 //! | 16..20 | sequence number |
@@ -13,8 +13,9 @@
 //! | 21 | what was active before it, likewise |
 //! | 22 | slot on trial, or 255 |
 //! | 23 | why a patch was last left: 0 it was not, 1 asked, 2 reset, 3 self-check, 4 damaged |
-//! | 24..32 | zero |
-//! | 32.. | 48 bytes for each slot |
+//! | 24 | number of tasks |
+//! | 25..32 | zero |
+//! | 32.. | 48 bytes for each slot, then 16 for each task |
 //!
 //! and for each slot
 //!
@@ -27,17 +28,20 @@
 //! | 45 | 1 if there is an answer |
 //! | 46..48 | zero |
 //!
+//! and for each task its name, 8 bytes, zero where there is none yet, and the highest counter of its patches.
+//!
 //! Numbers are little endian; what does not apply is zero. Magic, CRC, length and version stay where they are in every
 //! version, so that a record can be told from garbage by firmware that cannot read it.
 
-use zerocopy::little_endian::{U16, U32};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::counters::Counters;
 use crate::flash::CRC;
-use crate::slot::{Ended, Layout, MAX_SLOTS, Task, Upload};
+use crate::slot::{Ended, Layout, MAX_SLOTS, MAX_TASKS, Stamp, Task, Upload};
 
 /// Version of the records that this crate writes.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 const MAGIC: [u8; 4] = *b"Gslt";
 /// In place of a slot: none, or the backbone's own values.
@@ -56,6 +60,7 @@ pub(crate) struct Status {
     pub(crate) ended: Option<Ended>,
     /// Patches; `None` is an empty slot.
     pub(crate) patches: [Option<Patch>; MAX_SLOTS],
+    pub(crate) counters: Counters,
 }
 
 /// A patch that was written and checked.
@@ -74,6 +79,7 @@ impl Status {
         trial: None,
         ended: None,
         patches: [None; MAX_SLOTS],
+        counters: Counters::NONE,
     };
 }
 
@@ -92,7 +98,8 @@ pub(crate) struct Header {
     previous: u8,
     trial: u8,
     ended: u8,
-    zero: [u8; 8],
+    tasks: u8,
+    zero: [u8; 7],
 }
 
 /// The part of a record about one slot.
@@ -107,13 +114,24 @@ pub(crate) struct Entry {
     zero: [u8; 2],
 }
 
-/// A record of the greatest number of slots. In flash lies as much of it as there are slots.
+/// The part of a record about one task.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Counter {
+    task: [u8; 8],
+    counter: U64,
+}
+
+/// A record of the greatest number of slots and tasks. In flash lies as much of it as there are.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Record {
     header: Header,
-    entries: [Entry; MAX_SLOTS],
+    /// An [`Entry`] for each slot, then a [`Counter`] for each task.
+    rest: [u8; REST],
 }
+
+const REST: usize = MAX_SLOTS * size_of::<Entry>() + MAX_TASKS * size_of::<Counter>();
 
 impl Header {
     /// Bytes of the whole record, if this can be the beginning of one in `room` bytes.
@@ -128,6 +146,7 @@ impl Header {
         Layout {
             slots: self.slots,
             slot_len: self.slot_len.get(),
+            tasks: self.tasks,
         }
     }
 }
@@ -135,7 +154,8 @@ impl Header {
 impl Record {
     /// Bytes of a record, without the padding.
     pub(crate) fn len(layout: Layout) -> u32 {
-        (size_of::<Header>() + usize::from(layout.slots) * size_of::<Entry>()) as u32
+        let counters = usize::from(layout.tasks) * size_of::<Counter>();
+        (size_of::<Header>() + entries_len(layout) + counters) as u32
     }
 
     /// A record of what is.
@@ -153,14 +173,25 @@ impl Record {
                 previous: task_byte(status.previous),
                 trial: status.trial.unwrap_or(NO_SLOT),
                 ended: ended_byte(status.ended),
-                zero: [0; 8],
+                tasks: layout.tasks,
+                zero: [0; 7],
             },
-            entries: [Entry::new_zeroed(); MAX_SLOTS],
+            rest: [0; REST],
         };
-        for (entry, patch) in record.entries.iter_mut().zip(&status.patches) {
+        let (entries, counters) = record.rest.split_at_mut(entries_len(layout));
+        let entries = entries.chunks_exact_mut(size_of::<Entry>());
+        for (place, patch) in entries.zip(&status.patches) {
             if let Some(patch) = patch {
-                *entry = Entry::new(patch);
+                place.copy_from_slice(Entry::new(patch).as_bytes());
             }
+        }
+        let counters = counters.chunks_exact_mut(size_of::<Counter>());
+        for (place, stamp) in counters.zip(&status.counters.0) {
+            let counter = Counter {
+                task: stamp.task,
+                counter: stamp.counter.into(),
+            };
+            place.copy_from_slice(counter.as_bytes());
         }
         let crc = CRC.checksum(&record.bytes(layout)[CRC_START as usize..]);
         record.header.crc = U32::new(crc);
@@ -186,14 +217,22 @@ impl Record {
             trial: (header.trial != NO_SLOT).then_some(header.trial),
             ended: ended(header.ended)?,
             patches: [None; MAX_SLOTS],
+            counters: Counters::NONE,
         };
-        for (patch, entry) in status
-            .patches
-            .iter_mut()
-            .zip(&self.entries)
-            .take(layout.slots.into())
-        {
+        let rest = self
+            .rest
+            .get(..Self::len(layout) as usize - size_of::<Header>())?;
+        let (entries, counters) = rest.split_at(entries_len(layout));
+        let entries = <[Entry]>::ref_from_bytes(entries).ok()?;
+        for (patch, entry) in status.patches.iter_mut().zip(entries) {
             *patch = entry.patch(layout.slot_len)?;
+        }
+        let counters = <[Counter]>::ref_from_bytes(counters).ok()?;
+        for (stamp, counter) in status.counters.0.iter_mut().zip(counters) {
+            *stamp = Stamp {
+                task: counter.task,
+                counter: counter.counter.get(),
+            };
         }
         let patch = |slot: u8| status.patches.get(usize::from(slot)).copied().flatten();
         let is_good = |task| match task {
@@ -207,6 +246,11 @@ impl Record {
             && status.trial.is_none_or(is_trial);
         consistent.then_some(status)
     }
+}
+
+/// Bytes of the entries of all slots.
+fn entries_len(layout: Layout) -> usize {
+    usize::from(layout.slots) * size_of::<Entry>()
 }
 
 impl Entry {

@@ -2,6 +2,8 @@
 
 /// Most slots that a store can have.
 pub const MAX_SLOTS: usize = 8;
+/// Most tasks that a store can keep counters of.
+pub const MAX_TASKS: usize = 16;
 
 /// The division of flash: two pages of records at offset 0, then the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +12,17 @@ pub struct Layout {
     pub slots: u8,
     /// Bytes of each: a multiple of the page.
     pub slot_len: u32,
+    /// The number of tasks whose counters are kept, 0 to [`MAX_TASKS`]: of all that ever come, for none is forgotten.
+    pub tasks: u8,
+}
+
+/// A patch's place among those of its task, as its signature says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The task; zeros stand for none.
+    pub task: [u8; 8],
+    /// Grows with each patch of the task: a lower one than was seen is not installed.
+    pub counter: u64,
 }
 
 /// The state of a slot.

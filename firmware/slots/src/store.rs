@@ -9,13 +9,14 @@ use crate::flash;
 use crate::log::{self, Log};
 use crate::progress::Progress;
 use crate::record::{Patch, Status};
-use crate::slot::{Ended, Layout, MAX_SLOTS, Slot, State, Task, Upload};
+use crate::slot::{Ended, Layout, MAX_SLOTS, MAX_TASKS, Slot, Stamp, State, Task, Upload};
 
 /// Proof that the bytes in a slot were compared with their digest, and checked by the caller: [`Store::verify`].
 #[derive(Debug)]
 pub struct Verified {
     slot: u8,
     digest: [u8; 32],
+    stamp: Option<Stamp>,
 }
 
 /// Patch slots in NOR flash. See the crate's documentation.
@@ -119,46 +120,59 @@ impl<F: NorFlash> Store<F> {
         self.status.ended
     }
 
+    /// The highest counter of each task that patches were installed for.
+    pub fn counters(&self) -> impl Iterator<Item = Stamp> {
+        self.status.counters.kept()
+    }
+
     /// Sequence number of the newest record: it grows with every record.
     pub fn sequence(&self) -> u32 {
         self.log.sequence()
     }
 
     /// Compares the bytes in a slot with their digest, then runs the caller's check on them, which gets the flash memory
-    /// and the offsets where the patch begins and ends.
+    /// and the offsets where the patch begins and ends, and returns the patch's stamp, if counters matter.
     ///
     /// # Errors
     /// If the slot is empty, or a comparison or the check fails.
     pub fn verify<C>(
         &mut self,
         slot: u8,
-        check: impl FnOnce(&F, Range<u32>) -> Result<(), C>,
+        check: impl FnOnce(&F, Range<u32>) -> Result<Option<Stamp>, C>,
     ) -> Result<Verified, FinishError<C, F::Error>> {
         let Some(patch) = self.status.patches[self.index(slot)?] else {
             return Err(Error::Empty { slot }.into());
         };
-        self.compare(slot, &patch.upload, check)?;
+        let stamp = self.compare(slot, &patch.upload, check)?;
         Ok(Verified {
             slot,
             digest: patch.upload.digest,
+            stamp,
         })
     }
 
     /// Serves a patch on trial. Nothing happens if it is on trial already, or active.
     ///
     /// # Errors
-    /// If another patch is on trial, the slot has changed since it was verified, or flash fails.
+    /// If another patch is on trial, the slot has changed since it was verified, the patch is older than another one of its
+    /// task and not good, or flash fails.
     pub fn activate(&mut self, verified: Verified) -> Result<(), Error<F::Error>> {
-        let Verified { slot, digest } = verified;
-        let patch = self.status.patches[self.index(slot)?];
-        if patch.is_none_or(|patch| patch.upload.digest != digest) {
-            return Err(Error::Stale { slot });
-        }
+        let Verified {
+            slot,
+            digest,
+            stamp,
+        } = verified;
+        let patch = self.status.patches[self.index(slot)?]
+            .filter(|patch| patch.upload.digest == digest)
+            .ok_or(Error::Stale { slot })?;
         if self.serving() == Task::Slot(slot) {
             return Ok(());
         }
         if let Some(slot) = self.status.trial {
             return Err(Error::OnTrial { slot });
+        }
+        if let Some(stamp) = stamp.filter(|_| !patch.good) {
+            self.status.counters.check(stamp)?;
         }
         self.commit(Status {
             trial: Some(slot),
@@ -242,8 +256,8 @@ impl<F: NorFlash> Store<F> {
         &mut self,
         slot: u8,
         upload: &Upload,
-        check: impl FnOnce(&F, Range<u32>) -> Result<(), C>,
-    ) -> Result<(), FinishError<C, F::Error>> {
+        check: impl FnOnce(&F, Range<u32>) -> Result<Option<Stamp>, C>,
+    ) -> Result<Option<Stamp>, FinishError<C, F::Error>> {
         let start = self.start(slot);
         let range = start..start + upload.length;
         let digest = flash::digest(&mut self.flash, range.clone()).map_err(Error::Flash)?;
@@ -268,7 +282,11 @@ impl<F: NorFlash> Store<F> {
 
 /// Whether flash can hold what the layout says.
 fn check_layout<F: NorFlash>(flash: &F, layout: Layout) -> Result<(), Error<F::Error>> {
-    let Layout { slots, slot_len } = layout;
+    let Layout {
+        slots,
+        slot_len,
+        tasks,
+    } = layout;
     if !flash::is_supported::<F>() {
         return Err(Error::Geometry {
             read: F::READ_SIZE,
@@ -280,6 +298,12 @@ fn check_layout<F: NorFlash>(flash: &F, layout: Layout) -> Result<(), Error<F::E
         return Err(Error::SlotCount {
             found: slots,
             expected: MAX_SLOTS,
+        });
+    }
+    if usize::from(tasks) > MAX_TASKS {
+        return Err(Error::TaskCount {
+            found: tasks,
+            expected: MAX_TASKS,
         });
     }
     if slot_len == 0 || !(slot_len as usize).is_multiple_of(F::ERASE_SIZE) {

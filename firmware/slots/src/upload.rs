@@ -8,7 +8,7 @@ use crate::error::{Error, FinishError};
 use crate::flash;
 use crate::progress::Progress;
 use crate::record::{Patch, Status};
-use crate::slot::{Task, Upload};
+use crate::slot::{Stamp, Task, Upload};
 use crate::store::Store;
 
 impl<F: NorFlash> Store<F> {
@@ -98,18 +98,22 @@ impl<F: NorFlash> Store<F> {
     }
 
     /// Compares the slot with the digest of the upload, then runs the caller's check on it, which gets the flash memory
-    /// and the offsets where the patch begins and ends; then commits that the slot is written, and returns it. The
-    /// upload goes on if this fails.
+    /// and the offsets where the patch begins and ends, and returns the patch's stamp, if counters matter; then commits
+    /// that the slot is written, and returns it. The upload goes on if this fails.
     ///
     /// # Errors
-    /// If nothing is being uploaded, the comparison or the check fails, or flash fails.
+    /// If nothing is being uploaded, the comparison or the check fails, the patch is older than another one of its task, or
+    /// flash fails.
     pub fn finish<C>(
         &mut self,
-        check: impl FnOnce(&F, Range<u32>) -> Result<(), C>,
+        check: impl FnOnce(&F, Range<u32>) -> Result<Option<Stamp>, C>,
     ) -> Result<u8, FinishError<C, F::Error>> {
         let Progress { slot, upload, .. } = self.progress.ok_or(Error::NoUpload)?;
-        self.compare(slot, &upload, check)?;
+        let stamp = self.compare(slot, &upload, check)?;
         let mut next: Status = self.status;
+        if let Some(stamp) = stamp {
+            next.counters.raise(stamp, self.layout().tasks)?;
+        }
         next.patches[usize::from(slot)] = Some(Patch {
             upload,
             good: false,

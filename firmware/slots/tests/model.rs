@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use flash::{Flash, Off, random_bytes};
 use graft_slots::{Ended, Error, FinishError, Layout, Store, Upload};
-use model::{Model, Refused, View};
+use model::{Model, Refused, View, answer, stamp};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -16,10 +16,12 @@ use rand_chacha::ChaCha8Rng;
 const PAGE: usize = 512;
 const UNIT: usize = 32;
 const SLOTS: u8 = 3;
+const TASKS: u8 = 2;
 const SLOT_LEN: usize = 3 * PAGE;
 const LAYOUT: Layout = Layout {
     slots: SLOTS,
     slot_len: SLOT_LEN as u32,
+    tasks: TASKS,
 };
 const START: usize = 2 * PAGE;
 
@@ -65,24 +67,36 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const PATCHES: usize = 4;
+const PATCHES: usize = 7;
 
-/// Patches of several lengths, one of them too long for a slot, one with words of ones.
+/// Patches of several lengths, one of them too long for a slot, one with words of ones; old and new ones of several tasks, of
+/// more than there are counters for, and one of none.
 fn patches() -> Vec<Vec<u8>> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut patches: Vec<_> = [SLOT_LEN, 1000, 77, SLOT_LEN + 1]
-        .map(|length| random_bytes(&mut rng, length))
-        .into();
+    let mut patches: Vec<_> = [
+        (SLOT_LEN, 1, 5),
+        (1000, 1, 6),
+        (77, 0, 0),
+        (SLOT_LEN + 1, 1, 9),
+        (600, 1, 7),
+        (40, 2, 1),
+        (50, 3, 1),
+    ]
+    .map(|(length, task, counter)| {
+        let mut patch = random_bytes(&mut rng, length);
+        patch[..2].copy_from_slice(&[task, counter]);
+        patch
+    })
+    .into();
     patches[1][400..700].fill(0xff);
     patches
 }
 
 fn upload(patch: &[u8]) -> Upload {
-    let answer = patch.len().is_multiple_of(2).then_some([1; 8]);
     Upload {
         length: patch.len() as u32,
         digest: *blake3::hash(patch).as_bytes(),
-        answer,
+        answer: answer(patch),
     }
 }
 
@@ -156,7 +170,7 @@ impl Expected {
         if !passes || !self.holds(slot, &upload) {
             return Err(Refused);
         }
-        self.model.finish(slot, upload);
+        self.model.finish(slot, upload)?;
         self.sending = None;
         Ok(())
     }
@@ -292,7 +306,12 @@ fn take(
     expected: &Expected,
     patches: &[Vec<u8>],
 ) -> Result<(), Failure> {
-    let check = |passes| move |_: &Nor, _: Range<u32>| if passes { Ok(()) } else { Err(()) };
+    let check = |passes: bool| {
+        move |flash: &Nor, part: Range<u32>| {
+            let patch = &flash.bytes[part.start as usize..part.end as usize];
+            passes.then(|| stamp(answer(patch))).ok_or(())
+        }
+    };
     match *step {
         Step::Begin(slot, patch) => store.begin(slot, upload(&patches[patch]))?,
         Step::Next(_) | Step::Again | Step::Write(..) => {
@@ -328,7 +347,7 @@ fn compare(seed: u64, torn_writes: u32, steps: &[Step]) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let bytes = random_bytes(&mut rng, START + usize::from(SLOTS) * SLOT_LEN);
     let mut expected = Expected {
-        model: Model::new(SLOTS),
+        model: Model::new(SLOTS, TASKS),
         bytes: bytes[START..].to_vec(),
         sending: None,
     };

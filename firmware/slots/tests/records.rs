@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 const LAYOUT: Layout = Layout {
     slots: 2,
     slot_len: 1024,
+    tasks: 0,
 };
 const PAGE: usize = 512;
 /// Bytes of a record of two slots.
@@ -46,7 +47,7 @@ fn begin_and_finish(store: &mut Store<Nor>, slot: u8) {
         )
         .unwrap();
     if store.sequence() == sequence {
-        store.finish(|_, _| Ok::<_, ()>(())).unwrap();
+        store.finish(|_, _| Ok::<_, ()>(None)).unwrap();
     }
 }
 
@@ -65,7 +66,16 @@ fn error(flash: Nor, layout: Layout) -> Error<flash::Off> {
 #[test]
 fn flash_that_does_not_fit_is_refused() {
     let flash = nor::<1, 4, PAGE>(2 * PAGE + 2048);
-    let found = |slots, slot_len| error(flash.clone(), Layout { slots, slot_len });
+    let found = |slots, slot_len| {
+        error(
+            flash.clone(),
+            Layout {
+                slots,
+                slot_len,
+                tasks: 0,
+            },
+        )
+    };
     assert_eq!(
         found(0, 1024),
         Error::SlotCount {
@@ -114,6 +124,7 @@ fn flash_that_does_not_fit_is_refused() {
         Layout {
             slots: 8,
             slot_len: 256,
+            tasks: 0,
         },
     );
     assert_eq!(
@@ -128,6 +139,7 @@ fn flash_that_does_not_fit_is_refused() {
         Layout {
             slots: 1,
             slot_len: 48,
+            tasks: 0,
         },
     );
     assert_eq!(
@@ -143,6 +155,7 @@ fn flash_that_does_not_fit_is_refused() {
         Layout {
             slots: 1,
             slot_len: 1024,
+            tasks: 0,
         },
     );
     assert_eq!(
@@ -161,6 +174,7 @@ fn records_of_other_firmware_are_refused_and_kept() {
     let other = Layout {
         slots: 1,
         slot_len: 1024,
+        tasks: 0,
     };
     assert_eq!(
         error(flash.clone(), other),
@@ -172,6 +186,7 @@ fn records_of_other_firmware_are_refused_and_kept() {
     let other = Layout {
         slots: 2,
         slot_len: 512,
+        tasks: 0,
     };
     assert_eq!(
         error(flash.clone(), other),
@@ -182,12 +197,12 @@ fn records_of_other_firmware_are_refused_and_kept() {
     );
     for record in 0..3 {
         let mut newer = flash.clone();
-        forge(&mut newer, record * RECORD, 10, 2);
+        forge(&mut newer, record * RECORD, 10, 3);
         assert_eq!(
             error(newer, LAYOUT),
             Error::Version {
-                found: 2,
-                expected: 1
+                found: 3,
+                expected: 2
             }
         );
     }
@@ -218,7 +233,7 @@ fn records_that_make_no_sense_are_passed_over() {
         forge(&mut flash, RECORD, byte, value);
         Store::open(flash, LAYOUT).unwrap().sequence()
     };
-    assert_eq!(forged(10, 1), sequence);
+    assert_eq!(forged(10, 2), sequence);
     // No such slot; not good; on trial, but empty; no such reason, state, answer; longer than the slot.
     for (byte, value) in [
         (20, 2),
@@ -304,7 +319,7 @@ fn a_record_that_failed_but_is_there_does_not_outlive_its_patch() {
         let mut store = Store::open(flash, LAYOUT).unwrap();
         while store.begin(0, upload).is_err() {}
         while store.write(0, &patch).is_err() {}
-        let finished = store.finish(|_, _| Ok::<_, ()>(()));
+        let finished = store.finish(|_, _| Ok::<_, ()>(None));
         if finished.is_ok() || reopened(&store).slot(0) == store.slot(0) {
             continue;
         }

@@ -2,8 +2,8 @@
 
 mod flash;
 
-use flash::{Flash, random_bytes};
-use graft_slots::{Ended, Error, FinishError, Layout, Slot, State, Store, Task, Upload};
+use flash::{Flash, Off, random_bytes};
+use graft_slots::{Ended, Error, FinishError, Layout, Slot, Stamp, State, Store, Task, Upload};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -12,6 +12,7 @@ type Nor = Flash<4, 8, 1024>;
 const LAYOUT: Layout = Layout {
     slots: 3,
     slot_len: 4096,
+    tasks: 2,
 };
 const ANSWER: [u8; 8] = [7; 8];
 
@@ -32,8 +33,44 @@ fn upload(patch: &[u8]) -> Upload {
     }
 }
 
-fn accept<F>(_: &F, _: std::ops::Range<u32>) -> Result<(), ()> {
-    Ok(())
+fn accept<F>(_: &F, _: std::ops::Range<u32>) -> Result<Option<Stamp>, ()> {
+    Ok(None)
+}
+
+/// A check that finds this stamp.
+fn stamped<F>(
+    task: u8,
+    counter: u64,
+) -> impl FnOnce(&F, std::ops::Range<u32>) -> Result<Option<Stamp>, ()> {
+    move |_, _| {
+        Ok(Some(Stamp {
+            task: [task; 8],
+            counter,
+        }))
+    }
+}
+
+/// Uploads a patch with this stamp.
+fn install(
+    store: &mut Store<&mut Nor>,
+    slot: u8,
+    task: u8,
+    counter: u64,
+) -> Result<u8, FinishError<(), Off>> {
+    let patch = patch(counter, 100);
+    store.begin(slot, upload(&patch)).unwrap();
+    store.write(0, &patch).unwrap();
+    store.finish(stamped(task, counter))
+}
+
+fn try_stamped(
+    store: &mut Store<&mut Nor>,
+    slot: u8,
+    task: u8,
+    counter: u64,
+) -> Result<(), Error<Off>> {
+    let verified = store.verify(slot, stamped(task, counter)).unwrap();
+    store.activate(verified)
 }
 
 fn push(store: &mut Store<&mut Nor>, slot: u8, patch: &[u8]) {
@@ -46,7 +83,7 @@ fn push(store: &mut Store<&mut Nor>, slot: u8, patch: &[u8]) {
             &flash.bytes[range.start as usize..range.end as usize],
             patch
         );
-        Ok::<_, ()>(())
+        Ok::<_, ()>(None)
     });
     assert_eq!(finished, Ok(slot));
 }
@@ -275,4 +312,62 @@ fn the_patch_on_trial_is_not_what_its_failure_goes_back_to() {
     );
     store.roll_back(Ended::Asked).unwrap();
     assert_eq!(store.serving(), Task::Own);
+}
+
+#[test]
+fn an_older_patch_is_not_installed() {
+    let mut nor = nor(9);
+    let mut store = Store::open(&mut nor, LAYOUT).unwrap();
+    assert_eq!(install(&mut store, 0, 1, 7), Ok(0));
+    // Slots empty, resets and other tasks change nothing about it.
+    store.discard(0, Ended::Damaged).unwrap();
+    assert_eq!(install(&mut store, 1, 2, 3), Ok(1));
+    let older = Error::Older {
+        found: 6,
+        expected: 7,
+    };
+    for _ in 0..2 {
+        let mut store = Store::open(&mut nor, LAYOUT).unwrap();
+        assert_eq!(install(&mut store, 2, 1, 6), Err(older.into()));
+        assert_eq!(state(&store, 2), State::Empty);
+        assert_eq!(install(&mut store, 2, 1, 7), Ok(2), "the same again");
+        let counters: Vec<u64> = store.counters().map(|stamp| stamp.counter).collect();
+        assert_eq!(counters, [7, 3]);
+    }
+}
+
+#[test]
+fn only_what_was_confirmed_can_be_gone_back_to() {
+    let mut nor = nor(10);
+    let mut store = Store::open(&mut nor, LAYOUT).unwrap();
+    install(&mut store, 0, 1, 5).unwrap();
+    try_stamped(&mut store, 0, 1, 5).unwrap();
+    store.confirm().unwrap();
+    install(&mut store, 1, 1, 6).unwrap();
+    install(&mut store, 2, 1, 7).unwrap();
+    // Written before a newer one came, and never confirmed.
+    let older = Error::Older {
+        found: 6,
+        expected: 7,
+    };
+    assert_eq!(try_stamped(&mut store, 1, 1, 6), Err(older));
+    try_stamped(&mut store, 2, 1, 7).unwrap();
+    store.confirm().unwrap();
+    try_stamped(&mut store, 0, 1, 5).expect("it was confirmed");
+    store.confirm().unwrap();
+    store.roll_back(Ended::Asked).unwrap();
+    assert_eq!(store.serving(), Task::Slot(2));
+}
+
+#[test]
+fn no_task_is_forgotten_for_another() {
+    let mut nor = nor(11);
+    let mut store = Store::open(&mut nor, LAYOUT).unwrap();
+    for task in [1, 2] {
+        install(&mut store, 0, task, 1).unwrap();
+    }
+    let refused = Error::NoCounter { tasks: 2 };
+    assert_eq!(install(&mut store, 0, 3, 1), Err(refused.into()));
+    let all: Vec<u8> = store.counters().map(|stamp| stamp.task[0]).collect();
+    assert_eq!(all, [1, 2]);
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "not every test takes every step")]
 
 use embedded_storage::nor_flash::NorFlash;
-use graft_slots::{Ended, Slot, State, Store, Task, Upload};
+use graft_slots::{Ended, Slot, Stamp, State, Store, Task, Upload};
 
 /// Everything that a store says, but for sequence numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,24 @@ pub(crate) struct View {
     pub(crate) trial: Option<u8>,
     pub(crate) ended: Option<Ended>,
     pub(crate) slots: Vec<Slot>,
+    pub(crate) counters: Vec<Stamp>,
+}
+
+/// The answer of an upload, in which the model finds the stamp of the patch: its first bytes are task and counter, but for
+/// task 0, which has none.
+pub(crate) fn answer(patch: &[u8]) -> Option<[u8; 8]> {
+    match *patch {
+        [task, counter, ..] if task != 0 => Some([task, counter, 0, 0, 0, 0, 0, 0]),
+        _ => None,
+    }
+}
+
+/// The stamp of the patch of an upload.
+pub(crate) fn stamp(answer: Option<[u8; 8]>) -> Option<Stamp> {
+    answer.map(|[task, counter, ..]| Stamp {
+        task: [task; 8],
+        counter: counter.into(),
+    })
 }
 
 impl View {
@@ -25,6 +43,7 @@ impl View {
             trial: store.trial(),
             ended: store.ended(),
             slots: (0..).map_while(|slot| store.slot(slot)).collect(),
+            counters: store.counters().collect(),
         }
     }
 }
@@ -41,11 +60,16 @@ pub(crate) struct Model {
     confirmed: Vec<u8>,
     pub(crate) trial: Option<u8>,
     ended: Option<Ended>,
+    /// The highest counters, in the order of their first patches.
+    pub(crate) counters: Vec<Stamp>,
+    tasks: u8,
 }
 
 impl Model {
-    pub(crate) fn new(slots: u8) -> Self {
+    pub(crate) fn new(slots: u8, tasks: u8) -> Self {
         Self {
+            counters: vec![],
+            tasks,
             slots: vec![None; slots.into()],
             confirmed: vec![],
             trial: None,
@@ -83,6 +107,7 @@ impl Model {
             trial: self.trial,
             ended: self.ended,
             slots: slots.collect(),
+            counters: self.counters.clone(),
         }
     }
 
@@ -105,15 +130,37 @@ impl Model {
         Ok(())
     }
 
-    pub(crate) fn finish(&mut self, slot: u8, upload: Upload) {
+    /// Whether the patch of an upload is older than another one of its task.
+    fn is_old(&self, upload: &Upload) -> bool {
+        stamp(upload.answer).is_some_and(|stamp| {
+            let mut newest = self.counters.iter();
+            newest.any(|kept| kept.task == stamp.task && kept.counter > stamp.counter)
+        })
+    }
+
+    pub(crate) fn finish(&mut self, slot: u8, upload: Upload) -> Result<(), Refused> {
+        if self.is_old(&upload) {
+            return Err(Refused);
+        }
+        if let Some(stamp) = stamp(upload.answer) {
+            let kept = &mut self.counters;
+            match kept.iter().position(|kept| kept.task == stamp.task) {
+                Some(at) => kept[at] = stamp,
+                None if kept.len() == usize::from(self.tasks) => return Err(Refused),
+                None => kept.push(stamp),
+            }
+        }
         self.slots[usize::from(slot)] = Some((upload, false));
+        Ok(())
     }
 
     pub(crate) fn activate(&mut self, slot: u8) -> Result<(), Refused> {
         if self.trial.or(self.active()) == Some(slot) {
             return Ok(());
         }
-        if self.trial.is_some() || !matches!(self.slots.get(usize::from(slot)), Some(Some(_))) {
+        let patch = self.slots.get(usize::from(slot)).copied().flatten();
+        let (upload, good) = patch.ok_or(Refused)?;
+        if self.trial.is_some() || (!good && self.is_old(&upload)) {
             return Err(Refused);
         }
         self.trial = Some(slot);

@@ -6,12 +6,12 @@
 use std::fmt;
 use std::ops::{AddAssign, Range};
 
-use graft_slots::{Ended, Error, FinishError, Layout, Store, Upload};
+use graft_slots::{Ended, Error, FinishError, Layout, Stamp, Store, Upload};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::flash::{Flash, Off, random_bytes};
-use crate::model::{Model, View};
+use crate::model::{Model, View, answer, stamp};
 
 /// The outcome of runs.
 #[derive(Clone, Copy, Default)]
@@ -40,11 +40,18 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Tasks and counters of the patches.
+const STAMPS: [[u8; 2]; 5] = [[1, 10], [2, 20], [1, 11], [1, 12], [2, 20]];
+/// Tasks that there are counters for.
+const TASKS: u8 = 2;
+
 /// The wish of the host.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// The patch with this index in this slot.
     Push(u8, usize),
+    /// The patch with this index in this slot, which the device refuses: it is older than another one of its task.
+    Old(u8, usize),
     /// The patch in this slot active.
     Keep(u8),
     /// The patch in this slot tried and refused.
@@ -71,16 +78,18 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Scenario<READ, W
         let layout = Layout {
             slots,
             slot_len: (pages * ERASE) as u32,
+            tasks: TASKS,
         };
         let capacity = 2 * ERASE + usize::from(slots) * pages * ERASE;
-        let patches = (0..5).map(|_| {
+        let patches = STAMPS.map(|stamp| {
             let length = rng.random_range(ERASE..=pages * ERASE);
             let mut patch = random_bytes(&mut rng, length);
             // Whole words of ones look like erased flash.
             patch[length / 3..length / 2].fill(0xff);
+            patch[..2].copy_from_slice(&stamp);
             patch
         });
-        let patches = patches.collect();
+        let patches = patches.into();
         let blank = seed.is_multiple_of(3);
         let bytes = if blank {
             vec![0xff; capacity]
@@ -93,7 +102,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Scenario<READ, W
             layout,
             patches,
             flash: Flash::new(bytes, rng),
-            model: Model::new(slots),
+            model: Model::new(slots, TASKS),
             steps: vec![
                 Step::Push(second, 0),
                 Step::Keep(second),
@@ -115,6 +124,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Scenario<READ, W
             Step::Push(second, 3),
             Step::Refuse(second),
             Step::Keep(second),
+            Step::Old(first, 0),
             Step::Push(first, 4),
             Step::RollBack(None),
             Step::Keep(first),
@@ -144,16 +154,22 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Scenario<READ, W
         // What may hold after a reset, and the steps from there.
         let mut steps = &self.steps[..];
         let mut models = vec![self.model.clone()];
-        let mut sent = vec![];
+        let (mut sent, mut seen) = (vec![], Vec::<Stamp>::new());
         loop {
             let device = Store::open(&mut flash, self.layout).expect("it opens");
             let sequence = device.sequence();
-            let model = matching(&models, &View::of(&device));
+            let view = View::of(&device);
+            for (now, before) in view.counters.iter().zip(&seen) {
+                assert!(now.counter >= before.counter, "a counter has fallen");
+            }
+            assert!(view.counters.len() >= seen.len(), "a task is forgotten");
+            let model = matching(&models, &view);
             let mut session = Session {
                 scenario: self,
                 device,
                 model,
                 sent: &mut sent,
+                seen: &mut seen,
                 kept: 0,
                 committed: false,
                 sequence,
@@ -200,6 +216,8 @@ struct Session<'a, const READ: usize, const WRITE: usize, const ERASE: usize> {
     model: Model,
     /// Pages of the present upload that the device has acknowledged, in this session or before.
     sent: &'a mut Vec<u32>,
+    /// The counters that the device had after the last step that it took.
+    seen: &'a mut Vec<Stamp>,
     /// The number of them that were found in place.
     kept: usize,
     /// A record was committed in this session.
@@ -228,6 +246,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Session<'_, READ
             if self.take(step).is_err() {
                 return Err(Stop::Cut { stages });
             }
+            *self.seen = self.device.counters().collect();
             self.model = stages.last().expect("there is one").clone();
             assert_eq!(View::of(&self.device), self.model.view(), "after {step:?}");
             self.check_slots();
@@ -242,7 +261,17 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Session<'_, READ
 
     fn take(&mut self, step: Step) -> Result<(), Off> {
         match step {
-            Step::Push(slot, patch) => self.push(slot, &self.scenario.patches[patch]),
+            Step::Push(slot, patch) => {
+                let finished = self.push(slot, &self.scenario.patches[patch])?;
+                assert_eq!(finished, Ok(slot));
+                Ok(())
+            }
+            Step::Old(slot, patch) => {
+                let finished = self.push(slot, &self.scenario.patches[patch])?;
+                let is_refused = matches!(finished, Err(FinishError::Store(Error::Older { .. })));
+                assert!(is_refused, "{finished:?}");
+                Ok(())
+            }
             Step::Keep(slot) => {
                 self.activate(slot)?;
                 if self.device.trial().is_some() {
@@ -266,19 +295,16 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Session<'_, READ
     }
 
     fn activate(&mut self, slot: u8) -> Result<(), Off> {
-        let verified = self
-            .device
-            .verify(slot, |_, _| Ok::<_, ()>(()))
-            .expect("it is a patch");
+        let verified = self.device.verify(slot, stamp_of).expect("it is a patch");
         let result = self.device.activate(verified);
         self.done(result)
     }
 
-    /// Sends the pages of a patch that are not there.
-    fn push(&mut self, slot: u8, patch: &[u8]) -> Result<(), Off> {
+    /// Sends the pages of a patch that are not there, and has the device check it.
+    fn push(&mut self, slot: u8, patch: &[u8]) -> Result<Result<u8, FinishError<(), Off>>, Off> {
         let upload = upload(patch);
         if self.device.slot(slot).and_then(|slot| slot.contents) == Some(upload) {
-            return Ok(());
+            return Ok(Ok(slot));
         }
         let result = self.device.begin(slot, upload);
         self.done(result)?;
@@ -295,13 +321,9 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Session<'_, READ
             self.send_page(offset, page)?;
             self.sent.push(offset);
         }
-        let finished = self.device.finish(|_, _| Ok::<_, ()>(()));
-        match finished {
+        match self.device.finish(stamp_of) {
             Err(FinishError::Store(Error::Flash(Off))) => Err(Off),
-            finished => {
-                assert_eq!(finished, Ok(slot));
-                Ok(())
-            }
+            finished => Ok(finished),
         }
     }
 
@@ -344,7 +366,7 @@ impl<const READ: usize, const WRITE: usize, const ERASE: usize> Session<'_, READ
             let is_whole = |flash: &&mut Flash<READ, WRITE, ERASE>, range: Range<u32>| {
                 let bytes = &flash.bytes[range.start as usize..range.end as usize];
                 if upload(bytes) == *expected {
-                    Ok(())
+                    Ok(None)
                 } else {
                     Err("a mixture")
                 }
@@ -366,8 +388,13 @@ fn stages(model: &Model, step: Step, patches: &[Vec<u8>]) -> Vec<Model> {
             if model.slots[usize::from(slot)].map(|(upload, _)| upload) != Some(upload) {
                 model.begin(slot).expect("it is free");
                 stages.push(model.clone());
-                model.finish(slot, upload);
+                model.finish(slot, upload).expect("it is new");
             }
+        }
+        Step::Old(slot, patch) => {
+            model.begin(slot).expect("it is free");
+            let refused = model.finish(slot, upload(&patches[patch]));
+            refused.expect_err("it is old");
         }
         Step::Keep(slot) if model.active() == Some(slot) => {}
         Step::Keep(slot) => {
@@ -392,8 +419,17 @@ fn upload(patch: &[u8]) -> Upload {
     Upload {
         length: patch.len() as u32,
         digest: *blake3::hash(patch).as_bytes(),
-        answer: None,
+        answer: answer(patch),
     }
+}
+
+/// The check of a device: what the patch says of its task and counter.
+fn stamp_of<const READ: usize, const WRITE: usize, const ERASE: usize>(
+    flash: &&mut Flash<READ, WRITE, ERASE>,
+    part: Range<u32>,
+) -> Result<Option<Stamp>, ()> {
+    let patch = &flash.bytes[part.start as usize..part.end as usize];
+    Ok(stamp(answer(patch)))
 }
 
 /// Anything but success or a cut is a failure of the test.
