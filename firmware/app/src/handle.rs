@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 
 use graft_link::{CHUNK, Device, Refusal, Reply, Request, Task};
+use graft_patches::signature::Trust;
 use graft_slots::{Ended, Error as SlotError, Store, Upload};
 
 use crate::board::{Board, Clock};
@@ -24,10 +25,11 @@ impl<B: Board> Server<B> {
             Request::Device => return Ok(Reply::Device(self.describe())),
             Request::Memory => return Ok(Reply::Memory(self.memory())),
             Request::Slot(slot) => {
-                let slot = self.store.slot(slot).ok_or(Refusal::NoSuchSlot {
+                let contents = self.store.slot(slot).ok_or(Refusal::NoSuchSlot {
                     slots: self.store.layout().slots,
                 })?;
-                return Ok(Reply::Slot(wire::slot(slot)));
+                let patch = self.tasks.get(Task::Slot(slot));
+                return Ok(Reply::Slot(wire::slot(contents, patch)));
             }
             Request::Input(task) => {
                 let shape = self.patch(task)?.input().shape;
@@ -97,7 +99,14 @@ impl<B: Board> Server<B> {
             sequence: self.store.sequence(),
             frames: self.frames,
             ticks_per_second: B::Clock::TICKS_PER_SECOND,
+            keys: self.keys(),
         }
+    }
+
+    fn keys(&self) -> [Option<[u8; 8]>; 2] {
+        let trust = self.backbone.trust();
+        let mut keys = trust.into_iter().flat_map(Trust::keys);
+        [(); 2].map(|()| keys.next().map(|key| key.id().0))
     }
 
     fn metadata(&self, task: Task) -> Result<&[u8], Refusal<'static>> {
@@ -168,9 +177,12 @@ fn refused_by_slots<F: core::fmt::Debug>(error: SlotError<F>) -> Refusal<'static
         SlotError::NoPrevious => Refusal::NoPrevious,
         SlotError::NoUpload => Refusal::NoUpload,
         SlotError::OutOfOrder { expected } => Refusal::OutOfOrder { expected },
+        SlotError::Older { found, expected } => Refusal::Older { found, expected },
+        SlotError::NoCounter { tasks } => Refusal::NoCounter { tasks },
         SlotError::Flash(_)
         | SlotError::Geometry { .. }
         | SlotError::SlotCount { .. }
+        | SlotError::TaskCount { .. }
         | SlotError::SlotLength { .. }
         | SlotError::Capacity { .. }
         | SlotError::PageTooSmall { .. }

@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use embedded_storage::nor_flash::ErrorType;
-use graft_link::{Memory, State, Task};
+use graft_link::{Memory, Task};
 use graft_runtime::{Backbone, Patch, Session};
-use graft_slots::{Ended, Error as SlotError, FinishError, Layout, Store, Verified};
+use graft_slots::{Ended, Error as SlotError, FinishError, Layout, Stamp, State, Store, Verified};
 use heapless::String;
 
 use crate::board::Board;
@@ -126,8 +126,10 @@ impl<B: Board> Server<B> {
         let (mut patch, backbone, image_len) = (None, &self.backbone, self.image.len());
         let verified = self.store.verify(slot, |flash, part| {
             // SAFETY: the patch goes to the tasks, which drop it (`begin`) before its slot is written again.
-            patch = Some(unsafe { bind_fitting::<B>(flash, part, backbone, image_len) }?);
-            Ok(())
+            let bound = unsafe { bind_fitting::<B>(flash, part, backbone, image_len) }?;
+            let stamp = stamp(&bound, backbone);
+            patch = Some(bound);
+            Ok(stamp)
         })?;
         self.tasks.set(slot, patch);
         Ok(verified)
@@ -156,7 +158,7 @@ impl<B: Board> Server<B> {
             Task::Slot(slot) => slot + 1,
         };
         let is_served = |&slot: &u8| {
-            let slot = self.store.slot(slot).map(wire::slot);
+            let slot = self.store.slot(slot);
             slot.is_some_and(|slot| matches!(slot.state, State::Good | State::Trial))
         };
         let mut slots = first..self.store.layout().slots;
@@ -172,6 +174,15 @@ impl<B: Board> Server<B> {
             ..self.board.memory()
         }
     }
+}
+
+/// The place of a patch among those of its task; on a device that trusts everybody none matters.
+pub(crate) fn stamp(patch: &Patch, backbone: &Backbone) -> Option<Stamp> {
+    backbone.trust()?;
+    patch.signed().map(|signed| Stamp {
+        task: signed.task.0,
+        counter: signed.counter,
+    })
 }
 
 fn enough<F: core::fmt::Debug>(

@@ -6,7 +6,7 @@ use graft_slots::Upload;
 use crate::board::Board;
 use crate::error::Problem;
 use crate::log::info;
-use crate::server::{FlashError, Server, bind_fitting};
+use crate::server::{FlashError, Server, bind_fitting, stamp};
 
 impl<B: Board> Server<B> {
     /// The slot is empty from now on.
@@ -25,8 +25,10 @@ impl<B: Board> Server<B> {
         let (mut patch, backbone, image_len) = (None, &self.backbone, self.image.len());
         let slot = self.store.finish(|flash, part| {
             // SAFETY: the patch goes to the tasks, which drop it (`begin`) before its slot is written again.
-            patch = Some(unsafe { bind_fitting::<B>(flash, part, backbone, image_len) }?);
-            Ok::<_, Problem<_>>(())
+            let bound = unsafe { bind_fitting::<B>(flash, part, backbone, image_len) }?;
+            let stamp = stamp(&bound, backbone);
+            patch = Some(bound);
+            Ok::<_, Problem<_>>(stamp)
         })?;
         info!("slot {=u8} holds a patch", slot);
         self.tasks.set(slot, patch);

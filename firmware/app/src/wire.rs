@@ -1,6 +1,7 @@
 //! The slots' terms in those of the link.
 
 use graft_link as link;
+use graft_runtime::Patch;
 use graft_slots as slots;
 
 pub(crate) fn task(task: slots::Task) -> link::Task {
@@ -19,7 +20,8 @@ pub(crate) fn ended(ended: slots::Ended) -> link::Ended {
     }
 }
 
-pub(crate) fn slot(slot: slots::Slot) -> link::Slot {
+/// The slot, with the patch that is bound to it.
+pub(crate) fn slot(slot: slots::Slot, patch: Option<&Patch>) -> link::Slot {
     let contents = slot.contents.as_ref();
     link::Slot {
         state: match slot.state {
@@ -31,5 +33,9 @@ pub(crate) fn slot(slot: slots::Slot) -> link::Slot {
         length: contents.map_or(0, |upload| upload.length),
         digest: contents.map_or([0; 32], |upload| upload.digest),
         has_answer: contents.is_some_and(|upload| upload.answer.is_some()),
+        signed: patch.and_then(Patch::signed).map(|signed| link::Signed {
+            key: signed.key.0,
+            counter: signed.counter,
+        }),
     }
 }

@@ -159,6 +159,8 @@ pub struct Device<'a> {
     pub frames: u32,
     /// The unit of time of [`Reply::Ran`].
     pub ticks_per_second: u32,
+    /// Ids of the keys that it trusts; none where it runs whatever it is given.
+    pub keys: [Option<[u8; 8]>; 2],
 }
 
 /// The use of memory, in bytes.
@@ -191,6 +193,17 @@ pub struct Slot {
     pub digest: [u8; 32],
     /// Whether the host gave scores to check it by.
     pub has_answer: bool,
+    /// The signature of the patch, where it has one. A device that trusts keys has checked it.
+    pub signed: Option<Signed>,
+}
+
+/// What the signature of a patch says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// Id of the key.
+    pub key: [u8; 8],
+    /// The patch's place among those of its task.
+    pub counter: u64,
 }
 
 /// The state of a slot.
@@ -298,6 +311,20 @@ pub enum Refusal<'a> {
         /// Bytes of the task's input.
         expected: u32,
     },
+    /// The patch is older than another one of its task that was installed, and was never confirmed here.
+    #[error("the patch has counter {found}, a patch of its task with {expected} was installed")]
+    Older {
+        /// Counter of the patch.
+        found: u64,
+        /// The highest one of its task.
+        expected: u64,
+    },
+    /// A patch of yet another task.
+    #[error("the device keeps the counters of {tasks} tasks, and this is another one")]
+    NoCounter {
+        /// The number of tasks.
+        tasks: u8,
+    },
     /// An offset or length beyond what there is.
     #[error("there are only {length} bytes")]
     OutOfRange {
@@ -332,6 +359,10 @@ impl Refusal<'_> {
             Self::SelfCheck => {
                 "the device serves what it served before: push the patch again, or export it anew"
             }
+            Self::Older { .. } => {
+                "push a newer patch; to one that was confirmed on this device it can go back by activate or rollback"
+            }
+            Self::NoCounter { .. } => "build the firmware for more tasks",
             Self::Image { .. } => "send an image of the size of the task's input",
             Self::Flash => "restart the device; if it stays, its flash memory is broken",
         }

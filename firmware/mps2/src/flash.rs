@@ -19,6 +19,7 @@ const PAGE: usize = 4096;
 pub const LAYOUT: Layout = Layout {
     slots: 4,
     slot_len: 128 * 1024,
+    tasks: 16,
 };
 
 const LENGTH: usize = 2 * PAGE + LAYOUT.slots as usize * LAYOUT.slot_len as usize;

@@ -8,6 +8,7 @@ use graft_link::{
     CHUNK, Ended, FRAME, FrameError, Memory, Receiver, Reply, Request, Slot, Task, encode,
 };
 use graft_patches::Digest;
+use graft_patches::signature::KeyId;
 use tracing::{debug, info};
 
 use crate::error::DeviceError;
@@ -85,6 +86,8 @@ pub struct Device {
     pub frames: u32,
     /// Unit of `ticks`: this many are a second.
     pub ticks_per_second: u32,
+    /// Keys that it trusts; none where it runs whatever it is given.
+    pub keys: Vec<KeyId>,
 }
 
 impl Device {
@@ -113,6 +116,7 @@ impl From<graft_link::Device<'_>> for Device {
             sequence: device.sequence,
             frames: device.frames,
             ticks_per_second: device.ticks_per_second,
+            keys: device.keys.into_iter().flatten().map(KeyId).collect(),
         }
     }
 }

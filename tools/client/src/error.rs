@@ -134,6 +134,8 @@ impl From<Refusal<'_>> for DeviceError {
             | Refusal::OnTrial { .. }
             | Refusal::NoTrial
             | Refusal::NoPrevious
+            | Refusal::Older { .. }
+            | Refusal::NoCounter { .. }
             | Refusal::Image { .. }
             | Refusal::OutOfRange { .. }
             | Refusal::Flash => Self::Refused {

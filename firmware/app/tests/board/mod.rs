@@ -1,5 +1,7 @@
 //! A board in memory: NOR flash that outlives the device, and a line to a host in the same program.
 
+pub(crate) mod host;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -17,6 +19,7 @@ use graft_slots::Layout;
 pub(crate) const LAYOUT: Layout = Layout {
     slots: 3,
     slot_len: 96 * 1024,
+    tasks: 4,
 };
 const PAGE: usize = 4096;
 const FLASH: usize = 2 * PAGE + 3 * 96 * 1024;
@@ -145,10 +148,16 @@ impl Clock for Wires {
 
 /// NOR flash in memory that is never freed.
 #[derive(Clone, Copy)]
-pub(crate) struct Flash(*mut [u8; FLASH]);
+pub(crate) struct Flash(*mut Cells);
 
-#[repr(align(64))]
-struct Aligned([u8; FLASH]);
+#[repr(C, align(64))]
+struct Cells {
+    bytes: [u8; FLASH],
+    /// Writes and erases so far.
+    operations: usize,
+    /// The number of them after which the power goes.
+    power_goes_at: Option<usize>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Broken;
@@ -161,13 +170,51 @@ impl NorFlashError for Broken {
 
 impl Flash {
     pub(crate) fn blank() -> Self {
-        Self(&raw mut Box::leak(Box::new(Aligned([0xff; FLASH]))).0)
+        Self(Box::leak(Box::new(Cells {
+            bytes: [0xff; FLASH],
+            operations: 0,
+            power_goes_at: None,
+        })))
+    }
+
+    /// The same contents in memory of its own.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::blank();
+        // SAFETY: nothing else reads or writes the copy.
+        unsafe { (*copy.0).bytes = (*self.0).bytes };
+        copy
+    }
+
+    /// Writes and erases so far.
+    pub(crate) fn operations(&self) -> usize {
+        // SAFETY: one thread has it.
+        unsafe { (*self.0).operations }
+    }
+
+    /// After as many more writes and erases the power goes, in the middle of the next one; `None` has it on.
+    pub(crate) fn cut_after(&self, operations: Option<usize>) {
+        let at = operations.map(|operations| self.operations() + operations);
+        // SAFETY: one thread has it.
+        unsafe { (*self.0).power_goes_at = at };
+    }
+
+    /// Begins a write or an erase; whether it is the one that is cut.
+    fn begin(&mut self) -> Result<bool, Broken> {
+        let now = self.operations();
+        // SAFETY: one thread has it.
+        let memory = unsafe { (&raw mut (*self.0).operations, (*self.0).power_goes_at) };
+        if memory.1.is_some_and(|at| now > at) {
+            return Err(Broken);
+        }
+        // SAFETY: as above.
+        unsafe { *memory.0 += 1 };
+        Ok(memory.1 == Some(now))
     }
 
     /// The device does not run meanwhile.
     pub(crate) fn flip(&mut self, offset: u32) {
         // SAFETY: nothing else reads or writes the flash.
-        unsafe { (*self.0)[offset as usize] ^= 1 };
+        unsafe { (*self.0).bytes[offset as usize] ^= 1 };
     }
 }
 
@@ -207,7 +254,8 @@ impl NorFlash for Flash {
     const ERASE_SIZE: usize = PAGE;
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Broken> {
         nor_flash::check_erase(self, from, to).map_err(|_| Broken)?;
-        let length = (to - from) as usize;
+        let is_cut = self.begin()?;
+        let length = (to - from) as usize >> u8::from(is_cut);
         // SAFETY: in range; no patch that is bound lies here.
         unsafe {
             self.0
@@ -215,17 +263,19 @@ impl NorFlash for Flash {
                 .add(from as usize)
                 .write_bytes(0xff, length)
         };
-        Ok(())
+        if is_cut { Err(Broken) } else { Ok(()) }
     }
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Broken> {
         nor_flash::check_write(self, offset, bytes.len()).map_err(|_| Broken)?;
-        for (at, &byte) in (offset as usize..).zip(bytes) {
+        let is_cut = self.begin()?;
+        let length = bytes.len() >> u8::from(is_cut);
+        for (at, &byte) in (offset as usize..).zip(&bytes[..length]) {
             // SAFETY: as above.
             let place = unsafe { &mut *self.0.cast::<u8>().add(at) };
             assert_eq!(*place, 0xff, "byte {at} is written twice without an erase");
             *place = byte;
         }
-        Ok(())
+        if is_cut { Err(Broken) } else { Ok(()) }
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Device, Ended, Memory, Refusal, Reply, Request, Slot, State, Task};
+use crate::message::{Device, Ended, Memory, Refusal, Reply, Request, Signed, Slot, State, Task};
 
 /// The parts of messages.
 #[derive(Clone, Debug)]
@@ -103,6 +103,10 @@ impl Parts {
                 length: a,
                 digest: self.digest,
                 has_answer: self.byte < 128,
+                signed: (self.byte > 64).then_some(Signed {
+                    key: [self.byte; 8],
+                    counter: u64::from(a) << 9,
+                }),
             }),
             Reply::Input([a, b, c]),
             Reply::Checksum(a),
@@ -143,6 +147,7 @@ impl Parts {
             sequence: self.numbers[5],
             frames: self.numbers[6],
             ticks_per_second: self.numbers[7],
+            keys: [None, Some([self.byte; 8])],
         }
     }
 
@@ -163,6 +168,11 @@ impl Parts {
             Refusal::Empty { slot },
             Refusal::OnTrial { slot },
             Refusal::NoTrial,
+            Refusal::Older {
+                found: a.into(),
+                expected: b.into(),
+            },
+            Refusal::NoCounter { tasks: slot },
             Refusal::NoPrevious,
             Refusal::SelfCheck,
             Refusal::Image {

@@ -190,6 +190,7 @@ const DEVICE: graft_link::Device<'_> = graft_link::Device {
     sequence: 1,
     frames: 0,
     ticks_per_second: 1,
+    keys: [None; 2],
 };
 
 /// Far more than any of it takes.

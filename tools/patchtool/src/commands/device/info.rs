@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use graft_client::{Client, Device, Ended, Memory, State, Task, patch_metadata};
 use graft_patches::Digest;
+use graft_patches::signature::KeyId;
 use serde_json::{Value, json};
 
 use super::task_name;
@@ -36,12 +37,25 @@ pub(super) fn run(line: &Line) -> Result<Report> {
         device.sequence,
         device.frames,
     )?;
+    writeln!(text, "{}", trust(&device))?;
     if let Some(ended) = device.ended {
         writeln!(text, "went back: {}", reason(ended))?;
     }
     write!(text, "\n{}", slot_table(&slots))?;
     write!(text, "\n{}", memory_table(&memory))?;
     Ok(Report::new(text, report(&device, &memory, &slots)))
+}
+
+fn trust(device: &Device) -> String {
+    match &device.keys[..] {
+        [] => "trusts whoever sends a patch".into(),
+        [key] => format!("trusts key {key}"),
+        [key, others @ ..] => others
+            .iter()
+            .fold(format!("trusts keys {key}"), |text, key| {
+                format!("{text} and {key}")
+            }),
+    }
 }
 
 fn report(device: &Device, memory: &Memory, slots: &[Value]) -> Value {
@@ -61,6 +75,7 @@ fn report(device: &Device, memory: &Memory, slots: &[Value]) -> Value {
         "sequence": device.sequence,
         "frames": device.frames,
         "ticks_per_second": device.ticks_per_second,
+        "keys": device.keys.iter().map(KeyId::to_string).collect::<Vec<_>>(),
         "memory": {
             "code": memory.code,
             "backbone": memory.backbone,
@@ -82,6 +97,8 @@ fn slot_json(client: &mut Client, index: u8) -> Result<Value> {
         json["bytes"] = json!(slot.length);
         json["digest"] = json!(Digest(slot.digest).to_string());
         json["has_answer"] = json!(slot.has_answer);
+        json["signed_by"] = json!(slot.signed.map(|signed| KeyId(signed.key).to_string()));
+        json["counter"] = json!(slot.signed.map(|signed| signed.counter));
         json["name"] = json!(metadata.name);
         json["labels"] = json!(metadata.labels);
     }
@@ -90,7 +107,15 @@ fn slot_json(client: &mut Client, index: u8) -> Result<Value> {
 
 fn slot_table(slots: &[Value]) -> Table {
     let mut table = Table::new(&[
-        "slot", "state", "bytes", "digest", "answer", "name", "labels",
+        "slot",
+        "state",
+        "bytes",
+        "digest",
+        "answer",
+        "name",
+        "labels",
+        "signed by",
+        "counter",
     ]);
     for slot in slots {
         let text = |key: &str| slot[key].as_str().unwrap_or_default();
@@ -110,6 +135,10 @@ fn slot_table(slots: &[Value]) -> Table {
                 .into(),
             text("name").into(),
             labels.unwrap_or_default(),
+            text("signed_by").into(),
+            slot["counter"]
+                .as_u64()
+                .map_or(String::new(), |counter| counter.to_string()),
         ]);
     }
     table
