@@ -23,6 +23,7 @@ use crate::{Error, Patch};
 pub struct Backbone {
     bytes: ImageBytes,
     index: BackboneIndex,
+    #[cfg(feature = "trust")]
     trust: Option<Trust>,
 }
 
@@ -75,6 +76,7 @@ impl Backbone {
         Ok(Self {
             bytes,
             index,
+            #[cfg(feature = "trust")]
             trust: None,
         })
     }
@@ -99,6 +101,7 @@ impl Backbone {
     /// assert_eq!(fashion.signed().map(|signed| signed.counter), Some(1));
     /// # Ok::<(), Error>(())
     /// ```
+    #[cfg(feature = "trust")]
     #[must_use]
     pub fn trusting(self, trust: Trust) -> Self {
         Self {
@@ -107,9 +110,12 @@ impl Backbone {
         }
     }
 
-    /// The policy of [`Backbone::trusting`].
+    /// The policy of `Backbone::trusting`.
     pub fn trust(&self) -> Option<&Trust> {
-        self.trust.as_ref()
+        #[cfg(feature = "trust")]
+        return self.trust.as_ref();
+        #[cfg(not(feature = "trust"))]
+        None
     }
 
     /// The image: layers, sites, plan, metadata.

@@ -50,8 +50,8 @@ pub enum Error {
         /// Backbone of the session.
         expected: Digest,
     },
-    /// A patch that was bound without the policy of the session's or slot's backbone, so that nobody has checked its signature.
-    #[error("the patch was not bound to a backbone that trusts the same keys as this one")]
+    /// A patch that was bound without a policy, or signed with a key that this backbone does not trust.
+    #[error("nobody has checked that the patch is signed with a key that this backbone trusts")]
     Untrusted,
     /// An image of another size than the patch's input.
     #[error("the image has {found} values, the patch's input has {expected}")]

@@ -54,6 +54,7 @@
 //! * `std` (default, with `alloc` and `f32`): mapped files, threads, [`TaskSlot`], kernels picked by CPU detection.
 //! * `alloc`: images and arenas on the heap.
 //! * `f32`: f32 backbones. Without it only int8 ones run, in less of a microcontroller's flash.
+//! * `trust` (with `std`): backbones that run only signed patches.
 //! * `gradient` (with `std`): training, in the module `gradient`.
 //!
 //! Without any: `no_std`, no allocation, int8.
@@ -65,7 +66,7 @@
 //! rename it, as `patchtool` does: the old mapping stays valid.
 //!
 //! # Trust
-//! [`Backbone::trusting`] has every patch that is bound checked for a signature of a trusted key. `SECURITY.md` is the threat
+//! `Backbone::trusting` has every patch that is bound checked for a signature of a trusted key. `SECURITY.md` is the threat
 //! model.
 //!
 //! # Unsafe code

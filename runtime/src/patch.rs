@@ -3,7 +3,7 @@
 use graft_patches::container::ALIGN;
 use graft_patches::records::{Input, Kinds, What};
 use graft_patches::scale::ScaleRecord;
-use graft_patches::signature::{Signed, Trust};
+use graft_patches::signature::{KeyId, Signed, Trust};
 use graft_patches::{BackboneImage, Digest, PatchImage, PatchIndex, Values, Verify};
 
 use crate::bytes::ImageBytes;
@@ -34,11 +34,21 @@ pub struct Patch {
     /// None for the identity.
     file: Option<File>,
     backbone: Digest,
-    /// The policy that it was bound under.
-    trust: Option<Trust>,
+    checked: Checked,
     input: Input,
     classes: usize,
     receipt: Receipt,
+}
+
+/// The origin of a patch's values, as the policy of its backbone has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// There was no policy.
+    Not,
+    /// They are those of a backbone with a policy.
+    Own,
+    /// Signed with this key, which was trusted.
+    By(KeyId),
 }
 
 #[derive(Clone)]
@@ -207,9 +217,10 @@ impl Patch {
         let image = PatchImage::open(bytes.as_slice(), verify)?;
         let base = backbone.image();
         image.check_against(&base, verify)?;
-        if let Some(trust) = backbone.trust() {
-            image.check_signature(trust)?;
-        }
+        let checked = match backbone.trust() {
+            Some(trust) => Checked::By(image.check_signature(trust)?.key),
+            None => Checked::Not,
+        };
         #[cfg(feature = "alloc")]
         if image.input().shape != base.input().shape {
             let mut shapes = alloc::vec![Default::default(); base.layer_count() + 1];
@@ -224,7 +235,7 @@ impl Patch {
         };
         Ok(Self {
             backbone: base.id(),
-            trust: backbone.trust().copied(),
+            checked,
             input: image.input(),
             classes: head.map_or(own, |head| head.outputs),
             receipt: Receipt {
@@ -244,7 +255,7 @@ impl Patch {
         Self {
             file: None,
             backbone: image.id(),
-            trust: backbone.trust().copied(),
+            checked: backbone.trust().map_or(Checked::Not, |_| Checked::Own),
             input: image.input(),
             classes: image.tensor(image.layer_count()).shape.channels,
             receipt: Receipt::default(),
@@ -284,12 +295,21 @@ impl Patch {
         self.backbone
     }
 
-    /// The policy of the backbone that it is bound to.
-    pub(crate) fn trust(&self) -> Option<&Trust> {
-        self.trust.as_ref()
+    /// Whether it was bound under a policy.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_checked(&self) -> bool {
+        self.checked != Checked::Not
     }
 
-    /// What its signature says, checked where the backbone has a policy ([`Backbone::trusting`]); `None` where it has none.
+    /// Whether a backbone with this policy runs it: its own values, and what one of its keys has signed.
+    pub(crate) fn is_trusted(&self, trust: &Trust) -> bool {
+        match self.checked {
+            Checked::By(signer) => trust.keys().any(|key| key.id() == signer),
+            Checked::Own | Checked::Not => self.file.is_none(),
+        }
+    }
+
+    /// What its signature says, checked where the backbone has a policy (`Backbone::trusting`); `None` where it has none.
     pub fn signed(&self) -> Option<Signed> {
         self.image()?.signed()
     }

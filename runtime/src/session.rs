@@ -336,7 +336,8 @@ impl<'a> Session<'a> {
                 expected: backbone.id(),
             });
         }
-        if self.backbone.trust().is_some() && patch.trust() != self.backbone.trust() {
+        let trust = self.backbone.trust();
+        if trust.is_some_and(|trust| !patch.is_trusted(trust)) {
             return Err(Error::Untrusted);
         }
         // The id leaves the plan out: a patch bound to an import with more room comes with the same one.

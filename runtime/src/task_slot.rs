@@ -59,7 +59,7 @@ impl TaskSlot {
     ///
     /// # Errors
     /// [`Error::OtherBackbone`] where it is bound to another backbone than the patch before it, [`Error::Untrusted`] where
-    /// that one's trusts keys and this one's not the same; the slot then keeps what it had.
+    /// that one was bound under a policy and this one was not; the slot then keeps what it had.
     pub fn publish(&self, patch: impl Into<Arc<Patch>>) -> Result<Receipt, Error> {
         let patch = patch.into();
         let current = self.patch.load();
@@ -70,7 +70,7 @@ impl TaskSlot {
                 expected,
             });
         }
-        if current.trust().is_some() && patch.trust() != current.trust() {
+        if current.is_checked() && !patch.is_checked() {
             return Err(Error::Untrusted);
         }
         let receipt = patch.receipt();

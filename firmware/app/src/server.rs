@@ -24,6 +24,8 @@ pub(crate) type FlashError<B> = <<B as Board>::Flash as ErrorType>::Error;
 pub struct Buffers {
     /// Of the session, aligned to 64: at least [`Session::arena_len`].
     pub arena: &'static mut [u8],
+    /// The patches of the slots: at least as many as there are.
+    pub patches: &'static mut [Option<Patch>],
     /// One image, 8-bit pixels: at least height x width x channels of the backbone's input.
     pub image: &'static mut [u8],
     /// The scores of a run: at least as many as the backbone has classes.
@@ -68,12 +70,14 @@ impl<B: Board> Server<B> {
     ) -> Result<Self, Error<FlashError<B>>> {
         let Buffers {
             arena,
+            patches,
             image,
             scores,
             layers,
         } = buffers;
         let base = backbone.image();
         let image_len = base.input().shape.len();
+        enough("patches", patches.len(), layout.slots.into())?;
         enough("bytes of an image", image.len(), image_len)?;
         enough("classes", scores.len(), backbone.identity().classes())?;
         enough("layers", layers.len(), base.layer_count())?;
@@ -82,7 +86,7 @@ impl<B: Board> Server<B> {
         let mut server = Self {
             session: Session::in_arena(&backbone, arena)?,
             store: Store::open(flash, layout)?,
-            tasks: Tasks::new(&backbone),
+            tasks: Tasks::new(&backbone, patches),
             serving: Task::Own,
             board,
             backbone,

@@ -4,21 +4,20 @@ use core::ops::Range;
 
 use graft_link::Task;
 use graft_runtime::{Backbone, Error, Patch, Verify};
-use graft_slots::MAX_SLOTS;
 
 use crate::board::MappedFlash;
 
 /// The backbone's own values, and a patch for each slot that holds one: to swap is to take another one of them.
 pub(crate) struct Tasks {
     own: Patch,
-    slots: [Option<Patch>; MAX_SLOTS],
+    slots: &'static mut [Option<Patch>],
 }
 
 impl Tasks {
-    pub(crate) fn new(backbone: &Backbone) -> Self {
+    pub(crate) fn new(backbone: &Backbone, slots: &'static mut [Option<Patch>]) -> Self {
         Self {
             own: backbone.identity(),
-            slots: [const { None }; MAX_SLOTS],
+            slots,
         }
     }
 

@@ -12,6 +12,8 @@ mod memory;
 mod register;
 mod stack;
 mod timer;
+#[cfg(feature = "trust")]
+mod trust;
 mod uart;
 
 use cortex_m::peripheral::SCB;
@@ -20,7 +22,7 @@ use defmt::{Display2Format, error, info};
 use defmt_semihosting as _;
 use graft_firmware::{Buffers, Device, Next};
 use graft_patches::container::Header;
-use graft_runtime::{Backbone, Verify};
+use graft_runtime::{Backbone, Patch, Verify};
 use static_cell::{ConstStaticCell, StaticCell};
 
 use crate::board::Mps2;
@@ -39,6 +41,8 @@ const LAYERS: usize = 128;
 struct Arena([u8; ARENA]);
 
 static ARENA_BYTES: ConstStaticCell<Arena> = ConstStaticCell::new(Arena([0; ARENA]));
+static PATCHES: ConstStaticCell<[Option<Patch>; flash::LAYOUT.slots as usize]> =
+    ConstStaticCell::new([const { None }; flash::LAYOUT.slots as usize]);
 static IMAGE_BYTES: ConstStaticCell<[u8; IMAGE]> = ConstStaticCell::new([0; IMAGE]);
 static SCORES: ConstStaticCell<[f32; CLASSES]> = ConstStaticCell::new([0.0; CLASSES]);
 static LAYER_TICKS: ConstStaticCell<[u32; LAYERS]> = ConstStaticCell::new([0; LAYERS]);
@@ -67,9 +71,12 @@ fn main() -> ! {
 fn start() -> Result<&'static mut Device<Mps2>, ()> {
     let backbone =
         backbone().map_err(|e| error!("the backbone cannot be used: {}", Display2Format(&e)))?;
+    #[cfg(feature = "trust")]
+    let backbone = backbone.trusting(trust::TRUST);
     let flash = Flash::open().map_err(|e| error!("no flash for patches: {}", e))?;
     let buffers = Buffers {
         arena: &mut ARENA_BYTES.take().0,
+        patches: PATCHES.take(),
         image: IMAGE_BYTES.take(),
         scores: SCORES.take(),
         layers: LAYER_TICKS.take(),

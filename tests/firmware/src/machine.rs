@@ -10,6 +10,8 @@ const LOW: u32 = 0x20_0000;
 pub(crate) struct Machine {
     /// QEMU's name.
     pub(crate) name: &'static str,
+    /// The program's name in `firmware/mps2/build`.
+    program: &'static str,
     /// Its CPU, for people.
     pub(crate) core: &'static str,
     /// Rust's target.
@@ -22,6 +24,7 @@ pub(crate) struct Machine {
 pub(crate) const ALL: [Machine; 4] = [
     Machine {
         name: "mps2-an385",
+        program: "an385",
         core: "M3",
         target: "thumbv7m-none-eabi",
         backbone: LOW,
@@ -29,12 +32,14 @@ pub(crate) const ALL: [Machine; 4] = [
     M4,
     Machine {
         name: "mps2-an500",
+        program: "an500",
         core: "M7",
         target: "thumbv7em-none-eabihf",
         backbone: LOW,
     },
     Machine {
         name: "mps2-an505",
+        program: "an505",
         core: "M33",
         target: "thumbv8m.main-none-eabihf",
         backbone: 0x1020_0000,
@@ -44,18 +49,24 @@ pub(crate) const ALL: [Machine; 4] = [
 /// The one that everything is shown on.
 pub(crate) const M4: Machine = Machine {
     name: "mps2-an386",
+    program: "an386",
     core: "M4",
     target: "thumbv7em-none-eabihf",
     backbone: LOW,
 };
 
+/// The same with firmware that runs only what the keys of the tests have signed.
+pub(crate) const TRUSTING_M4: Machine = Machine {
+    program: "an386-trust",
+    ..M4
+};
+
 impl Machine {
     /// Its program, as `firmware/mps2/build` leaves it.
     pub(crate) fn elf(&self) -> PathBuf {
-        let board = self.name.trim_start_matches("mps2-");
         Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../firmware/mps2/target")
-            .join(board)
+            .join(self.program)
             .join(self.target)
             .join("release/graft-mps2")
     }

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p graft-firmware-tests -- cases         every machine, all images, a swap before every frame
 //! cargo run --release -p graft-firmware-tests -- story         the M4 through uploads, power cuts and hostile hosts
+//! cargo run --release -p graft-firmware-tests -- trust         the M4 with firmware that runs only signed patches
 //! cargo run --release -p graft-firmware-tests -- generated     the M4 with a patch generated from a few drawings
 //! cargo run --release -p graft-firmware-tests -- instructions  the M4's instructions by layer
 //! cargo run --release -p graft-firmware-tests -- log ELF       the log on standard input in words
@@ -21,6 +22,7 @@ mod machine;
 mod qemu;
 mod report;
 mod story;
+mod trust;
 
 use std::io::{Write as _, stdin, stdout};
 use std::path::PathBuf;
@@ -51,6 +53,8 @@ enum Command {
     },
     /// The M4 through uploads, power cuts and hostile hosts
     Story,
+    /// The M4 with firmware that runs only signed patches
+    Trust,
     /// The M4 with a patch that was generated from a few drawings
     Generated,
     /// The M4's instructions by layer
@@ -74,6 +78,7 @@ fn main() -> Result<ExitCode> {
             cases::run(&machines, verbose, &mut report);
         }
         Command::Story => story::run(verbose, &mut report)?,
+        Command::Trust => trust::run(verbose, &mut report)?,
         Command::Generated => generated::run(verbose, &mut report)?,
         Command::Instructions => instructions::run(verbose, &mut report)?,
         Command::Log { elf } => {

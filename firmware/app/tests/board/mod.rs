@@ -293,6 +293,7 @@ impl Setup {
         let wires = Wires::default();
         let buffers = Buffers {
             arena: aligned_arena(graft_runtime::Session::arena_len(backbone)),
+            patches: vec![None; LAYOUT.slots.into()].leak(),
             image: vec![0; backbone.image().input().shape.len()].leak(),
             scores: vec![0.0; backbone.image().max_classes()].leak(),
             layers: vec![0; 64].leak(),
