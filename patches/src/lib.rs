@@ -45,5 +45,5 @@ pub use container::Verify;
 pub use continual_state::{ContinualClass, ContinualState};
 pub use digest::{Digest, NotADigest};
 pub use error::ImageError;
-pub use patch::{PatchImage, PatchIndex, Replacement};
+pub use patch::{PatchImage, PatchIndex, Replacement, TEMPERATURES};
 pub use values::Values;

@@ -60,6 +60,7 @@ impl Kind {
                 SectionKind::Metadata,
                 SectionKind::Scales,
                 SectionKind::ContinualState,
+                SectionKind::Temperature,
                 SectionKind::Signature,
             ],
         }
@@ -116,6 +117,8 @@ pub enum SectionKind {
     Scales = 11,
     /// Postcard: the state of continual learning. Optional.
     ContinualState = 12,
+    /// An f32: what scores are divided by before their softmax, for probabilities that come true. Optional.
+    Temperature = 13,
 }
 }
 
@@ -135,7 +138,8 @@ impl SectionKind {
             | Self::Frozen
             | Self::Values
             | Self::Metadata
-            | Self::ContinualState => false,
+            | Self::ContinualState
+            | Self::Temperature => false,
         }
     }
 

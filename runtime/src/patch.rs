@@ -314,6 +314,12 @@ impl Patch {
         self.image()?.signed()
     }
 
+    /// What scores are divided by before their softmax, for probabilities that come true: 1 where nobody has measured it.
+    pub fn temperature(&self) -> f32 {
+        let image = self.image();
+        image.and_then(|image| image.temperature()).unwrap_or(1.0)
+    }
+
     /// Resolution and normalisation.
     pub fn input(&self) -> Input {
         self.input

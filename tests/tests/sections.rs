@@ -3,7 +3,7 @@
 use graft_patches::container::{HEADER_LEN, Header, Kind, SectionKind};
 use graft_patches::records::Kinds;
 use graft_patches::{ImageError, writer};
-use graft_runtime::{Backbone, Error, Patch};
+use graft_runtime::{Backbone, Error, ImageBytes, Patch};
 use graft_tests::{backbone, continual, every_operator, identity_patch, int8, random_patch};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -82,15 +82,26 @@ fn with_samples(check: impl Fn(&Sample<'_>)) {
         (continual::patch(&float, continual::state(10)), &float),
         (int8::identity_patch(&int8, Kinds::BN), &int8),
         (continual::int8_patch(&int8, continual::state(10)), &int8),
+        (warm(continual::patch(&float, continual::state(10))), &float),
     ] {
         check(&Sample { bytes, backbone });
     }
 }
 
+/// The patch with a temperature.
+fn warm(patch: Vec<u8>) -> Vec<u8> {
+    let aligned = ImageBytes::copied(&patch);
+    writer::with_temperature(aligned.as_slice(), 2.5).expect("it is a patch")
+}
+
 fn is_optional(code: u32) -> bool {
-    [SectionKind::Scales, SectionKind::ContinualState]
-        .iter()
-        .any(|&optional| optional as u32 == code)
+    [
+        SectionKind::Scales,
+        SectionKind::ContinualState,
+        SectionKind::Temperature,
+    ]
+    .iter()
+    .any(|&optional| optional as u32 == code)
 }
 
 /// The error is of the place of this section.
@@ -207,4 +218,29 @@ fn an_optional_section_is_not_empty() {
         matches!(error, Error::Image(ImageError::Section { section: found, .. }) if found == section),
         "{error}"
     );
+}
+
+#[test]
+fn a_temperature_travels_in_the_patch() {
+    let backbone = backbone(24, 1);
+    let plain = identity_patch(&backbone, Kinds::HEAD);
+    let bound = |bytes: &[u8]| Patch::from_bytes(bytes, &backbone);
+    assert_eq!(bound(&plain).expect("it is valid").temperature(), 1.0);
+    let bytes = warm(plain);
+    let image = bound(&bytes).expect("it is valid");
+    assert_eq!(image.temperature(), 2.5);
+    let aligned = ImageBytes::copied(&bytes);
+    for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-3, 101.0] {
+        assert!(writer::with_temperature(aligned.as_slice(), wrong).is_err());
+        let mut bytes = bytes.clone();
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&wrong.to_le_bytes());
+        writer::seal(&mut bytes);
+        let error = bound(&bytes).expect_err("it is no temperature");
+        let section = SectionKind::Temperature;
+        assert!(
+            matches!(error, Error::Image(ImageError::Section { section: found, .. }) if found == section),
+            "{error}"
+        );
+    }
 }

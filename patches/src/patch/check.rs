@@ -1,5 +1,7 @@
 //! The checks of a patch's records on their own.
 
+use zerocopy::little_endian::F32;
+
 use crate::container::Container;
 use crate::error::ImageError;
 use crate::half_table::HalfPanel;
@@ -10,7 +12,7 @@ use crate::requantize::RequantizePanel;
 use crate::scale::ScaleRecord;
 use crate::section::{ALIGN, SectionKind};
 
-use super::PatchImage;
+use super::{PatchImage, TEMPERATURES};
 
 /// The records of a patch, parsed: their contents are yet to be checked ([`Self::check`]).
 pub(super) struct UncheckedPatch<'a> {
@@ -19,6 +21,7 @@ pub(super) struct UncheckedPatch<'a> {
     input: &'a InputRecord,
     records: &'a [PatchRecord],
     scales: &'a [ScaleRecord],
+    temperature: Option<&'a F32>,
     /// Bytes of the section.
     values: usize,
 }
@@ -33,6 +36,10 @@ impl<'a> UncheckedPatch<'a> {
             input: one(SectionKind::Input, section(SectionKind::Input))?,
             records: all(SectionKind::Records, section(SectionKind::Records))?,
             scales: all(SectionKind::Scales, section(SectionKind::Scales))?,
+            temperature: match section(SectionKind::Temperature) {
+                [] => None,
+                section => Some(one(SectionKind::Temperature, section)?),
+            },
             values: section(SectionKind::Values).len(),
         })
     }
@@ -41,6 +48,13 @@ impl<'a> UncheckedPatch<'a> {
     #[inline]
     pub(super) fn check(self) -> Result<PatchImage<'a>, ImageError> {
         self.input.decode().map_err(wrong(SectionKind::Input, 0))?;
+        let temperature = self.temperature.map(|temperature| temperature.get());
+        if temperature.is_some_and(|temperature| !TEMPERATURES.contains(&temperature)) {
+            return Err(ImageError::Section {
+                section: SectionKind::Temperature,
+                problem: "not a number from 0.01 to 100",
+            });
+        }
         let dtype = replacements(self.records, self.values)?;
         if self.scales.is_empty() == (dtype.of_backbone() == Dtype::I8) {
             return Err(ImageError::Section {

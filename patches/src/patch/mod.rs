@@ -5,6 +5,7 @@ mod fit;
 mod table_site;
 
 use zerocopy::FromBytes;
+use zerocopy::little_endian::F32;
 
 use crate::checked::checked;
 use crate::container::{Container, Verify};
@@ -23,6 +24,9 @@ use check::UncheckedPatch;
 /// The places of the parts of a checked patch, as [`crate::BackboneIndex`] for backbones.
 #[derive(Clone, Copy, Debug)]
 pub struct PatchIndex(Container);
+
+/// The temperatures that a patch may have: outside of them probabilities say nothing.
+pub const TEMPERATURES: core::ops::RangeInclusive<f32> = 0.01..=100.0;
 
 /// A checked patch image, read in place; values in half precision are for the runtime to widen.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +175,12 @@ impl<'a> PatchImage<'a> {
             .binary_search_by(|record| (record.site.get().into(), record.what).cmp(&key))
             .ok()
             .map(|at| self.decode(&records[at]))
+    }
+
+    /// What scores are divided by before their softmax, for probabilities that come true; `None` where nobody has measured it.
+    pub fn temperature(&self) -> Option<f32> {
+        let temperature = F32::ref_from_bytes(self.section(SectionKind::Temperature));
+        temperature.ok().map(|temperature| temperature.get())
     }
 
     /// Postcard metadata, as stored.

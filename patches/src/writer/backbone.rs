@@ -227,7 +227,8 @@ impl BackboneWriter {
                 SectionKind::Records
                 | SectionKind::Values
                 | SectionKind::Signature
-                | SectionKind::ContinualState => &[],
+                | SectionKind::ContinualState
+                | SectionKind::Temperature => &[],
             },
         ))
     }

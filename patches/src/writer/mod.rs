@@ -2,17 +2,17 @@
 
 mod backbone;
 mod container;
+mod edit;
 mod fuse;
 mod int8;
 mod patch;
 mod plan;
-mod sign;
 
 pub use backbone::{BackboneWriter, SiteValues};
 pub use container::seal;
+pub use edit::{SigningKey, sign, unsigned, with_temperature};
 pub use int8::{Int8PatchWriter, Int8Values, int8_backbone};
 pub use patch::PatchWriter;
-pub use sign::{SigningKey, sign, unsigned};
 
 /// The reason why an image cannot be written.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

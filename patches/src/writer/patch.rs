@@ -232,6 +232,7 @@ impl Contents<'_> {
                 | SectionKind::Plan
                 | SectionKind::Epilogues
                 | SectionKind::Frozen
+                | SectionKind::Temperature
                 | SectionKind::Signature => &[],
             },
         ))
