@@ -16,6 +16,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "generate",
             "learn",
             "extract",
+            "calibrate",
             "meta-train",
         ],
     ),

@@ -3,6 +3,7 @@
 pub mod bar;
 pub mod cli;
 pub mod commands;
+pub mod confidence;
 pub mod confusion;
 pub mod demo;
 pub mod export;

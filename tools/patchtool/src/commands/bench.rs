@@ -1,6 +1,6 @@
 //! `patchtool bench`: latency, swap time, open time, memory, and where the time goes.
 
-mod layers;
+pub(super) mod layers;
 mod peak;
 mod roofline;
 

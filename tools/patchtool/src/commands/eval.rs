@@ -1,23 +1,22 @@
 //! `patchtool eval`: accuracy on labelled images.
 
+mod cascade;
+pub(super) mod scores;
+
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use graft_runtime::Session;
 use serde_json::json;
 
+use self::scores::Seen;
 use super::inputs::InputsFolder;
-use crate::bar;
 use crate::commands::arguments::{Common, Model};
 use crate::confusion::{Confusion, predicted};
 use crate::hint::Hint;
 use crate::report::{Report, Table};
 use crate::task::{self, Task};
-use crate::threads;
-use graft_data::classes::map_classes;
 use graft_data::dataset::Dataset;
 use graft_data::left_out::{Kind, LeftOut};
 use graft_data::output;
@@ -26,7 +25,11 @@ use graft_data::output;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   patchtool eval --backbone lite0.backbone --data imagenet-sample.tar
-  patchtool eval --backbone lite0.backbone --patch flowers.patch --data flowers/test --confusion flowers.png")]
+  patchtool eval --backbone lite0.backbone --patch flowers.patch --data flowers/test --confusion flowers.png
+  patchtool eval --backbone lite0.backbone --data flowers/test --cascade f96.patch,f160.patch,f224.patch --confidence 0.9 --curve f.png
+
+A cascade divides scores by the temperature that `patchtool calibrate` has put into each patch. Choose its confidence by
+validation images, not by those that it is tested with.")]
 pub struct Arguments {
     #[command(flatten)]
     model: Model,
@@ -39,12 +42,33 @@ pub struct Arguments {
     /// Draw the confusion matrix as a picture.
     #[arg(long, value_name = "F.png")]
     confusion: Option<PathBuf>,
-    /// Overwrite the picture if it exists.
+    /// Overwrite pictures that exist.
     #[arg(long)]
     force: bool,
+    /// Patches of growing resolution: each image is run with one after the other until one is sure.
+    #[arg(
+        long,
+        value_name = "P,P,...",
+        value_delimiter = ',',
+        conflicts_with_all = ["patch", "confusion", "dump_inputs"]
+    )]
+    cascade: Vec<PathBuf>,
+    #[command(flatten)]
+    stop: Stop,
     /// Write the preprocessed inputs and `labels.txt` to this folder.
     #[arg(long, value_name = "DIR")]
     dump_inputs: Option<PathBuf>,
+}
+
+/// When a cascade stops.
+#[derive(Debug, Args)]
+struct Stop {
+    /// Probability of a class that is sure enough.
+    #[arg(long, value_name = "X", default_value_t = 0.9, value_parser = cascade::confidence, requires = "cascade")]
+    confidence: f64,
+    /// Draw accuracy against cost as a picture, over all confidences.
+    #[arg(long, value_name = "F.png", requires = "cascade")]
+    curve: Option<PathBuf>,
 }
 
 /// Counts of one class.
@@ -60,6 +84,9 @@ struct Count {
 /// # Errors
 /// Whatever cannot be opened, or data whose classes are not the task's.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    if !arguments.cascade.is_empty() {
+        return cascade::run(arguments, common);
+    }
     let (backbone, tasks) = task::open(&arguments.model.backbone, &arguments.model.patch)?;
     let [task] = tasks.as_slice() else {
         bail!(Hint::new(
@@ -79,51 +106,30 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         }
     }
     let dataset = Dataset::open(&arguments.data)?;
-    let classes = map_classes(dataset.classes(), &task.labels, task.patch.classes())?;
-    threads::start(arguments.threads)?;
-    let sessions = Mutex::new(Vec::new());
-    let work = |index: usize, image: image::RgbImage| {
-        let taken = sessions.lock().ok().and_then(|mut sessions| sessions.pop());
-        let mut session = taken.map_or_else(|| Session::new(&backbone), Ok)?;
-        let pixels = task.preprocess.pixels(&image);
-        let target = classes[dataset.items()[index].class];
-        let scores = session.run(&task.patch, &pixels)?;
-        let (predicted, rank) = (predicted(scores), rank(scores, target));
-        if let Ok(mut sessions) = sessions.lock() {
-            sessions.push(session);
-        }
-        Ok::<_, graft_runtime::Error>((pixels, target, predicted, rank))
-    };
     let mut dump = Dump::new(arguments, task)?;
     let mut counts = vec![Count::default(); task.patch.classes()];
     let mut confusion = Confusion::default();
-    let bar = bar::images(dataset.len(), common.quiet);
-    let all: Vec<usize> = (0..dataset.len()).collect();
-    let unreadable = dataset.for_each(&all, work, |_, result| {
-        let (pixels, target, predicted, rank) = result?;
-        let count = &mut counts[target];
-        count.images += 1;
-        count.top1 += usize::from(rank < 1);
-        count.top5 += usize::from(rank < 5);
-        if let Some(predicted) = predicted {
-            confusion.add(target, predicted);
+    let effort = (arguments.threads, common.quiet);
+    let left_out = scores::for_each(&backbone, &tasks, &dataset, effort, |seen| {
+        for Seen {
+            target,
+            pixels,
+            scores,
+        } in seen
+        {
+            let rank = rank(&scores, target);
+            let count = &mut counts[target];
+            count.images += 1;
+            count.top1 += usize::from(rank < 1);
+            count.top5 += usize::from(rank < 5);
+            if let Some(predicted) = predicted(&scores) {
+                confusion.add(target, predicted);
+            }
+            dump.push(&pixels, target)?;
         }
-        bar.inc(1);
-        dump.push(&pixels, target)
+        Ok(())
     })?;
-    bar.finish_and_clear();
     dump.finish()?;
-    for error in &unreadable {
-        tracing::warn!("left out: {}", error.reason());
-    }
-    let mut left_out = dataset.left_out().clone();
-    left_out.add_unreadable(&unreadable);
-    if unreadable.len() == dataset.len()
-        && let Some(first) = unreadable.into_iter().next()
-    {
-        let all = format!("none of {} images can be read; the first", dataset.len());
-        return Err(anyhow::Error::new(first).context(all));
-    }
     let report = report(task, &counts, &confusion, &left_out);
     if let Some(path) = &arguments.confusion {
         let title = format!("{}: {} images", task.name, confusion.images());

@@ -8,6 +8,7 @@ use arguments::Common;
 
 pub mod arguments;
 pub mod bench;
+pub mod calibrate;
 pub mod demo;
 pub mod device;
 pub mod diff;
@@ -73,6 +74,8 @@ commands! {
     Generate(generate::Arguments) => generate::run(),
     /// Go on learning: the next patch from the one before and a few labelled images.
     Learn(generate::LearnArguments) => generate::learn(),
+    /// Give a patch the temperature at which its probabilities come true.
+    Calibrate(calibrate::Arguments) => calibrate::run(common),
     /// Show the contents of a backbone or patch.
     Inspect(inspect::Arguments) => inspect::run(),
     /// Compare two patches, or a patch and its backbone.

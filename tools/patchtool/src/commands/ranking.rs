@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::confidence::probabilities;
+
 /// The best scores of an image, best first; of equal ones the first.
 pub(super) struct Ranking {
     top: Vec<Ranked>,
@@ -11,14 +13,19 @@ struct Ranked {
     label: String,
     index: usize,
     score: f32,
-    /// What training makes of the scores. Nothing calibrates it.
+    /// As sure as training and temperature make it.
     probability: f64,
 }
 
 impl Ranking {
-    /// So many of the best scores.
-    pub(super) fn new(scores: &[f32], count: usize, label: impl Fn(usize) -> String) -> Self {
-        let probabilities = probabilities(scores);
+    /// So many of the best scores, of which a temperature makes probabilities.
+    pub(super) fn new(
+        scores: &[f32],
+        count: usize,
+        temperature: f32,
+        label: impl Fn(usize) -> String,
+    ) -> Self {
+        let probabilities = probabilities(scores, temperature);
         let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranked.truncate(count);
@@ -64,19 +71,6 @@ impl Ranking {
     }
 }
 
-/// The softmax of the scores: shares of the exponentials, which add up to 1. A single score stands against 0: its sigmoid.
-fn probabilities(scores: &[f32]) -> Vec<f64> {
-    if let [score] = scores {
-        return vec![1.0 / (1.0 + (-f64::from(*score)).exp())];
-    }
-    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers = scores
-        .iter()
-        .map(|score| (f64::from(*score) - f64::from(highest)).exp());
-    let sum: f64 = powers.clone().sum();
-    powers.map(|power| power / sum).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,15 +78,11 @@ mod tests {
     #[test]
     fn probabilities_are_the_softmax_of_all_scores() {
         let scores = [2.0, 1.0, 1000.0_f32.ln()];
-        let ranking = Ranking::new(&scores, 2, |index| format!("c{index}"));
+        let ranking = Ranking::new(&scores, 2, 1.0, |index| format!("c{index}"));
         assert_eq!(ranking.line(), "c2 99.0 % (6.91), c0 0.7 % (2.00)");
         let json = ranking.json("a.png", "p");
         let sum = 1000.0 + 1.0_f64.exp() + 2.0_f64.exp();
         let top = json["top"][0]["probability"].as_f64().unwrap();
         assert!((top - 1000.0 / sum).abs() < 1e-6, "{top}");
-        let all = probabilities(&[500.0, -500.0, 500.0]);
-        assert_eq!(all, [0.5, 0.0, 0.5]);
-        let single = probabilities(&[3.0_f32.ln()])[0];
-        assert!((single - 0.75).abs() < 1e-6, "{single}");
     }
 }

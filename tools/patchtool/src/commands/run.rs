@@ -20,8 +20,9 @@ use crate::task;
   patchtool run --backbone lite0.backbone --patch flowers.patch --patch birds.patch photo.jpg
   patchtool run --backbone lite0.backbone photos
 
-Each label comes with its probability, the softmax of all scores (of a single one its sigmoid), and its score. The probability says what the network
-believes, which may be surer than it is right. Images that cannot be read are named, the others have their rows all the
+Each label comes with its probability, the softmax of all scores (of a single one its sigmoid), and its score. The probability
+says what the network believes, which may be surer than it is right: `patchtool calibrate` gives a patch the temperature
+by which the scores are divided for it. Images that cannot be read are named, the others have their rows all the
 same; the exit status is 2 then.")]
 pub struct Arguments {
     #[command(flatten)]
@@ -64,7 +65,10 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
                 inputs.push(&task.preprocess.tensor(image))?;
             }
             let scores = session.run(&task.patch, &task.preprocess.pixels(image))?;
-            let ranking = Ranking::new(scores, arguments.top, |index| task.label(index));
+            let temperature = task.patch.temperature();
+            let ranking = Ranking::new(scores, arguments.top, temperature, |index| {
+                task.label(index)
+            });
             let mut result = ranking.json(&name, &task.name);
             if arguments.scores {
                 result["scores"] = json!(scores);

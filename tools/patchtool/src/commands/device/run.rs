@@ -43,7 +43,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     let mut results = Vec::new();
     images.for_each(|name, image| {
         let run = client.run(&preprocess.pixels(image), Some(task))?;
-        let ranking = Ranking::new(&run.scores, arguments.top, |index| content.label(index));
+        let ranking = Ranking::new(&run.scores, arguments.top, 1.0, |index| {
+            content.label(index)
+        });
         let milliseconds = device.seconds(run.ticks) * 1e3;
         let mut result = ranking.json(&name, &content.name);
         result["scores"] = json!(run.scores);
