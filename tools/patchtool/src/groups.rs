@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Command;
 
 /// Headings, and the commands under each.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     ("See what it does", &["demo"]),
     ("Make a backbone", &["import", "quantize"]),
     (
@@ -24,6 +24,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ("Look into files", &["inspect", "diff"]),
     ("Sign and trust", &["keygen", "sign", "verify"]),
     ("Talk to a device", &["push", "device"]),
+    ("Keep patches on a board", &["store"]),
     ("Set up the shell", &["completions", "man"]),
 ];
 

@@ -66,6 +66,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     hints!(cause:
         graft_runtime::Error,
+        graft_store::Error,
         ImageError,
         WriteError,
         DeviceError,

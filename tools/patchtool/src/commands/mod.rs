@@ -28,6 +28,7 @@ pub mod quantize;
 mod ranking;
 pub mod run;
 pub mod sign;
+pub mod store;
 pub mod train;
 pub mod verify;
 
@@ -94,4 +95,6 @@ commands! {
     Push(push::Arguments) => push::run(common),
     /// Inspect a device, swap its patches, run it.
     Device(device::Arguments) => device::run(),
+    /// Install patches in the store of a Linux board, try them, keep them or go back.
+    Store(store::Arguments) => store::run(),
 }
