@@ -165,12 +165,11 @@ impl Receiver {
     /// # Errors
     /// All but [`FrameError::Malformed`].
     pub fn push(&mut self, byte: u8) -> Option<Result<Frame<'_>, FrameError>> {
+        if let DecoderState::Idle = self.cobs {
+            self.length = 0;
+        }
         match self.cobs.feed(byte) {
             Ok(DecodeResult::NoData) => None,
-            Ok(DecodeResult::DataStart) => {
-                self.length = 0;
-                None
-            }
             Ok(DecodeResult::DataContinue(byte)) => {
                 if let Some(next) = self.decoded.get_mut(self.length) {
                     *next = byte;

@@ -218,10 +218,10 @@ fn with_frame(line: &[u8], check: impl Fn(Frame<'_>)) {
 
 #[test]
 fn the_layout_is_the_documented_one() {
-    // Version 1, id 0x0201, request 10 and its CRC-32; each zero is replaced by the way to the next one.
-    let crc = checksum(&[1, 1, 2, 10]).to_le_bytes();
+    // Version 2, id 0x0201, request 10 and its CRC-32; each zero is replaced by the way to the next one.
+    let crc = checksum(&[2, 1, 2, 10]).to_le_bytes();
     assert!(!crc.contains(&0));
-    let expected = [&[0, 9, 1, 1, 2, 10], &crc[..], &[0]].concat();
+    let expected = [&[0, 9, 2, 1, 2, 10], &crc[..], &[0]].concat();
     assert_eq!(line(0x0201, &Request::Confirm), expected);
     assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
 }
@@ -269,7 +269,7 @@ fn a_frame_of_another_version_names_both_and_its_id() {
     );
     let text = std::string::ToString::to_string(&error);
     assert!(
-        text.contains("version 2") && text.contains("version 1"),
+        text.contains("version 3") && text.contains("version 2"),
         "{text}"
     );
 }
