@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use graft_patches::layout::{unpack_epilogue, unpack_weights};
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Input, Kinds, What};
-use graft_patches::writer::{PatchWriter, WriteError};
+use graft_patches::writer::{self, PatchWriter, WriteError};
 use graft_patches::{BackboneImage, ContinualState, ImageError, PatchImage, Replacement};
+use graft_runtime::ImageBytes;
 
 /// The contents of a patch.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Replacements {
     pub metadata: PatchMetadata,
     /// Its knowledge of its classes, where it goes on learning.
     pub continual_state: Option<ContinualState>,
+    /// What its scores are divided by for probabilities that come true, where that was measured.
+    pub temperature: Option<f32>,
     /// New values by site of the backbone.
     pub sites: BTreeMap<usize, SiteReplacement>,
 }
@@ -69,6 +72,7 @@ impl Replacements {
             input: patch.input(),
             metadata: patch.metadata()?,
             continual_state: patch.continual_state()?,
+            temperature: patch.temperature(),
             sites,
         })
     }
@@ -102,6 +106,20 @@ impl Replacements {
         if let Some(state) = &self.continual_state {
             writer.continual_state(state.clone());
         }
-        writer.finish(&self.metadata)
+        with_temperature(writer.finish(&self.metadata)?, self.temperature)
+    }
+}
+
+/// The patch with its temperature, if it has one.
+///
+/// # Errors
+/// A temperature that no patch may have.
+pub fn with_temperature(patch: Vec<u8>, temperature: Option<f32>) -> Result<Vec<u8>, WriteError> {
+    match temperature {
+        Some(temperature) => {
+            let aligned = ImageBytes::copied(&patch);
+            Ok(writer::with_temperature(aligned.as_slice(), temperature)?)
+        }
+        None => Ok(patch),
     }
 }

@@ -239,6 +239,7 @@ pub(crate) fn trained(backbone: &BackboneImage<'_>, kind: TrainKind, seed: u64) 
             best_epoch: 8,
             validation_accuracy: Some(0.925),
             validation_loss: Some(0.375),
+            temperature: Some(1.25),
             test_accuracy: 0.9125,
             trainable_params: 1234,
             seconds: 56.78,

@@ -283,8 +283,11 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     let input = image.input();
     let dtype = image.dtype();
     let state = image.continual_state()?;
+    let temperature = image.temperature().map_or(String::new(), |temperature| {
+        format!("temperature {temperature:.3}\n")
+    });
     let text = format!(
-        "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}for backbone {}\n{}\n{table}\
+        "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}{temperature}for backbone {}\n{}\n{table}\
          {} sites, first patched layer {}, {} labels, {}, file {}\n",
         metadata.name,
         metadata.source,
@@ -329,6 +332,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
             "best_epoch": training.best_epoch,
             "test_accuracy": training.test_accuracy,
         })),
+        "temperature": image.temperature(),
         "calibration": metadata.calibration.as_ref().map(calibration_json),
         "learned": state.as_ref().map(|state| json!({
             "counter": state.counter,

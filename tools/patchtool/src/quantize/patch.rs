@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use super::backbone::scales;
 use super::{Images, Method, QuantizeError, Statistics, signal_to_noise, weights};
-use crate::replacements::Replacements;
+use crate::replacements::{Replacements, with_temperature};
 
 /// A quantised patch.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ pub fn patch(
         calibration: Some(calibration),
         ..replacements.metadata.clone()
     })?;
+    let bytes = with_temperature(bytes, replacements.temperature)?;
     let bound = Patch::from_bytes(&bytes, int8)?;
     Ok(QuantizedPatch {
         signal_to_noise: signal_to_noise([&twin, int8], [&float_patch, &bound], images)?,

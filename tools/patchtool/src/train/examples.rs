@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use graft_runtime::Backbone;
+use graft_patches::records::Dtype;
+use graft_runtime::{Backbone, Patch};
 
-use super::evaluate::{Evaluation, evaluate, judge};
+use super::evaluate::{Evaluation, evaluate, judge, scores};
 use super::history::Score;
 use super::learner::Learner;
 use super::run::TrainError;
+use crate::confidence::Scored;
 use crate::trained::Trained;
 use graft_data::augment::{Augment, Augmenter};
 use graft_data::batches::{self, Batches, epoch_order, ranges};
@@ -156,6 +158,25 @@ impl Examples {
             Some(Embeddings { values, classes }) => judge(learner.scores(values), classes, weights),
         };
         Ok(Some(evaluation.score))
+    }
+
+    /// The temperature of trained values, by the validation images.
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn temperature(
+        &self,
+        backbone: &Backbone,
+        trained: &Trained,
+    ) -> Result<Option<f32>, TrainError> {
+        let Some(validation) = &self.validation else {
+            return Ok(None);
+        };
+        let images = &validation.images;
+        let patch = trained.compile(&backbone.image(), Dtype::F32)?;
+        let scores = scores(backbone, &Patch::from_bytes(&patch, backbone)?, images)?;
+        let targets = (0..images.len()).map(|image| images.class(image));
+        Ok(Scored::new(scores, targets.collect()).temperature())
     }
 
     /// Evaluation of trained values on the test images, or where there are none on the validation images, where every

@@ -317,10 +317,12 @@ impl Run<'_> {
                 ..self.template.clone()
             },
         };
+        let temperature = self.examples.temperature(self.backbone, &trained)?;
         let evaluation = self.examples.test(self.backbone, &trained)?;
         let test = evaluation.as_ref().filter(|_| self.examples.test.is_some());
         trained.metrics = Metrics {
             epochs: at.history.len() as u32,
+            temperature,
             test_accuracy: test.map_or(0.0, |test| test.score.accuracy as f32),
             trainable_params: self.learner.trainable() as u64,
             seconds: before + self.started.elapsed().as_secs_f64(),

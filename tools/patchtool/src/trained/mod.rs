@@ -93,6 +93,9 @@ pub struct Metrics {
     /// Mean loss of the validation images after this epoch.
     #[serde(default)]
     pub validation_loss: Option<f32>,
+    /// What scores are divided by for probabilities that come true on the validation images; `None` where there were none.
+    #[serde(default)]
+    pub temperature: Option<f32>,
     /// Share of the test images whose first guess was right, 0 to 1; 0 where there was no test.
     pub test_accuracy: f32,
     /// Values that were trained.
