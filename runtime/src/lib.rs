@@ -89,6 +89,8 @@ pub mod kernels;
 mod patch;
 mod session;
 #[cfg(feature = "std")]
+mod sync;
+#[cfg(feature = "std")]
 mod task_slot;
 #[cfg(feature = "std")]
 mod threads;

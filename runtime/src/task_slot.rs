@@ -1,9 +1,6 @@
 //! A task's current patch, published while others are running.
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwap;
-
+use crate::sync::{Arc, ArcSwap};
 use crate::{Error, Patch, Receipt};
 
 /// The current patch of one task of a service. Readers see the old patch or the new one, never a mixture, and never
@@ -62,19 +59,23 @@ impl TaskSlot {
     /// that one was bound under a policy and this one was not; the slot then keeps what it had.
     pub fn publish(&self, patch: impl Into<Arc<Patch>>) -> Result<Receipt, Error> {
         let patch = patch.into();
-        let current = self.patch.load();
-        let expected = current.backbone_id();
-        if patch.backbone_id() != expected {
-            return Err(Error::OtherBackbone {
-                found: patch.backbone_id(),
-                expected,
-            });
+        loop {
+            let current = self.patch.load_full();
+            let expected = current.backbone_id();
+            if patch.backbone_id() != expected {
+                return Err(Error::OtherBackbone {
+                    found: patch.backbone_id(),
+                    expected,
+                });
+            }
+            if current.is_checked() && !patch.is_checked() {
+                return Err(Error::Untrusted);
+            }
+            // What was compared is what is replaced, whatever others publish meanwhile.
+            let replaced = self.patch.compare_and_swap(&current, Arc::clone(&patch));
+            if Arc::ptr_eq(&replaced, &current) {
+                return Ok(patch.receipt());
+            }
         }
-        if current.is_checked() && !patch.is_checked() {
-            return Err(Error::Untrusted);
-        }
-        let receipt = patch.receipt();
-        self.patch.store(patch);
-        Ok(receipt)
     }
 }

@@ -1,11 +1,10 @@
 //! A pool of parked workers that share a layer. Handing out work takes no allocation, which rules out task queues.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::PoisonError;
 
-/// Rounds a worker looks for the next layer before it sleeps: about the time between two layers.
-const SPINS: usize = 4096;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, SPINS, spin_loop};
 
 type Job<'a> = dyn Fn(usize) + Sync + 'a;
 
@@ -57,7 +56,7 @@ impl ThreadPool {
         };
         for thread in 1..threads {
             let shared = Arc::clone(&pool.shared);
-            let worker = std::thread::Builder::new()
+            let worker = thread::Builder::new()
                 .name(format!("graft-{thread}"))
                 .spawn(move || work(&shared, thread))?;
             pool.workers.push(worker);
@@ -120,9 +119,9 @@ impl Drop for WaitForWorkers<'_> {
         while self.0.pending.load(Ordering::Acquire) > 0 {
             spins += 1;
             if spins < SPINS {
-                std::hint::spin_loop();
+                spin_loop();
             } else {
-                std::thread::yield_now();
+                thread::yield_now();
             }
         }
     }
@@ -147,7 +146,7 @@ fn next_job(shared: &Shared, seen: &mut usize) -> Option<JobPointer> {
         if shared.round.load(Ordering::Acquire) != *seen {
             break;
         }
-        std::hint::spin_loop();
+        spin_loop();
     }
     let mut state = lock(&shared.state);
     while shared.round.load(Ordering::Acquire) == *seen {
@@ -162,41 +161,6 @@ fn next_job(shared: &Shared, seen: &mut usize) -> Option<JobPointer> {
     state.job
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_thread_runs_every_job_once() {
-        let mut pool = ThreadPool::new(4).expect("four threads start");
-        let counts: [AtomicUsize; 4] = Default::default();
-        for _ in 0..500 {
-            pool.run(&|thread| {
-                counts[thread].fetch_add(1, Ordering::Relaxed);
-            });
-        }
-        assert!(
-            counts
-                .iter()
-                .all(|count| count.load(Ordering::Relaxed) == 500)
-        );
-    }
-
-    #[test]
-    fn a_panic_on_a_worker_reaches_the_caller_and_the_pool_lives_on() {
-        let mut pool = ThreadPool::new(2).expect("two threads start");
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            pool.run(&|thread| assert_ne!(thread, 1));
-        }));
-        assert!(result.is_err());
-        let count = AtomicUsize::new(0);
-        pool.run(&|_| {
-            count.fetch_add(1, Ordering::Relaxed);
-        });
-        assert_eq!(count.into_inner(), 2);
-    }
 }

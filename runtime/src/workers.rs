@@ -179,6 +179,7 @@ impl<T> Shared<T> {
 #[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
+    use crate::threads::ThreadPool;
 
     #[test]
     fn each_part_is_taken_once_by_its_own_thread_first() {
@@ -193,5 +194,35 @@ mod tests {
             assert_eq!(taken[own.len()..], (0..own.start).collect::<Vec<_>>());
             assert!((0..threads).all(|thread| stretches.take(thread).is_none()));
         }
+    }
+
+    #[test]
+    fn every_thread_runs_every_job_once() {
+        let mut pool = ThreadPool::new(4).expect("four threads start");
+        let counts: [AtomicUsize; 4] = Default::default();
+        for _ in 0..500 {
+            pool.run(&|thread| {
+                counts[thread].fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert!(
+            counts
+                .iter()
+                .all(|count| count.load(Ordering::Relaxed) == 500)
+        );
+    }
+
+    #[test]
+    fn a_panic_on_a_worker_reaches_the_caller_and_the_pool_lives_on() {
+        let mut pool = ThreadPool::new(2).expect("two threads start");
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.run(&|thread| assert_ne!(thread, 1));
+        }));
+        assert!(result.is_err());
+        let count = AtomicUsize::new(0);
+        pool.run(&|_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(count.into_inner(), 2);
     }
 }

@@ -7,8 +7,15 @@ use std::time::{Duration, Instant};
 use graft_runtime::{Error, Image, Patch, Session, TaskSlot};
 use graft_tests::{backbone, image, patch};
 
+/// Threads that run frames.
+const READERS: usize = 4;
+/// Times that a patch is published meanwhile; `GRAFT_PUBLISH` asks for more.
+const PUBLISHED: usize = 10_000;
+
 #[test]
 fn readers_see_the_old_patch_or_the_new_one() {
+    let asked = std::env::var("GRAFT_PUBLISH");
+    let wanted = asked.map_or(PUBLISHED, |text| text.parse().expect("a number"));
     let backbone = backbone(24, 1);
     let patches: Vec<Arc<Patch>> = (0..4)
         .map(|seed| Arc::new(patch(&backbone, 10, seed)))
@@ -28,11 +35,11 @@ fn readers_see_the_old_patch_or_the_new_one() {
     let is_done = AtomicBool::new(false);
     let satisfied = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..3)
+        let readers: Vec<_> = (0..READERS)
             .map(|_| {
                 scope.spawn(|| {
                     let mut session = Session::new(&backbone).expect("kernels are there");
-                    let mut seen = [false; 4];
+                    let (mut seen, mut frames) = ([false; 4], 0);
                     while !is_done.load(Ordering::Relaxed) {
                         let scores = session
                             .run(&slot.patch(), Image::Values(&values))
@@ -43,29 +50,39 @@ fn readers_see_the_old_patch_or_the_new_one() {
                         if is_new && seen == [true; 4] {
                             satisfied.fetch_add(1, Ordering::Relaxed);
                         }
+                        frames += 1;
                     }
+                    frames
                 })
             })
             .collect();
-        // Until every reader has seen every patch: on a busy machine that takes a while.
+        // Then until every reader has seen every patch: on a busy machine that takes a while.
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut swap = 0;
-        while satisfied.load(Ordering::Relaxed) < readers.len() && Instant::now() < deadline {
+        while swap < wanted
+            || satisfied.load(Ordering::Relaxed) < readers.len() && Instant::now() < deadline
+        {
             swap += 1;
             let receipt = slot
                 .publish(Arc::clone(&patches[swap % 4]))
                 .expect("the same backbone");
             assert_eq!(receipt, patches[swap % 4].receipt());
-            std::thread::yield_now();
+            if swap.is_multiple_of(64) {
+                std::thread::yield_now();
+            }
         }
         is_done.store(true, Ordering::Relaxed);
-        for reader in readers {
-            reader.join().expect("no reader sees a mixture");
-        }
+        let frames: usize = readers
+            .into_iter()
+            .map(|reader| reader.join().expect("no reader sees a mixture"))
+            .sum();
+        println!(
+            "{swap} patches published, {frames} frames: each the old patch's or the new one's"
+        );
     });
     assert_eq!(
         satisfied.into_inner(),
-        3,
+        READERS,
         "readers that saw all four patches"
     );
 }
