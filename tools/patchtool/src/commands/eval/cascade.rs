@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::{Arguments, scores};
 use crate::commands::arguments::Common;
-use crate::commands::arguments::number;
 use crate::commands::bench::layers::macs;
 use crate::confidence::surest;
 use crate::hint::Hint;
@@ -27,8 +26,11 @@ const RUNS: usize = 21;
 
 /// A probability that a class can have.
 pub(super) fn confidence(text: &str) -> Result<f64, String> {
-    let is_right = |value: f32| (0.0..=1.0).contains(&value);
-    number(text, is_right, "a probability, 0 to 1").map(f64::from)
+    let value = text
+        .parse()
+        .ok()
+        .filter(|value| (0.0..=1.0).contains(value));
+    value.ok_or_else(|| "expected a probability, 0 to 1".into())
 }
 
 /// A stage: a patch, and what it costs.
