@@ -58,7 +58,9 @@ fn inspect_has_the_keys_of_the_contract() {
         );
     }
     assert_eq!(f.json("inspect b.backbone")["layers"], 15);
-    assert_eq!(f.json("inspect p.patch")["first_patched_layer"], 0);
+    let patch = f.json("inspect p.patch --backbone b.backbone");
+    assert_eq!(patch["first_patched_layer"], 0);
+    assert_eq!(patch["first_patched_layer_name"], "layer1");
 }
 
 #[test]

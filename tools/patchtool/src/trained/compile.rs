@@ -52,7 +52,7 @@ impl Trained {
             source: format!("trained on {}", data.to_string_lossy()),
             tool: crate::TOOL.into(),
             resize: self.resize,
-            first_patched_layer: 0,
+            first_patched_layer: None,
             labels: self.labels.clone(),
             training: Some(Training {
                 kind: self.kind.to_string(),
