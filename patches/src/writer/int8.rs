@@ -208,16 +208,22 @@ impl<'a> Int8PatchWriter<'a> {
     /// If the backbone is not int8.
     pub fn identity(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
         let mut writer = Self::new(backbone, kinds);
-        for index in 0..backbone.site_count() {
-            let site = backbone.site(index);
+        writer.own_before(backbone.layer_count());
+        writer
+    }
+
+    /// As [`super::PatchWriter::own_before`].
+    pub fn own_before(&mut self, layer: usize) -> &mut Self {
+        for index in 0..self.backbone.site_count() {
+            let site = self.backbone.site(index);
             let [table, has_weights] =
-                [What::Epilogue, What::Weights].map(|what| kinds.covers(&site, what, Dtype::F32));
-            if table || has_weights {
-                let own = writer.own(index);
-                writer.sites.insert(index, Replaced { has_weights, ..own });
+                What::ALL.map(|what| self.kinds.covers(&site, what, Dtype::F32));
+            if site.layer < layer && (table || has_weights) {
+                let own = self.own(index);
+                self.sites.insert(index, Replaced { has_weights, ..own });
             }
         }
-        writer
+        self
     }
 
     /// Another resolution or normalisation than the backbone's.

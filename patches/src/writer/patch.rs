@@ -53,22 +53,31 @@ impl<'a> PatchWriter<'a> {
     /// If the backbone is int8: [`super::Int8PatchWriter`] is for those.
     pub fn identity(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
         let mut writer = Self::new(backbone, kinds);
+        writer.own_before(backbone.layer_count());
+        writer
+    }
+
+    /// The backbone's own values of all that the kinds have before a layer.
+    ///
+    /// # Panics
+    /// If the backbone is int8.
+    pub fn own_before(&mut self, layer: usize) -> &mut Self {
+        let backbone = self.backbone;
         for index in 0..backbone.site_count() {
             let site = backbone.site(index);
-            if kinds.covers(&site, What::Epilogue, Dtype::F32) {
-                let own = backbone.epilogue(&site).to_vec();
-                writer
-                    .values
-                    .insert((index, What::Epilogue), (site.outputs, own));
-            }
-            if kinds.covers(&site, What::Weights, Dtype::F32) {
-                let own = backbone.weights(&site).to_vec();
-                writer
-                    .values
-                    .insert((index, What::Weights), (site.outputs, own));
+            for what in What::ALL {
+                if site.layer >= layer || !self.kinds.covers(&site, what, Dtype::F32) {
+                    continue;
+                }
+                let own = match what {
+                    What::Epilogue => backbone.epilogue(&site),
+                    What::Weights => backbone.weights(&site),
+                };
+                let values = (site.outputs, own.to_vec());
+                self.values.insert((index, what), values);
             }
         }
-        writer
+        self
     }
 
     /// Another resolution or normalisation than the backbone's.

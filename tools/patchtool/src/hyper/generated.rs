@@ -210,6 +210,7 @@ impl Generated {
                 ..PatchMetadata::default()
             },
             continual_state: self.continual_state.clone(),
+            from_layer: 0,
             sites: sites.into_iter().collect(),
         })
     }

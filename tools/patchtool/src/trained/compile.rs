@@ -38,6 +38,7 @@ impl Trained {
             input: self.input,
             metadata: self.metadata(),
             continual_state: None,
+            from_layer: self.from_layer,
             sites: sites
                 .map(|(&index, values)| (index, replacement(values, own.get(index))))
                 .collect(),
