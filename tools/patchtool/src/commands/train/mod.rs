@@ -324,14 +324,14 @@ fn report(outcome: &Outcome) -> Report {
     });
     let is_tested = data.test_images > 0;
     let text = format!(
-        "{}: {}{} of {} trained values on {} images\n{}{}{}{:.0} s, {step:.1} ms a step\n",
+        "{}: {} of {} trained values{} on {} images\n{}{}{}{:.0} s, {step:.1} ms a step\n",
         trained.name,
         trained.kind,
+        metrics.trainable_params,
         match trained.from_layer {
             0 => String::new(),
             layer => format!(" from layer {layer} on,"),
         },
-        metrics.trainable_params,
         data.images,
         chosen(trained),
         tested(trained),
