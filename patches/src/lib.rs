@@ -17,6 +17,7 @@ mod coded;
 pub mod container;
 #[cfg(feature = "alloc")]
 mod continual_state;
+mod difference;
 mod digest;
 mod error;
 pub mod geometry;
@@ -43,6 +44,7 @@ pub use backbone::{BackboneImage, BackboneIndex, Int8Site};
 pub use container::Verify;
 #[cfg(feature = "alloc")]
 pub use continual_state::{ContinualClass, ContinualState};
+pub use difference::first_difference;
 pub use digest::{Digest, NotADigest};
 pub use error::ImageError;
 pub use patch::{PatchImage, PatchIndex, Replacement, TEMPERATURES};

@@ -271,14 +271,31 @@ pub struct PatchMetadata {
     pub tool: String,
     /// The resizing of photographs.
     pub resize: Resize,
-    /// First layer whose result differs from the backbone's; the writer fills it in.
-    pub first_patched_layer: u16,
+    /// First layer that computes with other values than the backbone's own; `None` where all are the same. The writer fills
+    /// it in.
+    #[serde(with = "layer_or_none")]
+    pub first_patched_layer: Option<u16>,
     /// Class names by index; empty where the backbone's own head and labels serve.
     pub labels: Vec<String>,
     /// The training of its values; `None` where they were not, or nothing is known of it.
     pub training: Option<Training>,
     /// The choice of its scales; `None` in f32, and where they are the backbone's.
     pub calibration: Option<Calibration>,
+}
+
+/// A layer as a number, [`NONE`] where there is none.
+mod layer_or_none {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::records::NONE;
+
+    pub(super) fn serialize<S: Serializer>(layer: &Option<u16>, to: S) -> Result<S::Ok, S::Error> {
+        layer.unwrap_or(NONE).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+        u16::deserialize(from).map(|layer| (layer != NONE).then_some(layer))
+    }
 }
 
 /// The facts of the training run behind a patch.

@@ -1,5 +1,5 @@
 //! The memory of a session: activations as planned, scratch per thread, what lies between the layers of fused blocks, the
-//! shapes of the current resolution.
+//! shapes of the current resolution, copies of what several patches share.
 
 use core::ops::Range;
 
@@ -30,6 +30,7 @@ pub(crate) struct ArenaLayout {
     threads: usize,
     scores: usize,
     shapes: usize,
+    saved: usize,
 }
 
 /// The machine's part in the length of an arena.
@@ -97,6 +98,7 @@ impl ArenaLayout {
             threads,
             scores: whole_lines(scores.saturating_mul(size_of::<f32>())),
             shapes: (image.layer_count() + 1) * machine.shape_bytes,
+            saved: 0,
         }
     }
 
@@ -111,6 +113,7 @@ impl ArenaLayout {
             .end
             .saturating_add(self.scores)
             .saturating_add(self.shapes)
+            .saturating_add(self.saved)
     }
 }
 
@@ -233,19 +236,43 @@ pub(crate) struct Parts<'a> {
     pub(crate) scores: &'a mut [f32],
     /// Shapes of all tensors at the current resolution.
     pub(crate) shapes: &'a mut [Shape],
+    /// Copies of activations that several patches start from.
+    pub(crate) saved: &'a mut [u8],
 }
 
 impl<'a> Arena<'a> {
     pub(crate) fn new(layout: ArenaLayout, bytes: ArenaBytes<'a>) -> Result<Self, Error> {
         let mut arena = Self { layout, bytes };
-        let slice = arena.slice();
+        arena.has_room(&layout)?;
+        Ok(arena)
+    }
+
+    fn has_room(&mut self, layout: &ArenaLayout) -> Result<(), Error> {
+        let slice = self.slice();
         let is_aligned = slice.as_ptr().addr().is_multiple_of(LINE);
         let found = if is_aligned { slice.len() } else { 0 };
         let expected = layout.bytes();
-        if found < expected {
-            return Err(Error::Arena { found, expected });
+        match found < expected {
+            true => Err(Error::Arena { found, expected }),
+            false => Ok(()),
         }
-        Ok(arena)
+    }
+
+    /// Makes room for this many bytes of copies; returns whether that took new memory, in which nothing of the old is.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<bool, Error> {
+        let layout = ArenaLayout {
+            saved: bytes.max(self.layout.saved),
+            ..self.layout
+        };
+        let room = self.has_room(&layout);
+        #[cfg(feature = "alloc")]
+        if room.is_err() && !matches!(self.bytes, ArenaBytes::Borrowed(_)) {
+            *self = Self::new(layout, ArenaBytes::allocate(layout.bytes())?)?;
+            return Ok(true);
+        }
+        room?;
+        self.layout = layout;
+        Ok(false)
     }
 
     fn slice(&mut self) -> &mut [u8] {
@@ -271,13 +298,15 @@ impl<'a> Arena<'a> {
         let end = layout.bytes();
         let (activations, rest) = self.slice()[..end].split_at_mut(layout.scratch().start);
         let (scratch, rest) = rest.split_at_mut(layout.scratch().len());
-        let (scores, shapes) = rest.split_at_mut(layout.scores);
+        let (scores, rest) = rest.split_at_mut(layout.scores);
+        let (shapes, saved) = rest.split_at_mut(layout.shapes);
         Parts {
             activations,
             scratch,
             scratch_per_thread: layout.scratch_per_thread,
             scores: floats(scores),
             shapes: cast(<[Shape]>::mut_from_bytes(shapes)),
+            saved,
         }
     }
 }

@@ -150,7 +150,9 @@ impl Error {
             Self::Widen { .. } => {
                 "give the memory with Patch::from_static_in, or export the patch without --f16"
             }
-            Self::Arena { .. } => "give Session::arena_len bytes, aligned to 64",
+            Self::Arena { .. } => {
+                "give Session::arena_len bytes, for run_many Session::many_arena_len, aligned to 64"
+            }
             #[cfg(feature = "std")]
             Self::Memory { .. } => {
                 "import the backbone at a smaller --resolution, or end other programs"

@@ -86,6 +86,7 @@ pub mod gradient;
 mod input;
 #[doc(hidden)]
 pub mod kernels;
+mod many;
 mod patch;
 mod session;
 #[cfg(feature = "std")]

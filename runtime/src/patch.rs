@@ -4,7 +4,9 @@ use graft_patches::container::ALIGN;
 use graft_patches::records::{Input, Kinds, What};
 use graft_patches::scale::ScaleRecord;
 use graft_patches::signature::{KeyId, Signed, Trust};
-use graft_patches::{BackboneImage, Digest, PatchImage, PatchIndex, Values, Verify};
+use graft_patches::{
+    BackboneImage, Digest, PatchImage, PatchIndex, Replacement, Verify, first_difference,
+};
 
 use crate::bytes::ImageBytes;
 use crate::widen::{as_read, wide_bytes, widen};
@@ -59,14 +61,6 @@ struct File {
     wide: Option<ImageBytes>,
 }
 
-/// A replacement as kernels read it.
-pub(crate) struct Replaced<'a> {
-    pub(crate) site: usize,
-    pub(crate) what: What,
-    pub(crate) outputs: usize,
-    pub(crate) values: Values<'a>,
-}
-
 /// The result of binding a patch: sites replaced, bytes used.
 ///
 /// ```
@@ -97,7 +91,9 @@ pub struct Receipt {
     /// Bytes of memory for values that were widened from half precision; 0 for an f32 or int8 patch, of which nothing is
     /// copied.
     pub bytes_widened: usize,
-    /// First layer whose result differs from the backbone's; `None` for the identity.
+    /// First layer that computes with other values than the backbone's own; `None` where all are the same, as of the
+    /// identity. Not on microcontrollers, where it would take a kilobyte of flash.
+    #[cfg(feature = "alloc")]
     pub first_patched_layer: Option<usize>,
 }
 
@@ -233,6 +229,7 @@ impl Patch {
             0 => None,
             needed => Some(memory(needed, &|wide| widen(&image, &base, wide))?),
         };
+        let wide_bytes = wide.as_ref().map_or(&[][..], ImageBytes::as_slice);
         Ok(Self {
             backbone: base.id(),
             checked,
@@ -240,7 +237,7 @@ impl Patch {
             classes: head.map_or(own, |head| head.outputs),
             receipt: Receipt {
                 bytes_widened,
-                ..receipt(&image, backbone)
+                ..receipt(&image, wide_bytes, &base)
             },
             file: Some(File {
                 index: image.index(),
@@ -269,17 +266,12 @@ impl Patch {
             .map(|file| PatchImage::from_index(file.bytes.as_slice(), file.index))
     }
 
-    /// All replacements, in the order of their sites.
-    pub(crate) fn replacements(&self) -> impl Iterator<Item = Replaced<'_>> {
+    /// All replacements as kernels read them, in the order of their sites.
+    pub(crate) fn replacements(&self) -> impl Iterator<Item = Replacement<'_>> {
         let wide = self.file.as_ref().and_then(|file| file.wide.as_ref());
-        let mut wide = wide.map_or(&[][..], ImageBytes::as_slice);
-        let replacements = self.image().into_iter().flat_map(|i| i.replacements());
-        replacements.map(move |replacement| Replaced {
-            site: replacement.site,
-            what: replacement.what,
-            outputs: replacement.outputs,
-            values: as_read(replacement.values, &mut wide),
-        })
+        let wide = wide.map_or(&[][..], ImageBytes::as_slice);
+        let image = self.image().into_iter();
+        image.flat_map(move |image| replacements(&image, wide))
     }
 
     /// The scales of all tensors that it runs an int8 backbone with: its own, or without a file the backbone's.
@@ -288,6 +280,16 @@ impl Patch {
             Some(image) => image.scales(),
             None => backbone.scales(),
         }
+    }
+
+    /// The first layer that computes with other values than with another patch of the same backbone.
+    pub(crate) fn first_difference(
+        &self,
+        other: &Self,
+        backbone: &BackboneImage<'_>,
+    ) -> Option<usize> {
+        let scales = [self, other].map(|patch| patch.scales(backbone));
+        first_difference(backbone, scales, self.replacements(), other.replacements())
     }
 
     /// Id of the backbone that it is bound to.
@@ -345,17 +347,32 @@ impl core::fmt::Debug for Patch {
     }
 }
 
-/// The layer whose output the patch scales anew first, of an int8 backbone; the input is the first layer's.
-fn first_scaled_layer(image: &PatchImage<'_>, backbone: &BackboneImage<'_>) -> Option<usize> {
-    let mut pairs = image.scales().iter().zip(backbone.scales());
-    let tensor = pairs.position(|(own, base)| own != base)?;
-    Some(tensor.saturating_sub(1))
+/// All replacements of a patch as kernels read them; `wide` has what was widened.
+fn replacements<'a>(
+    image: &PatchImage<'a>,
+    mut wide: &'a [u8],
+) -> impl Iterator<Item = Replacement<'a>> + use<'a> {
+    image.replacements().map(move |replacement| Replacement {
+        values: as_read(replacement.values, &mut wide),
+        ..replacement
+    })
 }
 
-fn receipt(image: &PatchImage<'_>, backbone: &Backbone) -> Receipt {
+#[cfg_attr(
+    not(feature = "alloc"),
+    expect(unused_variables, reason = "not compared with the backbone")
+)]
+fn receipt<'a>(image: &PatchImage<'a>, wide: &'a [u8], backbone: &BackboneImage<'a>) -> Receipt {
     let mut receipt = Receipt {
         kinds: image.kinds(),
         bytes_mapped: image.bytes().len(),
+        #[cfg(feature = "alloc")]
+        first_patched_layer: first_difference(
+            backbone,
+            [image.scales(), backbone.scales()],
+            replacements(image, wide),
+            core::iter::empty(),
+        ),
         ..Receipt::default()
     };
     let mut previous = None;
@@ -368,11 +385,6 @@ fn receipt(image: &PatchImage<'_>, backbone: &Backbone) -> Receipt {
             receipt.sites += 1;
             previous = Some(replacement.site);
         }
-        let layer = backbone.image().site(replacement.site).layer;
-        receipt.first_patched_layer.get_or_insert(layer);
     }
-    let scaled = first_scaled_layer(image, &backbone.image());
-    let firsts = [receipt.first_patched_layer, scaled];
-    receipt.first_patched_layer = firsts.into_iter().flatten().min();
     receipt
 }

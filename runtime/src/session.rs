@@ -1,5 +1,7 @@
 //! Runs a backbone with a patch.
 
+use core::ops::Range;
+
 use graft_patches::ImageError;
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
@@ -124,12 +126,12 @@ impl LayerOutput<'_> {
 /// # Ok::<(), graft_runtime::Error>(())
 /// ```
 pub struct Session<'a> {
-    backbone: Backbone,
+    pub(crate) backbone: Backbone,
     kernels: KernelSet,
-    arena: Arena<'a>,
+    pub(crate) arena: Arena<'a>,
     workers: Workers,
     /// Input that the arena's shapes are for.
-    shaped_for: Shape,
+    pub(crate) shaped_for: Shape,
 }
 
 impl Session<'_> {
@@ -268,8 +270,22 @@ impl<'a> Session<'a> {
         observe: &mut dyn FnMut(usize, LayerOutput<'_>),
     ) -> Result<&[f32], Error> {
         self.prepare(patch, &image)?;
+        let layers = 0..self.backbone.image().layer_count();
+        Ok(self.compute(patch, image, layers, observe))
+    }
+
+    /// Computes layers, whole steps of the plan, of what was prepared for. Returns the scores, if the last layer is among
+    /// them.
+    pub(crate) fn compute(
+        &mut self,
+        patch: &Patch,
+        image: Image<'_>,
+        layers: Range<usize>,
+        observe: &mut dyn FnMut(usize, LayerOutput<'_>),
+    ) -> &[f32] {
         let backbone = self.backbone.image();
         let start = backbone.tensor(0).offset;
+        let is_start = layers.start == 0;
         let fusion = self.arena.fusion();
         let Parts {
             activations,
@@ -277,6 +293,7 @@ impl<'a> Session<'a> {
             scratch_per_thread,
             scores,
             shapes,
+            saved: _,
         } = self.arena.parts();
         let workers = &mut self.workers;
         match self.kernels {
@@ -285,8 +302,10 @@ impl<'a> Session<'a> {
                     kernels: float(kernels),
                 };
                 let activations = floats(activations);
-                let tensor = &mut activations[start / size_of::<f32>()..];
-                input::write(image, patch, |value| value, tensor, workers);
+                if is_start {
+                    let tensor = &mut activations[start / size_of::<f32>()..];
+                    input::write(image, patch, |value| value, tensor, workers);
+                }
                 let memory = Memory {
                     activations,
                     scratch: floats(scratch),
@@ -296,15 +315,17 @@ impl<'a> Session<'a> {
                     workers,
                 };
                 let observe = &mut |layer, output: &[f32]| observe(layer, LayerOutput::F32(output));
-                Ok(engine::run(&backbone, patch, &arithmetic, memory, observe))
+                engine::run(&backbone, patch, &arithmetic, layers, memory, observe)
             }
             KernelSet::I8(kernels) => {
                 let scales = patch.scales(&backbone);
                 let scale = |tensor: usize| scales[tensor].get().outer;
                 let activations = bytes(activations);
-                let input = scale(0);
-                let byte = |value| input.byte(value);
-                input::write(image, patch, byte, &mut activations[start..], workers);
+                if is_start {
+                    let input = scale(0);
+                    let byte = |value| input.byte(value);
+                    input::write(image, patch, byte, &mut activations[start..], workers);
+                }
                 let memory = Memory {
                     activations,
                     scratch: bytes(scratch),
@@ -317,18 +338,20 @@ impl<'a> Session<'a> {
                 let observe = &mut |layer: usize, output: &[i8]| {
                     observe(layer, LayerOutput::I8(output, scale(layer + 1)));
                 };
-                let stored = engine::run(&backbone, patch, &arithmetic, memory, observe);
-                let scores = &mut scores[..stored.len()];
+                let stored = engine::run(&backbone, patch, &arithmetic, layers, memory, observe);
+                // An output before the last is no scores, and may be larger.
+                let length = stored.len().min(scores.len());
+                let scores = &mut scores[..length];
                 for (score, &byte) in scores.iter_mut().zip(stored) {
                     *score = scale(backbone.layer_count()).value(byte);
                 }
-                Ok(scores)
+                scores
             }
         }
     }
 
     /// Checks that the patch and the image can run, and has the shapes of the patch's input in the arena.
-    fn prepare(&mut self, patch: &Patch, image: &Image<'_>) -> Result<(), Error> {
+    pub(crate) fn prepare(&mut self, patch: &Patch, image: &Image<'_>) -> Result<(), Error> {
         let backbone = self.backbone.image();
         if patch.backbone_id() != backbone.id() {
             return Err(Error::OtherBackbone {

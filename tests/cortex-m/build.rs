@@ -6,6 +6,17 @@ use graft_patches::Digest;
 use graft_runtime::{Backbone, Image, LayerOutput, Patch, Session};
 use zerocopy::IntoBytes as _;
 
+/// A patch that has layers in common with the backbone's own values, some of whose outputs it writes over.
+fn saving_patch(backbone: &Backbone) -> Vec<u8> {
+    let own = backbone.identity();
+    let patches = (0..backbone.image().site_count()).map(|site| graft_tests::patch_from_site(backbone, site, 5, false));
+    let is_saving = |bytes: &Vec<u8>| {
+        let patch = Patch::from_bytes(bytes, backbone).expect("the patch fits");
+        Session::many_arena_len(backbone, &[&own, &patch]) > Session::arena_len(backbone)
+    };
+    patches.into_iter().find(is_saving).expect("there is one")
+}
+
 fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     let write = |name: &str, bytes: &[u8]| std::fs::write(out.join(name), bytes).expect("OUT_DIR is writable");
@@ -19,6 +30,7 @@ fn main() {
         write(&format!("{dtype}.patch"), bytes);
         write(&format!("{dtype}.arena"), &Session::cortex_m_arena_len(backbone).to_le_bytes());
         let patch = Patch::from_bytes(bytes, backbone).expect("the patch fits");
+        write(&format!("{dtype}.later"), &saving_patch(backbone));
         let session = Session::new(backbone).expect("kernels are there");
         let mut session = session.unfused().expect("memory is there");
         session.use_kernels("reference").expect("always there");

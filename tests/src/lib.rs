@@ -6,7 +6,7 @@ use graft_patches::container::{Header, SectionKind};
 use graft_patches::geometry::{Activation, Padding, Shape, Window};
 use graft_patches::metadata::{BackboneMetadata, PatchMetadata, SiteMetadata};
 use graft_patches::records::{Dtype, Input, Kinds, Layer, Op};
-use graft_patches::writer::{BackboneWriter, PatchWriter, SiteValues};
+use graft_patches::writer::{BackboneWriter, Int8PatchWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Patch};
 
 pub use opened::{run_if_small, run_with_own_patches_if_small};
@@ -337,6 +337,42 @@ pub fn random_patch_as(dtype: Dtype, backbone: &Backbone, classes: usize, seed: 
     writer
         .finish(&PatchMetadata::default())
         .expect("metadata can be encoded")
+}
+
+/// A bn+head patch with the backbone's own values before a site, and random scales and biases from it on; `is_half` stores
+/// all of them in half precision.
+pub fn patch_from_site(backbone: &Backbone, first: usize, seed: u64, is_half: bool) -> Vec<u8> {
+    let image = backbone.image();
+    let kinds = Kinds::BN.with(Kinds::HEAD);
+    let mut random = Random(seed);
+    let sites = (first..image.site_count()).map(|index| {
+        let outputs = image.site(index).outputs;
+        let scale: Vec<f32> = (0..outputs).map(|_| 1.0 + 0.3 * random.value()).collect();
+        (index, scale, random.values(outputs, 0.3))
+    });
+    let bytes = match image.dtype() {
+        Dtype::F32 | Dtype::F16 => {
+            let mut writer = PatchWriter::identity(image, kinds);
+            writer.dtype(if is_half { Dtype::F16 } else { Dtype::F32 });
+            for (index, scale, bias) in sites {
+                writer
+                    .epilogue(index, &scale, &bias)
+                    .expect("as many biases as scales");
+            }
+            writer.finish(&PatchMetadata::default())
+        }
+        Dtype::I8 | Dtype::I8Half => {
+            let mut writer = Int8PatchWriter::identity(image, kinds);
+            writer.dtype(if is_half { Dtype::I8Half } else { Dtype::I8 });
+            for (index, scale, bias) in sites {
+                writer
+                    .epilogue(index, &scale, &bias)
+                    .expect("the backbone has this site");
+            }
+            writer.finish(&PatchMetadata::default())
+        }
+    };
+    bytes.expect("metadata can be encoded")
 }
 
 /// [`random_patch`], bound.

@@ -14,6 +14,7 @@ pub const ALL: Trainable = Trainable {
     depthwise: true,
     dense: true,
     head: true,
+    from_layer: 0,
 };
 
 /// Classes of the networks.

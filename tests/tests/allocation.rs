@@ -78,6 +78,14 @@ fn check(backbone: &Backbone, patches: &[Arc<Patch>; 2]) {
             }
         });
         assert_eq!(count, 0, "{threads} threads");
+        let both = [&*patches[0], &*patches[1]];
+        let count = allocations(prepare, |session| {
+            let run = session.run_many(&both, &pixels, |_, scores| {
+                std::hint::black_box(scores);
+            });
+            run.expect("the image fits");
+        });
+        assert_eq!(count, 0, "both together, {threads} threads");
     }
     let prepare = || {
         let slot = TaskSlot::new("task", Arc::clone(&patches[0]));

@@ -3,7 +3,7 @@
 use graft_patches::ImageError;
 use graft_patches::geometry::Shape;
 use graft_patches::layout::unpack_weights;
-use graft_runtime::gradient::{BatchNorm, BatchNormMode, Network, Norm, Trainable};
+use graft_runtime::gradient::{BatchNorm, BatchNormMode, Network, Norm, Parameter, Trainable};
 use graft_runtime::{Backbone, Error};
 use graft_tests::operators::{INPUT, operators, with_dead_site, with_metadata};
 use graft_tests::training::{ALL, CLASSES, gradients, setup};
@@ -15,6 +15,7 @@ const HEAD: Trainable = Trainable {
     depthwise: false,
     dense: false,
     head: true,
+    from_layer: 0,
 };
 
 fn refused(backbone: &Backbone, input: Shape, classes: usize, trainable: Trainable) -> Error {
@@ -319,4 +320,36 @@ fn an_offset_far_larger_than_the_deviation_changes_no_gradient() {
     }
     batch.iter_mut().for_each(|x| *x += OFFSET);
     assert_close("", &step(&mut network, &batch, &loss), &expected, 2e-3);
+}
+
+#[test]
+fn from_a_layer_on_gradients_are_those_of_the_whole_network() {
+    let backbone = graft_tests::backbone(16, 3);
+    let input = Shape::new(16, 16, 3);
+    let gradients = |from_layer: usize| {
+        let trainable = Trainable { from_layer, ..ALL };
+        let (mut network, batch, loss) = setup(&backbone, input, trainable, 4);
+        step(&mut network, &batch, &loss);
+        let parameters = network.parameters();
+        let of = |own: &Parameter<'_>| (own.site, own.role as u8, own.gradient.to_vec());
+        let gradients: Vec<_> = parameters.iter().map(of).collect();
+        let sites = network.trained().into_iter().map(|(site, _)| site);
+        (gradients, sites.min())
+    };
+    let image = backbone.image();
+    let (whole, _) = gradients(0);
+    for layer in 1..image.layer_count() {
+        let (part, first) = gradients(layer);
+        let is_trained = |site: usize| image.site(site).layer >= layer;
+        let expected: Vec<_> = whole
+            .iter()
+            .filter(|own| is_trained(own.0))
+            .cloned()
+            .collect();
+        assert_eq!(part, expected, "from layer {layer} on");
+        assert_eq!(
+            first,
+            (0..image.site_count()).find(|&site| is_trained(site))
+        );
+    }
 }

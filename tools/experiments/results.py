@@ -8,6 +8,8 @@ each time, out of what is there.
     resolution    one patch for each resolution against one patch for all
     sizes         patches and their accuracy in single and in half precision
     int8          backbone and bn+head patches in int8, and the methods of calibration
+    from-layer    bn+head patches that leave the first layers to the backbone (many.py)
+    many          latency of one image through several patches (many.py)
     few-shot      HyperTransformers on Omniglot (few_shot.py)
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
@@ -29,7 +31,7 @@ from pathlib import Path
 
 from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail
 from tools.assets.demo import make
-from tools.experiments import few_shot, page
+from tools.experiments import few_shot, many, page
 from tools.experiments.measured import Results, Unmeasured
 from PIL import Image
 
@@ -74,7 +76,12 @@ RESOLUTION_TASK = "cifar10"
 QUANTIZE = [(), ("--method", "mse"), ("--method", "minmax"), ("--plain-rounding",),
             ("--method", "minmax", "--plain-rounding")]
 CALIBRATION_IMAGES = [50, 200]
-TABLES = ["accuracy", "resolution", "sizes", "int8", "few-shot", "peers"]
+# Shorter runs, of which there are many.
+FROM_LAYER_TASKS = {
+    "sign-digits": replace(TASKS["sign-digits"], epochs=6),
+    "cifar10": replace(TASKS["cifar10"], limit=5_000, epochs=4, resolution=96),
+}
+TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "few-shot", "peers"]
 
 
 class Bench:
@@ -109,25 +116,29 @@ class Bench:
             before = {name: value for name, value in key.items() if name != "validation"}
             return self.results.get(before, unmeasured)
 
-    def file(self, run):
+    def train_key(self, run, flags):
+        """A run with more flags of `patchtool train`."""
+        return self.key("train", run, flags=flags) if flags else self.key("train", run)
+
+    def file(self, run, *flags):
         """Where a run's trained values are."""
-        digest = hashlib.sha256(json.dumps(self.key("train", run)).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps(self.train_key(run, flags)).encode()).hexdigest()[:8]
         return self.work / f"{run.task}-{run.kind}-{run.resolution}-{run.seed}-{digest}.safetensors"
 
-    def train(self, run):
+    def train(self, run, *flags):
         """What `patchtool train --json` says of a run."""
-        return self.get(self.key("train", run), lambda: self.train_now(run))
+        return self.get(self.train_key(run, flags), lambda: self.train_now(run, *flags))
 
-    def train_now(self, run):
+    def train_now(self, run, *flags):
         print(f"train {run.task} {run.kind} at {run.resolution}, seed {run.seed}", file=sys.stderr, flush=True)
-        output = self.file(run)
+        output = self.file(run, *flags)
         limit = ["--limit", run.limit] if run.limit else []
         resume = ["--resume"] if Path(f"{output}.checkpoint").exists() else []
         return self.patchtool(
             "train", "--backbone", self.backbone, "--data", self.archive(run.task, "train"),
             "--test", self.archive(run.task, "test"), "--validation", VALIDATION, "--kind", run.kind, "-o", output, "--epochs", run.epochs,
             "--lr", run.rate, "--scale-lr-multiplier", SCALE_LR_MULTIPLIER, "--batch-norm", run.batch_norm,
-            "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed, "--augment", run.augment, "--force", *limit, *resume)
+            "--batch", run.batch, "--resolution", run.resolution, "--seed", run.seed, "--augment", run.augment, "--force", *limit, *resume, *flags)
 
     def evaluate(self, run, *flags, resolution=None):
         """Bytes, accuracy and latency of a run's patch; at another resolution than its own if one is given."""
@@ -309,12 +320,13 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     seeds, resolutions = range(1, arguments.seeds + 1), RESOLUTIONS
-    tasks = TASKS
+    tasks, from_layer_tasks = TASKS, FROM_LAYER_TASKS
     if arguments.quick:
         arguments.work = arguments.work / "quick"
         arguments.results = arguments.output = None
         seeds, resolutions = range(1, 2), [96, 128]
         tasks = {name: replace(TASKS[name], limit=500, epochs=2) for name in arguments.tasks}
+        from_layer_tasks = {name: task for name, task in tasks.items() if name in FROM_LAYER_TASKS}
     arguments.results = arguments.results or arguments.work / "results.jsonl"
     arguments.output = arguments.output or arguments.work / "RESULTS.md"
     measures = {
@@ -322,6 +334,8 @@ def main():
         "resolution": lambda bench: resolution(bench, tasks, resolutions) if RESOLUTION_TASK in tasks else [],
         "sizes": lambda bench: sizes(bench, tasks),
         "int8": lambda bench: int8(bench, tasks),
+        "from-layer": lambda bench: many.measure_accuracy(bench, from_layer_tasks, seeds),
+        "many": many.measure_latency,
         "few-shot": lambda bench: few_shot.measure(bench, arguments.quick),
         "peers": lambda bench: peers(bench, arguments.peers or arguments.work),
     }

@@ -3,19 +3,22 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::backbone::BackboneImage;
+use crate::checked::checked;
 use crate::continual_state::ContinualState;
-use crate::half_table::TableSite;
+use crate::half_table::{HalfPanel, TableSite};
 use crate::layout::{PANEL, pack_int8_weights, unpack_int8_weights};
 use crate::metadata::{BackboneMetadata, PatchMetadata};
+use crate::patch::Replacement;
 use crate::records::{Dtype, Input, Kinds, Op, Site, What};
 use crate::requantize::RequantizePanel;
 use crate::scale::{Requantization, ScaleRecord, TensorScale};
+use crate::values::Values;
 
 use super::backbone::{Packed, check_sizes};
-use super::patch::{Contents, narrowed};
+use super::patch::{Contents, first_patched_layer, narrowed};
 use super::{BackboneWriter, WriteError};
 
 /// The values of one int8 site, row-major as in [`super::SiteValues`].
@@ -205,16 +208,22 @@ impl<'a> Int8PatchWriter<'a> {
     /// If the backbone is not int8.
     pub fn identity(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
         let mut writer = Self::new(backbone, kinds);
-        for index in 0..backbone.site_count() {
-            let site = backbone.site(index);
+        writer.own_before(backbone.layer_count());
+        writer
+    }
+
+    /// As [`super::PatchWriter::own_before`].
+    pub fn own_before(&mut self, layer: usize) -> &mut Self {
+        for index in 0..self.backbone.site_count() {
+            let site = self.backbone.site(index);
             let [table, has_weights] =
-                [What::Epilogue, What::Weights].map(|what| kinds.covers(&site, what, Dtype::F32));
-            if table || has_weights {
-                let own = writer.own(index);
-                writer.sites.insert(index, Replaced { has_weights, ..own });
+                What::ALL.map(|what| self.kinds.covers(&site, what, Dtype::F32));
+            if site.layer < layer && (table || has_weights) {
+                let own = self.own(index);
+                self.sites.insert(index, Replaced { has_weights, ..own });
             }
         }
-        writer
+        self
     }
 
     /// Another resolution or normalisation than the backbone's.
@@ -317,7 +326,7 @@ impl<'a> Int8PatchWriter<'a> {
     /// [`crate::PatchImage::check_against`].
     pub fn finish(mut self, metadata: &PatchMetadata) -> Result<Vec<u8>, WriteError> {
         let base = scales_of(&self.backbone);
-        let mut contents = BTreeMap::new();
+        let (mut contents, mut read) = (BTreeMap::new(), Vec::new());
         for index in 0..self.backbone.site_count() {
             let site = self.backbone.site(index);
             let (own, new) = (
@@ -345,20 +354,29 @@ impl<'a> Int8PatchWriter<'a> {
                 weights: &weights,
                 zero_point: new.input.zero_point,
             };
-            let table = match self.dtype {
-                Dtype::I8Half => narrowed(index, What::Epilogue, &table_site.narrow(&table))?
-                    .as_bytes()
-                    .to_vec(),
-                Dtype::I8 => table.as_bytes().to_vec(),
-                Dtype::F32 | Dtype::F16 => unreachable!("refused by `Int8PatchWriter::dtype`"),
-            };
-            contents.insert((index, What::Epilogue), (outputs, table));
+            let (stored, table) = self.stored(index, &table_site, table)?;
+            contents.insert((index, What::Epilogue), (outputs, stored));
             if replaced.has_weights {
-                let weights = weights.as_bytes().to_vec();
-                contents.insert((index, What::Weights), (outputs, weights));
+                let bytes = weights.as_bytes().to_vec();
+                contents.insert((index, What::Weights), (outputs, bytes));
             }
+            let weights = replaced.has_weights.then_some(weights);
+            read.push((index, outputs, table, weights));
         }
         let scales: Vec<ScaleRecord> = self.scales.iter().copied().map(Into::into).collect();
+        let read = read.iter().flat_map(|(site, outputs, table, weights)| {
+            let weights = weights.as_deref();
+            let own = [Some(Values::Requantize(table)), weights.map(Values::I8)];
+            let own = What::ALL.into_iter().zip(own);
+            own.filter_map(|(what, values)| {
+                Some(Replacement {
+                    site: *site,
+                    what,
+                    outputs: *outputs,
+                    values: values?,
+                })
+            })
+        });
         let contents = Contents {
             kinds: self.kinds,
             input: self.input,
@@ -366,7 +384,28 @@ impl<'a> Int8PatchWriter<'a> {
             scales: &scales,
             continual_state: self.continual_state.as_ref(),
             values: contents,
+            first_patched_layer: first_patched_layer(&self.backbone, &scales, read),
         };
         contents.write(&self.backbone, metadata)
+    }
+
+    /// A table as it is stored, and as kernels will read it.
+    fn stored(
+        &self,
+        index: usize,
+        site: &TableSite<'_>,
+        table: Vec<RequantizePanel>,
+    ) -> Result<(Vec<u8>, Vec<RequantizePanel>), WriteError> {
+        match self.dtype {
+            Dtype::I8 => Ok((table.as_bytes().to_vec(), table)),
+            Dtype::I8Half => {
+                let halves = narrowed(index, What::Epilogue, &site.narrow(&table))?;
+                let mut wide = table;
+                let stored = halves.as_bytes();
+                site.widen(checked(<[HalfPanel]>::ref_from_bytes(stored)), &mut wide);
+                Ok((stored.to_vec(), wide))
+            }
+            Dtype::F32 | Dtype::F16 => unreachable!("refused by `Int8PatchWriter::dtype`"),
+        }
     }
 }

@@ -9,11 +9,14 @@ use zerocopy::IntoBytes;
 
 use crate::backbone::BackboneImage;
 use crate::continual_state::ContinualState;
+use crate::difference::first_difference;
 use crate::layout::{pack_epilogue, pack_weights};
 use crate::metadata::PatchMetadata;
+use crate::patch::Replacement;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
+use crate::values::Values;
 
 use super::container::assemble;
 use super::{WriteError, append};
@@ -50,22 +53,31 @@ impl<'a> PatchWriter<'a> {
     /// If the backbone is int8: [`super::Int8PatchWriter`] is for those.
     pub fn identity(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
         let mut writer = Self::new(backbone, kinds);
+        writer.own_before(backbone.layer_count());
+        writer
+    }
+
+    /// The backbone's own values of all that the kinds have before a layer.
+    ///
+    /// # Panics
+    /// If the backbone is int8.
+    pub fn own_before(&mut self, layer: usize) -> &mut Self {
+        let backbone = self.backbone;
         for index in 0..backbone.site_count() {
             let site = backbone.site(index);
-            if kinds.covers(&site, What::Epilogue, Dtype::F32) {
-                let own = backbone.epilogue(&site).to_vec();
-                writer
-                    .values
-                    .insert((index, What::Epilogue), (site.outputs, own));
-            }
-            if kinds.covers(&site, What::Weights, Dtype::F32) {
-                let own = backbone.weights(&site).to_vec();
-                writer
-                    .values
-                    .insert((index, What::Weights), (site.outputs, own));
+            for what in What::ALL {
+                if site.layer >= layer || !self.kinds.covers(&site, what, Dtype::F32) {
+                    continue;
+                }
+                let own = match what {
+                    What::Epilogue => backbone.epilogue(&site),
+                    What::Weights => backbone.weights(&site),
+                };
+                let values = (site.outputs, own.to_vec());
+                self.values.insert((index, what), values);
             }
         }
-        writer
+        self
     }
 
     /// Another resolution or normalisation than the backbone's.
@@ -156,22 +168,33 @@ impl<'a> PatchWriter<'a> {
     /// [`WriteError::Metadata`], and [`WriteError::Half`] in half precision. Whether the patch is complete is for the reader to say: see
     /// [`crate::PatchImage::check_against`].
     pub fn finish(&self, metadata: &PatchMetadata) -> Result<Vec<u8>, WriteError> {
-        let stored = |(&(site, what), (outputs, values)): (&(usize, What), &(usize, Vec<f32>))| {
-            let bytes = match self.dtype {
-                Dtype::F16 => narrowed(site, what, values)?.as_bytes().to_vec(),
-                Dtype::F32 => values.as_bytes().to_vec(),
+        let (mut values, mut read) = (BTreeMap::new(), Vec::new());
+        for (&(site, what), (outputs, own)) in &self.values {
+            let (stored, own) = match self.dtype {
+                Dtype::F16 => {
+                    let halves = narrowed(site, what, own)?;
+                    (halves.as_bytes().to_vec(), Values::F16(&halves).to_vec())
+                }
+                Dtype::F32 => (own.as_bytes().to_vec(), own.clone()),
                 Dtype::I8 | Dtype::I8Half => unreachable!("refused by `PatchWriter::dtype`"),
             };
-            Ok(((site, what), (*outputs, bytes)))
-        };
-        let values = self.values.iter().map(stored);
+            values.insert((site, what), (*outputs, stored));
+            read.push((site, what, *outputs, own));
+        }
+        let read = read.iter().map(|(site, what, outputs, own)| Replacement {
+            site: *site,
+            what: *what,
+            outputs: *outputs,
+            values: Values::F32(own),
+        });
         let contents = Contents {
             kinds: self.kinds,
             input: self.input,
             dtype: self.dtype,
             scales: &[],
             continual_state: self.continual_state.as_ref(),
-            values: values.collect::<Result<_, WriteError>>()?,
+            values,
+            first_patched_layer: first_patched_layer(&self.backbone, &[], read),
         };
         contents.write(&self.backbone, metadata)
     }
@@ -186,6 +209,7 @@ pub(super) struct Contents<'a> {
     pub(super) continual_state: Option<&'a ContinualState>,
     /// By site: output channels and packed bytes.
     pub(super) values: BTreeMap<(usize, What), (usize, Vec<u8>)>,
+    pub(super) first_patched_layer: Option<u16>,
 }
 
 impl Contents<'_> {
@@ -207,9 +231,8 @@ impl Contents<'_> {
                 length: (values.len() as u32).into(),
             })
             .collect();
-        let first = self.values.keys().next();
         let metadata = PatchMetadata {
-            first_patched_layer: first.map_or(0, |&(site, _)| backbone.site(site).layer as u16),
+            first_patched_layer: self.first_patched_layer,
             ..metadata.clone()
         };
         let metadata = postcard::to_allocvec(&metadata).map_err(|_| WriteError::Metadata)?;
@@ -237,6 +260,17 @@ impl Contents<'_> {
             },
         ))
     }
+}
+
+/// The first layer at which a patch with these scales and replacements, as kernels read them, parts from its backbone.
+pub(super) fn first_patched_layer<'a>(
+    backbone: &BackboneImage<'a>,
+    scales: &[ScaleRecord],
+    replacements: impl Iterator<Item = Replacement<'a>>,
+) -> Option<u16> {
+    let scales = [scales, backbone.scales()];
+    let layer = first_difference(backbone, scales, replacements, core::iter::empty());
+    layer.map(|layer| layer as u16)
 }
 
 /// Rounds to half precision; what would become infinite is refused.

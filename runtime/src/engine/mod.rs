@@ -9,11 +9,10 @@ use core::ops::Range;
 use graft_patches::geometry::{Activation, Shape, Window};
 use graft_patches::layout::PANEL;
 use graft_patches::records::{Block, Layer, MAX_BLOCK, Op, Site, What};
-use graft_patches::{BackboneImage, Values};
+use graft_patches::{BackboneImage, Replacement, Values};
 
 use crate::Patch;
 use crate::arena::{Fusion, line_len};
-use crate::patch::Replaced;
 use crate::workers::{Output, Workers};
 
 pub(crate) use float::Float;
@@ -145,12 +144,14 @@ pub(crate) struct Memory<'a, 's, T> {
     pub(crate) workers: &'s mut Workers,
 }
 
-/// Runs all layers on the input that is in the arena; returns the scores. The plan and the patch were checked at load.
-/// `observe` sees each output that is whole in memory.
+/// Runs layers, whole steps of the plan, on what those before them have left in the arena; returns the last output, which
+/// in the end are the scores. The plan and the patch were checked at load. `observe` sees each output that is whole in
+/// memory.
 pub(crate) fn run<'a, A: Arithmetic>(
     backbone: &BackboneImage<'_>,
     patch: &Patch,
     arithmetic: &A,
+    layers: Range<usize>,
     mut memory: Memory<'a, '_, A::Value>,
     observe: &mut dyn FnMut(usize, &[A::Value]),
 ) -> &'a [A::Value] {
@@ -160,32 +161,35 @@ pub(crate) fn run<'a, A: Arithmetic>(
         replacements: patch.replacements().peekable(),
         shapes: memory.shapes,
     };
-    let mut scores = 0..0;
+    let mut output = 0..0;
     for block in backbone.steps() {
+        if !layers.contains(&block.first) {
+            continue;
+        }
         if block.first < block.last && memory.fusion == Fusion::Rows {
             let stages = walk.stages(block.layers());
-            scores = block::compute(arithmetic, backbone, &block, &stages, &mut memory);
-            observe(block.last, &memory.activations[scores.clone()]);
+            output = block::compute(arithmetic, backbone, &block, &stages, &mut memory);
+            observe(block.last, &memory.activations[output.clone()]);
             continue;
         }
         for index in block.layers() {
             let stage = walk.stage(index);
-            scores = layer(arithmetic, backbone, &block, &stage, &mut memory);
-            observe(index, &memory.activations[scores.clone()]);
+            output = layer(arithmetic, backbone, &block, &stage, &mut memory);
+            observe(index, &memory.activations[output.clone()]);
         }
     }
-    &memory.activations[scores]
+    &memory.activations[output]
 }
 
-/// The layers from the first to the last.
-struct Walk<'a, A, R: Iterator<Item = Replaced<'a>>> {
+/// Layers, one after the other.
+struct Walk<'a, A, R: Iterator<Item = Replacement<'a>>> {
     backbone: &'a BackboneImage<'a>,
     arithmetic: &'a A,
     replacements: core::iter::Peekable<R>,
     shapes: &'a [Shape],
 }
 
-impl<'a, A: Arithmetic, R: Iterator<Item = Replaced<'a>>> Walk<'a, A, R> {
+impl<'a, A: Arithmetic, R: Iterator<Item = Replacement<'a>>> Walk<'a, A, R> {
     /// The next layer.
     fn stage(&mut self, index: usize) -> Stage<'a, A> {
         let layer = self.backbone.layer(index);
@@ -198,7 +202,11 @@ impl<'a, A: Arithmetic, R: Iterator<Item = Replaced<'a>>> Walk<'a, A, R> {
                 weights: self.backbone.values(&site, What::Weights),
             };
             // Replacements come in the order of the sites, so none is ever searched for.
-            while let Some(replacement) = self.replacements.next_if(|next| next.site == at) {
+            while let Some(replacement) = self.replacements.next_if(|next| next.site <= at) {
+                // Of a layer before the first that runs.
+                if replacement.site < at {
+                    continue;
+                }
                 output_shape.channels = replacement.outputs;
                 match replacement.what {
                     What::Epilogue => values.epilogue = replacement.values,

@@ -42,6 +42,8 @@ pub struct Trainable {
     pub dense: bool,
     /// Weights and bias of the head.
     pub head: bool,
+    /// First layer that is trained: those before it run as the backbone has them, and no gradient goes back to them.
+    pub from_layer: usize,
 }
 
 /// The role of a parameter in its site.
@@ -408,7 +410,12 @@ impl Build<'_> {
             )
         } else {
             let (scale, bias) = unpack_epilogue(self.image.epilogue(&site), site.outputs);
-            TrainedEpilogue::new(scale, bias, layer.activation, self.state(at, metadata))
+            TrainedEpilogue::new(
+                scale,
+                bias,
+                layer.activation,
+                self.state(at, &site, metadata),
+            )
         };
         let epilogue = Some(epilogue);
         let site = Some(self.site(at, site));
@@ -419,8 +426,9 @@ impl Build<'_> {
         }
     }
 
-    fn state(&self, at: usize, metadata: &[SiteMetadata]) -> State {
-        if !self.trainable.norm || at == self.head {
+    fn state(&self, at: usize, site: &Site, metadata: &[SiteMetadata]) -> State {
+        let is_before = site.layer < self.trainable.from_layer;
+        if !self.trainable.norm || at == self.head || is_before {
             return State::Frozen;
         }
         let known = metadata.get(at);
@@ -436,11 +444,12 @@ impl Build<'_> {
 
     fn site(&self, index: usize, site: Site) -> SiteNode {
         let is_head = index == self.head;
-        let trained = match (is_head, site.is_depthwise) {
+        let is_of_kind = match (is_head, site.is_depthwise) {
             (true, _) => self.trainable.head,
             (false, true) => self.trainable.depthwise,
             (false, false) => self.trainable.dense,
         };
+        let trained = is_of_kind && (is_head || site.layer >= self.trainable.from_layer);
         let outputs = if is_head { self.classes } else { site.outputs };
         let len = weights_len(outputs, site.depth);
         let weights = trained.then(|| {

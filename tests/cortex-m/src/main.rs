@@ -1,6 +1,6 @@
 //! Executes an f32 and an int8 backbone in place from flash with no heap, hot-swaps between their own values and a patch, and
-//! compares every layer and score, bit for bit, with the reference kernels of the host. Then compares the int8 kernels with
-//! the reference.
+//! compares every layer and score, bit for bit, with the reference kernels of the host, and several patches on one image with
+//! each alone. Then compares the int8 kernels with the reference.
 #![no_std]
 #![no_main]
 
@@ -27,6 +27,8 @@ macro_rules! embedded {
 struct Model {
     backbone: &'static Aligned<[u8]>,
     patch: &'static Aligned<[u8]>,
+    /// Another patch, which is as the backbone in its first layers.
+    later: &'static Aligned<[u8]>,
     arena: u64,
     scores: [&'static Aligned<[u8]>; 2],
     layers: [&'static Aligned<[u8]>; 2],
@@ -35,6 +37,7 @@ struct Model {
 static FLOAT: Model = Model {
     backbone: embedded!("f32.backbone"),
     patch: embedded!("f32.patch"),
+    later: embedded!("f32.later"),
     arena: u64::from_le_bytes(*include_bytes!(concat!(env!("OUT_DIR"), "/f32.arena"))),
     scores: [embedded!("f32.own.scores"), embedded!("f32.patch.scores")],
     layers: [embedded!("f32.own.layers"), embedded!("f32.patch.layers")],
@@ -42,6 +45,7 @@ static FLOAT: Model = Model {
 static INT8: Model = Model {
     backbone: embedded!("int8.backbone"),
     patch: embedded!("int8.patch"),
+    later: embedded!("int8.later"),
     arena: u64::from_le_bytes(*include_bytes!(concat!(env!("OUT_DIR"), "/int8.arena"))),
     scores: [embedded!("int8.own.scores"), embedded!("int8.patch.scores")],
     layers: [embedded!("int8.own.layers"), embedded!("int8.patch.layers")],
@@ -50,6 +54,8 @@ static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image"));
 
 const ARENA: usize = 160 * 1024;
 const IMAGE_VALUES: usize = 24 * 24 * 3;
+/// Of the backbones' own heads.
+const CLASSES: usize = 10;
 
 #[entry]
 fn main() -> ! {
@@ -125,6 +131,25 @@ impl Model {
             hprintln!("{} of {} layers and {} scores {}, {} layers differ", seen, expected.len(), scores.len(), verdict, differing);
             counts[usize::from(!is_same)] += 1;
         }
+        let later = Patch::from_static(&self.later.0, &backbone, Verify::Full)?;
+        let is_same = run_many(&backbone, &mut session, &[&own, &later, &own], image)?;
+        counts[usize::from(!is_same)] += 1;
         Ok(counts)
     }
+}
+
+/// Whether patches score together as each alone, after layers that they share.
+fn run_many(backbone: &Backbone, session: &mut Session, patches: &[&Patch], image: &[f32]) -> Result<bool, Error> {
+    let mut scores = [[0.0; CLASSES]; 3];
+    for (scores, patch) in scores.iter_mut().zip(patches) {
+        scores.copy_from_slice(session.run(patch, Image::Values(image))?);
+    }
+    let mut same = 0;
+    session.run_many(patches, Image::Values(image), |index, found| {
+        same += usize::from(scores[index].as_bytes() == found.as_bytes());
+    })?;
+    let shared = backbone.shared_layers(patches);
+    let saved = Session::many_arena_len(backbone, patches) - Session::arena_len(backbone);
+    hprintln!("{} of {} patches together as alone, {} layers shared, {} bytes saved", same, patches.len(), shared, saved);
+    Ok(same == patches.len() && scores[0] != scores[1] && shared > 0 && saved > 0)
 }

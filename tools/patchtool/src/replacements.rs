@@ -23,6 +23,8 @@ pub struct Replacements {
     pub continual_state: Option<ContinualState>,
     /// What its scores are divided by for probabilities that come true, where that was measured.
     pub temperature: Option<f32>,
+    /// Layers before this one have the backbone's own values, of all that the kinds demand.
+    pub from_layer: usize,
     /// New values by site of the backbone.
     pub sites: BTreeMap<usize, SiteReplacement>,
 }
@@ -37,7 +39,8 @@ pub struct SiteReplacement {
 }
 
 impl Replacements {
-    /// The replacements of a patch in f32 or f16, of the backbone that it is for or of the int8 twin of that.
+    /// The replacements of a patch in f32 or f16, of the backbone that it is for or of the int8 twin of that. What its metadata
+    /// say are the backbone's own values is left to the backbone.
     ///
     /// # Errors
     /// A patch in int8, values that do not fit the sites, metadata that cannot be read.
@@ -49,6 +52,8 @@ impl Replacements {
             });
         }
         patch.check_sites(backbone)?;
+        let metadata = patch.metadata()?;
+        let from_layer = metadata.first_patched_layer.map_or(0, usize::from);
         let mut sites: BTreeMap<usize, SiteReplacement> = BTreeMap::new();
         for Replacement {
             site: index,
@@ -57,7 +62,11 @@ impl Replacements {
             values,
         } in patch.replacements()
         {
-            let (site, own) = (backbone.site(index), sites.entry(index).or_default());
+            let site = backbone.site(index);
+            if site.layer < from_layer {
+                continue;
+            }
+            let own = sites.entry(index).or_default();
             let values = values.to_vec();
             match what {
                 What::Epilogue => own.epilogue = Some(unpack_epilogue(&values, outputs)),
@@ -70,9 +79,10 @@ impl Replacements {
         Ok(Self {
             kinds: patch.kinds(),
             input: patch.input(),
-            metadata: patch.metadata()?,
+            metadata,
             continual_state: patch.continual_state()?,
             temperature: patch.temperature(),
+            from_layer,
             sites,
         })
     }
@@ -94,7 +104,10 @@ impl Replacements {
             }));
         }
         let mut writer = PatchWriter::new(*backbone, self.kinds);
-        writer.input(self.input).dtype(dtype);
+        writer
+            .input(self.input)
+            .dtype(dtype)
+            .own_before(self.from_layer);
         for (&index, values) in &self.sites {
             if let Some(weights) = &values.weights {
                 writer.weights(index, weights)?;

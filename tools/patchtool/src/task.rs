@@ -140,6 +140,21 @@ pub fn preprocess(input: &Input, resize: Resize) -> Result<Preprocess> {
     })
 }
 
+/// Groups of what is alike, by index: in order, each where its first is.
+pub fn alike<T>(all: &[T], is_alike: impl Fn(&T, &T) -> bool) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, one) in all.iter().enumerate() {
+        let group = groups
+            .iter_mut()
+            .find(|group| is_alike(&all[group[0]], one));
+        match group {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
+}
+
 /// Patch files as given; a folder stands for the `.patch` files in it, by name.
 ///
 /// # Errors

@@ -222,6 +222,7 @@ pub(crate) fn trained(backbone: &BackboneImage<'_>, kind: TrainKind, seed: u64) 
             name: metadata.name.clone(),
             id: backbone.id(),
         },
+        from_layer: 0,
         input: backbone.input(),
         resize: Resize::default(),
         labels: (0..7).map(|class| format!("class {class}")).collect(),

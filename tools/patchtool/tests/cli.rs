@@ -58,7 +58,9 @@ fn inspect_has_the_keys_of_the_contract() {
         );
     }
     assert_eq!(f.json("inspect b.backbone")["layers"], 15);
-    assert_eq!(f.json("inspect p.patch")["first_patched_layer"], 0);
+    let patch = f.json("inspect p.patch --backbone b.backbone");
+    assert_eq!(patch["first_patched_layer"], 0);
+    assert_eq!(patch["first_patched_layer_name"], "layer1");
 }
 
 #[test]
@@ -83,6 +85,8 @@ fn bench_has_the_keys_of_the_contract_and_measures_residents() {
         "threads",
         "layers",
         "many_ms",
+        "separate_ms",
+        "shared_layers",
     ];
     assert!(keys.iter().all(|key| json.get(key).is_some()), "{json}");
     assert_eq!(json["layers"].as_array().map(Vec::len), Some(15));
@@ -90,7 +94,13 @@ fn bench_has_the_keys_of_the_contract_and_measures_residents() {
     // On one thread: how soon others wake up varies more than so small a network takes.
     let alone = f.json("bench -b b.backbone -p many --runs 50 --threads 1");
     assert!(
-        alone["many_ms"]["16"].as_f64() > alone["many_ms"]["2"].as_f64(),
+        alone["separate_ms"]["20"].as_f64() > alone["separate_ms"]["2"].as_f64(),
+        "{alone}"
+    );
+    // Copies of one patch share all but the last layer.
+    assert_eq!(alone["shared_layers"]["20"], 14);
+    assert!(
+        alone["many_ms"]["20"].as_f64() < alone["separate_ms"]["20"].as_f64(),
         "{alone}"
     );
     let patch = std::fs::metadata(f.path("p.patch"))

@@ -40,6 +40,7 @@ fn trained(backbone: &BackboneImage<'_>, kind: TrainKind) -> Trained {
             name: "test".into(),
             id: backbone.id(),
         },
+        from_layer: 0,
         input: backbone.input(),
         resize: Resize::default(),
         labels: (0..10).map(|class| format!("flower {class}")).collect(),

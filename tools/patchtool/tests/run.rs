@@ -37,6 +37,28 @@ fn run_ranks_the_labels_of_every_image_and_patch() {
 }
 
 #[test]
+fn patches_score_together_as_each_alone() {
+    let f = Fixture::new();
+    f.json("extract -b b.backbone --kind head -o own.patch");
+    f.json("extract -b b.backbone --kind bn+head -o all.patch");
+    let run = |patches: &str| {
+        let line = format!("run -b b.backbone {patches} data/0/0.png data/3/1.png --scores");
+        let mut results = f.json(&line)["results"].take();
+        std::mem::take(results.as_array_mut().expect("an array"))
+    };
+    let names = ["own", "all", "p", "own", "q"];
+    let together = run(&names.map(|name| format!("-p {name}.patch")).join(" "));
+    let alone = names.map(|name| run(&format!("-p {name}.patch")));
+    for image in 0..2 {
+        for (at, alone) in alone.iter().enumerate() {
+            assert_eq!(together[image * names.len() + at], alone[image]);
+        }
+    }
+    // Two that share all but the head.
+    assert_eq!(run("-p all.patch -p own.patch")[0], alone[1][0]);
+}
+
+#[test]
 fn eval_counts_what_run_ranks_first() {
     let f = Fixture::new();
     let json = f.json("eval -b b.backbone --data data --dump-inputs inputs");

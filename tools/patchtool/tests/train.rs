@@ -351,3 +351,60 @@ fn unreadable_images_are_listed_and_training_goes_on() {
     let trained = fixture.json(&format!("{TRAIN} --epochs 1 -o b.st"));
     assert_eq!(trained["unreadable"], 1);
 }
+
+#[test]
+fn from_a_layer_on_the_layers_before_are_the_backbones_own() {
+    let fixture = Fixture::new();
+    for (backbone, mode, kind, layer, first) in [
+        ("b", "frozen", "bn+dw+head", "layer5", 4),
+        ("b", "frozen", "dw+head", "3", 11),
+        ("norms", "batch", "bn+head", "1", 1),
+    ] {
+        let common = format!("{TRAIN_ON} {backbone}.backbone --kind {kind} --epochs 3 --force");
+        let whole = fixture.json(&format!("{common} -o whole.st"));
+        let part = fixture.json(&format!(
+            "{common} --batch-norm {mode} --from-layer {layer} -o part.st"
+        ));
+        let trained = |report: &serde_json::Value| report["trainable_params"].as_u64();
+        assert!(trained(&part) < trained(&whole) && trained(&part) > Some(0));
+        fixture.json(&format!(
+            "quantize {backbone}.backbone --calibrate data -o int8.backbone --force"
+        ));
+        fixture.patch_of(&format!("{backbone}.backbone"), "part.st");
+        for from in ["part.st", "part.st.patch"] {
+            fixture.json(&format!(
+                "export {from} --backbone int8.backbone --calibrate data -o {from}.int8 --force"
+            ));
+        }
+        assert!(fixture.read("part.st.int8") == fixture.read("part.st.patch.int8"));
+        for (backbone, patch) in [
+            (&*format!("{backbone}.backbone"), "part.st.patch"),
+            ("int8.backbone", "part.st.int8"),
+        ] {
+            let inspected = fixture.json(&format!("inspect {patch} --backbone {backbone}"));
+            assert_eq!(inspected["first_patched_layer"], first, "{patch} {layer}");
+        }
+        let inspected = fixture.json("inspect part.st");
+        assert_eq!(inspected["training"]["from_layer"], part["from_layer"]);
+    }
+}
+
+#[test]
+fn a_layer_that_leaves_nothing_to_train_is_refused() {
+    let fixture = Fixture::new();
+    for (arguments, words) in [
+        ("--from-layer 15", "no layer 15 among its 15"),
+        ("--from-layer stem", "no layer stem"),
+        (
+            "--from-layer 14",
+            "nothing but the head to train from layer 14",
+        ),
+        ("--kind dw+head --from-layer 12", "nothing but the head"),
+        ("--kind full --from-layer 2", "full is a baseline"),
+    ] {
+        fixture.refused(&format!("{TRAIN} {arguments}"), words);
+    }
+    fixture.json(&format!(
+        "{TRAIN} --kind head --from-layer 14 --epochs 1 -o head.st"
+    ));
+}

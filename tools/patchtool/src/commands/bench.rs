@@ -1,10 +1,10 @@
 //! `patchtool bench`: latency, swap time, open time, memory, and where the time goes.
 
 pub(super) mod layers;
+mod many;
 mod peak;
 mod roofline;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,14 +25,13 @@ use graft_data::output;
 
 use layers::LayerTime;
 pub(super) use layers::macs;
+use many::Many;
 use roofline::Roof;
 
 /// Swaps that are timed one by one.
 const SWAPS: usize = 20_000;
 /// Times that everything is opened anew.
 const OPENS: usize = 11;
-/// Most patches that one frame is sent through.
-const MOST_PATCHES: usize = 16;
 /// Runs before the timed ones.
 const WARM_UP: usize = 3;
 
@@ -105,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let two = with_identity(&patches, &backbone);
     let swap = measure_swaps(&two)?;
     let switch_us = measure_switch(&mut session, &two, arguments.runs)?;
-    let many = measure_many(&mut session, &patches, arguments.runs)?;
+    let many = many::measure(&mut session, &patches, arguments.runs, &backbone)?;
     let (kernels, threads) = (session.kernels(), session.threads());
     let wants_layers = arguments.layers || arguments.roofline.is_some();
     let layers = match wants_layers {
@@ -133,7 +132,9 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         "steady_run_us": opened.steady_us,
         "swap_ns": { "median": swap },
         "switch_us": switch_us,
-        "many_ms": many,
+        "many_ms": many::json(&many, Many::together_ms),
+        "separate_ms": many::json(&many, Many::separate_ms),
+        "shared_layers": many::json(&many, Many::shared_layers),
         "resident": residents,
         "arena_bytes": session.arena_bytes(),
         "backbone_bytes": backbone.image().bytes().len(),
@@ -146,7 +147,8 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         true => String::new(),
         false => layers::table(&layers, kernels, gmacs).to_string(),
     };
-    Ok(Report::new(table + &text(&json, &opened)?, json))
+    let many = many::text(&many, backbone.image().layer_count());
+    Ok(Report::new(table + &text(&json, &opened, &many)?, json))
 }
 
 /// Draws the layers under the roof.
@@ -317,35 +319,6 @@ fn measure_switch(session: &mut Session<'_>, patches: &[Arc<Patch>], runs: u32) 
     Ok(median(samples))
 }
 
-/// Median milliseconds for one frame through the first 2, 4, ... and all patches.
-fn measure_many(
-    session: &mut Session<'_>,
-    patches: &[Arc<Patch>],
-    runs: u32,
-) -> Result<BTreeMap<String, f64>> {
-    let mut many = BTreeMap::new();
-    let most = patches.len().min(MOST_PATCHES);
-    for count in [2, 4, 8, most]
-        .into_iter()
-        .filter(|count| (2..=most).contains(count))
-    {
-        let images: Vec<Vec<u8>> = patches[..count]
-            .iter()
-            .map(|patch| test_image(patch))
-            .collect();
-        let mut samples = Vec::new();
-        for _ in 0..(runs as usize / count).max(5) {
-            let start = Instant::now();
-            for (patch, image) in patches.iter().zip(&images) {
-                session.run(patch, image)?;
-            }
-            samples.push(start.elapsed().as_secs_f64() * 1e3);
-        }
-        many.insert(count.to_string(), median(samples));
-    }
-    Ok(many)
-}
-
 fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
@@ -355,7 +328,7 @@ fn median(mut samples: Vec<f64>) -> f64 {
     samples.get(samples.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn text(json: &Value, opened: &Opened) -> Result<String> {
+fn text(json: &Value, opened: &Opened, many: &str) -> Result<String> {
     let number = |value: &Value| value.as_f64().unwrap_or(0.0);
     let size = |key: &str| bytes(json[key].as_u64().unwrap_or(0) as usize);
     let mut text = String::new();
@@ -398,15 +371,7 @@ fn text(json: &Value, opened: &Opened) -> Result<String> {
             size("private_bytes"),
         )?;
     }
-    let mut many: Vec<_> = json["many_ms"].as_object().into_iter().flatten().collect();
-    many.sort_by_key(|(count, _)| count.len());
-    for (count, milliseconds) in many {
-        writeln!(
-            text,
-            "one frame  {:.2} ms through {count} patches",
-            number(milliseconds)
-        )?;
-    }
+    text.push_str(many);
     writeln!(
         text,
         "memory     backbone {}, patches {}, arena {}, resident {}",

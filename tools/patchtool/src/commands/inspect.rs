@@ -14,7 +14,7 @@ use graft_patches::metadata::{Calibration, QuantizedFrom, Resize, Training};
 use graft_patches::records::{Block, Dtype, Input, Layer, Op};
 use graft_patches::signature::Signed;
 use graft_patches::{BackboneImage, ContinualState, PatchImage};
-use graft_runtime::{Backbone, Session};
+use graft_runtime::{Backbone, Patch, Session};
 use serde_json::{Value, json};
 
 use crate::file_kind::{Expected, is_safetensors};
@@ -24,10 +24,14 @@ use crate::report::{Report, Table, bytes};
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  patchtool inspect lite0.backbone")]
+  patchtool inspect lite0.backbone
+  patchtool inspect flowers.patch --backbone lite0.backbone")]
 pub struct Arguments {
     /// File of a backbone, patch or generator, or one that train wrote.
     file: PathBuf,
+    /// Backbone of a patch: checks that they fit, and names the first layer that the patch changes.
+    #[arg(short, long, value_name = "B")]
+    backbone: Option<PathBuf>,
 }
 
 /// Shows what is in a backbone, patch, generator or trained file, after checking all of it.
@@ -46,9 +50,17 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         return Ok(generator::report(&hyper, file.bytes()));
     }
     file.check_kind(Expected::Graft)?;
-    match file.patch()? {
-        Some(patch) => patch_report(&patch),
-        None => backbone_report(&input::backbone(&arguments.file)?),
+    match (file.patch()?, &arguments.backbone) {
+        (Some(patch), None) => patch_report(&patch, None),
+        (Some(patch), Some(backbone)) => {
+            let backbone = input::backbone(backbone)?;
+            let bound = Patch::from_bytes(patch.bytes(), &backbone).with_context(unusable)?;
+            let layer = bound.receipt().first_patched_layer;
+            let names = backbone.image().metadata()?.layers;
+            let name = layer.and_then(|layer| names.get(layer).cloned());
+            patch_report(&patch, name)
+        }
+        (None, _) => backbone_report(&input::backbone(&arguments.file)?),
     }
 }
 
@@ -266,7 +278,16 @@ fn activation(layer: &Layer) -> String {
     }
 }
 
-fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
+fn first_patched_layer(layer: Option<u16>, name: Option<&str>) -> String {
+    match (layer, name) {
+        (Some(layer), Some(name)) => format!("first patched layer {layer} ({name})"),
+        (Some(layer), None) => format!("first patched layer {layer}"),
+        (None, _) => "all values the backbone's own".into(),
+    }
+}
+
+/// `first` is the name of the first layer that the patch changes, where its backbone is known.
+fn patch_report(image: &PatchImage<'_>, first: Option<String>) -> Result<Report> {
     let metadata = image.metadata()?;
     let mut table = Table::new(&["site", "what", "channels", "bytes"]);
     let mut sites = Vec::new();
@@ -288,7 +309,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
     });
     let text = format!(
         "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}{temperature}for backbone {}\n{}\n{table}\
-         {} sites, first patched layer {}, {} labels, {}, file {}\n",
+         {} sites, {}, {} labels, {}, file {}\n",
         metadata.name,
         metadata.source,
         metadata.tool,
@@ -303,7 +324,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
         image.backbone_id(),
         input_line(&input, metadata.resize),
         sites.len(),
-        metadata.first_patched_layer,
+        first_patched_layer(metadata.first_patched_layer, first.as_deref()),
         metadata.labels.len(),
         signed(image.signed()),
         bytes(image.bytes().len()),
@@ -348,6 +369,7 @@ fn patch_report(image: &PatchImage<'_>) -> Result<Report> {
         "bytes": image.bytes().len(),
         "arena_bytes": null,
         "first_patched_layer": metadata.first_patched_layer,
+        "first_patched_layer_name": first,
         "signed_by": image.signed().map(|signed| signed.key.to_string()),
         "counter": image.signed().map(|signed| signed.counter),
     });

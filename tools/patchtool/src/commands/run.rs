@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use graft_runtime::Session;
+use graft_runtime::{Patch, Session};
 use serde_json::json;
 
 use super::images::Images;
@@ -19,6 +19,8 @@ use crate::task;
 #[command(after_help = "Examples:
   patchtool run --backbone lite0.backbone --patch flowers.patch --patch birds.patch photo.jpg
   patchtool run --backbone lite0.backbone photos
+
+Several patches share the layers in which they are the same, such as those before `train --from-layer`.
 
 Each label comes with its probability, the softmax of all scores (of a single one its sigmoid), and its score. The probability
 says what the network believes, which may be surer than it is right: `patchtool calibrate` gives a patch the temperature
@@ -57,16 +59,25 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         .as_deref()
         .map(InputsFolder::create)
         .transpose()?;
+    // What sees the same pixels can share layers.
+    let groups = task::alike(&tasks, |one, other| one.preprocess == other.preprocess);
     let mut table = Table::new(&["image", "patch", "top"]);
     let mut results = Vec::new();
     images.for_each(|name, image| {
-        for task in &tasks {
+        let mut scores = vec![Vec::new(); tasks.len()];
+        for group in &groups {
+            let patches: Vec<&Patch> = group.iter().map(|&at| &tasks[at].patch).collect();
+            let pixels = tasks[group[0]].preprocess.pixels(image);
+            session.run_many(&patches, &pixels, |index, of| {
+                scores[group[index]] = of.to_vec();
+            })?;
+        }
+        for (task, scores) in tasks.iter().zip(scores) {
             if let Some(inputs) = &mut inputs {
                 inputs.push(&task.preprocess.tensor(image))?;
             }
-            let scores = session.run(&task.patch, &task.preprocess.pixels(image))?;
             let temperature = task.patch.temperature();
-            let ranking = Ranking::new(scores, arguments.top, temperature, |index| {
+            let ranking = Ranking::new(&scores, arguments.top, temperature, |index| {
                 task.label(index)
             });
             let mut result = ranking.json(&name, &task.name);

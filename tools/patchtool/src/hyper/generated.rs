@@ -211,6 +211,7 @@ impl Generated {
             },
             continual_state: self.continual_state.clone(),
             temperature: None,
+            from_layer: 0,
             sites: sites.into_iter().collect(),
         })
     }

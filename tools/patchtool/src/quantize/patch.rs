@@ -53,6 +53,7 @@ pub fn patch(
     writer
         .dtype(dtype)
         .input(replacements.input)
+        .own_before(replacements.from_layer)
         .scales(from_first_change(&base, replacements, own))?;
     for (&index, values) in &replacements.sites {
         if let Some(rows) = &values.weights {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub batch_norm: BatchNormMode,
     /// Part of the target that is spread over all classes.
     pub smoothing: f32,
+    /// First layer that is trained.
+    pub from_layer: usize,
     /// Chooses the weights of the control kind.
     pub seed: u64,
 }
@@ -81,6 +83,7 @@ impl Learner {
             depthwise: kind.trains_depthwise() || is_control,
             dense: kind == TrainKind::Full || is_control,
             head: true,
+            from_layer: settings.from_layer,
         };
         let network = Network::new(backbone, input, classes, trainable)?;
         Ok(Self::of(network, backbone, settings))
@@ -250,6 +253,7 @@ mod tests {
             scale_lr_multiplier: 1.0,
             batch_norm: BatchNormMode::Batch,
             smoothing: 0.05,
+            from_layer: 0,
             seed: 4,
         };
         Learner::new(&backbone, Shape::new(SIDE, SIDE, 3), CLASSES, settings).unwrap()

@@ -50,7 +50,8 @@ impl Trained {
             (What::Weights, values.weights.is_some()),
         ];
         for (what, is_there) in found {
-            match (kind.replaces(site, what), is_there) {
+            let is_trained = site.layer >= self.from_layer && kind.replaces(site, what);
+            match (is_trained, is_there) {
                 (true, false) => {
                     return Err(TrainedError::Missing {
                         site: index,

@@ -39,6 +39,7 @@ impl Trained {
             metadata: self.metadata(),
             continual_state: None,
             temperature: self.metrics.temperature,
+            from_layer: self.from_layer,
             sites: sites
                 .map(|(&index, values)| (index, replacement(values, own.get(index))))
                 .collect(),
@@ -53,7 +54,7 @@ impl Trained {
             source: format!("trained on {}", data.to_string_lossy()),
             tool: crate::TOOL.into(),
             resize: self.resize,
-            first_patched_layer: 0,
+            first_patched_layer: None,
             labels: self.labels.clone(),
             training: Some(Training {
                 kind: self.kind.to_string(),

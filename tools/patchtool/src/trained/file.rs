@@ -26,6 +26,8 @@ struct Header {
     name: String,
     tool: String,
     backbone: BackboneRef,
+    #[serde(default)]
+    from_layer: usize,
     input: InputHeader,
     #[serde(default)]
     labels: Vec<String>,
@@ -129,6 +131,7 @@ impl Trained {
             name: self.name.clone(),
             tool: self.tool.clone(),
             backbone: self.backbone.clone(),
+            from_layer: self.from_layer,
             input: InputHeader {
                 height,
                 width,
@@ -165,6 +168,7 @@ impl Header {
             name: self.name,
             tool: self.tool,
             backbone: self.backbone,
+            from_layer: self.from_layer,
             resize: parse_resize(&self.input.resize)?,
             input: self.input.checked()?,
             labels: self.labels,

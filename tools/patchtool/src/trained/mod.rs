@@ -36,6 +36,8 @@ pub struct Trained {
     pub tool: String,
     /// The backbone that it was trained on.
     pub backbone: BackboneRef,
+    /// First layer that was trained: those before it have the backbone's own values.
+    pub from_layer: usize,
     /// Resolution and normalisation.
     pub input: Input,
     /// Resizing of photographs.

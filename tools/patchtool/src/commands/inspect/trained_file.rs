@@ -46,7 +46,7 @@ pub(super) fn report(trained: &Trained, file: &[u8]) -> Report {
     };
     let shape = trained.input.shape;
     let text = format!(
-        "trained task {} (by {}), kind {}, {} values\n\
+        "trained task {} (by {}), kind {}{}, {} values\n\
          for backbone {} ({})\n\
          input {shape}, {}\n\
          {tested}{validated} after epoch {} of {}, seed {}, on {} images of {} (data set {:.12})\n\
@@ -54,6 +54,10 @@ pub(super) fn report(trained: &Trained, file: &[u8]) -> Report {
         trained.name,
         trained.tool,
         trained.kind,
+        match trained.from_layer {
+            0 => String::new(),
+            layer => format!(" from layer {layer} on"),
+        },
         metrics.trainable_params,
         trained.backbone.id,
         trained.backbone.name,
@@ -80,6 +84,7 @@ pub(super) fn report(trained: &Trained, file: &[u8]) -> Report {
         "input": [shape.height, shape.width, shape.channels],
         "training": {
             "kind": trained.kind.to_string(),
+            "from_layer": trained.from_layer,
             "tool": trained.tool,
             "seed": trained.seed,
             "data": data,

@@ -42,6 +42,10 @@ pub struct Arguments {
     /// Kind of the training: head, bn+head, dw+head, bn+dw+head, or full (everything: a baseline that no patch can carry).
     #[arg(long, default_value_t)]
     pub kind: TrainKind,
+    /// First layer to train, by its index or name in `inspect`. Those before it stay the backbone's, to the bit: a step takes
+    /// less time, as no gradient goes back to them, and patches from the same layer on share them on one image (`run`).
+    #[arg(long, value_name = "LAYER")]
+    pub from_layer: Option<String>,
     /// The trained parameters, as safetensors.
     #[command(flatten)]
     pub output: Output,
@@ -205,6 +209,7 @@ impl Arguments {
     pub fn fingerprint(
         &self,
         backbone: &str,
+        from_layer: usize,
         [data, validation, test]: [&str; 3],
         resolution: [usize; 2],
     ) -> Fingerprint {
@@ -216,6 +221,7 @@ impl Arguments {
             .with("the digest of the validation images", validation)
             .with("the digest of the test images", test)
             .with("--kind", self.kind)
+            .with("--from-layer", from_layer)
             .with("--epochs", self.epochs)
             .with("--lr", self.rate())
             .with("--scale-lr-multiplier", self.scale_lr_multiplier)
@@ -381,8 +387,13 @@ mod tests {
         let of = |flags| {
             parse(flags)
                 .unwrap()
-                .fingerprint("b", ["d", "v", "t"], [96, 96])
+                .fingerprint("b", 0, ["d", "v", "t"], [96, 96])
         };
+        let from = parse("")
+            .unwrap()
+            .fingerprint("b", 3, ["d", "v", "t"], [96, 96]);
+        let differences = of("").differences(&from);
+        assert_eq!(differences[0].to_string(), "--from-layer was 0, now 3");
         let same = "--threads 7 --name n --curves c.png --confusion m.png --resume --force";
         assert_eq!(of(same), of(""));
         let flags = [

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use graft_patches::BackboneImage;
+use graft_patches::records::{Site, What};
 use graft_runtime::Backbone;
 use serde_json::json;
 
@@ -174,6 +176,10 @@ fn prepare<'a>(
             "leave out --batch-norm batch",
         ));
     }
+    let from_layer = match &arguments.from_layer {
+        Some(layer) => first_layer(layer, kind, &backbone.image(), &metadata.layers)?,
+        None => 0,
+    };
     let mut input = backbone.image().input();
     if let Some([height, width]) = arguments.resolution {
         (input.shape.height, input.shape.width) = (height, width);
@@ -204,6 +210,7 @@ fn prepare<'a>(
         scale_lr_multiplier: arguments.scale_lr_multiplier,
         batch_norm: arguments.batch_norm.into(),
         smoothing: arguments.smoothing,
+        from_layer,
         seed: arguments.seed,
     };
     let classes = sets.classes().len();
@@ -222,6 +229,7 @@ fn prepare<'a>(
             name: metadata.name,
             id: backbone.image().id(),
         },
+        from_layer,
         input,
         resize,
         labels: sets.classes().to_vec(),
@@ -243,6 +251,7 @@ fn prepare<'a>(
     let shape = input.shape;
     let fingerprint = arguments.fingerprint(
         &template.backbone.id.to_string(),
+        from_layer,
         sets.digests(),
         [shape.height, shape.width],
     );
@@ -269,6 +278,40 @@ fn prepare<'a>(
     })
 }
 
+/// The layer of this index or name, if the kind trains anything from it on besides the head, or the head alone.
+fn first_layer(
+    layer: &str,
+    kind: TrainKind,
+    image: &BackboneImage<'_>,
+    names: &[String],
+) -> Result<usize> {
+    if kind.is_baseline() {
+        bail!(Hint::new(
+            format!("{kind} is a baseline, which trains all layers"),
+            "leave out --from-layer, or give the --kind of a patch",
+        ));
+    }
+    let layers = image.layer_count();
+    let by_index = layer.parse().ok().filter(|&index| index < layers);
+    let by_name = || names.iter().position(|name| name == layer);
+    let Some(index) = by_index.or_else(by_name) else {
+        bail!(Hint::new(
+            format!("the backbone has no layer {layer} among its {layers}, which count from 0"),
+            "give an index or a name, as `patchtool inspect` shows them",
+        ));
+    };
+    let sites = (0..image.site_count()).map(|site| image.site(site));
+    let mut later = sites.filter(|site| site.layer >= index && !site.is_head);
+    let is_trained = |site: Site| What::ALL.into_iter().any(|what| kind.replaces(&site, what));
+    if kind != TrainKind::HEAD && !later.any(is_trained) {
+        bail!(Hint::new(
+            format!("{kind} has nothing but the head to train from layer {index} on"),
+            "give an earlier layer, or --kind head",
+        ));
+    }
+    Ok(index)
+}
+
 fn report(outcome: &Outcome) -> Report {
     let trained = &outcome.trained;
     let Trained { data, metrics, .. } = trained;
@@ -281,10 +324,14 @@ fn report(outcome: &Outcome) -> Report {
     });
     let is_tested = data.test_images > 0;
     let text = format!(
-        "{}: {} of {} trained values on {} images\n{}{}{}{:.0} s, {step:.1} ms a step\n",
+        "{}: {} of {} trained values{} on {} images\n{}{}{}{:.0} s, {step:.1} ms a step\n",
         trained.name,
         trained.kind,
         metrics.trainable_params,
+        match trained.from_layer {
+            0 => String::new(),
+            layer => format!(" from layer {layer} on,"),
+        },
         data.images,
         chosen(trained),
         tested(trained),
@@ -295,6 +342,7 @@ fn report(outcome: &Outcome) -> Report {
     let json = json!({
         "name": trained.name,
         "kind": trained.kind.to_string(),
+        "from_layer": trained.from_layer,
         "best": {
             "epoch": metrics.best_epoch,
             "validation_accuracy": metrics.validation_accuracy,
