@@ -22,7 +22,6 @@ mod digest;
 mod error;
 pub mod geometry;
 pub mod half_table;
-mod int8_values;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod metadata;
@@ -36,6 +35,7 @@ pub mod requantize;
 pub mod scale;
 mod section;
 pub mod signature;
+mod value_check;
 mod values;
 #[cfg(feature = "alloc")]
 pub mod writer;

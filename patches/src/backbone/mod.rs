@@ -9,7 +9,6 @@ use crate::checked::checked;
 use crate::container::{Container, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
-use crate::int8_values;
 use crate::parse::wrong;
 use crate::records::{
     Block, BlockRecord, Dtype, Input, InputRecord, Layer, LayerRecord, PlanRecord, Site,
@@ -21,6 +20,7 @@ use crate::section::{Kind, SectionKind};
 #[cfg(feature = "alloc")]
 use crate::signature::TaskId;
 use crate::signature::{Signed, Trust};
+use crate::value_check;
 use crate::values::Values;
 
 use unchecked::UncheckedBackbone;
@@ -67,7 +67,7 @@ impl<'a> BackboneImage<'a> {
         BackboneIndex(self.container)
     }
 
-    /// Values that kernels rely on: [`int8_values`].
+    /// Values that kernels rely on: [`value_check`].
     fn check_values(&self) -> Result<(), ImageError> {
         for index in 0..self.site_count() {
             let site = self.site(index);
@@ -76,7 +76,7 @@ impl<'a> BackboneImage<'a> {
                 (What::Weights, SectionKind::Frozen),
             ] {
                 let values = self.values(&site, what);
-                int8_values::check(values, site.depth, site.is_depthwise)
+                value_check::check(values, site.depth, site.is_depthwise)
                     .map_err(wrong(section, index))?;
             }
         }

@@ -3,11 +3,11 @@
 use crate::backbone::BackboneImage;
 use crate::container::Verify;
 use crate::error::ImageError;
-use crate::int8_values;
 use crate::parse::wrong;
 use crate::plan;
 use crate::records::{Kinds, What};
 use crate::section::SectionKind;
+use crate::value_check;
 
 use super::{PatchImage, Replacement};
 
@@ -145,7 +145,7 @@ impl<'a> PatchImage<'a> {
             .enumerate()
             .try_for_each(|(index, own)| {
                 let site = backbone.site(own.site);
-                int8_values::check(own.values, site.depth, site.is_depthwise)
+                value_check::check(own.values, site.depth, site.is_depthwise)
                     .map_err(wrong(SectionKind::Values, index))
             })
     }
