@@ -127,7 +127,8 @@ def render_latency(found):
              "Milliseconds for one image through so many patches (`Session::run_many`), one thread, and in brackets through each "
              "in a run of its own; medians of `patchtool bench`. Patches differ from the given layer on (of three quarters and "
              "half of all layers); those of all layers share nothing. `10 : 1` is 10 patches against one, measured by turns in one "
-             "process; the column of one patch is of another.\n"]
+             "process; the column of one patch is of another. Other programs ran meanwhile; variants that they disturbed were "
+             "measured again.\n"]
     for network, dtypes in found.items():
         rows = []
         for dtype, variants in dtypes.items():
