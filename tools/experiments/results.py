@@ -10,6 +10,7 @@ each time, out of what is there.
     int8          backbone and bn+head patches in int8, and the methods of calibration
     from-layer    bn+head patches that leave the first layers to the backbone (many.py)
     many          latency of one image through several patches (many.py)
+    memory        of many tasks in several processes (memory.py)
     few-shot      HyperTransformers on Omniglot (few_shot.py)
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
@@ -31,7 +32,7 @@ from pathlib import Path
 
 from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail
 from tools.assets.demo import make
-from tools.experiments import few_shot, many, page
+from tools.experiments import few_shot, many, memory, page
 from tools.experiments.measured import Results, Unmeasured
 from PIL import Image
 
@@ -81,7 +82,7 @@ FROM_LAYER_TASKS = {
     "sign-digits": replace(TASKS["sign-digits"], epochs=6),
     "cifar10": replace(TASKS["cifar10"], limit=5_000, epochs=4, resolution=96),
 }
-TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "few-shot", "peers"]
+TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "few-shot", "peers"]
 
 
 class Bench:
@@ -336,6 +337,7 @@ def main():
         "int8": lambda bench: int8(bench, tasks),
         "from-layer": lambda bench: many.measure_accuracy(bench, from_layer_tasks, seeds),
         "many": many.measure_latency,
+        "memory": memory.measure,
         "few-shot": lambda bench: few_shot.measure(bench, arguments.quick),
         "peers": lambda bench: peers(bench, arguments.peers or arguments.work),
     }
