@@ -42,9 +42,11 @@ fn it_takes_what_a_trusted_key_has_signed() {
     assert_eq!(setup.state(0), State::Empty);
     for (slot, seed) in [(0, 1), (1, 2)] {
         setup.make_good(slot, &signed(&patch, seed, 4));
-        let of_slot = setup.ask(Request::Slot(slot), |reply| match reply {
-            Reply::Slot(slot) => slot.signed.map(|signed| (signed.key, signed.counter)),
-            other => panic!("{other:?}"),
+        let of_slot = setup.ask(Request::Slot(slot), |reply| {
+            let Reply::Slot(slot) = reply else {
+                panic!("{reply:?}");
+            };
+            slot.signed.map(|signed| (signed.key, signed.counter))
         });
         assert_eq!(of_slot, Some((key(seed).public().id().0, 4)));
     }
