@@ -11,7 +11,7 @@ use crate::error::ImageError;
 use crate::records::Kinds;
 use crate::section::MAX_KNOWN;
 pub use crate::section::{ALIGN, Kind, PAGE, SectionKind, SectionRecord};
-use crate::signature::{SignatureRecord, Signed, Trust};
+use crate::signature::{PublicKey, SignatureRecord, Signed, Trust};
 
 /// First bytes of every image. The high bit and the line ends show a file mangled in transfer.
 pub const MAGIC: [u8; 8] = *b"\x89GRAFT\r\n";
@@ -111,7 +111,6 @@ pub(crate) struct Container {
     pub(crate) digest: Digest,
     pub(crate) kinds: Kinds,
     kind: Kind,
-    verified: Verify,
     /// Start and length of each section, by its place ([`Kind::place`]).
     sections: [(usize, usize); MAX_KNOWN],
 }
@@ -127,7 +126,6 @@ impl Container {
                 problem: "unknown patch kinds",
             })?,
             kind,
-            verified: verify,
             sections: Default::default(),
         };
         let mut order = Order::of(kind);
@@ -179,17 +177,16 @@ impl Container {
         self.signature(bytes).map(SignatureRecord::signed)
     }
 
-    /// Checks the signature of the image that was checked, and with it every byte.
-    pub(crate) fn check_signature(
-        &self,
+    /// [`Container::check`] of every byte, then that a trusted key has signed them; returns that key, too.
+    pub(crate) fn check_signed(
         bytes: &[u8],
+        kind: Kind,
         trust: &Trust,
-    ) -> Result<Signed, ImageError> {
+    ) -> Result<(Self, PublicKey), ImageError> {
+        let container = Self::check(bytes, kind, Verify::Full)?;
         let header = checked(Header::parse(bytes).ok_or(()));
-        if self.verified == Verify::Structure {
-            Self::check(bytes, self.kind, Verify::Full)?;
-        }
-        trust.check(header, self.signature(bytes))
+        let key = trust.check(header, container.signature(bytes))?;
+        Ok((container, key))
     }
 }
 

@@ -186,12 +186,13 @@ impl Trust {
         self.keys.iter().flatten()
     }
 
-    /// Checks what an image says of itself against its header. The digests in the header are for the caller to check.
+    /// Checks what an image says of itself against its header, and returns the key that has signed it. The digests in the
+    /// header are for the caller to check.
     pub(crate) fn check(
         &self,
         header: &Header,
         record: Option<&SignatureRecord>,
-    ) -> Result<Signed, ImageError> {
+    ) -> Result<PublicKey, ImageError> {
         let record = record.ok_or(ImageError::Unsigned)?;
         let signed = record.signed();
         // Two keys may have the same name, which anybody can choose.
@@ -203,9 +204,8 @@ impl Trust {
             });
         }
         let message = message(header, &signed);
-        match named().any(|key| key.verifies(&message, &record.signature)) {
-            true => Ok(signed),
-            false => Err(ImageError::WrongSignature { key: signed.key }),
-        }
+        let signer = named().find(|key| key.verifies(&message, &record.signature));
+        let wrong = ImageError::WrongSignature { key: signed.key };
+        signer.copied().ok_or(wrong)
     }
 }

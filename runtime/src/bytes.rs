@@ -61,7 +61,7 @@ impl ImageBytes {
         use std::io::Read as _;
         let read = || {
             let (mut file, length) = open(path)?;
-            let mut buffer = AlignedBytes::zeroed(length);
+            let mut buffer = AlignedBytes::try_zeroed(length)?;
             file.read_exact(buffer.as_mut_slice())?;
             Ok(Self(Storage::Heap(alloc::sync::Arc::new(buffer))))
         };
@@ -130,6 +130,18 @@ impl AlignedBytes {
             lines: alloc::vec![Line([0; 64]); length.div_ceil(64)],
             length,
         }
+    }
+
+    /// The same, or an error: a file may say that it has any length.
+    #[cfg(feature = "std")]
+    fn try_zeroed(length: usize) -> std::io::Result<Self> {
+        let count = length.div_ceil(64);
+        let mut lines = alloc::vec::Vec::new();
+        lines
+            .try_reserve_exact(count)
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::OutOfMemory))?;
+        lines.resize(count, Line([0; 64]));
+        Ok(Self { lines, length })
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {

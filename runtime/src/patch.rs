@@ -3,7 +3,7 @@
 use graft_patches::container::ALIGN;
 use graft_patches::records::{Input, Kinds, What};
 use graft_patches::scale::ScaleRecord;
-use graft_patches::signature::{KeyId, Signed, Trust};
+use graft_patches::signature::{PublicKey, Signed, Trust};
 use graft_patches::{
     BackboneImage, Digest, PatchImage, PatchIndex, Replacement, Verify, first_difference,
 };
@@ -37,6 +37,9 @@ pub struct Patch {
     file: Option<File>,
     backbone: Digest,
     checked: Checked,
+    /// The policy that it was bound under.
+    #[cfg(feature = "std")]
+    trust: Option<Trust>,
     input: Input,
     classes: usize,
     receipt: Receipt,
@@ -50,7 +53,7 @@ pub(crate) enum Checked {
     /// They are those of a backbone with a policy.
     Own,
     /// Signed with this key, which was trusted.
-    By(KeyId),
+    By(PublicKey),
 }
 
 #[derive(Clone)]
@@ -210,13 +213,18 @@ impl Patch {
         verify: Verify,
         memory: impl FnOnce(usize, &dyn Fn(&mut [u8])) -> Result<ImageBytes, Error>,
     ) -> Result<Self, Error> {
-        let image = PatchImage::open(bytes.as_slice(), verify)?;
         let base = backbone.image();
-        image.check_against(&base, verify)?;
-        let checked = match backbone.trust() {
-            Some(trust) => Checked::By(image.check_signature(trust)?.key),
-            None => Checked::Not,
+        let (image, checked, verify) = match backbone.trust() {
+            Some(trust) => {
+                let (image, key) = PatchImage::open_signed(bytes.as_slice(), trust)?;
+                (image, Checked::By(key), Verify::Full)
+            }
+            None => {
+                let image = PatchImage::open(bytes.as_slice(), verify)?;
+                (image, Checked::Not, verify)
+            }
         };
+        image.check_against(&base, verify)?;
         #[cfg(feature = "alloc")]
         if image.input().shape != base.input().shape {
             let mut shapes = alloc::vec![Default::default(); base.layer_count() + 1];
@@ -233,6 +241,8 @@ impl Patch {
         Ok(Self {
             backbone: base.id(),
             checked,
+            #[cfg(feature = "std")]
+            trust: backbone.trust().copied(),
             input: image.input(),
             classes: head.map_or(own, |head| head.outputs),
             receipt: Receipt {
@@ -253,6 +263,8 @@ impl Patch {
             file: None,
             backbone: image.id(),
             checked: backbone.trust().map_or(Checked::Not, |_| Checked::Own),
+            #[cfg(feature = "std")]
+            trust: backbone.trust().copied(),
             input: image.input(),
             classes: image.tensor(image.layer_count()).shape.channels,
             receipt: Receipt::default(),
@@ -297,16 +309,16 @@ impl Patch {
         self.backbone
     }
 
-    /// Whether it was bound under a policy.
+    /// The policy that it was bound under.
     #[cfg(feature = "std")]
-    pub(crate) fn is_checked(&self) -> bool {
-        self.checked != Checked::Not
+    pub(crate) fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
     }
 
     /// Whether a backbone with this policy runs it: its own values, and what one of its keys has signed.
     pub(crate) fn is_trusted(&self, trust: &Trust) -> bool {
         match self.checked {
-            Checked::By(signer) => trust.keys().any(|key| key.id() == signer),
+            Checked::By(signer) => trust.keys().any(|key| *key == signer),
             Checked::Own | Checked::Not => self.file.is_none(),
         }
     }

@@ -56,7 +56,8 @@ impl TaskSlot {
     ///
     /// # Errors
     /// [`Error::OtherBackbone`] where it is bound to another backbone than the patch before it, [`Error::Untrusted`] where
-    /// that one was bound under a policy and this one was not; the slot then keeps what it had.
+    /// that one was bound under a policy and this one was not, or under another; the slot then keeps what it had. The name of
+    /// a slot is for its owner: which task's patch goes to it is not compared.
     pub fn publish(&self, patch: impl Into<Arc<Patch>>) -> Result<Receipt, Error> {
         let patch = patch.into();
         loop {
@@ -68,7 +69,7 @@ impl TaskSlot {
                     expected,
                 });
             }
-            if current.is_checked() && !patch.is_checked() {
+            if current.trust().is_some() && patch.trust() != current.trust() {
                 return Err(Error::Untrusted);
             }
             // What was compared is what is replaced, whatever others publish meanwhile.

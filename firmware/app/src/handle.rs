@@ -100,6 +100,7 @@ impl<B: Board> Server<B> {
             frames: self.frames,
             ticks_per_second: B::Clock::TICKS_PER_SECOND,
             keys: self.keys(),
+            counters: [self.store.counters().count() as u8, layout.tasks],
         }
     }
 

@@ -161,6 +161,8 @@ pub struct Device<'a> {
     pub ticks_per_second: u32,
     /// Ids of the keys that it trusts; none where it runs whatever it is given.
     pub keys: [Option<[u8; 8]>; 2],
+    /// Tasks that it keeps signature counters of, and of how many it can.
+    pub counters: [u8; 2],
 }
 
 /// The use of memory, in bytes.

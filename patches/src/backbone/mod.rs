@@ -19,7 +19,7 @@ use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
 #[cfg(feature = "alloc")]
 use crate::signature::TaskId;
-use crate::signature::{Signed, Trust};
+use crate::signature::{PublicKey, Signed, Trust};
 use crate::value_check;
 use crate::values::Values;
 
@@ -45,6 +45,20 @@ impl<'a> BackboneImage<'a> {
     /// The fault of the bytes. After success no method fails on their account.
     pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
         let container = Container::check(bytes, Kind::Backbone, verify)?;
+        Self::of(bytes, container, verify)
+    }
+
+    /// [`BackboneImage::open`] of every byte, and that a trusted key has signed them, which is returned. Nothing that is behind
+    /// the signature is looked at before.
+    ///
+    /// # Errors
+    /// As [`BackboneImage::open`]; [`ImageError::Unsigned`], [`ImageError::UnknownKey`], [`ImageError::WrongSignature`].
+    pub fn open_signed(bytes: &'a [u8], trust: &Trust) -> Result<(Self, PublicKey), ImageError> {
+        let (container, key) = Container::check_signed(bytes, Kind::Backbone, trust)?;
+        Ok((Self::of(bytes, container, Verify::Full)?, key))
+    }
+
+    fn of(bytes: &'a [u8], container: Container, verify: Verify) -> Result<Self, ImageError> {
         let image = UncheckedBackbone::parse(bytes, container)?.check()?;
         if verify == Verify::Full {
             image.check_values()?;
@@ -126,15 +140,6 @@ impl<'a> BackboneImage<'a> {
     /// What its signature says, which nobody has checked yet; `None` where it has none.
     pub fn signed(&self) -> Option<Signed> {
         self.container.signed(self.bytes)
-    }
-
-    /// Checks that a trusted key has signed it, and with it every byte, however it was opened.
-    ///
-    /// # Errors
-    /// [`ImageError::Unsigned`], [`ImageError::UnknownKey`], [`ImageError::WrongSignature`],
-    /// [`ImageError::SectionDigest`].
-    pub fn check_signature(&self, trust: &Trust) -> Result<Signed, ImageError> {
-        self.container.check_signature(self.bytes, trust)
     }
 
     fn input_record(&self) -> &'a InputRecord {

@@ -16,7 +16,7 @@ use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
 #[cfg(feature = "alloc")]
 use crate::signature::TaskId;
-use crate::signature::{Signed, Trust};
+use crate::signature::{PublicKey, Signed, Trust};
 use crate::values::Values;
 
 use check::UncheckedPatch;
@@ -56,6 +56,20 @@ impl<'a> PatchImage<'a> {
     /// The fault of the bytes.
     pub fn open(bytes: &'a [u8], verify: Verify) -> Result<Self, ImageError> {
         let container = Container::check(bytes, Kind::Patch, verify)?;
+        Self::of(bytes, container, verify)
+    }
+
+    /// [`PatchImage::open`] of every byte, and that a trusted key has signed them, which is returned. Nothing that is behind
+    /// the signature is looked at before.
+    ///
+    /// # Errors
+    /// As [`PatchImage::open`]; [`ImageError::Unsigned`], [`ImageError::UnknownKey`], [`ImageError::WrongSignature`].
+    pub fn open_signed(bytes: &'a [u8], trust: &Trust) -> Result<(Self, PublicKey), ImageError> {
+        let (container, key) = Container::check_signed(bytes, Kind::Patch, trust)?;
+        Ok((Self::of(bytes, container, Verify::Full)?, key))
+    }
+
+    fn of(bytes: &'a [u8], container: Container, verify: Verify) -> Result<Self, ImageError> {
         let image = UncheckedPatch::parse(bytes, container)?.check()?;
         #[cfg(feature = "alloc")]
         if verify == Verify::Full {
@@ -135,15 +149,6 @@ impl<'a> PatchImage<'a> {
     /// What its signature says, which nobody has checked yet; `None` where it has none.
     pub fn signed(&self) -> Option<Signed> {
         self.container.signed(self.bytes)
-    }
-
-    /// Checks that a trusted key has signed it, and with it every byte, however it was opened.
-    ///
-    /// # Errors
-    /// [`ImageError::Unsigned`], [`ImageError::UnknownKey`], [`ImageError::WrongSignature`],
-    /// [`ImageError::SectionDigest`].
-    pub fn check_signature(&self, trust: &Trust) -> Result<Signed, ImageError> {
-        self.container.check_signature(self.bytes, trust)
     }
 
     /// Kinds that it claims.

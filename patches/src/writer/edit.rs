@@ -71,27 +71,24 @@ pub fn sign(bytes: &[u8], key: &SigningKey, counter: u64) -> Result<Vec<u8>, Ima
     Ok(image.with(&[(SectionKind::Signature, record.as_bytes())]))
 }
 
-/// The same backbone or patch, aligned to 64, without a signature.
-///
-/// # Errors
-/// The fault of the bytes.
-pub fn unsigned(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
-    Ok(Checked::of(bytes)?.with(&[(SectionKind::Signature, &[])]))
-}
-
 /// The same patch, aligned to 64, with this temperature ([`PatchImage::temperature`]) and without a signature.
 ///
 /// # Errors
 /// The fault of the bytes, and a temperature that is none of [`TEMPERATURES`].
 pub fn with_temperature(bytes: &[u8], temperature: f32) -> Result<Vec<u8>, ImageError> {
-    PatchImage::open(bytes, Verify::Full)?;
+    let image = Checked::of(bytes)?;
+    if image.kind != Kind::Patch {
+        return Err(ImageError::Kind {
+            found: image.kind,
+            expected: Kind::Patch,
+        });
+    }
     if !TEMPERATURES.contains(&temperature) {
         return Err(ImageError::Section {
             section: SectionKind::Temperature,
             problem: "not a number from 0.01 to 100",
         });
     }
-    let image = Checked::of(bytes)?;
     Ok(image.with(&[
         (SectionKind::Temperature, F32::new(temperature).as_bytes()),
         (SectionKind::Signature, &[]),

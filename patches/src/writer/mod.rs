@@ -10,7 +10,7 @@ mod plan;
 
 pub use backbone::{BackboneWriter, SiteValues};
 pub use container::seal;
-pub use edit::{SigningKey, sign, unsigned, with_temperature};
+pub use edit::{SigningKey, sign, with_temperature};
 pub use int8::{Int8PatchWriter, Int8Values, int8_backbone};
 pub use patch::PatchWriter;
 

@@ -13,7 +13,7 @@ use crate::difference::first_difference;
 use crate::layout::{pack_epilogue, pack_weights};
 use crate::metadata::PatchMetadata;
 use crate::patch::Replacement;
-use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
+use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, Site, What};
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
 use crate::values::Values;
@@ -53,20 +53,29 @@ impl<'a> PatchWriter<'a> {
     /// If the backbone is int8: [`super::Int8PatchWriter`] is for those.
     pub fn identity(backbone: BackboneImage<'a>, kinds: Kinds) -> Self {
         let mut writer = Self::new(backbone, kinds);
-        writer.own_before(backbone.layer_count());
+        writer.own(backbone.layer_count(), |site, what| {
+            kinds.covers(site, what, Dtype::F32)
+        });
         writer
     }
 
-    /// The backbone's own values of all that the kinds have before a layer.
+    /// The backbone's own values of all that the kinds demand before a layer: what they only allow is left to the backbone.
     ///
     /// # Panics
     /// If the backbone is int8.
     pub fn own_before(&mut self, layer: usize) -> &mut Self {
+        let kinds = self.kinds;
+        self.own(layer, |site, what| kinds.requires(site, what).is_some());
+        self
+    }
+
+    /// The backbone's own values of these parts of sites before a layer.
+    fn own(&mut self, layer: usize, is_taken: impl Fn(&Site, What) -> bool) {
         let backbone = self.backbone;
         for index in 0..backbone.site_count() {
             let site = backbone.site(index);
             for what in What::ALL {
-                if site.layer >= layer || !self.kinds.covers(&site, what, Dtype::F32) {
+                if site.layer >= layer || !is_taken(&site, what) {
                     continue;
                 }
                 let own = match what {
@@ -77,7 +86,6 @@ impl<'a> PatchWriter<'a> {
                 self.values.insert((index, what), values);
             }
         }
-        self
     }
 
     /// Another resolution or normalisation than the backbone's.

@@ -19,8 +19,8 @@ impl Patch {
         self.backbone
     }
 
-    pub(crate) fn is_checked(&self) -> bool {
-        self.is_checked
+    pub(crate) fn trust(&self) -> Option<()> {
+        self.is_checked.then_some(())
     }
 
     pub(crate) fn receipt(&self) -> Receipt {

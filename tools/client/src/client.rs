@@ -88,6 +88,8 @@ pub struct Device {
     pub ticks_per_second: u32,
     /// Keys that it trusts; none where it runs whatever it is given.
     pub keys: Vec<KeyId>,
+    /// Tasks that it keeps signature counters of, and of how many it can.
+    pub counters: [u8; 2],
 }
 
 impl Device {
@@ -116,6 +118,7 @@ impl From<graft_link::Device<'_>> for Device {
             sequence: device.sequence,
             frames: device.frames,
             ticks_per_second: device.ticks_per_second,
+            counters: device.counters,
             keys: device.keys.into_iter().flatten().map(KeyId).collect(),
         }
     }

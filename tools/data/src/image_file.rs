@@ -12,7 +12,7 @@ use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use image::error::ImageError;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::jpeg;
 
@@ -190,6 +190,11 @@ fn decode_upright(format: ImageFormat, bytes: &[u8]) -> Result<DynamicImage, Ima
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
     limits.reserve(decoder.total_bytes())?;
+    // What is no 8-bit RGB is copied to that.
+    if decoder.color_type() != ColorType::Rgb8 {
+        let (width, height) = decoder.dimensions();
+        limits.reserve(3 * u64::from(width) * u64::from(height))?;
+    }
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);

@@ -87,6 +87,18 @@ pub fn counter_of_now() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
+/// A counter as it is given: none beyond the time in the year 2100, after which no other would come.
+///
+/// # Errors
+/// Text that is no such number.
+pub fn counter(text: &str) -> Result<u64, String> {
+    const LAST: u64 = 4_102_444_800;
+    let counter = text.parse().ok().filter(|counter| *counter <= LAST);
+    counter.ok_or_else(|| {
+        format!("expected a number up to {LAST}: devices never take a lower one again")
+    })
+}
+
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -113,3 +113,17 @@ fn minisign_checks_the_signature_beside_the_file() {
         }
     }
 }
+
+#[test]
+fn a_counter_that_nothing_could_follow_is_refused() {
+    let folder = fixture();
+    let sign = "sign fashion.patch --key fleet.key -o signed.patch --counter";
+    let outcome = folder.run(&format!("{sign} 18446744073709551615"));
+    assert_eq!(outcome.status, 2);
+    assert!(
+        outcome.stderr.contains("never take a lower one"),
+        "{}",
+        outcome.stderr
+    );
+    folder.json(&format!("{sign} 4102444800"));
+}

@@ -148,6 +148,7 @@ impl Parts {
             frames: self.numbers[6],
             ticks_per_second: self.numbers[7],
             keys: [None, Some([self.byte; 8])],
+            counters: [self.byte, 16],
         }
     }
 

@@ -191,6 +191,7 @@ const DEVICE: graft_link::Device<'_> = graft_link::Device {
     frames: 0,
     ticks_per_second: 1,
     keys: [None; 2],
+    counters: [0; 2],
 };
 
 /// Far more than any of it takes.

@@ -22,8 +22,8 @@ use graft_data::output;
   patchtool sign flowers.patch --key fleet.key -o signed/flowers.patch --minisig
   minisign -V -p fleet.pub -m signed/flowers.patch
 
-A device that has seen a counter of a task refuses to install a patch of that task with a lower one. The time as the counter
-grows by itself.")]
+A device that has seen a counter of a task refuses to install a patch of that task with a lower one, for good: a counter that
+is too high cannot be taken back. The time as the counter grows by itself.")]
 pub struct Arguments {
     /// Patch or backbone.
     file: PathBuf,
@@ -32,26 +32,12 @@ pub struct Arguments {
     key: PathBuf,
     #[command(flatten)]
     output: Output,
-    #[command(flatten)]
-    counter: Counter,
+    /// A number that grows with each patch of the task; by default the time, in seconds since 1970.
+    #[arg(long, value_name = "N", value_parser = keys::counter)]
+    counter: Option<u64>,
     /// Write a signature of the whole file beside it, too, FILE.minisig, which minisign can check.
     #[arg(long)]
     minisig: bool,
-}
-
-/// The place of a signed image among others of its task.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Counter {
-    /// A number that grows with each patch of the task; by default the time, in seconds since 1970.
-    #[arg(long, value_name = "N")]
-    counter: Option<u64>,
-}
-
-impl Counter {
-    /// The number.
-    pub fn get(self) -> u64 {
-        self.counter.unwrap_or_else(keys::counter_of_now)
-    }
 }
 
 /// Signs a file.
@@ -68,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     output::check_all(&outputs.collect::<Vec<_>>(), &inputs, *force)?;
     let key = keys::signing(&arguments.key)?;
     let file = ImageFile::of_graft(&arguments.file)?;
-    let counter = arguments.counter.get();
+    let counter = arguments.counter.unwrap_or_else(keys::counter_of_now);
     let signed = writer::sign(file.bytes(), &key, counter)
         .with_context(|| format!("cannot sign {}", arguments.file.display()))?;
     output::write_atomically(output, *force, |to| to.write_all(&signed))?;

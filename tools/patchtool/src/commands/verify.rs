@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use graft_patches::ImageError;
-use graft_patches::signature::Signed;
+use graft_patches::signature::{PublicKey, Signed};
+use graft_patches::{BackboneImage, ImageError, PatchImage};
 use serde_json::json;
 
 use crate::input::ImageFile;
@@ -37,10 +37,13 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     let trust = keys::trust(&arguments.key)?;
     let file = ImageFile::of_graft(&arguments.file)?;
     let (claimed, checked) = match file.patch()? {
-        Some(patch) => (patch.signed(), patch.check_signature(&trust)),
+        Some(patch) => {
+            let checked = PatchImage::open_signed(file.bytes(), &trust);
+            (patch.signed(), checked.map(|(_, key)| key))
+        }
         None => {
-            let backbone = file.backbone()?;
-            (backbone.signed(), backbone.check_signature(&trust))
+            let checked = BackboneImage::open_signed(file.bytes(), &trust);
+            (file.backbone()?.signed(), checked.map(|(_, key)| key))
         }
     };
     Ok(report(arguments, claimed, checked))
@@ -49,13 +52,14 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
 fn report(
     arguments: &Arguments,
     claimed: Option<Signed>,
-    checked: Result<Signed, ImageError>,
+    checked: Result<PublicKey, ImageError>,
 ) -> Report {
     let name = arguments.file.display();
     let text = match checked {
-        Ok(signed) => format!(
+        Ok(key) => format!(
             "{name}: signed with key {}, counter {}\n",
-            signed.key, signed.counter
+            key.id(),
+            claimed.map_or(0, |signed| signed.counter)
         ),
         Err(error) => format!("{name}: {error}\nhint: {}\n", error.hint()),
     };

@@ -47,15 +47,15 @@ pub(super) fn run(line: &Line) -> Result<Report> {
 }
 
 fn trust(device: &Device) -> String {
-    match &device.keys[..] {
-        [] => "trusts whoever sends a patch".into(),
-        [key] => format!("trusts key {key}"),
-        [key, others @ ..] => others
-            .iter()
-            .fold(format!("trusts keys {key}"), |text, key| {
-                format!("{text} and {key}")
-            }),
+    if device.keys.is_empty() {
+        return "trusts whoever sends a patch".into();
     }
+    let keys: Vec<String> = device.keys.iter().map(KeyId::to_string).collect();
+    let [found, most] = device.counters;
+    format!(
+        "trusts what is signed with {}; counters of {found} tasks, room for {most}",
+        keys.join(" or ")
+    )
 }
 
 fn report(device: &Device, memory: &Memory, slots: &[Value]) -> Value {
@@ -75,6 +75,8 @@ fn report(device: &Device, memory: &Memory, slots: &[Value]) -> Value {
         "sequence": device.sequence,
         "frames": device.frames,
         "ticks_per_second": device.ticks_per_second,
+        "counters": device.counters[0],
+        "most_counters": device.counters[1],
         "keys": device.keys.iter().map(KeyId::to_string).collect::<Vec<_>>(),
         "memory": {
             "code": memory.code,

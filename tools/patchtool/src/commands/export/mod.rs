@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 
 use super::arguments::resolution;
 use super::quantize::CalibrationSettings;
-use super::sign::Counter;
 use crate::commands::arguments::Common;
 use crate::export::{self, ExportError, WeightsFile};
 use crate::file_kind::Expected;
@@ -76,8 +75,9 @@ pub struct Arguments {
     /// Sign the patch with this secret key, of `patchtool keygen`.
     #[arg(long, value_name = "KEY", requires = "output")]
     sign: Option<PathBuf>,
-    #[command(flatten)]
-    counter: Counter,
+    /// With --sign: a number that grows with each patch of the task; by default the time, in seconds since 1970.
+    #[arg(long, value_name = "N", value_parser = keys::counter, requires = "sign")]
+    counter: Option<u64>,
     /// Overwrite what exists.
     #[arg(long)]
     force: bool,
@@ -222,7 +222,8 @@ fn patch(
     if let Some(key) = &arguments.sign {
         let aligned = ImageBytes::copied(&image);
         let key = keys::signing(key)?;
-        image = writer::sign(aligned.as_slice(), &key, arguments.counter.get())?;
+        let counter = arguments.counter.unwrap_or_else(keys::counter_of_now);
+        image = writer::sign(aligned.as_slice(), &key, counter)?;
     }
     // What a device would refuse is not written.
     let patch = Patch::from_bytes(&image, backbone)?;
