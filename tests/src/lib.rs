@@ -17,6 +17,7 @@ pub mod int8;
 pub mod layers;
 mod opened;
 pub mod operators;
+pub mod signed;
 pub mod training;
 
 /// A small deterministic random number generator (SplitMix64): the same values on every target.

@@ -4,29 +4,15 @@
 //! The first byte of an input says how many steps follow, a byte each; the rest is flash.
 #![no_main]
 
-#[path = "../../slots/tests/flash/mod.rs"]
-mod flash;
+mod device;
 
-use std::ops::Range;
-
-use flash::Flash;
-use graft_slots::{Ended, Layout, Stamp, Store, Task, Upload};
+use device::{CAPACITY, LAYOUT, Nor, PAGE, RECORDS, SLOT_LEN, serve, take};
+use graft_slots::{Stamp, Store};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-const PAGE: usize = 256;
-const SLOT_LEN: usize = 2 * PAGE;
-const LAYOUT: Layout = Layout {
-    slots: 2,
-    slot_len: SLOT_LEN as u32,
-    tasks: 2,
-};
-const RECORDS: usize = 2 * PAGE;
 /// Bytes of a record: a page holds one.
 const RECORD: usize = 160;
-const CAPACITY: usize = RECORDS + 2 * SLOT_LEN;
-
-type Nor = Flash<4, 4, PAGE>;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((&steps, rest)) = bytes.split_first() else {
@@ -73,68 +59,5 @@ fn run(contents: Vec<u8>, steps: &[u8]) {
         for (now, before) in store.counters().zip(&before) {
             assert!(now.counter >= before.counter, "a counter has fallen");
         }
-    }
-}
-
-/// As a device does at start: what is damaged is discarded, until something can be served.
-fn serve(store: &mut Store<&mut Nor>) {
-    while let Task::Slot(slot) = store.serving() {
-        let expected = store
-            .slot(slot)
-            .and_then(|slot| slot.contents)
-            .expect("it is not empty");
-        let check = |flash: &&mut Nor, range: Range<u32>| {
-            let served = &flash.bytes[range.start as usize..range.end as usize];
-            assert_eq!(*blake3::hash(served).as_bytes(), expected.digest);
-            Ok::<_, ()>(None)
-        };
-        if store.verify(slot, check).is_ok() {
-            break;
-        }
-        if store.discard(slot, Ended::Damaged).is_err() {
-            // No sequence number is left.
-            break;
-        }
-    }
-}
-
-fn take(store: &mut Store<&mut Nor>, step: u8) {
-    let (kind, argument) = (step % 9, step / 9);
-    let slot = argument % 3;
-    let patch = [argument; SLOT_LEN];
-    let length = usize::from(argument) * 20;
-    let stamp = Stamp {
-        task: [argument % 4; 8],
-        counter: u64::from(argument),
-    };
-    let check = |_: &&mut Nor, _: Range<u32>| match argument {
-        27 => Err(()),
-        _ => Ok((argument % 5 != 0).then_some(stamp)),
-    };
-    // What may be refused may be refused.
-    match kind {
-        0 => {
-            let digest = *blake3::hash(&patch[..length.min(SLOT_LEN)]).as_bytes();
-            let _ = store.begin(
-                slot,
-                Upload {
-                    length: length as u32,
-                    digest,
-                    answer: None,
-                },
-            );
-        }
-        1 => drop(store.write(u32::from(argument) * 32, &patch[..PAGE])),
-        2 => drop(store.write(0, &patch[..length.min(SLOT_LEN)])),
-        3 => drop(store.checksum(u32::from(argument), u32::from(argument) * 16)),
-        4 => drop(store.finish(check)),
-        5 => {
-            if let Ok(verified) = store.verify(slot, check) {
-                let _ = store.activate(verified);
-            }
-        }
-        6 => drop(store.confirm()),
-        7 => drop(store.roll_back(Ended::Asked)),
-        _ => drop(store.discard(slot, Ended::SelfCheck)),
     }
 }

@@ -32,6 +32,10 @@ pub(super) fn follow(entries: &mut [Entry]) {
     }
 }
 
+/// Levels of folders of an archive that a link may lead to. Paths of more are no data set's, and to look at every folder of
+/// one takes the square of its length.
+const MAX_DEPTH: usize = 64;
+
 /// What is in the archive, by path.
 struct Known<'a> {
     kinds: HashMap<&'a [u8], &'a EntryKind>,
@@ -42,6 +46,7 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn new(entries: &'a [Entry]) -> Self {
         let paths = entries.iter().map(|entry| entry.path.as_slice());
+        let paths = paths.filter(|path| names::parts(path).count() <= MAX_DEPTH);
         // The archive itself is one.
         let mut folders = HashSet::from([b"".as_slice()]);
         for path in paths {
@@ -76,5 +81,34 @@ impl<'a> Known<'a> {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Place;
+    use super::*;
+
+    #[test]
+    fn a_path_of_a_million_folders_takes_no_longer_than_it_is() {
+        let deep = "a/".repeat(1_000_000) + "1.png";
+        let entry = |path: &str, kind| Entry {
+            path: path.into(),
+            kind,
+        };
+        let place = || EntryKind::File(Place::Zip { index: 0 });
+        let link = |to: &str| EntryKind::Link(Some(to.into()));
+        let mut entries = [
+            entry(&deep, place()),
+            entry("a/1.png", place()),
+            entry("b/1.png", link("a/1.png")),
+            entry("b/2.png", link(&deep)),
+            entry("c", link("b")),
+        ];
+        follow(&mut entries);
+        let [_, _, file, deep, folder] = &entries;
+        assert!(matches!(file.kind, EntryKind::File(_)));
+        assert!(matches!(deep.kind, EntryKind::File(_)));
+        assert!(matches!(folder.kind, EntryKind::LinkedFolder));
     }
 }

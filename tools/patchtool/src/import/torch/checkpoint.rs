@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pytorch_reader::{OpCode, PickleError, PickleValue, PytorchError, PytorchReader};
 use safetensors::SafeTensors;
 
+use super::bounds;
 use super::tensor::{Tensor, one_line};
 use crate::import::error::ImportError;
 
@@ -108,10 +109,13 @@ fn wrong(path: PathBuf, why: String) -> ImportError {
 }
 
 fn unpickle(path: &Path) -> Result<Vec<Dictionary>, PytorchError> {
+    bounds::check_pickle(path)?;
+    let root = PytorchReader::read_pickle_data(path, None)?;
+    bounds::check_names(&root)?;
     // The reader joins the keys of all levels and makes dictionaries of modules; its other view has the levels.
     let mut tensors = PytorchReader::new(path)?.into_tensors();
+    bounds::check_tensors(&tensors, path)?;
     let mut dictionaries = Vec::new();
-    let root = PytorchReader::read_pickle_data(path, None)?;
     collect(root, String::new(), &mut tensors, &mut dictionaries);
     Ok(dictionaries)
 }
@@ -147,5 +151,7 @@ fn collect(
             None => collect(value, name, tensors, dictionaries),
         }
     }
-    dictionaries.push(found);
+    if !found.tensors.is_empty() {
+        dictionaries.push(found);
+    }
 }

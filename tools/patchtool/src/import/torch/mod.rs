@@ -13,6 +13,7 @@ use self::network::Network;
 use super::error::ImportError;
 use super::onnx::Imported;
 
+mod bounds;
 mod checkpoint;
 mod choice;
 mod efficientnet_lite;

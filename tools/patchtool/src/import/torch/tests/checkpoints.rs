@@ -155,6 +155,63 @@ fn an_object_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn a_long_key_over_many_values_takes_no_memory() {
+    let values = |count: usize| {
+        let entries = (0..count).map(|i| (i.to_string(), Value::Dictionary(Vec::new())));
+        Value::Dictionary(entries.collect())
+    };
+    let key = "k".repeat(1 << 16);
+    let error = refusal(&dictionary([(&key, values(1030))]), None);
+    assert!(error.contains("its names take"), "{error}");
+    let error = refusal(&dictionary([(&key, values(1000))]), None);
+    assert!(error.contains("no tensors"), "{error}");
+}
+
+/// A zip archive with this pickle, compressed.
+fn zipped(pickle: &[u8]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    writer.start_file("archive/data.pkl", options).unwrap();
+    std::io::Write::write_all(&mut writer, pickle).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_compressed_pickle_takes_no_more_memory_than_a_large_one() {
+    let nones = |count: usize| {
+        let pickle = [b"\x80\x02](", "N".repeat(count).as_bytes(), b"e."].concat();
+        import_bytes(&zipped(&pickle), None)
+            .unwrap_err()
+            .to_string()
+    };
+    let error = nones(9 << 20);
+    assert!(error.contains("its pickled objects take"), "{error}");
+    let error = nones(1000);
+    assert!(!error.contains("take"), "{error}");
+}
+
+#[test]
+fn a_tensor_of_one_value_takes_no_more_memory_than_its_file() {
+    let mut bytes = saved(&dictionary([(
+        "features.0.0.weight",
+        floats(&[8, 3, 3, 3]),
+    )]));
+    // Its strides: one value stands for all.
+    let strides = b"(J\x1b\0\0\0J\x09\0\0\0J\x03\0\0\0J\x01\0\0\0t";
+    let at = bytes
+        .windows(strides.len())
+        .position(|found| found == strides);
+    let at = at.unwrap();
+    for number in bytes[at + 1..at + strides.len() - 1].chunks_mut(5) {
+        number[1..].fill(0);
+    }
+    // And its outputs, in the tuple before.
+    bytes[at - 20..at - 16].copy_from_slice(&1000_u32.to_le_bytes());
+    let error = import_bytes(&bytes, None).unwrap_err().to_string();
+    assert!(error.contains("its tensors take 108000 bytes"), "{error}");
+}
+
+#[test]
 fn every_float_becomes_f32() {
     for element in [Element::F16, Element::BF16, Element::F64] {
         let imported = import(&state_dict(str::to_owned, element, -3.5), None).unwrap_err();
