@@ -27,6 +27,15 @@ impl StoreFolder {
     /// # Errors
     /// As [`Self::tasks`]; [`Error::File`]. What it has removed until then is gone.
     pub fn collect_garbage(&self) -> Result<Collected, Error> {
+        self.collect_garbage_but(|_| None)
+    }
+
+    /// [`Self::collect_garbage`] that also leaves the version that a task is served with: where the active one cannot be used it
+    /// is another.
+    pub(crate) fn collect_garbage_but(
+        &self,
+        served: impl Fn(&str) -> Option<u32>,
+    ) -> Result<Collected, Error> {
         let _lock = self.lock()?;
         let mut collected = self.remove_unnamed()?;
         for task in self.task_folders()? {
@@ -34,7 +43,7 @@ impl StoreFolder {
             let Ok(mut state) = self.task(&task) else {
                 continue;
             };
-            let old = state.forget_old(self.limits().keep);
+            let old = state.forget_old(self.limits().keep, served(&task));
             if old.is_empty() {
                 continue;
             }

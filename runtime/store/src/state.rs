@@ -326,14 +326,14 @@ impl TaskState {
         self.previous.into_iter().chain(good)
     }
 
-    /// Forgets all versions but those in use, the `keep` newest good ones and the newest of all, which is about to be
-    /// activated. Returns those that it forgets.
-    pub(crate) fn forget_old(&mut self, keep: usize) -> Vec<Version> {
+    /// Forgets all versions but those in use, the one that is `served` among them, the `keep` newest good ones and the newest of
+    /// all, which is about to be activated. Returns those that it forgets.
+    pub(crate) fn forget_old(&mut self, keep: usize, served: Option<u32>) -> Vec<Version> {
         let good = self.versions.iter().rev().filter(|version| version.is_good);
         let mut kept: Vec<u32> = good.take(keep).map(|version| version.number).collect();
         kept.extend(self.versions.last().map(|version| version.number));
         kept.extend(
-            [self.active, self.previous, self.serving()]
+            [self.active, self.previous, self.serving(), served]
                 .into_iter()
                 .flatten(),
         );

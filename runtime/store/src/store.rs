@@ -192,12 +192,15 @@ impl PatchStore {
         rolled_back
     }
 
-    /// [`StoreFolder::collect_garbage`].
+    /// [`StoreFolder::collect_garbage`], which also leaves what this process serves in place of an active version that it
+    /// cannot use.
     ///
     /// # Errors
     /// As there.
     pub fn collect_garbage(&self) -> Result<Collected, Error> {
-        self.folder.collect_garbage()
+        let served = self.served();
+        self.folder
+            .collect_garbage_but(|task| served.get(task)?.version)
     }
 
     /// Counts a run of the version on trial: one that is not ok ends the trial, and [`Options::good_after`] that are make

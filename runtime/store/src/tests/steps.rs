@@ -528,6 +528,34 @@ fn limits_are_kept() {
 }
 
 #[test]
+fn what_is_served_in_place_of_the_active_version_is_no_garbage() {
+    let mut f = Fixture::new();
+    let key = SigningKey::from_seed([7; 32]);
+    let bytes = ImageBytes::copied(&f.patch(1.0));
+    let signed = sign(bytes.as_slice(), &key, 1).unwrap();
+    f.outside().install(&signed, &f.backbone).unwrap();
+    f.outside().activate("t", None, &f.backbone).unwrap();
+    f.outside().confirm("t").unwrap();
+    f.confirmed(&[2.0, 3.0]);
+    // Active is 3, previous 2; with the policy only 1 can be served.
+    f.backbone = backbone().trusting(Trust::one(key.public()));
+    let open = || {
+        f.open_with(Options {
+            limits: Limits {
+                keep: 1,
+                ..Limits::default()
+            },
+            ..Options::default()
+        })
+    };
+    let store = open();
+    assert_eq!(f.score(&store), Some(1.0));
+    assert_eq!(store.collect_garbage().unwrap().versions, 0);
+    drop(store);
+    assert_eq!(f.score(&open()), Some(1.0));
+}
+
+#[test]
 fn garbage_goes_and_what_is_needed_stays() {
     let f = Fixture::new();
     let limits = Limits {
