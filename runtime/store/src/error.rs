@@ -69,10 +69,24 @@ pub enum Error {
     /// A file that is no valid patch of the backbone, or not trusted.
     #[error("cannot use the patch")]
     Patch(#[from] graft_runtime::Error),
-    /// A patch that was signed for another task than its metadata say.
-    #[error("the patch of task {task} is signed for another task")]
+    /// A patch of another task than the one whose folder it is in.
+    #[error("the patch is for task {found:?}, not for {expected}")]
     OtherTask {
         /// The task that its metadata name.
+        found: String,
+        /// The task that it was read for.
+        expected: String,
+    },
+    /// A patch that was signed for another task than its metadata say.
+    #[error("the patch of task {task} is signed for another task")]
+    SignedForOther {
+        /// The task that its metadata name.
+        task: String,
+    },
+    /// A link where the folder of a task should be.
+    #[error("the folder of task {task} is a link")]
+    Link {
+        /// The task.
         task: String,
     },
     /// Bytes of a version that are not those that were installed, or are missing.
@@ -136,7 +150,7 @@ impl Limit {
         match self {
             Self::PatchBytes => "give a smaller patch, or raise the limit",
             Self::Versions | Self::Bytes => {
-                "remove old versions with patchtool store gc, or raise the limit"
+                "let patchtool store gc --keep leave fewer good versions, or raise the limit"
             }
             Self::Tasks => "remove the folder of a task that is not needed, or raise the limit",
         }
@@ -162,7 +176,9 @@ impl Error {
                 "give the backbone that they were made for, or use another folder for this one"
             }
             Self::Patch(error) => error.hint(),
-            Self::OtherTask { .. } => {
+            Self::OtherTask { .. } => "install it, instead of copying it",
+            Self::Link { .. } => "remove the link: a store keeps its tasks in folders of its own",
+            Self::SignedForOther { .. } => {
                 "sign it with patchtool sign, which takes the task from the patch"
             }
             Self::Damaged { .. } => "install the patch again",

@@ -1,6 +1,7 @@
 //! What a store tells the service that it serves.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::error::Error;
 use crate::state::Ended;
@@ -26,6 +27,11 @@ pub enum Event {
         /// The reason.
         why: Ended,
     },
+    /// The file system is read-only. What is there is served, but no trial, and nothing changes.
+    ReadOnly {
+        /// The folder of the store.
+        folder: PathBuf,
+    },
     /// A task cannot be served as its state says; the next best is.
     Failed {
         /// The task.
@@ -40,14 +46,16 @@ impl Event {
     pub(crate) fn error(self) -> Option<Error> {
         match self {
             Self::Failed { error, .. } => Some(error),
-            Self::Serving { .. } | Self::Left { .. } => None,
+            Self::Serving { .. } | Self::Left { .. } | Self::ReadOnly { .. } => None,
         }
     }
 
     pub(crate) fn log(&self) {
         match self {
             Self::Serving { .. } => tracing::info!("{self}"),
-            Self::Left { .. } | Self::Failed { .. } => tracing::warn!("{self}"),
+            Self::Left { .. } | Self::ReadOnly { .. } | Self::Failed { .. } => {
+                tracing::warn!("{self}")
+            }
         }
     }
 }
@@ -70,6 +78,13 @@ impl fmt::Display for Event {
             }
             Self::Left { task, version, why } => {
                 write!(f, "{task}: left version {version}: {}", why.words())
+            }
+            Self::ReadOnly { folder } => {
+                let folder = folder.display();
+                write!(
+                    f,
+                    "the store in {folder} is on a read-only file system: nothing in it can change"
+                )
             }
             Self::Failed { task, error } => {
                 write!(f, "{task}: {error}")?;

@@ -54,24 +54,41 @@ pub(crate) fn publish(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     sync_folder_of(path).map_err(failed("write", path))
 }
 
+/// Writes a file of its own: what has the name already goes, and where it is a link its target stays as it is.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        remove(path)?;
+    }
     before(Change::Write(path, bytes))?;
-    let mut file = File::create(path)?;
+    let mut file = File::create_new(path)?;
     file.write_all(bytes)?;
     before(Change::Sync(path))?;
     file.sync_all()
 }
 
-/// Creates a folder where it is missing, and sees to it that its name survives: a kill may have come between the two.
+/// Creates a folder for its user alone where it is missing, and sees to it that its name survives: a kill may have come
+/// between the two.
 pub(crate) fn create_folder(path: &Path) -> Result<(), Error> {
     let create = || {
         if !path.is_dir() {
             before(Change::CreateFolder(path))?;
-            fs::create_dir(path)?;
+            match new_folder().create(path) {
+                // Another process was quicker.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+                created => created?,
+            }
         }
         sync_folder_of(path)
     };
     create().map_err(failed("create", path))
+}
+
+fn new_folder() -> fs::DirBuilder {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "modes are Unix's"))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
 }
 
 /// Removes a file.

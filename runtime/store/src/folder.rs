@@ -1,6 +1,6 @@
 //! The folder of a store: reading it, and changing it one process at a time.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,8 @@ use graft_runtime::{Backbone, Patch};
 
 use crate::error::{Error, Limit};
 use crate::files::{self, failed};
-use crate::record;
+use crate::lock::LockFile;
+use crate::record::{self, RecordError};
 use crate::self_check;
 use crate::state::{Ended, Refusal, TaskState, Version};
 
@@ -69,17 +70,6 @@ pub struct StoreFolder {
     limits: Limits,
 }
 
-/// The result of an install.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installed {
-    /// The task that the patch serves, as its metadata says.
-    pub task: String,
-    /// Its version.
-    pub version: u32,
-    /// Whether it was not there already.
-    pub is_new: bool,
-}
-
 impl StoreFolder {
     /// The store in this folder. Touches nothing: the first install creates it.
     pub fn new(folder: impl Into<PathBuf>, limits: Limits) -> Self {
@@ -129,9 +119,12 @@ impl StoreFolder {
     /// What the store knows of a task.
     ///
     /// # Errors
-    /// [`Error::TaskName`], [`Error::NoTask`], [`Error::State`], [`Error::File`].
+    /// [`Error::TaskName`], [`Error::NoTask`], [`Error::Link`], [`Error::State`], [`Error::File`].
     pub fn task(&self, task: &str) -> Result<TaskState, Error> {
         check_name(task)?;
+        if self.task_folder(task).is_symlink() {
+            return Err(Error::Link { task: task.into() });
+        }
         let path = self.state_path(task);
         let bytes = match files::read(&path, record::MOST_BYTES) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -139,82 +132,14 @@ impl StoreFolder {
             }
             bytes => bytes.map_err(failed("read", &path))?,
         };
-        TaskState::from_bytes(&bytes).map_err(|source| Error::State {
-            task: task.into(),
-            source,
-        })
-    }
-
-    /// Installs the patch in a file, as [`Self::install`] does.
-    ///
-    /// # Errors
-    /// As [`Self::install`]; a file that cannot be read.
-    pub fn install_file(&self, path: &Path, backbone: &Backbone) -> Result<Installed, Error> {
-        let length = fs::metadata(path).map_err(failed("read", path))?.len();
-        self.check_limit(Limit::PatchBytes, length)?;
-        let bytes = files::read(path, self.limits.patch_bytes).map_err(failed("read", path))?;
-        self.install(&bytes, backbone)
-    }
-
-    /// Checks a patch against its backbone and writes the bytes that were checked as a new version of the task that its
-    /// metadata names. A patch that is there already keeps its version, and is whole again where it was damaged. Nothing else is
-    /// served for it: activate it.
-    ///
-    /// # Errors
-    /// [`Error::Patch`] where it is not valid, not for this backbone, or not trusted; [`Error::TaskName`];
-    /// [`Error::Limit`]; [`Error::Refused`] where its counter is too old; [`Error::OtherBackbone`], [`Error::State`];
-    /// [`Error::File`], also of a full disk. The task is as it was then.
-    pub fn install(&self, bytes: &[u8], backbone: &Backbone) -> Result<Installed, Error> {
-        let length = bytes.len() as u64;
-        self.check_limit(Limit::PatchBytes, length)?;
-        let patch = Patch::from_bytes(bytes, backbone)?;
-        let metadata = patch.image().map(|image| image.metadata()).transpose()?;
-        let task = metadata.unwrap_or_default().name;
-        check_name(&task)?;
-        files::create_folder(&self.folder)?;
-        let _lock = self.lock()?;
-        let before = match self.task(&task) {
-            Err(Error::NoTask { .. }) => None,
-            state => Some(state?),
-        };
-        let is_first = before.is_none();
-        let mut state = before.unwrap_or_else(|| TaskState::new(backbone.id()));
-        check_backbone(&task, &state, backbone)?;
-        let digest = Digest::of(bytes);
-        let counter = counter(&task, &patch)?;
-        state
-            .check_counter(counter)
-            .map_err(|refusal| refused(&task, refusal))?;
-        let same = state.versions().iter().find(|found| found.digest == digest);
-        if let Some(version) = same {
-            if self.read(&task, version).is_err() {
-                files::publish(&self.patch_path(&task, version.number), bytes)?;
+        let state = TaskState::from_bytes(&bytes).map_err(|source| unusable(task, source))?;
+        match state.task() == task {
+            true => Ok(state),
+            false => {
+                let (found, expected) = (state.task, task.into());
+                Err(unusable(task, RecordError::Task { found, expected }))
             }
-            return Ok(Installed {
-                task,
-                version: version.number,
-                is_new: false,
-            });
         }
-        self.check_room(&state, is_first, length)?;
-        let version = state
-            .install(digest, length, counter)
-            .map_err(|refusal| refused(&task, refusal))?;
-        files::create_folder(&self.folder.join("tasks"))?;
-        files::create_folder(&self.task_folder(&task))?;
-        let path = self.patch_path(&task, version);
-        files::publish(&path, bytes)?;
-        self.commit(&task, &state).inspect_err(|_| {
-            // On a full disk it takes room. Where the state holds all the same, the patch stays.
-            if !self.task(&task).is_ok_and(|found| found == state) {
-                let _ = files::remove(&path);
-            }
-        })?;
-        Ok(Installed {
-            task,
-            version,
-            is_new: true,
-        })
     }
 
     /// Puts a version, or the newest one, on trial, once it has passed its self-check; returns it. The owner of the store
@@ -232,20 +157,22 @@ impl StoreFolder {
         let version = state
             .choose(version)
             .map_err(|refusal| refused(task, refusal))?;
+        let has_policy = backbone.trust().is_some();
         // A step that is refused anyway needs no check.
         let mut tried = state.clone();
         tried
-            .activate(version.number)
+            .activate(version.number, has_policy)
             .map_err(|refusal| refused(task, refusal))?;
         if tried != state {
             check_backbone(task, &state, backbone)?;
             self_check::run(&self.load(task, &version, backbone)?, backbone)?;
         }
-        self.change(task, |state| state.activate(version.number))?;
+        self.change(task, |state| state.activate(version.number, has_policy))?;
         Ok(version.number)
     }
 
-    /// Makes the version on trial good, and active; returns it.
+    /// Makes the version on trial good, and active; returns it. A newer version that was installed during the trial does
+    /// not matter: the counter of this one was not too old when the trial began.
     ///
     /// # Errors
     /// [`Error::Refused`] where none is; as [`Self::task`].
@@ -253,8 +180,8 @@ impl StoreFolder {
         self.change(task, TaskState::confirm)
     }
 
-    /// Ends the trial; without one, goes back to the previous version. Returns the one that is served then, `None` for
-    /// the backbone's own values.
+    /// Ends the trial; without one, goes back to the previous version. Returns the one that is active then, `None` for the
+    /// backbone's own values.
     ///
     /// # Errors
     /// [`Error::Refused`] where there is nothing to go back to; as [`Self::task`].
@@ -262,18 +189,26 @@ impl StoreFolder {
         self.change(task, |state| state.roll_back(why))
     }
 
-    /// Reads a version and binds exactly the bytes that were checked.
+    /// Reads a version and binds exactly the bytes that were checked, if they are a patch of the task.
     pub(crate) fn load(
         &self,
         task: &str,
         version: &Version,
         backbone: &Backbone,
     ) -> Result<Patch, Error> {
-        Ok(Patch::from_bytes(&self.read(task, version)?, backbone)?)
+        let patch = Patch::from_bytes(&self.read(task, version)?, backbone)?;
+        let found = task_of(&patch)?;
+        match found == task {
+            true => Ok(patch),
+            false => {
+                let expected = task.into();
+                Err(Error::OtherTask { found, expected })
+            }
+        }
     }
 
     /// The bytes of a version, which are those that were installed.
-    fn read(&self, task: &str, version: &Version) -> Result<Vec<u8>, Error> {
+    pub(crate) fn read(&self, task: &str, version: &Version) -> Result<Vec<u8>, Error> {
         let damaged = || Error::Damaged {
             task: task.into(),
             version: version.number,
@@ -310,12 +245,17 @@ impl StoreFolder {
 
     /// Replaces the state of a task: from here on everything that it names is true, and a reader sees all of it or none.
     pub(crate) fn commit(&self, task: &str, state: &TaskState) -> Result<(), Error> {
-        files::publish(&self.state_path(task), &state.to_bytes())
+        let bytes = state.to_bytes();
+        let (found, expected) = (bytes.len() as u64, record::MOST_BYTES);
+        if found > expected {
+            return Err(unusable(task, RecordError::Length { found, expected }));
+        }
+        files::publish(&self.state_path(task), &bytes)
     }
 
     /// Waits for other processes and threads that change the store; until the file is closed they wait for this one. A
     /// watcher waits for that, too.
-    pub(crate) fn lock(&self) -> Result<File, Error> {
+    pub(crate) fn lock(&self) -> Result<LockFile, Error> {
         let path = self.folder.join("lock");
         let file = self.open_lock(&path)?;
         file.lock().map_err(failed("lock", &path))?;
@@ -323,31 +263,14 @@ impl StoreFolder {
     }
 
     /// A file to lock, made where it is missing.
-    pub(crate) fn open_lock(&self, path: &Path) -> Result<File, Error> {
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true);
-        options
-            .open(path)
-            .map_err(|error| match error.kind() == ErrorKind::NotFound {
-                true => self.missing(),
-                false => failed("open", path)(error),
-            })
+    pub(crate) fn open_lock(&self, path: &Path) -> Result<LockFile, Error> {
+        LockFile::open(path).map_err(|error| match error.kind() == ErrorKind::NotFound {
+            true => self.missing(),
+            false => failed("open", path)(error),
+        })
     }
 
-    fn check_room(&self, state: &TaskState, is_first: bool, length: u64) -> Result<(), Error> {
-        let tasks = self.tasks()?;
-        if is_first {
-            self.check_limit(Limit::Tasks, tasks.len() as u64 + 1)?;
-        }
-        self.check_limit(Limit::Versions, state.versions().len() as u64 + 1)?;
-        // What cannot be read is not counted: it has an error of its own when it is used.
-        let states = tasks.iter().filter_map(|task| self.task(task).ok());
-        let versions = states.flat_map(|state| state.versions);
-        let bytes: u64 = versions.map(|version| version.bytes).sum();
-        self.check_limit(Limit::Bytes, bytes + length)
-    }
-
-    fn check_limit(&self, limit: Limit, found: u64) -> Result<(), Error> {
+    pub(crate) fn check_limit(&self, limit: Limit, found: u64) -> Result<(), Error> {
         let expected = match limit {
             Limit::PatchBytes => self.limits.patch_bytes,
             Limit::Versions => self.limits.versions,
@@ -392,13 +315,14 @@ pub(crate) fn patch_name(version: u32) -> String {
     format!("{version:010}.patch")
 }
 
-/// The counter of a patch's signature, which must be for the task.
-fn counter(task: &str, patch: &Patch) -> Result<Option<u64>, Error> {
+/// The task of a patch: the name in its metadata, for which its signature must be, too.
+pub(crate) fn task_of(patch: &Patch) -> Result<String, Error> {
+    let metadata = patch.image().map(|image| image.metadata()).transpose()?;
+    let task = metadata.unwrap_or_default().name;
+    check_name(&task)?;
     match patch.signed() {
-        Some(signed) if signed.task != TaskId::of(task) => {
-            Err(Error::OtherTask { task: task.into() })
-        }
-        signed => Ok(signed.map(|signed| signed.counter)),
+        Some(signed) if signed.task != TaskId::of(&task) => Err(Error::SignedForOther { task }),
+        Some(_) | None => Ok(task),
     }
 }
 
@@ -418,7 +342,14 @@ pub(crate) fn check_backbone(
     }
 }
 
-fn refused(task: &str, refusal: Refusal) -> Error {
+fn unusable(task: &str, source: RecordError) -> Error {
+    Error::State {
+        task: task.into(),
+        source,
+    }
+}
+
+pub(crate) fn refused(task: &str, refusal: Refusal) -> Error {
     Error::Refused {
         task: task.into(),
         refusal,

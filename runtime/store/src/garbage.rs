@@ -37,6 +37,14 @@ impl StoreFolder {
         served: impl Fn(&str) -> Option<u32>,
     ) -> Result<Collected, Error> {
         let _lock = self.lock()?;
+        self.collect_locked(served)
+    }
+
+    /// [`Self::collect_garbage_but`] for who has locked the store.
+    pub(crate) fn collect_locked(
+        &self,
+        served: impl Fn(&str) -> Option<u32>,
+    ) -> Result<Collected, Error> {
         let mut collected = self.remove_unnamed()?;
         for task in self.task_folders()? {
             // Without a state nothing is known of its files.
@@ -59,7 +67,8 @@ impl StoreFolder {
                 }
             }
             collected.versions += old.len();
-            collected.bytes += old.iter().map(|version| version.bytes).sum::<u64>();
+            let freed = old.iter().map(|version| version.bytes);
+            collected.bytes = freed.fold(collected.bytes, u64::saturating_add);
         }
         Ok(collected)
     }

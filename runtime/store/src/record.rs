@@ -7,16 +7,16 @@ use crate::state::TaskState;
 const MAGIC: [u8; 8] = *b"GRAFTSTA";
 
 /// Format version that this crate reads and writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes before the state.
 const HEADER: usize = MAGIC.len() + 4 + 32;
 
-/// Longest file that is read.
+/// Longest file that is read, and written.
 pub(crate) const MOST_BYTES: u64 = 1 << 20;
 
 /// The reason why a file is no state of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Another kind of file, or a part of one.
     #[error("it is no state of a task")]
@@ -37,6 +37,22 @@ pub enum RecordError {
         /// Digest in the file.
         expected: Digest,
     },
+    /// The state of another task.
+    #[error("it is the state of task {found:?}, expected {expected}")]
+    Task {
+        /// The task in the file.
+        found: String,
+        /// The task whose folder it is in.
+        expected: String,
+    },
+    /// More bytes than could be read again.
+    #[error("it would have {found} bytes, expected at most {expected}")]
+    Length {
+        /// Its bytes.
+        found: u64,
+        /// The most that are read.
+        expected: u64,
+    },
     /// Bytes that no store writes.
     #[error("{what}")]
     Contents {
@@ -50,7 +66,8 @@ impl RecordError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Version { .. } => "use the program that wrote it",
-            Self::Magic | Self::Digest { .. } | Self::Contents { .. } => {
+            Self::Length { .. } => "remove old versions with patchtool store gc",
+            Self::Magic | Self::Digest { .. } | Self::Task { .. } | Self::Contents { .. } => {
                 "restore the file, or remove the task's folder to begin anew: its highest counter begins anew, too"
             }
         }
@@ -115,10 +132,6 @@ fn check(state: TaskState) -> Result<TaskState, RecordError> {
     if trial.is_some() && trial == state.active {
         return wrong("its active version is on trial");
     }
-    let counters = state.versions.iter().map(|version| version.counter);
-    if counters.max().flatten() > state.highest_counter {
-        return wrong("a version has a higher counter than the highest one");
-    }
     Ok(state)
 }
 
@@ -128,10 +141,12 @@ mod tests {
     use crate::state::Ended;
 
     fn state() -> TaskState {
-        let mut state = TaskState::new(Digest([7; 32]));
+        let mut state = TaskState::new("t", Digest([7; 32]));
         for (byte, counter) in [(1, None), (2, Some(5)), (3, Some(9))] {
-            let number = state.install(Digest([byte; 32]), 1000, counter).unwrap();
-            state.activate(number).unwrap();
+            let number = state
+                .install(Digest([byte; 32]), 1000, counter, true)
+                .unwrap();
+            state.activate(number, true).unwrap();
             state.confirm().unwrap();
         }
         state.roll_back(Ended::Asked).unwrap();
@@ -164,10 +179,10 @@ mod tests {
             Err(RecordError::Digest { .. })
         ));
         let mut newer = bytes;
-        newer[8] = 2;
+        newer[8] = 3;
         let expected = RecordError::Version {
-            found: 2,
-            expected: 1,
+            found: 3,
+            expected: 2,
         };
         assert_eq!(TaskState::from_bytes(&newer), Err(expected));
     }
@@ -216,6 +231,5 @@ mod tests {
                 is_served: true,
             })
         });
-        refused(|state| state.highest_counter = Some(8));
     }
 }

@@ -158,10 +158,11 @@ impl PatchStore {
             let _ = self.leave(task, version, Ended::Reset, events);
             return None;
         }
+        let has_policy = self.backbone.trust().is_some();
         // Before anything of the patch runs: if that ends the process, the next owner must know.
         let is_begun = self
             .folder
-            .change(task, |state| Ok(state.serve_trial(version)));
+            .change(task, |state| state.serve_trial(version, has_policy));
         let checked = is_begun.and_then(|is_begun| match is_begun {
             true => self.load_checked(task, state, version).map(Some),
             false => Ok(None),
@@ -203,7 +204,7 @@ impl PatchStore {
         Ok(patch)
     }
 
-    /// Writes that a version is left, and tells it. Where another process was quicker nothing is written.
+    /// Writes that a version is left, and tells it. Where another process was quicker nothing is written, and told.
     pub(crate) fn leave(
         &self,
         task: &str,
@@ -211,18 +212,20 @@ impl PatchStore {
         why: Ended,
         events: &mut Vec<Event>,
     ) -> Result<(), Error> {
+        let is_left = self.folder.change(task, |state| {
+            Ok(match why {
+                Ended::Damaged => state.discard(version),
+                Ended::Asked | Ended::Reset | Ended::SelfCheck => state.end_trial(version, why),
+            })
+        })?;
+        if !is_left {
+            return Ok(());
+        }
         events.push(Event::Left {
             task: task.into(),
             version,
             why,
         });
-        self.folder.change(task, |state| {
-            match why {
-                Ended::Damaged => state.discard(version),
-                Ended::Asked | Ended::Reset | Ended::SelfCheck => state.end_trial(version, why),
-            }
-            Ok(())
-        })?;
         if why == Ended::Damaged {
             // Where it stays, it is garbage: no number is given twice.
             let _ = files::remove(&self.folder.patch_path(task, version));

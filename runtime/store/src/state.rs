@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 /// The knowledge of one task: everything but the bytes of its patches. One file holds it, and is replaced as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskState {
+    /// Its own name, so that the file of another task is not taken for it.
+    pub(crate) task: String,
     pub(crate) backbone: Digest,
     /// In ascending order.
     pub(crate) versions: Vec<Version>,
@@ -28,10 +30,12 @@ pub struct Version {
     pub digest: Digest,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Counter of its signature; `None` where it is not signed.
+    /// Counter of its signature, which nobody has checked without a policy; `None` where it is not signed.
     pub counter: Option<u64>,
     /// Whether it was confirmed once.
     pub is_good: bool,
+    /// Whether it was left since it was confirmed last: then it never comes in place of another version.
+    pub is_left: bool,
 }
 
 /// A trial: a version that is served until it is confirmed, or goes.
@@ -126,8 +130,9 @@ impl Refusal {
 
 impl TaskState {
     /// A task without versions.
-    pub(crate) fn new(backbone: Digest) -> Self {
+    pub(crate) fn new(task: &str, backbone: Digest) -> Self {
         Self {
+            task: task.into(),
             backbone,
             versions: Vec::new(),
             active: None,
@@ -137,6 +142,11 @@ impl TaskState {
             highest_counter: None,
             next: 1,
         }
+    }
+
+    /// Name of the task.
+    pub fn task(&self) -> &str {
+        &self.task
     }
 
     /// Id of the backbone that its patches are for.
@@ -188,28 +198,31 @@ impl TaskState {
         self.ended
     }
 
-    /// Highest counter of a signature that was installed; it never falls.
+    /// Highest counter of a signature that was checked by a policy and installed; it never falls.
     pub fn highest_counter(&self) -> Option<u64> {
         self.highest_counter
     }
 
-    /// Adds a version and returns its number.
+    /// Adds a version and returns its number. Its counter matters where a policy has checked the signature.
     pub(crate) fn install(
         &mut self,
         digest: Digest,
         bytes: u64,
         counter: Option<u64>,
+        has_policy: bool,
     ) -> Result<u32, Refusal> {
-        self.check_counter(counter)?;
+        let checked = counter.filter(|_| has_policy);
+        self.check_counter(checked)?;
         let number = self.next;
         self.next = number.checked_add(1).ok_or(Refusal::Exhausted)?;
-        self.highest_counter = self.highest_counter.max(counter);
+        self.highest_counter = self.highest_counter.max(checked);
         self.versions.push(Version {
             number,
             digest,
             bytes,
             counter,
             is_good: false,
+            is_left: false,
         });
         Ok(number)
     }
@@ -236,8 +249,9 @@ impl TaskState {
         })
     }
 
-    /// Puts a version on trial. Nothing happens if it is on trial already, or active.
-    pub(crate) fn activate(&mut self, number: u32) -> Result<(), Refusal> {
+    /// Puts a version on trial. Nothing happens if it is on trial already, or active. With a policy its counter must not
+    /// be too old.
+    pub(crate) fn activate(&mut self, number: u32, has_policy: bool) -> Result<(), Refusal> {
         let version = self.choose(Some(number))?;
         if self.serving() == Some(number) {
             return Ok(());
@@ -245,9 +259,7 @@ impl TaskState {
         if let Some(Trial { version, .. }) = self.trial {
             return Err(Refusal::OnTrial { version });
         }
-        if !version.is_good {
-            self.check_counter(version.counter)?;
-        }
+        self.check_age(&version, has_policy)?;
         self.trial = Some(Trial {
             version: number,
             is_served: false,
@@ -256,15 +268,25 @@ impl TaskState {
         Ok(())
     }
 
-    /// Notes that the version is served from now on; false if it is not on trial any more.
-    pub(crate) fn serve_trial(&mut self, number: u32) -> bool {
-        match &mut self.trial {
-            Some(trial) if trial.version == number => {
-                trial.is_served = true;
-                true
-            }
-            _ => false,
+    /// Refuses a version that was never confirmed here and has an older counter, if a policy checks signatures.
+    fn check_age(&self, version: &Version, has_policy: bool) -> Result<(), Refusal> {
+        let matters = has_policy && !version.is_good;
+        self.check_counter(version.counter.filter(|_| matters))
+    }
+
+    /// Notes that the version is served from now on; false if it is not on trial any more. It may have been activated
+    /// without the policy of its owner, so its counter is compared once more.
+    pub(crate) fn serve_trial(&mut self, number: u32, has_policy: bool) -> Result<bool, Refusal> {
+        if self.trial.map(|trial| trial.version) != Some(number) {
+            return Ok(false);
         }
+        self.check_age(&self.choose(Some(number))?, has_policy)?;
+        let is_served = true;
+        self.trial = Some(Trial {
+            version: number,
+            is_served,
+        });
+        Ok(true)
     }
 
     /// Makes the version on trial good, and active; returns it.
@@ -276,33 +298,49 @@ impl TaskState {
             .versions
             .iter_mut()
             .filter(|found| found.number == version);
-        confirmed.for_each(|found| found.is_good = true);
+        confirmed.for_each(|found| (found.is_good, found.is_left) = (true, false));
         Ok(version)
     }
 
-    /// Ends the trial of this version, if it is still on trial.
-    pub(crate) fn end_trial(&mut self, number: u32, why: Ended) {
-        if self.trial.is_some_and(|trial| trial.version == number) {
+    /// Ends the trial of this version; false if it is not on trial any more.
+    pub(crate) fn end_trial(&mut self, number: u32, why: Ended) -> bool {
+        let is_on_trial = self.trial.is_some_and(|trial| trial.version == number);
+        if is_on_trial {
             self.trial = None;
-            self.ended = Some(why);
+            self.leave(number, why);
         }
+        is_on_trial
     }
 
-    /// Ends the trial; without one, goes back to the previous version. Returns the one that is served then.
-    pub(crate) fn roll_back(&mut self, why: Ended) -> Result<Option<u32>, Refusal> {
-        if self.trial.take().is_none() {
-            if self.active.is_none() {
-                return Err(Refusal::NoPrevious);
-            }
-            self.active = self.previous.take();
-        }
+    fn leave(&mut self, number: u32, why: Ended) {
+        let left = self
+            .versions
+            .iter_mut()
+            .filter(|found| found.number == number);
+        left.for_each(|found| found.is_left = true);
         self.ended = Some(why);
+    }
+
+    /// Ends the trial; without one, goes back to the previous version. Returns the one that is active then.
+    pub(crate) fn roll_back(&mut self, why: Ended) -> Result<Option<u32>, Refusal> {
+        let left = match self.trial.take() {
+            Some(trial) => trial.version,
+            None => {
+                let active = self.active.ok_or(Refusal::NoPrevious)?;
+                self.active = self.previous.take();
+                active
+            }
+        };
+        self.leave(left, why);
         Ok(self.active)
     }
 
-    /// Forgets a version whose file is damaged, if it is still there. In place of the active one comes the previous one,
-    /// else the newest good one, else the backbone's own values.
-    pub(crate) fn discard(&mut self, number: u32) {
+    /// Forgets a version whose file is damaged; false if it is not there any more. In place of the active one comes the
+    /// best of [`Self::fallbacks`], else the backbone's own values.
+    pub(crate) fn discard(&mut self, number: u32) -> bool {
+        if self.version(number).is_none() {
+            return false;
+        }
         self.versions.retain(|version| version.number != number);
         self.end_trial(number, Ended::Damaged);
         if self.previous == Some(number) {
@@ -316,14 +354,17 @@ impl TaskState {
             self.previous = None;
             self.ended = Some(Ended::Damaged);
         }
+        true
     }
 
-    /// What to serve where the active version cannot be, best first: the previous one, then the good ones, newest first.
+    /// What to serve where the active version cannot be, best first: the previous one, then the good ones, newest first;
+    /// none that was left since it was confirmed.
     pub(crate) fn fallbacks(&self) -> impl Iterator<Item = u32> {
         let is_new = |number: &u32| ![self.active, self.previous].contains(&Some(*number));
         let good = self.versions.iter().rev().filter(|version| version.is_good);
         let good = good.map(|version| version.number).filter(is_new);
-        self.previous.into_iter().chain(good)
+        let is_kept = |number: &u32| self.version(*number).is_some_and(|found| !found.is_left);
+        self.previous.into_iter().chain(good).filter(is_kept)
     }
 
     /// Forgets all versions but those in use, the one that is `served` among them, the `keep` newest good ones and the newest of

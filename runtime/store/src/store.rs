@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -11,8 +11,10 @@ use graft_runtime::{Backbone, Patch, TaskSlot};
 use crate::error::Error;
 use crate::event::Event;
 use crate::files::{self, failed};
-use crate::folder::{self, Installed, Limits, StoreFolder};
+use crate::folder::{self, Limits, StoreFolder};
 use crate::garbage::Collected;
+use crate::install::Installed;
+use crate::lock::LockFile;
 use crate::serving::{Running, Served};
 use crate::state::Ended;
 
@@ -67,13 +69,14 @@ pub struct PatchStore {
     pub(crate) trials: Mutex<BTreeMap<String, Running>>,
     recovered: Vec<Event>,
     /// Locked for as long as this process lives.
-    _owner: File,
+    _owner: LockFile,
 }
 
 impl PatchStore {
     /// Opens the store in a folder, or begins one there, and serves all its tasks. What an earlier owner left is put
     /// right, and told by [`Self::recovered`]: a trial that it did not live to confirm has ended, what is damaged has
-    /// made way for the last good version, garbage is removed.
+    /// made way for the last good version, garbage is removed. On a file system that is read-only nothing of that is
+    /// written, and what can be read is served.
     ///
     /// # Errors
     /// [`Error::Owned`]; [`Error::OtherBackbone`]; [`Error::File`] where the folder cannot be read or locked. The failure of one
@@ -97,19 +100,24 @@ impl PatchStore {
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
         }
+        let mut recovered = Vec::new();
         {
-            let _lock = folder.lock()?;
-            if let Err(error) = folder.remove_unnamed() {
+            let lock = folder.lock()?;
+            if lock.is_read_only() {
+                let folder = folder.path().into();
+                recovered.push(Event::ReadOnly { folder });
+            } else if let Err(error) = folder.remove_unnamed() {
                 tracing::warn!("garbage of the store stays: {error}");
             }
         }
+        recovered.iter().for_each(Event::log);
         let mut store = Self {
             folder,
             backbone: backbone.clone(),
             options,
             served: Mutex::default(),
             trials: Mutex::default(),
-            recovered: Vec::new(),
+            recovered,
             _owner: owner,
         };
         for task in store.folder.tasks()? {
@@ -117,7 +125,8 @@ impl PatchStore {
                 folder::check_backbone(&task, &state, backbone)?;
             }
         }
-        store.recovered = store.refresh()?;
+        let events = store.refresh()?;
+        store.recovered.extend(events);
         Ok(store)
     }
 
@@ -146,12 +155,14 @@ impl PatchStore {
         self.served().get(task)?.version
     }
 
-    /// [`StoreFolder::install`].
+    /// [`StoreFolder::install`]. Garbage is what it is to [`Self::collect_garbage`].
     ///
     /// # Errors
     /// As there.
     pub fn install(&self, bytes: &[u8]) -> Result<Installed, Error> {
-        self.folder.install(bytes, &self.backbone)
+        let served = self.served();
+        self.folder
+            .install_but(bytes, &self.backbone, |task| served.get(task)?.version)
     }
 
     /// Serves a version, or the newest one, on trial, once it has passed its self-check; returns it. Nothing happens
@@ -169,7 +180,7 @@ impl PatchStore {
         }
     }
 
-    /// Makes the version on trial good, and active; returns it.
+    /// Makes the version on trial good, and active; returns it, as [`StoreFolder::confirm`] does.
     ///
     /// # Errors
     /// As [`StoreFolder::confirm`]. The trial goes on then.
@@ -180,7 +191,8 @@ impl PatchStore {
     }
 
     /// Ends the trial; without one, goes back to the previous version. Returns the one that is served then, `None` for the
-    /// backbone's own values.
+    /// backbone's own values: another one than the active version where that cannot be used, but never the one that was
+    /// left.
     ///
     /// # Errors
     /// As [`StoreFolder::roll_back`]. A trial has ended then all the same.
@@ -189,7 +201,7 @@ impl PatchStore {
         self.trials().remove(task);
         let rolled_back = self.folder.roll_back(task, why);
         self.settle_anew(task);
-        rolled_back
+        rolled_back.map(|_| self.version(task))
     }
 
     /// [`StoreFolder::collect_garbage`], which also leaves what this process serves in place of an active version that it

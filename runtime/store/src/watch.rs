@@ -21,7 +21,7 @@ pub struct WatchError {
 impl WatchError {
     /// The remedy, for the user.
     pub fn hint(&self) -> &'static str {
-        "raise fs.inotify.max_user_watches or max_user_instances, or call PatchStore::refresh from time to time"
+        "on Linux raise fs.inotify.max_user_watches or max_user_instances, or call PatchStore::refresh from time to time"
     }
 }
 
@@ -37,7 +37,7 @@ impl Watcher {
     /// fails.
     ///
     /// # Errors
-    /// [`WatchError`] where the system has no more watches.
+    /// [`WatchError`] where the system has no more watches, or is not Linux: others do not tell when a file is closed.
     pub fn start(
         store: &Arc<PatchStore>,
         mut tell: impl FnMut(Result<Vec<Event>, Error>) + Send + 'static,
@@ -47,6 +47,9 @@ impl Watcher {
             folder: folder.into(),
             source,
         };
+        if !cfg!(any(target_os = "linux", target_os = "android")) {
+            return Err(failed(notify::Error::generic("it takes inotify")));
+        }
         let weak = Arc::downgrade(store);
         let handle = move |event: notify::Result<notify::Event>| {
             let Some(store) = weak.upgrade() else { return };

@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use graft_patches::Digest;
+use graft_patches::signature::Trust;
 use graft_patches::writer::{SigningKey, sign};
 use graft_runtime::{Backbone, ImageBytes};
 use graft_store::{Ended, Error, Limits, Options, PatchStore, Refusal};
@@ -51,10 +52,23 @@ fn open(folder: &Path, backbone: &Backbone) -> PatchStore {
     PatchStore::open(folder, backbone, options).expect("a store opens after a kill")
 }
 
+fn key() -> SigningKey {
+    SigningKey::from_seed([1; 32])
+}
+
+/// The demo's backbone with a policy: only then counters matter.
+fn trusting() -> Backbone {
+    shared::backbone().trusting(Trust::one(key().public()))
+}
+
+/// A patch whose scores are its counter.
 fn signed(backbone: &Backbone, counter: u64) -> Vec<u8> {
-    let bytes = shared::patch(backbone, "t", counter as f32);
-    let bytes = ImageBytes::copied(&bytes);
-    sign(bytes.as_slice(), &SigningKey::from_seed([1; 32]), counter).expect("it is a patch")
+    signed_with(backbone, counter as f32, counter)
+}
+
+fn signed_with(backbone: &Backbone, score: f32, counter: u64) -> Vec<u8> {
+    let bytes = ImageBytes::copied(&shared::patch(backbone, "t", score));
+    sign(bytes.as_slice(), &key(), counter).expect("it is a patch")
 }
 
 fn served(store: &PatchStore) -> Option<Digest> {
@@ -71,7 +85,7 @@ fn churn() {
     };
     let seed = std::env::var(SEED).expect("the other process sets it");
     let mut random = Random(seed.parse().expect("a number"));
-    let backbone = shared::backbone();
+    let backbone = trusting();
     let store = open(folder.as_ref(), &backbone);
     say("open");
     let state = || store.folder().task("t").ok();
@@ -193,7 +207,7 @@ fn a_killed_process_leaves_the_old_or_the_new() {
     let kills =
         std::env::var("GRAFT_TORTURE").map_or(KILLS, |kills| kills.parse().expect("a number"));
     let folder = tempfile::tempdir().unwrap();
-    let backbone = shared::backbone();
+    let backbone = trusting();
     let mut random = Random(kills);
     let mut said = Said::default();
     let mut found = BTreeMap::<&str, u64>::new();
@@ -301,7 +315,9 @@ fn check_older_is_refused(store: &PatchStore, backbone: &Backbone, highest: u64)
     if highest < 2 {
         return;
     }
-    let refused = store.install(&signed(backbone, highest - 1)).unwrap_err();
+    // One that is not there already.
+    let older = signed_with(backbone, -1.0, highest - 1);
+    let refused = store.install(&older).unwrap_err();
     let is_old = matches!(
         refused,
         Error::Refused {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::power::with_power_for;
 use super::shared::{backbone, folder, patch};
-use crate::{Ended, Limits, Options, PatchStore, StoreFolder};
+use crate::{Ended, Event, Limits, Options, PatchStore, StoreFolder};
 
 const KEEP: Limits = Limits {
     tasks: 10,
@@ -155,12 +155,19 @@ fn a_cut_at_every_change_leaves_the_old_or_the_new() {
         })
     };
     type Step<'a> = &'a dyn Fn(&Path);
-    let steps: [(&str, Scene, Step<'_>); 11] = [
+    let steps: [(&str, Scene, Step<'_>); 12] = [
         ("first install", Scene::new(|_, _| ()), &|folder| {
             let _ = outside(folder).install(&next, &own);
         }),
         ("install", one(), &|folder| {
             let _ = outside(folder).install(&next, &own);
+        }),
+        ("install, make room", many(), &|folder| {
+            let full = Limits {
+                versions: 4,
+                ..KEEP
+            };
+            let _ = StoreFolder::new(folder, full).install(&next, &own);
         }),
         ("activate", installed(), &|folder| {
             let _ = outside(folder).activate("t", None, &own);
@@ -214,6 +221,12 @@ fn a_disk_that_fails_keeps_no_trial_and_serves_the_active_version() {
     with_power_for(0, 0, || {
         let store = open(scene.folder.path(), &scene.backbone);
         assert_eq!(store.version("t"), Some(1));
+        // That it was left is not told, because it is not so.
+        let told = store.recovered();
+        assert!(
+            matches!(told, [Event::Failed { .. }, Event::Serving { .. }]),
+            "{told:?}"
+        );
     });
     // What that left is removed and the trial begun (five changes), but its end cannot be written: it ends all the same.
     with_power_for(5, 0, || {

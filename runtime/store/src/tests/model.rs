@@ -61,6 +61,8 @@ struct Model {
     /// Number and runs.
     trial: Option<(u32, u32)>,
     ended: Option<Ended>,
+    /// What was left and not confirmed since.
+    left: BTreeSet<u32>,
     missing: BTreeSet<u32>,
 }
 
@@ -98,7 +100,8 @@ impl Model {
                 Ok(())
             }
             Step::Restart => {
-                if self.trial.take().is_some() {
+                if let Some((number, _)) = self.trial.take() {
+                    self.left.insert(number);
                     self.ended = Some(Ended::Reset);
                 }
                 self.leave_missing();
@@ -112,8 +115,9 @@ impl Model {
             self.missing.remove(&version.0);
             return Ok(());
         }
+        // At most five are kept, so there is room then.
         if self.versions.len() as u64 == LIMITS.versions {
-            return Err(Refused);
+            self.collect_garbage();
         }
         self.installed += 1;
         self.versions.push((self.installed, score, false));
@@ -141,6 +145,7 @@ impl Model {
         let (number, _) = self.trial.take().ok_or(Refused)?;
         let confirmed = self.versions.iter_mut().find(|found| found.0 == number);
         confirmed.expect("it is there").2 = true;
+        self.left.remove(&number);
         self.confirmed.push(number);
         self.confirmed
             .drain(..self.confirmed.len().saturating_sub(2));
@@ -148,9 +153,11 @@ impl Model {
     }
 
     fn roll_back(&mut self, why: Ended) -> Result<(), Refused> {
-        if self.trial.take().is_none() {
-            self.confirmed.pop().ok_or(Refused)?;
-        }
+        let left = match self.trial.take() {
+            Some((number, _)) => number,
+            None => self.confirmed.pop().ok_or(Refused)?,
+        };
+        self.left.insert(left);
         self.ended = Some(why);
         self.leave_missing();
         Ok(())
@@ -182,9 +189,11 @@ impl Model {
             && self.missing.contains(&active)
         {
             self.versions.retain(|version| version.0 != active);
-            self.confirmed.retain(|&number| number != active);
+            self.confirmed
+                .retain(|number| *number != active && !self.left.contains(number));
             if self.confirmed.is_empty() {
-                let good = self.versions.iter().rfind(|version| version.2);
+                let mut good = self.versions.iter().filter(|version| version.2);
+                let good = good.rfind(|version| !self.left.contains(&version.0));
                 self.confirmed.extend(good.map(|version| version.0));
             }
             let skip = self.confirmed.len().saturating_sub(1);
