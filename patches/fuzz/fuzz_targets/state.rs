@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         return;
     };
     let (steps, contents) = rest.split_at(rest.len().min(steps.into()));
-    let version = 1_u32.to_le_bytes();
+    let version = 2_u32.to_le_bytes();
     let file = [b"GRAFTSTA", &version[..], &Digest::of(contents).0, contents].concat();
     if let Ok(state) = TaskState::from_bytes(&file) {
         assert_eq!(
