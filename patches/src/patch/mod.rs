@@ -69,6 +69,10 @@ impl<'a> PatchImage<'a> {
         Ok((Self::of(bytes, container, Verify::Full)?, key))
     }
 
+    #[cfg_attr(
+        not(feature = "alloc"),
+        expect(unused_variables, reason = "metadata are for programs with memory")
+    )]
     fn of(bytes: &'a [u8], container: Container, verify: Verify) -> Result<Self, ImageError> {
         let image = UncheckedPatch::parse(bytes, container)?.check()?;
         #[cfg(feature = "alloc")]
