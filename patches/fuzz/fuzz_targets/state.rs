@@ -14,7 +14,12 @@ use graft_store::{Ended, Limits, Options, PatchStore, StoreFolder, TaskState};
 use graft_tests::signed::{self, TASK};
 
 static BACKBONE: LazyLock<Backbone> = LazyLock::new(signed::backbone);
-static PATCHES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| signed::patches(&BACKBONE));
+/// The patches that the states in the seeds name.
+static PATCHES: [&[u8]; 3] = [
+    include_bytes!("../seeds/signature/signed"),
+    include_bytes!("../seeds/signature/other"),
+    include_bytes!("../seeds/signature/warm"),
+];
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = TaskState::from_bytes(bytes);
@@ -78,7 +83,7 @@ fn run(folder: PathBuf, mut highest: Option<u64>, steps: &[u8]) {
         let argument = step / 8;
         // What may be refused may be refused.
         match step % 8 {
-            0 => drop(store.install(&PATCHES[usize::from(argument) % PATCHES.len()])),
+            0 => drop(store.install(PATCHES[usize::from(argument) % PATCHES.len()])),
             1 => drop(store.activate(TASK, None)),
             2 => drop(store.activate(TASK, Some(argument.into()))),
             3 => drop(store.confirm(TASK)),
