@@ -10,7 +10,8 @@ use graft_patches::{BackboneImage, ImageError, PatchImage, Verify};
 use graft_runtime::{Backbone, Error, ImageBytes, Patch};
 use graft_tests::signed;
 
-/// What the key has signed: the seeds, whatever a writer of today would make of the same values.
+/// What the key has signed: the seeds, whatever a writer of today would make of the same values. There is no grown corpus: it
+/// would keep what earlier seeds were, which the key has signed as well.
 static GENUINE: [&[u8]; 3] = [
     include_bytes!("../seeds/signature/signed"),
     include_bytes!("../seeds/signature/other"),

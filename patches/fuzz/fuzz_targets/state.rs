@@ -75,10 +75,13 @@ fn run(folder: PathBuf, mut highest: Option<u64>, steps: &[u8]) {
         };
         PatchStore::open(&folder, &BACKBONE, options)
     };
-    // It may be of another backbone.
+    // It may be of another backbone, or of another task.
     let Ok(mut store) = open() else {
         return;
     };
+    if store.folder().task(TASK).is_err() {
+        return;
+    }
     for &step in [u8::MAX].iter().chain(steps) {
         let argument = step / 8;
         // What may be refused may be refused.
