@@ -26,6 +26,17 @@ pub const INK: RGBColor = RGBColor(38, 38, 38);
 /// Colour of things that are less important than ink.
 pub const FAINT: RGBColor = RGBColor(225, 225, 225);
 
+/// Okabe and Ito's blue and vermilion: told apart by everyone.
+pub const BLUE: RGBColor = RGBColor(0, 114, 178);
+/// See [`BLUE`].
+pub const VERMILION: RGBColor = RGBColor(213, 94, 0);
+/// A pixel, in units of the drawing area.
+pub const UNIT: i32 = Picture::SCALE;
+/// Size of text at axes and marks.
+pub const SMALL: i32 = 13 * UNIT;
+/// Size of titles.
+pub const MEDIUM: i32 = 16 * UNIT;
+
 /// Area to draw on, in units of [`Picture::SCALE`] a pixel.
 pub type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 /// Errors of drawing.

@@ -9,16 +9,15 @@ use plotters::style::{Color, RGBColor};
 use serde::{Deserialize, Serialize};
 
 use super::history::Score;
-use crate::picture::{Area, DrawError, FAINT, INK, Picture, PictureError, text, text_width};
+use crate::picture::{
+    Area, BLUE, DrawError, FAINT, INK, MEDIUM, Picture, PictureError, SMALL, UNIT, VERMILION, text,
+    text_width,
+};
 
 const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 400;
-const UNIT: i32 = Picture::SCALE;
-const SMALL: i32 = 13 * UNIT;
-const MEDIUM: i32 = 16 * UNIT;
-/// Okabe and Ito's blue and vermilion: told apart by everyone.
-const TRAIN: RGBColor = RGBColor(0, 114, 178);
-const HELD_OUT: RGBColor = RGBColor(213, 94, 0);
+const TRAIN: RGBColor = BLUE;
+const HELD_OUT: RGBColor = VERMILION;
 /// With more points than this, a mark on each would hide the line.
 const MOST_MARKS: usize = 40;
 

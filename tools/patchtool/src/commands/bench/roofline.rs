@@ -9,18 +9,18 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
 
 use super::layers::LayerTime;
-use crate::picture::{Area, DrawError, FAINT, INK, Picture, PictureError, text, text_width};
+use crate::picture::{
+    Area, BLUE, DrawError, FAINT, INK, MEDIUM, Picture, PictureError, SMALL, UNIT, VERMILION, text,
+    text_width,
+};
 
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 560;
-const UNIT: i32 = Picture::SCALE;
-const SMALL: i32 = 13 * UNIT;
-const MEDIUM: i32 = 16 * UNIT;
 /// Kinds of layers with multiply-adds, in colours of Okabe and Ito.
 const KINDS: [(Op, RGBColor); 4] = [
-    (Op::Conv, RGBColor(213, 94, 0)),
+    (Op::Conv, VERMILION),
     (Op::Depthwise, RGBColor(0, 158, 115)),
-    (Op::Pointwise, RGBColor(0, 114, 178)),
+    (Op::Pointwise, BLUE),
     (Op::Linear, RGBColor(204, 121, 167)),
 ];
 

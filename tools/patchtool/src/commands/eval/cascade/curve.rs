@@ -7,16 +7,14 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, RGBColor};
 
 use super::Outcome;
-use crate::picture::{FAINT, INK, Picture, PictureError, text};
+use crate::picture::{
+    BLUE, FAINT, INK, MEDIUM, Picture, PictureError, SMALL, UNIT, VERMILION, text,
+};
 
 const WIDTH: u32 = 640;
 const HEIGHT: u32 = 420;
-const UNIT: i32 = Picture::SCALE;
-const SMALL: i32 = 13 * UNIT;
-const MEDIUM: i32 = 16 * UNIT;
-/// Okabe and Ito's blue and vermilion: told apart by everyone.
-const CASCADE: RGBColor = RGBColor(0, 114, 178);
-const ALONE: RGBColor = RGBColor(213, 94, 0);
+const CASCADE: RGBColor = BLUE;
+const ALONE: RGBColor = VERMILION;
 
 /// Draws the cascade at all confidences, and each stage alone, with its name.
 pub(super) fn draw(
