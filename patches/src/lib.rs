@@ -11,6 +11,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod assemble;
 mod backbone;
 mod checked;
 mod coded;
@@ -22,6 +23,9 @@ mod digest;
 mod error;
 pub mod geometry;
 pub mod half_table;
+#[cfg(feature = "learn")]
+pub mod head_patch;
+pub mod head_sums;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod metadata;
@@ -32,6 +36,8 @@ mod patch;
 pub mod plan;
 pub mod records;
 pub mod requantize;
+#[cfg(feature = "learn")]
+mod resize;
 pub mod scale;
 mod section;
 pub mod signature;

@@ -167,30 +167,39 @@ impl From<TensorScale> for ScaleRecord {
     }
 }
 
-/// Quantises the weights of one output channel, symmetric around zero: the finest scale whose bytes from -127 to 127 hold
-/// all of them. Returns the scale.
-///
-/// # Panics
-/// If `bytes` is shorter than `weights`.
-pub fn quantize_weights(weights: &[f32], bytes: &mut [i8]) -> f32 {
-    let greatest = weights.iter().fold(0.0f32, |most, w| most.max(w.abs()));
-    let scale = (greatest / 127.0).clamp(*SCALES.start(), *SCALES.end());
-    quantize_weights_by(scale, weights, bytes);
-    scale
+/// The finest scale whose bytes from -127 to 127 hold all of these weights of one output channel, symmetric around zero.
+pub fn weight_scale(weights: impl Iterator<Item = f32>) -> f32 {
+    let greatest = weights.fold(0.0f32, |most, weight| most.max(weight.abs()));
+    (greatest / 127.0).clamp(*SCALES.start(), *SCALES.end())
 }
 
-/// Quantises the weights of one output channel by a given scale: the nearest bytes from -127 to 127, ties to even.
-///
-/// # Panics
-/// If `bytes` is shorter than `weights`.
-pub fn quantize_weights_by(scale: f32, weights: &[f32], bytes: &mut [i8]) {
+/// The byte from -127 to 127 nearest to a weight, ties to even.
+pub fn weight_byte(scale: f32, weight: f32) -> i8 {
     let symmetric = Quantized {
         zero_point: 0,
         min: -127,
         max: 127,
     };
-    for (byte, weight) in bytes[..weights.len()].iter_mut().zip(weights) {
-        *byte = symmetric.saturate(weight / scale);
+    symmetric.saturate(weight / scale)
+}
+
+/// Quantises the weights of one output channel by [`weight_scale`], which is returned.
+///
+/// # Panics
+/// If `bytes` is shorter than `weights`.
+pub fn quantize_weights(weights: &[f32], bytes: &mut [i8]) -> f32 {
+    let scale = weight_scale(weights.iter().copied());
+    quantize_weights_by(scale, weights, bytes);
+    scale
+}
+
+/// Quantises the weights of one output channel by a given scale ([`weight_byte`]).
+///
+/// # Panics
+/// If `bytes` is shorter than `weights`.
+pub fn quantize_weights_by(scale: f32, weights: &[f32], bytes: &mut [i8]) {
+    for (byte, &weight) in bytes[..weights.len()].iter_mut().zip(weights) {
+        *byte = weight_byte(scale, weight);
     }
 }
 

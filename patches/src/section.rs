@@ -61,6 +61,7 @@ impl Kind {
                 SectionKind::Scales,
                 SectionKind::ContinualState,
                 SectionKind::Temperature,
+                SectionKind::HeadSums,
                 SectionKind::Signature,
             ],
         }
@@ -119,6 +120,8 @@ pub enum SectionKind {
     ContinualState = 12,
     /// An f32: what scores are divided by before their softmax, for probabilities that come true. Optional.
     Temperature = 13,
+    /// The sums that a head was learned from ([`crate::head_sums`]). Optional.
+    HeadSums = 14,
 }
 }
 
@@ -139,7 +142,8 @@ impl SectionKind {
             | Self::Values
             | Self::Metadata
             | Self::ContinualState
-            | Self::Temperature => false,
+            | Self::Temperature
+            | Self::HeadSums => false,
         }
     }
 

@@ -289,6 +289,12 @@ impl<'a> Arena<'a> {
         self.layout.bytes()
     }
 
+    /// All of its bytes.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let length = self.layout.bytes();
+        &mut self.slice()[..length]
+    }
+
     pub(crate) fn fusion(&self) -> Fusion {
         self.layout.fusion
     }

@@ -98,9 +98,8 @@ pub enum Error {
         /// Dtype of the backbone.
         found: graft_patches::records::Dtype,
     },
-    /// A backbone that cannot be trained: patches train heads.
-    #[cfg(feature = "gradient")]
-    #[error("the backbone does not end in a head")]
+    /// A backbone without an embedding to learn a head for.
+    #[error("the backbone does not end in a head behind other layers")]
     NoHead,
     /// A head that scores each of several pixels.
     #[cfg(feature = "gradient")]
@@ -162,7 +161,6 @@ impl Error {
             Self::NotFloat { .. } => {
                 "give the f32 backbone; then export with the int8 one and --calibrate"
             }
-            #[cfg(feature = "gradient")]
             Self::NoHead => {
                 "import a model whose last layer is fully connected or a pointwise convolution"
             }

@@ -83,6 +83,7 @@ mod engine;
 mod error;
 #[cfg(feature = "gradient")]
 pub mod gradient;
+pub mod head_learner;
 mod input;
 #[doc(hidden)]
 pub mod kernels;

@@ -262,6 +262,34 @@ impl<'a> Session<'a> {
         self.run_and_show(patch, image.into(), &mut observe)
     }
 
+    /// [`Session::run`] that shows the embedding: what the head reads, and head learners learn from.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; [`Error::NoHead`].
+    pub fn run_embedding<'i>(
+        &mut self,
+        patch: &Patch,
+        image: impl Into<Image<'i>>,
+        show: impl FnOnce(LayerOutput<'_>),
+    ) -> Result<&[f32], Error> {
+        let backbone = self.backbone.image();
+        let embedding = backbone.embedding_layer().ok_or(Error::NoHead)?;
+        let mut show = Some(show);
+        self.run_and_show(patch, image.into(), &mut |layer, output| {
+            if layer == embedding
+                && let Some(show) = show.take()
+            {
+                show(output);
+            }
+        })
+    }
+
+    /// The memory of the arena between two runs, for whoever needs some: what is in it is lost.
+    pub fn arena_mut(&mut self) -> &mut [u8] {
+        self.shaped_for = Shape::default();
+        self.arena.bytes_mut()
+    }
+
     /// [`Session::run_observed`], once for all who observe.
     fn run_and_show(
         &mut self,

@@ -201,6 +201,12 @@ impl<'a> BackboneImage<'a> {
         self.site(last).is_head.then_some(last)
     }
 
+    /// The layer whose output the head reads; `None` where there is no head, or where it reads the image.
+    pub fn embedding_layer(&self) -> Option<usize> {
+        let head = self.site(self.head()?);
+        self.layer(head.layer).inputs[0].checked_sub(1)
+    }
+
     fn plan_record(&self) -> &'a PlanRecord {
         let (record, _) = checked(PlanRecord::ref_from_prefix(self.section(SectionKind::Plan)));
         record

@@ -40,6 +40,7 @@ impl<'a> PatchImage<'a> {
         self.check_scales(backbone)?;
         #[cfg(feature = "alloc")]
         self.check_continual_state(backbone)?;
+        self.check_head_sums(backbone)?;
         if verify == Verify::Full {
             self.check_values(backbone)?;
             #[cfg(feature = "alloc")]
@@ -188,6 +189,20 @@ impl<'a> PatchImage<'a> {
             .head()
             .and_then(|head| self.find(head, What::Weights));
         state.check(head.map_or(0, |head| head.outputs))
+    }
+
+    /// Sums are of the classes and inputs of its head.
+    fn check_head_sums(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
+        let Some(sums) = self.head_sums() else {
+            return Ok(());
+        };
+        let head = backbone
+            .head()
+            .and_then(|head| self.find(head, What::Weights));
+        let (classes, inputs) = head.map_or((0, 0), |head| {
+            (head.outputs, backbone.site(head.site).depth)
+        });
+        sums.check(classes, inputs)
     }
 
     /// Class names are those of its head.

@@ -11,6 +11,7 @@ use crate::checked::checked;
 use crate::container::{Container, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
+use crate::head_sums::HeadSums;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
@@ -190,6 +191,11 @@ impl<'a> PatchImage<'a> {
     pub fn temperature(&self) -> Option<f32> {
         let temperature = F32::ref_from_bytes(self.section(SectionKind::Temperature));
         temperature.ok().map(|temperature| temperature.get())
+    }
+
+    /// The sums that its head was learned from; `None` where it did not keep them.
+    pub fn head_sums(&self) -> Option<HeadSums<'a>> {
+        checked(HeadSums::parse(self.section(SectionKind::HeadSums)))
     }
 
     /// Postcard metadata, as stored.

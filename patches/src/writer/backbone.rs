@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use zerocopy::IntoBytes;
 
+use crate::assemble::assemble;
 use crate::backbone::dtype;
 use crate::digest::Digest;
 use crate::geometry::{Padding, Shape};
@@ -16,7 +17,6 @@ use crate::records::{
 use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
 
-use super::container::assemble;
 use super::{WriteError, append, fuse, plan};
 
 /// The values of one site, row-major.
@@ -228,7 +228,8 @@ impl BackboneWriter {
                 | SectionKind::Values
                 | SectionKind::Signature
                 | SectionKind::ContinualState
-                | SectionKind::Temperature => &[],
+                | SectionKind::Temperature
+                | SectionKind::HeadSums => &[],
             },
         ))
     }

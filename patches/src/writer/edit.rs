@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::F32;
 
+use crate::assemble::assemble;
 use crate::backbone::BackboneImage;
 use crate::checked::checked;
 use crate::container::{Header, Kind, Verify};
@@ -14,8 +15,6 @@ use crate::error::ImageError;
 use crate::patch::{PatchImage, TEMPERATURES};
 use crate::section::SectionKind;
 use crate::signature::{KeyId, PublicKey, SignatureRecord, Signed, TaskId, message};
-
-use super::container::assemble;
 
 /// A key that images are signed with: whoever has it can make what devices run.
 pub struct SigningKey(ed25519_compact::KeyPair);

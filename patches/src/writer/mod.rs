@@ -1,15 +1,14 @@
 //! Writers of images, in memory: the caller puts the bytes where it wants them.
 
 mod backbone;
-mod container;
 mod edit;
 mod fuse;
 mod int8;
 mod patch;
 mod plan;
 
+pub use crate::assemble::seal;
 pub use backbone::{BackboneWriter, SiteValues};
-pub use container::seal;
 pub use edit::{SigningKey, sign, with_temperature};
 pub use int8::{Int8PatchWriter, Int8Values, int8_backbone};
 pub use patch::PatchWriter;

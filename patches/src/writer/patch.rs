@@ -7,6 +7,7 @@ use half::f16;
 use half::vec::HalfFloatVecExt;
 use zerocopy::IntoBytes;
 
+use crate::assemble::assemble;
 use crate::backbone::BackboneImage;
 use crate::continual_state::ContinualState;
 use crate::difference::first_difference;
@@ -18,7 +19,6 @@ use crate::scale::ScaleRecord;
 use crate::section::{Kind, SectionKind};
 use crate::values::Values;
 
-use super::container::assemble;
 use super::{WriteError, append};
 
 /// Collects replacements for an f32 backbone in any order, then writes the image. A later replacement of the same values
@@ -264,6 +264,7 @@ impl Contents<'_> {
                 | SectionKind::Epilogues
                 | SectionKind::Frozen
                 | SectionKind::Temperature
+                | SectionKind::HeadSums
                 | SectionKind::Signature => &[],
             },
         ))
