@@ -110,6 +110,11 @@ impl<'a> HeadSums<'a> {
         self.record.classes.get() as usize
     }
 
+    /// Bytes of the section.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.record) + size_of_val(self.words)
+    }
+
     /// The [`class_words`] of a class.
     ///
     /// # Panics

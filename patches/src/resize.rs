@@ -41,7 +41,8 @@ pub enum Filter {
 const SHARES: core::ops::RangeInclusive<u32> = 100..=1000;
 
 impl Resize {
-    /// The same of the whole photograph: what a head learns from may be near its edges.
+    /// The same, but what is cropped from photographs to get the input's aspect ratio is all that is cropped: images of a task
+    /// show little else than what they are of.
     pub fn uncropped(self) -> Self {
         let fit = match self.fit {
             Fit::Crop { .. } => Fit::Crop { share: 1000 },

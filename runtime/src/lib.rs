@@ -55,6 +55,7 @@
 //! * `alloc`: images and arenas on the heap.
 //! * `f32`: f32 backbones. Without it only int8 ones run, in less of a microcontroller's flash.
 //! * `trust` (with `std`): backbones that run only signed patches.
+//! * `learn` (with `alloc`): heads that learned become patches, without an allocator.
 //! * `gradient` (with `std`): training, in the module `gradient`.
 //!
 //! Without any: `no_std`, no allocation, int8.

@@ -33,6 +33,8 @@ mod defaults;
 mod descent;
 mod error;
 mod head;
+#[cfg(feature = "learn")]
+mod patch;
 mod projection;
 mod sums;
 #[cfg(all(test, feature = "std"))]
@@ -46,6 +48,8 @@ pub use defaults::{GD, GD_PLUS_PLUS, RIDGE};
 pub use descent::{MAX_STEPS, Method, Recipe, Step};
 pub use error::LearnError;
 pub use head::Head;
+#[cfg(feature = "learn")]
+pub use patch::About;
 pub use projection::Projection;
 
 use descent::{Symmetric, solve, work_vectors};

@@ -178,7 +178,7 @@ fn read(paths: &[PathBuf], frozen: Option<&Backbone>, common: &Common) -> Result
         };
         return Ok(Classes::open(paths, &preprocess)?);
     };
-    let resize = task::uncropped(backbone.image().metadata()?.resize);
+    let resize = backbone.image().metadata()?.resize.uncropped();
     let preprocess = task::preprocess(&backbone.image().input(), resize)?;
     let bar = bar::images(0, common.quiet);
     Ok(Classes::embed(paths, &preprocess, backbone, &bar)?)

@@ -15,6 +15,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
             "export",
             "generate",
             "learn",
+            "forget",
             "extract",
             "calibrate",
             "meta-train",

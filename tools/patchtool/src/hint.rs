@@ -11,6 +11,7 @@ use crate::hyper::{ExamplesError, GeneratedError, HyperError, SupportSetError};
 use crate::import::error::ImportError;
 use crate::picture::PictureError;
 use crate::quantize::QuantizeError;
+use crate::taught::{RecipeError, TaughtError};
 use crate::train::checkpoint::CheckpointError;
 use crate::train::run::TrainError;
 use crate::trained::TrainedError;
@@ -75,6 +76,8 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         SupportSetError,
         ExamplesError,
         QuantizeError,
+        TaughtError,
+        RecipeError,
         TrainedError,
         TrainError,
         CheckpointError,

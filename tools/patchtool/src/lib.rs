@@ -21,6 +21,7 @@ pub mod quantize;
 pub mod replacements;
 pub mod report;
 pub mod task;
+pub mod taught;
 #[cfg(test)]
 mod testing;
 mod threads;

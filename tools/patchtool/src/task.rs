@@ -95,16 +95,6 @@ fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Resu
     })
 }
 
-/// As `resize`, but what is cropped from photographs to get the input's aspect ratio is all that is cropped: images of
-/// a task show little else than what they are of.
-pub fn uncropped(resize: Resize) -> Resize {
-    let fit = match resize.fit {
-        Fit::Crop { .. } => Fit::Crop { share: 1000 },
-        Fit::Stretch => Fit::Stretch,
-    };
-    Resize { fit, ..resize }
-}
-
 /// From a photograph to this input.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
 use crate::commands::arguments::Output;
+use crate::commands::taught::{self, Bench, Rule};
 use crate::file_kind::Expected;
 use crate::hint::Hint;
 use crate::hyper::{Generated, Hyper, SupportSet, prototype};
@@ -28,7 +29,7 @@ use graft_data::{composed, first};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   patchtool generate --hyper omniglot.hyper --support drawings -o drawings.patch
-  patchtool generate --method prototype --backbone lite0.backbone --support drawings -o drawings.patch")]
+  patchtool generate --method gd++ --backbone lite0.backbone --support drawings -o drawings.patch")]
 pub struct Arguments {
     /// Method that makes the patch.
     #[arg(long, value_enum, default_value_t = Method::Hyper)]
@@ -53,6 +54,8 @@ pub struct Arguments {
     #[arg(long)]
     f16: bool,
     #[command(flatten)]
+    taught: taught::Options,
+    #[command(flatten)]
     output: Output,
 }
 
@@ -63,6 +66,25 @@ pub enum Method {
     Hyper,
     /// A head of class means: of any backbone, in closed form.
     Prototype,
+    /// A head by steps of gradient descent on sums of the embeddings, of any backbone.
+    Gd,
+    /// As gd, with steps that transform the examples, too: the best one of few images.
+    #[value(name = "gd++")]
+    GdPlusPlus,
+    /// A head by ridge regression, of any backbone.
+    Ridge,
+}
+
+impl Method {
+    /// How the head learns, where it learns from sums.
+    fn rule(self) -> Option<Rule> {
+        match self {
+            Self::Hyper | Self::Prototype => None,
+            Self::Gd => Some(Rule::Gd),
+            Self::GdPlusPlus => Some(Rule::GdPlusPlus),
+            Self::Ridge => Some(Rule::Ridge),
+        }
+    }
 }
 
 /// Makes a patch of a support set.
@@ -70,10 +92,19 @@ pub enum Method {
 /// # Errors
 /// Whatever cannot be read, does not fit the backbone, or cannot be written.
 pub fn run(arguments: &Arguments) -> Result<Report> {
-    if arguments.method == Method::Prototype && !arguments.unlabelled.is_empty() {
+    if arguments.method != Method::Hyper && !arguments.unlabelled.is_empty() {
         bail!(Hint::new(
-            "class means say nothing of images without a class".into(),
+            "only a HyperTransformer learns from images without a class".into(),
             "leave --unlabelled out, or give a generator with --hyper",
+        ));
+    }
+    if let Some(rule) = arguments.method.rule() {
+        return arguments.taught(rule);
+    }
+    if arguments.taught.is_any() {
+        bail!(Hint::new(
+            "--recipe, --dimensions and --keep-sums are for heads that learn".into(),
+            "give --method gd++ with them",
         ));
     }
     let hyper = arguments.hyper()?;
@@ -103,6 +134,23 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
 }
 
 impl Arguments {
+    /// A head that learns from sums.
+    fn taught(&self, rule: Rule) -> Result<Report> {
+        if self.hyper.is_some() {
+            bail!(Hint::new(
+                "a generator makes patches by its own method".into(),
+                "leave --hyper or --method out",
+            ));
+        }
+        Bench::open(&self.backbone()?, &[&self.support], &self.output)?.generate(
+            rule,
+            &self.taught,
+            &self.support,
+            &self.name(),
+            self.f16,
+        )
+    }
+
     /// The generator and the name of its file, for the method that has one.
     fn hyper(&self) -> Result<Option<(Hyper, String)>> {
         if self.method == Method::Prototype {
@@ -111,7 +159,7 @@ impl Arguments {
         let Some(path) = &self.hyper else {
             bail!(Hint::new(
                 "no generator to make the patch".into(),
-                "give one with --hyper, or --method prototype and a backbone",
+                "give one with --hyper, or --method gd++ and a backbone",
             ));
         };
         Ok(Some((open(path)?, file_name(path))))
@@ -147,17 +195,19 @@ impl Arguments {
 
 /// Arguments of `learn`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
+  patchtool generate --method gd++ --keep-sums -b demo.backbone --support greek -o first.patch
+  patchtool learn -b demo.backbone --patch first.patch --support latin -o second.patch
   patchtool generate --hyper continual.hyper --support greek -o first.patch
   patchtool learn --hyper continual.hyper --patch first.patch --support latin -o second.patch")]
 pub struct LearnArguments {
-    /// Generator file, trained with meta-train --continual.
+    /// Generator file, trained with meta-train --continual; without it the patch has kept its sums, and goes on from those.
     #[arg(long, value_name = "H")]
-    hyper: PathBuf,
+    hyper: Option<PathBuf>,
     /// Backbone file; by default the one beside the generator.
-    #[arg(short, long, value_name = "B")]
+    #[arg(short, long, value_name = "B", required_unless_present = "hyper")]
     backbone: Option<PathBuf>,
-    /// The patch to go on from: one of generate or learn with this generator. It is left as it is, to roll back to.
+    /// The patch to go on from: one of generate or learn, with the same generator if any. It is left as it is, to roll back to.
     #[arg(short, long, value_name = "P")]
     patch: PathBuf,
     /// Folder or archive with a few images of each class: new classes are a new task, known ones are learned further.
@@ -166,6 +216,12 @@ pub struct LearnArguments {
     /// Store values in half precision. The next step goes on from what is stored.
     #[arg(long)]
     f16: bool,
+    /// How the head learns from sums; by default by gd++.
+    #[arg(long, value_enum, conflicts_with = "hyper")]
+    method: Option<Rule>,
+    /// JSON file with its steps, as of generate.
+    #[arg(long, value_name = "FILE", conflicts_with = "hyper")]
+    recipe: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -175,17 +231,20 @@ pub struct LearnArguments {
 /// # Errors
 /// Whatever cannot be read, does not fit the generator, or cannot be written.
 pub fn learn(arguments: &LearnArguments) -> Result<Report> {
-    let beside = || arguments.hyper.with_extension("backbone");
+    let Some(generator) = &arguments.hyper else {
+        return arguments.taught();
+    };
+    let beside = || generator.with_extension("backbone");
     let backbone = arguments.backbone.clone().unwrap_or_else(beside);
-    for input in [&arguments.patch, &arguments.hyper] {
+    for input in [&arguments.patch, generator] {
         output::check_apart(&arguments.output.output, input)?;
     }
     let set = Set::open(backbone, &arguments.support, &arguments.output)?;
     let file = ImageFile::of_graft(&arguments.patch)?;
     let previous = PatchImage::open(file.bytes(), Verify::Full)
         .with_context(|| format!("cannot read {}", arguments.patch.display()))?;
-    let hyper = open(&arguments.hyper)?;
-    let by = file_name(&arguments.hyper);
+    let hyper = open(generator)?;
+    let by = file_name(generator);
     let start = Instant::now();
     let generated = hyper.learn(&by, &set.backbone, &previous, &set.support)?;
     let mut report = set.finish(&generated, arguments.f16, start, &arguments.output)?;
@@ -195,6 +254,24 @@ pub fn learn(arguments: &LearnArguments) -> Result<Report> {
     report.json["learned_further"] = json!(further);
     report.json["new_classes"] = json!(new);
     Ok(report)
+}
+
+impl LearnArguments {
+    /// Goes on from the sums that the patch has kept.
+    fn taught(&self) -> Result<Report> {
+        if self.f16 {
+            bail!(Hint::new(
+                "a head goes on in the precision of its patch".into(),
+                "leave --f16 out",
+            ));
+        }
+        let backbone = self.backbone.as_deref().unwrap_or(Path::new(""));
+        let how = (
+            self.method.unwrap_or(Rule::GdPlusPlus),
+            self.recipe.as_deref(),
+        );
+        taught::learn(backbone, &self.patch, &self.support, how, &self.output)
+    }
 }
 
 /// Labels in composed form: those that are among the known ones, in whatever form, and the new ones.
@@ -252,7 +329,7 @@ impl Set {
         threads::start(0)?;
         let backbone = input::backbone(&backbone)?;
         let image = backbone.image();
-        let resize = task::uncropped(image.metadata()?.resize);
+        let resize = image.metadata()?.resize.uncropped();
         let preprocess = task::preprocess(&image.input(), resize)?;
         let support = SupportSet::read(support, &preprocess)
             .with_context(|| format!("cannot learn from {}", support.display()))?;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use graft_patches::container::FORMAT_VERSION;
 use graft_patches::geometry::{Activation, Window};
+use graft_patches::head_sums::HeadSums;
 use graft_patches::metadata::{Calibration, QuantizedFrom, Resize, Training};
 use graft_patches::records::{Block, Dtype, Input, Layer, Op};
 use graft_patches::signature::Signed;
@@ -259,6 +260,18 @@ fn continual_state(state: &ContinualState) -> String {
     )
 }
 
+fn head_sums(sums: HeadSums<'_>) -> String {
+    let examples = (0..sums.classes()).map(|class| i64::from(sums.class(class)[0].get()));
+    format!(
+        "sums to learn on from: {} examples of {} classes in {} of {} dimensions, {}\n",
+        examples.sum::<i64>(),
+        sums.classes(),
+        sums.dimensions(),
+        sums.inputs(),
+        bytes(sums.bytes()),
+    )
+}
+
 fn window(layer: &Layer) -> String {
     if layer.window == Window::POINT || layer.op == Op::GlobalAveragePool {
         return String::new();
@@ -308,7 +321,7 @@ fn patch_report(image: &PatchImage<'_>, first: Option<String>) -> Result<Report>
         format!("temperature {temperature:.3}\n")
     });
     let text = format!(
-        "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}{temperature}for backbone {}\n{}\n{table}\
+        "patch {} ({}, by {}), kind {}, format {}, {dtype}\n{}{}{}{}{temperature}for backbone {}\n{}\n{table}\
          {} sites, {}, {} labels, {}, file {}\n",
         metadata.name,
         metadata.source,
@@ -321,6 +334,7 @@ fn patch_report(image: &PatchImage<'_>, first: Option<String>) -> Result<Report>
             .as_ref()
             .map_or(String::new(), calibration),
         state.as_ref().map_or(String::new(), continual_state),
+        image.head_sums().map_or(String::new(), head_sums),
         image.backbone_id(),
         input_line(&input, metadata.resize),
         sites.len(),
@@ -368,6 +382,7 @@ fn patch_report(image: &PatchImage<'_>, first: Option<String>) -> Result<Report>
         "labels": metadata.labels.len(),
         "bytes": image.bytes().len(),
         "arena_bytes": null,
+        "sums_bytes": image.head_sums().map(|sums| sums.bytes()),
         "first_patched_layer": metadata.first_patched_layer,
         "first_patched_layer_name": first,
         "signed_by": image.signed().map(|signed| signed.key.to_string()),

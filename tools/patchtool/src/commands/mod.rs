@@ -29,6 +29,7 @@ mod ranking;
 pub mod run;
 pub mod sign;
 pub mod store;
+pub mod taught;
 pub mod train;
 pub mod verify;
 
@@ -75,6 +76,8 @@ commands! {
     Generate(generate::Arguments) => generate::run(),
     /// Go on learning: the next patch from the one before and a few labelled images.
     Learn(generate::LearnArguments) => generate::learn(),
+    /// Take classes or images out of a patch as if it had never seen them.
+    Forget(taught::ForgetArguments) => taught::forget(),
     /// Give a patch the temperature at which its probabilities come true.
     Calibrate(calibrate::Arguments) => calibrate::run(common),
     /// Show the contents of a backbone or patch.

@@ -9,7 +9,6 @@ use indicatif::ProgressBar;
 
 use crate::quantize::{self, Images, Method, QuantizeError, QuantizedPatch};
 use crate::replacements::{Replacements, SiteReplacement};
-use crate::task::uncropped;
 
 /// The values of one task.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,9 +55,6 @@ pub enum GeneratedError {
     /// A backbone that ends in something else.
     #[error("the backbone has no head: its last layer has no weights")]
     NoHead,
-    /// A backbone that is all head.
-    #[error("the head reads the image itself: there are no features to tell classes by")]
-    NoFeatures,
     /// Values of another number than there should be.
     #[error("{found} {what}, expected {expected}")]
     Count {
@@ -98,9 +94,7 @@ impl GeneratedError {
     /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NoHead | Self::NoFeatures => {
-                "give a backbone of several layers that ends in a fully connected one"
-            }
+            Self::NoHead => "give a backbone of several layers that ends in a fully connected one",
             Self::Count { .. } => "give the backbone that the generator was trained for",
             Self::NotFinite { .. } => "check the support images and the backbone's normalisation",
             Self::Write(error) => error.hint(),
@@ -205,7 +199,7 @@ impl Generated {
                 name: self.name.clone(),
                 source: self.source.clone(),
                 tool: crate::TOOL.into(),
-                resize: uncropped(backbone.metadata()?.resize),
+                resize: backbone.metadata()?.resize.uncropped(),
                 labels: self.labels.clone(),
                 ..PatchMetadata::default()
             },

@@ -18,20 +18,12 @@ pub fn features(
     patch: &Patch,
     images: &[Vec<u8>],
 ) -> Result<Vec<Vec<f32>>, GeneratedError> {
-    let image = backbone.image();
-    let head = image.head().ok_or(GeneratedError::NoHead)?;
-    let input = image.layer(image.site(head).layer).inputs[0];
-    let layer = input.checked_sub(1).ok_or(GeneratedError::NoFeatures)?;
     const CHUNK: usize = 8;
     let part = |images: &[Vec<u8>]| {
         let mut session = Session::new(backbone)?;
         let mut all = Vec::with_capacity(images.len());
         for pixels in images {
-            session.run_observed(patch, pixels, |index, output| {
-                if index == layer {
-                    all.push(output.to_vec());
-                }
-            })?;
+            session.run_embedding(patch, pixels, |embedding| all.push(embedding.to_vec()))?;
         }
         Ok(all)
     };

@@ -103,7 +103,7 @@ impl Story<'_> {
 
 fn preprocess(backbone: &Backbone) -> Result<Preprocess> {
     let image = backbone.image();
-    task::preprocess(&image.input(), task::uncropped(image.metadata()?.resize))
+    task::preprocess(&image.input(), image.metadata()?.resize.uncropped())
 }
 
 #[cfg(test)]

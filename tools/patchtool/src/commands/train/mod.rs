@@ -184,7 +184,7 @@ fn prepare<'a>(
     if let Some([height, width]) = arguments.resolution {
         (input.shape.height, input.shape.width) = (height, width);
     }
-    let resize = task::uncropped(metadata.resize);
+    let resize = metadata.resize.uncropped();
     let preprocess = task::preprocess(&input, resize)?;
     let request = Request {
         data: &arguments.data,

@@ -1,0 +1,381 @@
+//! Heads that learn from labelled images on a frozen backbone, by one pass over them: [`graft_runtime::head_learner`] on the
+//! host, for as many images as there are.
+
+mod recipe;
+
+use std::path::Path;
+
+use graft_data::composed;
+use graft_data::dataset::{Dataset, DatasetError};
+use graft_data::image_file::ImageFileError;
+use graft_data::left_out::LeftOut;
+use graft_data::preprocess::Preprocess;
+use graft_patches::head_patch::HeadPatchError;
+use graft_patches::scale::Scale;
+use graft_patches::{PatchImage, records::Dtype};
+use graft_runtime::head_learner::{About, HeadLearner, LearnError, Projection, Recipe};
+use graft_runtime::{Backbone, LayerOutput, Session};
+
+pub use recipe::{RecipeError, RecipeFile};
+
+/// Images that the unit of f32 embeddings is measured on.
+const MEASURED: usize = 32;
+/// Integers of the greatest value among them: as fine as int8 is.
+const STEPS: f32 = 255.0;
+
+/// Reasons why a head cannot be learned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaughtError {
+    /// A data set that cannot be used.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// Images that cannot be read.
+    #[error("{unreadable} of {total} images cannot be read")]
+    Image {
+        /// Number of unreadable images.
+        unreadable: usize,
+        /// Number of all images.
+        total: usize,
+        /// The first.
+        source: ImageFileError,
+    },
+    /// What the learner refuses.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// A head that cannot be written.
+    #[error(transparent)]
+    Write(#[from] HeadPatchError),
+    /// The backbone cannot be run.
+    #[error(transparent)]
+    Runtime(#[from] graft_runtime::Error),
+    /// A class that the patch does not have.
+    #[error("the patch has no class {class:?}")]
+    NoSuchClass {
+        /// The class.
+        class: String,
+    },
+    /// A patch that cannot be gone on from.
+    #[error("the patch has kept no sums to go on from")]
+    NoSums,
+    /// Sums of other classes than the labels.
+    #[error("the patch has sums of {found} classes and {expected} labels")]
+    Labels {
+        /// Classes of the sums.
+        found: usize,
+        /// Labels.
+        expected: usize,
+    },
+}
+
+impl TaughtError {
+    /// The way out, for the user.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Dataset(error) => error.hint(),
+            Self::Image { source, .. } => source.hint(),
+            Self::Learn(error) => error.hint(),
+            Self::Write(error) => error.hint(),
+            Self::Runtime(error) => error.hint(),
+            Self::NoSuchClass { .. } => "name a class of the patch: patchtool inspect lists them",
+            Self::NoSums => {
+                "make it with patchtool generate --method gd++ --keep-sums; a patch of a HyperTransformer goes on with --hyper"
+            }
+            Self::Labels { .. } => {
+                "the file is damaged or was made by a faulty tool: make it again"
+            }
+        }
+    }
+}
+
+/// An embedding that outlives its session.
+enum Embedding {
+    F32(Vec<f32>),
+    I8(Vec<i8>, Scale),
+}
+
+impl Embedding {
+    fn of(backbone: &Backbone, pixels: &[u8]) -> Result<Self, graft_runtime::Error> {
+        let mut own = None;
+        let mut session = Session::new(backbone)?;
+        session.run_embedding(&backbone.identity(), pixels, |output| {
+            own = Some(match output {
+                LayerOutput::F32(values) => Self::F32(values.to_vec()),
+                LayerOutput::I8(bytes, scale) => Self::I8(bytes.to_vec(), scale),
+            });
+        })?;
+        own.ok_or(graft_runtime::Error::NoHead)
+    }
+
+    fn view(&self) -> LayerOutput<'_> {
+        match self {
+            Self::F32(values) => LayerOutput::F32(values),
+            Self::I8(bytes, scale) => LayerOutput::I8(bytes, *scale),
+        }
+    }
+}
+
+/// The images of a data set, and the way to the backbone's input.
+#[derive(Debug)]
+pub struct Images {
+    dataset: Dataset,
+    preprocess: Preprocess,
+}
+
+impl Images {
+    /// All images of a folder or archive laid out `class/image.(jpg|png)`.
+    ///
+    /// # Errors
+    /// A data set that cannot be opened, or has a class without images.
+    pub fn open(path: &Path, preprocess: &Preprocess) -> Result<Self, DatasetError> {
+        let dataset = Dataset::open(path)?;
+        dataset.check_empty()?;
+        Ok(Self {
+            dataset,
+            preprocess: preprocess.clone(),
+        })
+    }
+
+    /// Their number.
+    pub fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Class names.
+    pub fn classes(&self) -> &[String] {
+        self.dataset.classes()
+    }
+
+    /// What else was found beside the images.
+    pub fn left_out(&self) -> &LeftOut {
+        self.dataset.left_out()
+    }
+
+    /// Computes the embeddings of these images on all cores, and gives `each` the class and the embedding, in order.
+    fn embed(
+        &self,
+        backbone: &Backbone,
+        indices: &[usize],
+        mut each: impl FnMut(&str, LayerOutput<'_>) -> Result<(), TaughtError>,
+    ) -> Result<(), TaughtError> {
+        let embedding = |_, image| Embedding::of(backbone, &self.preprocess.pixels(&image));
+        let unreadable = self
+            .dataset
+            .for_each(indices, embedding, |index, embedding| {
+                let class = self.dataset.items()[index].class;
+                each(&self.dataset.classes()[class], embedding?.view())
+            })?;
+        let count = unreadable.len();
+        match unreadable.into_iter().next() {
+            None => Ok(()),
+            Some(source) => Err(TaughtError::Image {
+                unreadable: count,
+                total: indices.len(),
+                source,
+            }),
+        }
+    }
+
+    /// The projection for a backbone's embeddings. The unit of f32 ones follows from the first images of the set.
+    ///
+    /// # Errors
+    /// A backbone without a head, images that cannot be read.
+    pub fn projection(
+        &self,
+        backbone: &Backbone,
+        dimensions: usize,
+        seed: u32,
+    ) -> Result<Projection, TaughtError> {
+        let projection = Projection::of(&backbone.image(), dimensions, seed)?;
+        if backbone.image().dtype() != Dtype::F32 {
+            return Ok(projection);
+        }
+        let mut greatest = 0.0f32;
+        // Spread over the set: images are sorted by their classes.
+        let step = self.len().div_ceil(MEASURED).max(1);
+        let indices: Vec<usize> = (0..self.len()).step_by(step).collect();
+        self.embed(backbone, &indices, |_, embedding| {
+            greatest = embedding
+                .to_vec()
+                .into_iter()
+                .fold(greatest, |most, value| most.max(value.abs()));
+            Ok(())
+        })?;
+        match greatest > 0.0 {
+            true => Ok(projection.with_unit(greatest / STEPS)?),
+            false => Ok(projection),
+        }
+    }
+}
+
+/// A learner with the names of its classes.
+#[derive(Debug)]
+pub struct Taught<'m> {
+    backbone: Backbone,
+    learner: HeadLearner<'m>,
+    labels: Vec<String>,
+}
+
+impl<'m> Taught<'m> {
+    /// One that has seen nothing, with memory for `classes` classes.
+    ///
+    /// # Errors
+    /// As [`HeadLearner::new`].
+    pub fn new(
+        backbone: &Backbone,
+        projection: Projection,
+        classes: usize,
+        memory: &'m mut Vec<i32>,
+    ) -> Result<Self, TaughtError> {
+        *memory = vec![0; HeadLearner::words_len(projection.dimensions(), classes.max(2))];
+        Ok(Self {
+            backbone: backbone.clone(),
+            learner: HeadLearner::new(projection, memory)?,
+            labels: Vec::new(),
+        })
+    }
+
+    /// One that goes on from a patch, with memory for `more` classes beside its own.
+    ///
+    /// # Errors
+    /// [`TaughtError::NoSums`], a patch for another backbone or whose metadata cannot be read.
+    pub fn resume(
+        backbone: &Backbone,
+        patch: &PatchImage<'_>,
+        more: usize,
+        memory: &'m mut Vec<i32>,
+    ) -> Result<Self, TaughtError> {
+        let image = backbone.image();
+        patch
+            .check_against(&image, graft_patches::Verify::Full)
+            .map_err(graft_runtime::Error::from)?;
+        let sums = patch.head_sums().ok_or(TaughtError::NoSums)?;
+        let labels = patch.metadata().map_err(graft_runtime::Error::from)?.labels;
+        let (found, expected) = (sums.classes(), labels.len());
+        if found != expected {
+            return Err(TaughtError::Labels { found, expected });
+        }
+        let classes = (found + more).max(2);
+        *memory = vec![0; HeadLearner::words_len(sums.dimensions(), classes)];
+        Ok(Self {
+            backbone: backbone.clone(),
+            learner: HeadLearner::resume(&sums, memory)?,
+            labels,
+        })
+    }
+
+    /// Class names, in the order of the head.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Examples of all classes.
+    pub fn examples(&self) -> usize {
+        let classes = 0..self.learner.classes();
+        classes.map(|class| self.learner.examples(class)).sum()
+    }
+
+    /// The way from embeddings to integers.
+    pub fn projection(&self) -> &Projection {
+        self.learner.projection()
+    }
+
+    /// Bytes of its sums.
+    pub fn sums_bytes(&self) -> usize {
+        let (record, words) = self.learner.sums();
+        size_of_val(&record) + size_of_val(words)
+    }
+
+    /// The class of this name, in whatever form its accents are.
+    fn class(&self, name: &str) -> Option<usize> {
+        let name = composed(name);
+        self.labels.iter().position(|label| composed(label) == name)
+    }
+
+    /// Adds all images of a set. Classes that it does not know are new.
+    ///
+    /// # Errors
+    /// Images that cannot be read, more classes than there is memory for.
+    pub fn add(&mut self, images: &Images) -> Result<(), TaughtError> {
+        let indices: Vec<usize> = (0..images.len()).collect();
+        let backbone = self.backbone.clone();
+        images.embed(&backbone, &indices, |name, embedding| {
+            let class = self.class(name);
+            self.learner
+                .add(class.unwrap_or(self.labels.len()), embedding)?;
+            if class.is_none() {
+                self.labels.push(name.into());
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes all images of a set away again, and the classes that have no others.
+    ///
+    /// # Errors
+    /// A class that it does not know, an image that it was not given.
+    pub fn subtract(&mut self, images: &Images) -> Result<(), TaughtError> {
+        let indices: Vec<usize> = (0..images.len()).collect();
+        let backbone = self.backbone.clone();
+        images.embed(&backbone, &indices, |name, embedding| {
+            let class = self.class(name).ok_or_else(|| TaughtError::NoSuchClass {
+                class: name.to_owned(),
+            })?;
+            Ok(self.learner.subtract(class, embedding)?)
+        })?;
+        for class in (0..self.labels.len()).rev() {
+            if self.learner.examples(class) == 0 {
+                self.learner.forget(class)?;
+                self.labels.remove(class);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a class away with all of its images.
+    ///
+    /// # Errors
+    /// A class that it does not know.
+    pub fn forget(&mut self, name: &str) -> Result<(), TaughtError> {
+        let class = self.class(name).ok_or_else(|| TaughtError::NoSuchClass {
+            class: name.to_owned(),
+        })?;
+        self.learner.forget(class)?;
+        self.labels.remove(class);
+        Ok(())
+    }
+
+    /// The patch of the head that it learns by a recipe.
+    ///
+    /// # Errors
+    /// Fewer than two classes, values that `dtype` cannot hold.
+    pub fn patch(
+        &self,
+        recipe: &Recipe<'_>,
+        name: &str,
+        dtype: Dtype,
+        keeps_sums: bool,
+    ) -> Result<Vec<u8>, TaughtError> {
+        let mut work = vec![0.0; self.learner.work_len(recipe.method)];
+        let mut weights = vec![0.0; self.learner.weights_len()];
+        let head = self.learner.learn(recipe, &mut work, &mut weights)?;
+        let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+        let about = About {
+            name,
+            labels: &labels,
+            dtype,
+            keeps_sums,
+        };
+        let image = self.backbone.image();
+        self.learner.patch(image, (&head, recipe), about, |patch| {
+            let mut bytes = vec![0; patch.len()?];
+            patch.write(&mut bytes)?;
+            Ok(bytes)
+        })
+    }
+}

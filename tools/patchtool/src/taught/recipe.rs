@@ -1,0 +1,97 @@
+//! Recipes in files: what `patchtool-meta-train` learns for a backbone, as JSON that people can read.
+
+use graft_runtime::head_learner::{Method, Recipe, Step};
+use serde::{Deserialize, Serialize};
+
+/// A recipe that owns its steps: `{"steps": [[1.2, 0.5], [9, 0]], "confidence": 5}` with eta and gamma of each step, or
+/// `{"lambda": 0.01, "confidence": 5}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeFile {
+    /// Eta and gamma of each step of gradient descent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<[f32; 2]>,
+    /// Of ridge regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lambda: Option<f32>,
+    /// The factor of scores.
+    confidence: f32,
+}
+
+impl From<&Recipe<'_>> for RecipeFile {
+    fn from(recipe: &Recipe<'_>) -> Self {
+        let confidence = recipe.confidence;
+        match recipe.method {
+            Method::Descent(steps) => Self {
+                steps: steps.iter().map(|step| [step.eta, step.gamma]).collect(),
+                lambda: None,
+                confidence,
+            },
+            Method::Ridge { lambda } => Self {
+                steps: Vec::new(),
+                lambda: Some(lambda),
+                confidence,
+            },
+        }
+    }
+}
+
+/// A file that holds steps and a lambda, or neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a recipe has either steps or a lambda")]
+pub struct RecipeError;
+
+impl RecipeError {
+    /// The way out, for the user.
+    pub fn hint(&self) -> &'static str {
+        "learn one with patchtool meta-train --steps, or write {\"steps\": [[ETA, GAMMA], ...], \"confidence\": X}"
+    }
+}
+
+impl RecipeFile {
+    /// Gives `then` the recipe.
+    ///
+    /// # Errors
+    /// [`RecipeError`].
+    pub fn with<T>(&self, then: impl FnOnce(&Recipe<'_>) -> T) -> Result<T, RecipeError> {
+        let step = |&[eta, gamma]: &[f32; 2]| Step { eta, gamma };
+        let steps: Vec<Step> = self.steps.iter().map(step).collect();
+        let method = match self.lambda {
+            None if !steps.is_empty() => Method::Descent(&steps),
+            Some(lambda) if steps.is_empty() => Method::Ridge { lambda },
+            None | Some(_) => return Err(RecipeError),
+        };
+        Ok(then(&Recipe {
+            method,
+            confidence: self.confidence,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use graft_runtime::head_learner::{GD, GD_PLUS_PLUS, RIDGE};
+
+    use super::*;
+
+    #[test]
+    fn recipes_are_what_they_were() {
+        for recipe in [GD, GD_PLUS_PLUS, RIDGE] {
+            let text = serde_json::to_string(&RecipeFile::from(&recipe)).unwrap();
+            let again: RecipeFile = serde_json::from_str(&text).unwrap();
+            again.with(|again| assert_eq!(*again, recipe)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_recipe_of_two_methods_or_none_is_refused() {
+        for text in [
+            r#"{"confidence": 1}"#,
+            r#"{"steps": [[1, 0]], "lambda": 1, "confidence": 1}"#,
+        ] {
+            let recipe: RecipeFile = serde_json::from_str(text).unwrap();
+            assert_eq!(recipe.with(|_| ()), Err(RecipeError));
+        }
+        assert!(serde_json::from_str::<RecipeFile>(r#"{"stepz": [], "confidence": 1}"#).is_err());
+    }
+}
