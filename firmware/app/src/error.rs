@@ -13,6 +13,10 @@ pub enum Error<F: Debug> {
     /// The backbone does not fit the arena, or kernels are missing.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// There is not enough memory to learn in.
+    #[cfg(feature = "learn")]
+    #[error(transparent)]
+    Learn(#[from] graft_runtime::head_learner::LearnError),
     /// The slots cannot be read.
     #[error("the patch slots cannot be used: {0}")]
     Slots(#[from] SlotError<F>),
@@ -35,6 +39,12 @@ pub(crate) enum Problem<F: Debug> {
     Slots(SlotError<F>),
     /// The patch cannot be bound, or not run.
     Patch(RuntimeError),
+    /// The learner refuses.
+    #[cfg(feature = "learn")]
+    Learn(graft_runtime::head_learner::LearnError),
+    /// What was learned cannot be written.
+    #[cfg(feature = "learn")]
+    Head(graft_patches::head_patch::HeadPatchError),
     /// Anything else.
     Refused(Refusal<'static>),
 }
@@ -48,6 +58,20 @@ impl<F: Debug> From<SlotError<F>> for Problem<F> {
 impl<F: Debug> From<RuntimeError> for Problem<F> {
     fn from(error: RuntimeError) -> Self {
         Self::Patch(error)
+    }
+}
+
+#[cfg(feature = "learn")]
+impl<F: Debug> From<graft_runtime::head_learner::LearnError> for Problem<F> {
+    fn from(error: graft_runtime::head_learner::LearnError) -> Self {
+        Self::Learn(error)
+    }
+}
+
+#[cfg(feature = "learn")]
+impl<F: Debug> From<graft_patches::head_patch::HeadPatchError> for Problem<F> {
+    fn from(error: graft_patches::head_patch::HeadPatchError) -> Self {
+        Self::Head(error)
     }
 }
 

@@ -73,6 +73,31 @@ impl<B: Board> Server<B> {
             Request::Confirm => self.confirm()?,
             Request::Rollback => self.go_back(Ended::Asked)?,
             Request::Image { offset, bytes } => self.receive_image(offset, bytes)?,
+            #[cfg(feature = "learn")]
+            Request::Teach(label) => {
+                let (examples, ticks) = self.teach(label)?;
+                return Ok(Reply::Taught { examples, ticks });
+            }
+            #[cfg(feature = "learn")]
+            Request::Forget(label) => self.forget(label)?,
+            #[cfg(feature = "learn")]
+            Request::Learn { slot, name, recipe } => {
+                let (length, ticks) = self.learn(slot, name, recipe)?;
+                return Ok(Reply::Learned { length, ticks });
+            }
+            #[cfg(feature = "learn")]
+            Request::Learner => return Ok(Reply::Learner(self.learner.describe())),
+            #[cfg(feature = "learn")]
+            Request::Class(class) => {
+                let (label, examples) = self.learner.describe_class(class)?;
+                return Ok(Reply::Class { label, examples });
+            }
+            #[cfg(not(feature = "learn"))]
+            Request::Teach(_)
+            | Request::Forget(_)
+            | Request::Learn { .. }
+            | Request::Learner
+            | Request::Class(_) => return Err(Refusal::CannotLearn.into()),
             // The loop does it.
             Request::Restart => {}
         }
@@ -141,15 +166,25 @@ impl<B: Board> Server<B> {
         match problem {
             Problem::Refused(refusal) => refusal,
             Problem::Slots(error) => refused_by_slots(error),
-            Problem::Patch(error) => {
-                self.reason.clear();
-                // What does not fit is left out.
-                let _ = write!(self.reason, "{error}");
-                Refusal::Patch {
-                    reason: &self.reason,
-                }
-            }
+            Problem::Patch(error) => Refusal::Patch {
+                reason: self.reason(&error),
+            },
+            #[cfg(feature = "learn")]
+            Problem::Learn(error) => Refusal::Learn {
+                reason: self.reason(&error),
+            },
+            #[cfg(feature = "learn")]
+            Problem::Head(error) => Refusal::Learn {
+                reason: self.reason(&error),
+            },
         }
+    }
+
+    /// The text of an error; what does not fit is left out.
+    fn reason(&mut self, error: &dyn core::fmt::Display) -> &str {
+        self.reason.clear();
+        let _ = write!(self.reason, "{error}");
+        &self.reason
     }
 }
 

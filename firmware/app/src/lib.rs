@@ -16,12 +16,18 @@
 //! when the device starts. It is activated on trial: a test pattern is run, and its scores are compared where the host sent
 //! what they must be. A failed check, a panic or a reset ends the trial, and what was active before is served again
 //! (`graft_slots`).
+//! # Learning
+//! With the feature `learn` the device adds frames that it sees to the sums of a class (`teach`), takes a class away again
+//! (`forget`), and makes a head of the sums, which it writes to a slot and serves on trial like any other patch (`learn`). Sums
+//! are in memory: a reset ends them, not the patch. A device that runs only signed patches cannot learn.
 #![no_std]
 
 mod board;
 mod device;
 mod error;
 mod handle;
+#[cfg(feature = "learn")]
+mod learn;
 mod log;
 mod run;
 mod server;
@@ -33,5 +39,7 @@ mod wire;
 pub use board::{Board, Clock, MappedFlash};
 pub use device::{Device, Next};
 pub use error::Error;
+#[cfg(feature = "learn")]
+pub use learn::{LABEL, LearnBuffers};
 pub use run::FRAMES_PER_SECOND;
 pub use server::Buffers;

@@ -70,7 +70,7 @@ impl<B: Board> Server<B> {
     }
 
     /// Refuses a task whose image is not there as a whole.
-    fn ready(&self, task: Task) -> Result<(), Refusal<'static>> {
+    pub(crate) fn ready(&self, task: Task) -> Result<(), Refusal<'static>> {
         let expected = self.patch(task)?.input().shape.len() as u32;
         let found = self.image_len as u32;
         if found != expected {

@@ -32,6 +32,9 @@ pub struct Buffers {
     pub scores: &'static mut [f32],
     /// Ticks of each layer in a profile.
     pub layers: &'static mut [u32],
+    /// To learn in.
+    #[cfg(feature = "learn")]
+    pub learn: crate::learn::LearnBuffers,
 }
 
 /// Serves tasks from the slots.
@@ -54,6 +57,8 @@ pub(crate) struct Server<B: Board> {
     pub(crate) layers: &'static mut [u32],
     /// Layers of the last profile.
     pub(crate) layer_count: usize,
+    #[cfg(feature = "learn")]
+    pub(crate) learner: crate::learn::Learner,
     pub(crate) frames: u32,
     /// Text of the last refusal of a patch.
     pub(crate) reason: String<REASON>,
@@ -74,6 +79,8 @@ impl<B: Board> Server<B> {
             image,
             scores,
             layers,
+            #[cfg(feature = "learn")]
+            learn,
         } = buffers;
         let base = backbone.image();
         let image_len = base.input().shape.len();
@@ -84,6 +91,8 @@ impl<B: Board> Server<B> {
         graft_link::test_pattern(&mut image[..image_len]);
         let arena_len = arena.len();
         let mut server = Self {
+            #[cfg(feature = "learn")]
+            learner: crate::learn::Learner::new(&backbone, learn)?,
             session: Session::in_arena(&backbone, arena)?,
             store: Store::open(flash, layout)?,
             tasks: Tasks::new(&backbone, patches),

@@ -51,11 +51,12 @@ mod message;
 
 pub use frame::{FRAME, Frame, FrameError, Receiver, checksum, encode};
 pub use message::{
-    CHUNK, Device, Ended, Memory, Refusal, Reply, Request, Signed, Slot, State, Task,
+    CHUNK, Device, Ended, Learner, MAX_STEPS, Memory, Recipe, Refusal, Reply, Request, Signed,
+    Slot, State, Task,
 };
 
 /// Version of the protocol. A peer of another version is refused.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// Writes the image of the self-check: pixels that depend on nothing but their place.
 pub fn test_pattern(pixels: &mut [u8]) {

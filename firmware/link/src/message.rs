@@ -83,6 +83,23 @@ pub enum Request<'a> {
     Profile(Option<Task>),
     /// Ticks of the layers of the last profile, little-endian u32, from an offset: [`Reply::Bytes`].
     Layers(u32),
+    /// Adds the image to the examples of a class, a new one if the device does not know it: [`Reply::Taught`].
+    Teach(&'a str),
+    /// Takes a class away with all of its examples: [`Reply::Done`].
+    Forget(&'a str),
+    /// Makes a head of what was taught, writes it to a slot and serves it on trial: [`Reply::Learned`].
+    Learn {
+        /// One that is neither active nor on trial.
+        slot: u8,
+        /// The task's name.
+        name: &'a str,
+        /// The steps, if not the device's own.
+        recipe: Option<Recipe>,
+    },
+    /// What was taught: [`Reply::Learner`].
+    Learner,
+    /// A class that was taught, counted from 0: [`Reply::Class`].
+    Class(u8),
     /// Starts anew, as after power on; comes before the restart: [`Reply::Done`].
     Restart,
 }
@@ -120,8 +137,58 @@ pub enum Reply<'a> {
         /// At most [`CHUNK`].
         bytes: &'a [u8],
     },
+    /// An example was added.
+    Taught {
+        /// Examples of its class.
+        examples: u32,
+        /// The time that it took, with the embedding, in ticks of [`Device::ticks_per_second`].
+        ticks: u32,
+    },
+    /// A head was made and is served on trial.
+    Learned {
+        /// Bytes of the patch.
+        length: u32,
+        /// The time that it took to make it, without writing it, in ticks.
+        ticks: u32,
+    },
+    /// Answer to [`Request::Learner`].
+    Learner(Learner),
+    /// Answer to [`Request::Class`].
+    Class {
+        /// Its name.
+        label: &'a str,
+        /// Its examples.
+        examples: u32,
+    },
     /// It is not done, and why.
     Refused(Refusal<'a>),
+}
+
+/// Most steps of a [`Recipe`].
+pub const MAX_STEPS: usize = 6;
+
+/// The way from what was taught to a head, by gradient descent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Eta and gamma of each step; those behind [`Recipe::count`] do not matter.
+    pub steps: [[f32; 2]; MAX_STEPS],
+    /// The number of steps, at least one.
+    pub count: u8,
+    /// The factor of scores.
+    pub confidence: f32,
+}
+
+/// What was taught, and how much more can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learner {
+    /// Classes with examples.
+    pub classes: u8,
+    /// Classes that there is memory for.
+    pub capacity: u8,
+    /// Dimensions that embeddings are projected to.
+    pub dimensions: u16,
+    /// Bytes of the sums.
+    pub bytes: u32,
 }
 
 /// The description and the state of a device.
@@ -327,6 +394,41 @@ pub enum Refusal<'a> {
         /// The number of tasks.
         tasks: u8,
     },
+    /// The firmware was built without learning.
+    #[error("the device cannot learn")]
+    CannotLearn,
+    /// A device that runs only signed patches cannot sign its own.
+    #[error("the device runs only signed patches, and cannot sign what it learns")]
+    OnlySigned,
+    /// A class that was not taught.
+    #[error("the device was not taught such a class")]
+    NoSuchClass,
+    /// No memory for another class.
+    #[error("the device has memory for {capacity} classes")]
+    NoMoreClasses {
+        /// Most classes.
+        capacity: u8,
+    },
+    /// A class name that is too long.
+    #[error("names of classes have at most {most} bytes")]
+    LongLabel {
+        /// In bytes.
+        most: u8,
+    },
+    /// Too little memory to make a head in.
+    #[error("the device has {found} bytes to learn in, it takes more than {expected}")]
+    NoRoom {
+        /// Bytes of the arena.
+        found: u32,
+        /// Bytes before the patch itself.
+        expected: u32,
+    },
+    /// What was taught makes no head.
+    #[error("the device cannot learn that: {reason}")]
+    Learn {
+        /// The fault.
+        reason: &'a str,
+    },
     /// An offset or length beyond what there is.
     #[error("there are only {length} bytes")]
     OutOfRange {
@@ -365,6 +467,17 @@ impl Refusal<'_> {
                 "push a newer patch; to one that was confirmed on this device it can go back by activate or rollback"
             }
             Self::NoCounter { .. } => "build the firmware for more tasks",
+            Self::CannotLearn => {
+                "build the firmware with learning (firmware/mps2/build an386-learn)"
+            }
+            Self::OnlySigned => "learn on the host with patchtool generate, and sign the patch",
+            Self::NoSuchClass => "patchtool device info lists the classes that it was taught",
+            Self::NoMoreClasses { .. } => "forget a class first, or build the firmware for more",
+            Self::LongLabel { .. } => "give the class a shorter name",
+            Self::NoRoom { .. } => "forget a class, or build the firmware with a larger arena",
+            Self::Learn { .. } => {
+                "teach it at least two classes, each with a frame; restart it to begin anew"
+            }
             Self::Image { .. } => "send an image of the size of the task's input",
             Self::Flash => "restart the device; if it stays, its flash memory is broken",
         }

@@ -8,6 +8,8 @@ mod board;
 mod fault;
 mod flash;
 mod io;
+#[cfg(feature = "learn")]
+mod learn;
 mod memory;
 mod register;
 mod stack;
@@ -80,6 +82,8 @@ fn start() -> Result<&'static mut Device<Mps2>, ()> {
         image: IMAGE_BYTES.take(),
         scores: SCORES.take(),
         layers: LAYER_TICKS.take(),
+        #[cfg(feature = "learn")]
+        learn: learn::buffers(),
     };
     let device = Device::start(Mps2::take(), backbone, flash, flash::LAYOUT, buffers)
         .map_err(|e| error!("the device does not start: {}", Display2Format(&e)))?;

@@ -74,13 +74,13 @@ pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
 }
 
 /// A drawing as the network takes it.
-struct Drawing {
-    pixels: Vec<u8>,
-    class: usize,
+pub(crate) struct Drawing {
+    pub(crate) pixels: Vec<u8>,
+    pub(crate) class: usize,
 }
 
 /// The drawings that `eval --dump-inputs` wrote as values of this input.
-fn drawings(folder: &Path, input: &Input) -> Result<Vec<Drawing>> {
+pub(crate) fn drawings(folder: &Path, input: &Input) -> Result<Vec<Drawing>> {
     let classes = std::fs::read_to_string(folder.join("labels.txt"))?;
     let drawing = |(index, class): (usize, &str)| {
         let path = folder.join(format!("{index:04}.f32"));
@@ -123,7 +123,7 @@ fn make(backbone: &Path, patch: &Path) -> Result<()> {
 }
 
 /// Runs the command that was built together with this program.
-fn patchtool(arguments: &[&Path]) -> Result<()> {
+pub(crate) fn patchtool(arguments: &[&Path]) -> Result<()> {
     let program = std::env::current_exe()?.with_file_name("patchtool");
     let done = Command::new(&program).args(arguments).output();
     let done = done.with_context(|| {
@@ -140,7 +140,7 @@ fn patchtool(arguments: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-fn asset(name: &str) -> PathBuf {
+pub(crate) fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tools/assets")
         .join(name)

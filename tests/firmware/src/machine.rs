@@ -61,6 +61,12 @@ pub(crate) const TRUSTING_M4: Machine = Machine {
     ..M4
 };
 
+/// The same with firmware that learns.
+pub(crate) const LEARNING_M4: Machine = Machine {
+    program: "an386-learn",
+    ..M4
+};
+
 impl Machine {
     /// Its program, as `firmware/mps2/build` leaves it.
     pub(crate) fn elf(&self) -> PathBuf {

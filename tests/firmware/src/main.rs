@@ -5,6 +5,7 @@
 //! cargo run --release -p graft-firmware-tests -- cases         every machine, all images, a swap before every frame
 //! cargo run --release -p graft-firmware-tests -- story         the M4 through uploads, power cuts and hostile hosts
 //! cargo run --release -p graft-firmware-tests -- trust         the M4 with firmware that runs only signed patches
+//! cargo run --release -p graft-firmware-tests -- learn         the M4 with firmware that learns heads from frames
 //! cargo run --release -p graft-firmware-tests -- generated     the M4 with a patch generated from a few drawings
 //! cargo run --release -p graft-firmware-tests -- instructions  the M4's instructions by layer
 //! cargo run --release -p graft-firmware-tests -- log ELF       the log on standard input in words
@@ -17,6 +18,7 @@ mod device;
 mod generated;
 mod hostile;
 mod instructions;
+mod learn;
 mod log;
 mod machine;
 mod qemu;
@@ -55,6 +57,8 @@ enum Command {
     Story,
     /// The M4 with firmware that runs only signed patches
     Trust,
+    /// The M4 with firmware that learns heads from frames
+    Learn,
     /// The M4 with a patch that was generated from a few drawings
     Generated,
     /// The M4's instructions by layer
@@ -79,6 +83,7 @@ fn main() -> Result<ExitCode> {
         }
         Command::Story => story::run(verbose, &mut report)?,
         Command::Trust => trust::run(verbose, &mut report)?,
+        Command::Learn => learn::run(verbose, &mut report)?,
         Command::Generated => generated::run(verbose, &mut report)?,
         Command::Instructions => instructions::run(verbose, &mut report)?,
         Command::Log { elf } => {

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use graft_link::{
-    CHUNK, Ended, FRAME, FrameError, Memory, Receiver, Reply, Request, Slot, Task, encode,
+    CHUNK, Ended, FRAME, FrameError, Learner, Memory, Receiver, Recipe, Reply, Request, Slot, Task,
+    encode,
 };
 use graft_patches::Digest;
 use graft_patches::signature::KeyId;
@@ -330,6 +331,77 @@ impl Client {
             layers: layers.iter().copied().map(u32::from_le_bytes).collect(),
             ticks,
         })
+    }
+
+    /// Adds an image of 8-bit pixels, NHWC, to the examples of a class that the device learns. Returns how many those are, and
+    /// the ticks that it took.
+    ///
+    /// # Errors
+    /// As [`Self::device`].
+    pub fn teach(&mut self, label: &str, pixels: &[u8]) -> Result<(u32, u32), DeviceError> {
+        self.image(pixels)?;
+        self.ask(&Request::Teach(label), |reply| {
+            let Reply::Taught { examples, ticks } = reply else {
+                return None;
+            };
+            Some((examples, ticks))
+        })
+    }
+
+    /// Takes a class away that the device was taught.
+    ///
+    /// # Errors
+    /// As [`Self::device`].
+    pub fn forget(&mut self, label: &str) -> Result<(), DeviceError> {
+        self.order(&Request::Forget(label))
+    }
+
+    /// Makes a head of what the device was taught, writes it to a slot and serves it on trial. Returns the bytes of the patch,
+    /// and the ticks that making it took.
+    ///
+    /// # Errors
+    /// As [`Self::device`].
+    pub fn learn(
+        &mut self,
+        slot: u8,
+        name: &str,
+        recipe: Option<Recipe>,
+    ) -> Result<(u32, u32), DeviceError> {
+        let request = Request::Learn { slot, name, recipe };
+        self.ask(&request, |reply| {
+            let Reply::Learned { length, ticks } = reply else {
+                return None;
+            };
+            Some((length, ticks))
+        })
+    }
+
+    /// What the device was taught: the state of its learner, name and examples of each class. `None` where it cannot learn.
+    ///
+    /// # Errors
+    /// As [`Self::device`].
+    pub fn learner(&mut self) -> Result<Option<(Learner, Vec<(String, u32)>)>, DeviceError> {
+        let asked = self.ask(&Request::Learner, |reply| {
+            let Reply::Learner(learner) = reply else {
+                return None;
+            };
+            Some(learner)
+        });
+        let learner = match asked {
+            Err(DeviceError::CannotLearn) => return Ok(None),
+            asked => asked?,
+        };
+        let classes = (0..learner.classes)
+            .map(|class| {
+                self.ask(&Request::Class(class), |reply| {
+                    let Reply::Class { label, examples } = reply else {
+                        return None;
+                    };
+                    Some((label.to_owned(), examples))
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Some((learner, classes)))
     }
 
     fn image(&mut self, pixels: &[u8]) -> Result<(), DeviceError> {

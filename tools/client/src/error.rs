@@ -56,6 +56,9 @@ pub enum DeviceError {
     /// The patch was tried and gave wrong scores.
     #[error("the device says: {}", Refusal::SelfCheck)]
     SelfCheck,
+    /// The firmware was built without learning.
+    #[error("the device says: {}", Refusal::CannotLearn)]
+    CannotLearn,
     /// Any other thing that the device refuses.
     #[error("the device says: {text}")]
     Refused {
@@ -106,6 +109,7 @@ impl DeviceError {
             }
             Self::Digest => Refusal::Digest.hint(),
             Self::SelfCheck => Refusal::SelfCheck.hint(),
+            Self::CannotLearn => Refusal::CannotLearn.hint(),
             Self::Refused { hint, .. } => hint,
             Self::OtherBackbone { .. } => {
                 "use the backbone that the device has, and export the patch for it"
@@ -122,6 +126,7 @@ impl From<Refusal<'_>> for DeviceError {
         match refusal {
             Refusal::Digest => Self::Digest,
             Refusal::SelfCheck => Self::SelfCheck,
+            Refusal::CannotLearn => Self::CannotLearn,
             Refusal::Malformed
             | Refusal::NoSuchSlot { .. }
             | Refusal::InUse { .. }
@@ -137,6 +142,12 @@ impl From<Refusal<'_>> for DeviceError {
             | Refusal::Older { .. }
             | Refusal::NoCounter { .. }
             | Refusal::Image { .. }
+            | Refusal::OnlySigned
+            | Refusal::NoSuchClass
+            | Refusal::NoMoreClasses { .. }
+            | Refusal::LongLabel { .. }
+            | Refusal::NoRoom { .. }
+            | Refusal::Learn { .. }
             | Refusal::OutOfRange { .. }
             | Refusal::Flash => Self::Refused {
                 text: refusal.to_string(),

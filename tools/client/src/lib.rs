@@ -11,6 +11,6 @@ mod push;
 pub use client::{Client, Device, Patience, Profile, Scores};
 pub use content::{Content, content, patch_metadata};
 pub use error::DeviceError;
-pub use graft_link::{Ended, Memory, Slot, State, Task};
+pub use graft_link::{Ended, Learner, Memory, Recipe, Slot, State, Task};
 pub use port::{Port, UnknownPort};
 pub use push::{Push, Pushed, Step, Upload, answer, push};

@@ -11,9 +11,10 @@ use embedded_hal::delay::DelayNs;
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, ReadReady, Write};
 use embedded_storage::nor_flash::{self, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
-use graft_firmware::{Board, Buffers, Clock, Device, MappedFlash, Next};
+use graft_firmware::{Board, Buffers, Clock, Device, LearnBuffers, MappedFlash, Next};
 use graft_link::{FRAME, Memory, Receiver, Reply, Request, encode};
 use graft_runtime::Backbone;
+use graft_runtime::head_learner::HeadLearner;
 use graft_slots::Layout;
 
 pub(crate) const LAYOUT: Layout = Layout {
@@ -22,6 +23,10 @@ pub(crate) const LAYOUT: Layout = Layout {
     tasks: 4,
 };
 const PAGE: usize = 4096;
+/// Of what the device is taught.
+pub(crate) const DIMENSIONS: usize = 16;
+/// Classes that it can be taught.
+pub(crate) const CLASSES: usize = 3;
 const FLASH: usize = 2 * PAGE + 3 * 96 * 1024;
 
 /// The state that host and board share.
@@ -297,6 +302,14 @@ impl Setup {
             image: vec![0; backbone.image().input().shape.len()].leak(),
             scores: vec![0.0; backbone.image().max_classes()].leak(),
             layers: vec![0; 64].leak(),
+            learn: LearnBuffers {
+                sums: vec![0; HeadLearner::words_len(DIMENSIONS, CLASSES)].leak(),
+                dimensions: DIMENSIONS,
+                labels: (0..CLASSES)
+                    .map(|_| Default::default())
+                    .collect::<Vec<_>>()
+                    .leak(),
+            },
         };
         let board = TestBoard(wires.clone());
         let device = Device::start(board, backbone.clone(), flash, LAYOUT, buffers);

@@ -270,7 +270,8 @@ fn a_frame_of_another_version_names_both_and_its_id() {
     );
     let text = std::string::ToString::to_string(&error);
     assert!(
-        text.contains("version 3") && text.contains("version 2"),
+        text.contains(&std::format!("version {found}"))
+            && text.contains(&std::format!("version {expected}")),
         "{text}"
     );
 }

@@ -70,7 +70,8 @@ fn a_device_of_another_version_is_named_with_both() {
     );
     let text = error.to_string();
     assert!(
-        text.contains("version 10") && text.contains("version 2"),
+        text.contains(&format!("version {}", VERSION + 8))
+            && text.contains(&format!("version {VERSION}")),
         "{text}"
     );
 }

@@ -81,10 +81,18 @@ impl Options {
             return Ok(then(&rule.recipe()));
         };
         let cannot = || format!("cannot use the recipe {}", path.display());
-        let text = std::fs::read_to_string(path).with_context(cannot)?;
-        let recipe: RecipeFile = serde_json::from_str(&text).with_context(cannot)?;
-        recipe.with(then).with_context(cannot)
+        self::recipe(path)?.with(then).with_context(cannot)
     }
+}
+
+/// The recipe in a file.
+///
+/// # Errors
+/// A file that cannot be read, or is none.
+pub fn recipe(path: &Path) -> Result<RecipeFile> {
+    let cannot = || format!("cannot read the recipe {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(cannot)?;
+    serde_json::from_str(&text).with_context(cannot)
 }
 
 /// What heads are learned on, and where they go.

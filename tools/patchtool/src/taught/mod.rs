@@ -16,7 +16,7 @@ use graft_patches::{PatchImage, records::Dtype};
 use graft_runtime::head_learner::{About, HeadLearner, LearnError, Projection, Recipe};
 use graft_runtime::{Backbone, LayerOutput, Session};
 
-pub use recipe::{RecipeError, RecipeFile};
+pub use recipe::{RecipeError, RecipeFile, on_device};
 
 /// Images that the unit of f32 embeddings is measured on.
 const MEASURED: usize = 32;

@@ -1,6 +1,6 @@
 //! Recipes in files: what `patchtool-meta-train` learns for a backbone, as JSON that people can read.
 
-use graft_runtime::head_learner::{Method, Recipe, Step};
+use graft_runtime::head_learner::{MAX_STEPS, Method, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
 /// A recipe that owns its steps: `{"steps": [[1.2, 0.5], [9, 0]], "confidence": 5}` with eta and gamma of each step, or
@@ -36,10 +36,35 @@ impl From<&Recipe<'_>> for RecipeFile {
     }
 }
 
-/// A file that holds steps and a lambda, or neither.
+/// Reasons to refuse a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a recipe has either steps or a lambda")]
-pub struct RecipeError;
+#[non_exhaustive]
+pub enum RecipeError {
+    /// Both steps and a lambda, or neither.
+    #[error("a recipe has either steps or a lambda")]
+    Method,
+    /// One that a device cannot do.
+    #[error("a device takes 1 to {MAX_STEPS} steps, and no lambda")]
+    Device,
+}
+
+/// The recipe for a device.
+///
+/// # Errors
+/// [`RecipeError::Device`].
+pub fn on_device(recipe: &RecipeFile) -> Result<graft_client::Recipe, RecipeError> {
+    let count = recipe.steps.len();
+    if !(1..=MAX_STEPS).contains(&count) || recipe.lambda.is_some() {
+        return Err(RecipeError::Device);
+    }
+    let mut steps = [[0.0; 2]; MAX_STEPS];
+    steps[..count].copy_from_slice(&recipe.steps);
+    Ok(graft_client::Recipe {
+        steps,
+        count: count as u8,
+        confidence: recipe.confidence,
+    })
+}
 
 impl RecipeError {
     /// The way out, for the user.
@@ -59,7 +84,7 @@ impl RecipeFile {
         let method = match self.lambda {
             None if !steps.is_empty() => Method::Descent(&steps),
             Some(lambda) if steps.is_empty() => Method::Ridge { lambda },
-            None | Some(_) => return Err(RecipeError),
+            None | Some(_) => return Err(RecipeError::Method),
         };
         Ok(then(&Recipe {
             method,
@@ -90,7 +115,7 @@ mod tests {
             r#"{"steps": [[1, 0]], "lambda": 1, "confidence": 1}"#,
         ] {
             let recipe: RecipeFile = serde_json::from_str(text).unwrap();
-            assert_eq!(recipe.with(|_| ()), Err(RecipeError));
+            assert_eq!(recipe.with(|_| ()), Err(RecipeError::Method));
         }
         assert!(serde_json::from_str::<RecipeFile>(r#"{"stepz": [], "confidence": 1}"#).is_err());
     }

@@ -8,7 +8,7 @@ use graft_patches::Digest;
 use graft_patches::signature::KeyId;
 use serde_json::{Value, json};
 
-use super::task_name;
+use super::{learn, task_name};
 use crate::commands::arguments::Line;
 use crate::report::{Report, Table, bytes};
 
@@ -43,7 +43,13 @@ pub(super) fn run(line: &Line) -> Result<Report> {
     }
     write!(text, "\n{}", slot_table(&slots))?;
     write!(text, "\n{}", memory_table(&memory))?;
-    Ok(Report::new(text, report(&device, &memory, &slots)))
+    let (taught, learner) = learn::described(&mut client)?;
+    if !taught.is_empty() {
+        write!(text, "\n{taught}")?;
+    }
+    let mut json = report(&device, &memory, &slots);
+    json["learner"] = learner;
+    Ok(Report::new(text, json))
 }
 
 fn trust(device: &Device) -> String {

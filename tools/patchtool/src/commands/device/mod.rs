@@ -1,6 +1,7 @@
 //! `patchtool device`: what a device has, and which of its patches it serves.
 
 mod info;
+mod learn;
 mod profile;
 mod run;
 
@@ -39,6 +40,17 @@ enum Command {
     Restart(Line),
     /// Print the top labels that the device finds in images.
     Run(run::Arguments),
+    /// Add images to what the device learns a class from.
+    Teach(learn::TeachArguments),
+    /// Take a class away that the device was taught, as if it had never seen it.
+    Forget {
+        /// Name of the class.
+        label: String,
+        #[command(flatten)]
+        line: Line,
+    },
+    /// Let the device make a head of what it was taught, in a slot, and serve it on trial.
+    Learn(learn::Arguments),
     /// Show how long the device takes for each layer.
     Profile(profile::Arguments),
 }
@@ -66,6 +78,9 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
             Ok(Report::new("restarted\n".into(), json!({})))
         }
         Command::Run(arguments) => run::run(arguments),
+        Command::Teach(arguments) => learn::teach(arguments),
+        Command::Forget { label, line } => learn::forget(label, line),
+        Command::Learn(arguments) => learn::run(arguments),
         Command::Profile(arguments) => profile::run(arguments),
     }
 }
