@@ -12,6 +12,7 @@ each time, out of what is there.
     many          latency of one image through several patches (many.py)
     memory        of many tasks in several processes (memory.py)
     few-shot      HyperTransformers on Omniglot (few_shot.py)
+    lsa           linear self-attention that learns in its context (lsa.py)
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
 The data folder holds sign-digits-{train,test}.tar and cifar10-{train,test}.tar, laid out
@@ -32,7 +33,7 @@ from pathlib import Path
 
 from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail
 from tools.assets.demo import make
-from tools.experiments import few_shot, many, memory, page
+from tools.experiments import few_shot, lsa, many, memory, page
 from tools.experiments.measured import Results, Unmeasured
 from PIL import Image
 
@@ -82,7 +83,7 @@ FROM_LAYER_TASKS = {
     "sign-digits": replace(TASKS["sign-digits"], epochs=6),
     "cifar10": replace(TASKS["cifar10"], limit=5_000, epochs=4, resolution=96),
 }
-TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "few-shot", "peers"]
+TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "few-shot", "lsa", "peers"]
 
 
 class Bench:
@@ -339,6 +340,7 @@ def main():
         "many": many.measure_latency,
         "memory": memory.measure,
         "few-shot": lambda bench: few_shot.measure(bench, arguments.quick),
+        "lsa": lambda bench: lsa.measure(bench, arguments.quick),
         "peers": lambda bench: peers(bench, arguments.peers or arguments.work),
     }
     try:

@@ -11,6 +11,7 @@ pub mod episodes;
 pub mod evaluate;
 mod finish;
 pub mod learner;
+pub mod lsa;
 pub mod matrix;
 pub mod measure;
 mod rotate;

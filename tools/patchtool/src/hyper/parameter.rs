@@ -68,7 +68,7 @@ impl Parameter {
 }
 
 /// A standard normal number (Box and Muller 1958).
-fn normal(generator: &mut impl Rng) -> f32 {
+pub fn normal(generator: &mut impl Rng) -> f32 {
     let radius = (-2.0 * (1.0 - generator.random::<f64>()).ln()).sqrt();
     (radius * (std::f64::consts::TAU * generator.random::<f64>()).cos()) as f32
 }
