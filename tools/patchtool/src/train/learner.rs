@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use graft_patches::geometry::Shape;
-use graft_runtime::gradient::{BatchNormMode, Network, Parameter, Role, SiteParameters, Trainable};
+use graft_runtime::gradient::{
+    BatchNormMode, MOMENTUM, Network, Parameter, Role, SiteParameters, Trainable,
+};
 use graft_runtime::{Backbone, Error};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +42,7 @@ pub struct Learner {
     smoothing: f32,
     class_weights: Option<Vec<f32>>,
     scale_lr_multiplier: f32,
+    batch_norm: BatchNormMode,
     /// Only for the control kind.
     selection: Option<Selection>,
     /// Of the loss by the scores.
@@ -120,6 +123,7 @@ impl Learner {
             smoothing: settings.smoothing,
             class_weights: None,
             scale_lr_multiplier: settings.scale_lr_multiplier,
+            batch_norm: settings.batch_norm,
             selection,
             gradient: Vec::new(),
         }
@@ -195,13 +199,49 @@ impl Learner {
         let values = |parameter: Parameter<'_>| parameter.values.to_vec();
         State {
             parameters: self.network.parameters().into_iter().map(values).collect(),
-            statistics: self
-                .network
-                .statistics()
-                .into_iter()
-                .map(|values| values.to_vec())
-                .collect(),
+            statistics: self.statistics(),
             optimizer: self.optimizer.state(),
+        }
+    }
+
+    fn statistics(&mut self) -> Vec<Vec<f32>> {
+        let all = self.network.statistics().into_iter();
+        all.map(|values| values.to_vec()).collect()
+    }
+
+    /// The values of all parameters, one after the other, as they are trained: packed, and before batch norms are folded.
+    pub fn values(&mut self) -> Vec<f32> {
+        let parameters = self.network.parameters();
+        let slices: Vec<&[f32]> = parameters.iter().map(|p| &*p.values).collect();
+        slices.concat()
+    }
+
+    /// Puts values in the place of what [`Self::values`] gave.
+    ///
+    /// # Panics
+    /// If they are not as many.
+    pub fn set_values(&mut self, mut values: &[f32]) {
+        for parameter in self.network.parameters() {
+            let (own, rest) = values.split_at(parameter.values.len());
+            parameter.values.copy_from_slice(own);
+            values = rest;
+        }
+        assert!(values.is_empty(), "as many values as there are");
+    }
+
+    /// Whether the statistics of its batch norms depend on its values: in batch mode.
+    pub fn measures_statistics(&mut self) -> bool {
+        self.batch_norm == BatchNormMode::Batch && !self.network.statistics().is_empty()
+    }
+
+    /// Moves the running statistics by this share of the way to those of a batch of inputs; a share of 1 / k of batch k, from 1
+    /// on, makes them the means over all batches.
+    pub fn measure_statistics(&mut self, inputs: &[f32], share: f32) {
+        let before = self.statistics();
+        self.network.forward(inputs);
+        let moved = self.network.statistics().into_iter().zip(&before);
+        for (now, before) in moved.flat_map(|(now, before)| now.iter_mut().zip(before)) {
+            *now = before + share / MOMENTUM * (*now - before);
         }
     }
 
@@ -244,18 +284,20 @@ mod tests {
     const SIDE: usize = 16;
     const CLASSES: usize = 3;
 
+    const SETTINGS: Settings = Settings {
+        kind: TrainKind::BN_HEAD,
+        algorithm: Algorithm::Adam,
+        weight_decay: 0.01,
+        scale_lr_multiplier: 1.0,
+        batch_norm: BatchNormMode::Batch,
+        smoothing: 0.05,
+        from_layer: 0,
+        seed: 4,
+    };
+
     fn learner(kind: TrainKind) -> Learner {
         let backbone = graft_tests::backbone(SIDE, 3);
-        let settings = Settings {
-            kind,
-            algorithm: Algorithm::Adam,
-            weight_decay: 0.01,
-            scale_lr_multiplier: 1.0,
-            batch_norm: BatchNormMode::Batch,
-            smoothing: 0.05,
-            from_layer: 0,
-            seed: 4,
-        };
+        let settings = Settings { kind, ..SETTINGS };
         Learner::new(&backbone, Shape::new(SIDE, SIDE, 3), CLASSES, settings).unwrap()
     }
 
@@ -327,6 +369,52 @@ mod tests {
         }
         assert_eq!(first.trained(), second.trained());
         assert!(learner(TrainKind::HEAD).restore(state).is_err());
+    }
+
+    #[test]
+    fn values_come_and_go_and_statistics_are_measured_for_them() {
+        let backbone = Backbone::from_bytes(&graft_tests::operators::with_batch_norm()).unwrap();
+        let shape = backbone.image().input().shape;
+        let mut learner = Learner::new(&backbone, shape, CLASSES, SETTINGS).unwrap();
+        assert!(learner.measures_statistics());
+        let targets = batch(1).1;
+        let [inputs, other] =
+            [1, 2].map(|seed| Random(seed).values(targets.len() * shape.len(), 1.0));
+        let start = learner.values();
+        learner.step(0.01, &inputs, &targets);
+        let stepped = learner.state();
+        learner.set_values(&start);
+        assert_eq!(learner.values(), start);
+        // The mean of the statistics of two batches, whatever was there before.
+        let mut measured = |batches: [&[f32]; 2], before: &State| {
+            learner.restore(before.clone()).unwrap();
+            for (at, inputs) in batches.iter().enumerate() {
+                learner.measure_statistics(inputs, 1.0 / (at + 1) as f32);
+            }
+            learner.state().statistics.concat()
+        };
+        let moved = State {
+            statistics: stepped
+                .statistics
+                .iter()
+                .map(|s| vec![0.5; s.len()])
+                .collect(),
+            ..stepped.clone()
+        };
+        let [one, two, both] = [[&inputs[..]; 2], [&other[..]; 2], [&inputs, &other]]
+            .map(|batches| measured(batches, &stepped));
+        let again = measured([&other, &inputs], &moved);
+        for ((one, two), (both, again)) in one.iter().zip(&two).zip(both.iter().zip(&again)) {
+            let expected = 0.5 * (one + two);
+            assert!(
+                (both - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+                "{both} {expected}"
+            );
+            assert!(
+                (again - expected).abs() < 1e-4 * (1.0 + expected.abs()),
+                "{again} {expected}"
+            );
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use graft_runtime::gradient;
 
 use crate::TOOL;
 use crate::commands::arguments::{Output, above_zero, number, resolution};
+use crate::train::average;
 use crate::train::fingerprint::Fingerprint;
 use crate::train::optimizer::Algorithm;
 use crate::train::sets::HeldOut;
@@ -80,9 +81,19 @@ pub struct Arguments {
     /// Update rule by which gradients change the parameters.
     #[arg(long, value_enum, default_value_t = Algorithm::Adam)]
     pub optimizer: Algorithm,
-    /// Epochs over which the learning rate rises from zero; then it falls in a cosine.
+    /// Epochs over which the learning rate rises from zero; then it goes as --schedule says.
     #[arg(long, value_name = "EPOCHS", default_value_t = 1.0, value_parser = not_negative)]
     pub warmup: f32,
+    /// The learning rate after the warm-up: cosine (it falls to zero at the last epoch) or constant (it stays, for runs whose
+    /// end is not known; then --average gives back what the falling rate would have).
+    #[arg(long, value_enum, default_value_t = ScheduleShape::Cosine)]
+    pub schedule: ScheduleShape,
+    /// Keep an average of the trained values, in place of the last ones: two-point:STEPS (of now and of STEPS to twice as many
+    /// steps before, in two more copies of what is trained), ema:DECAY (exponential: DECAY, 0 to 1, is what is left of it after
+    /// a step; one copy) or swa (all of the last half to three quarters of the steps; two copies). It is what is validated,
+    /// chosen and written, at every checkpoint, so that a run may be stopped at any moment.
+    #[arg(long, value_name = "HOW")]
+    pub average: Option<average::Rule>,
     /// Label smoothing: this share of the target is spread over all classes.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = smoothing)]
     pub smoothing: f32,
@@ -162,6 +173,25 @@ pub enum Device {
     Cpu,
 }
 
+/// Shape of the learning rate after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleShape {
+    /// Half a cosine, down to zero.
+    Cosine,
+    /// It stays.
+    Constant,
+}
+
+impl ScheduleShape {
+    /// Share of the learning rate that is left at the end.
+    pub fn last_rate(self) -> f32 {
+        match self {
+            Self::Cosine => 0.0,
+            Self::Constant => 1.0,
+        }
+    }
+}
+
 /// Mode of the batch norms that are trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BatchNormMode {
@@ -213,7 +243,6 @@ impl Arguments {
         [data, validation, test]: [&str; 3],
         resolution: [usize; 2],
     ) -> Fingerprint {
-        let or_none = |value: Option<u32>| value.map_or("none".into(), |value| value.to_string());
         Fingerprint::default()
             .with("the version of patchtool", TOOL)
             .with("the backbone", backbone)
@@ -240,6 +269,8 @@ impl Arguments {
                 format!("{:?}", self.optimizer).to_lowercase(),
             )
             .with("--warmup", self.warmup)
+            .with("--schedule", format!("{:?}", self.schedule).to_lowercase())
+            .with("--average", or_none(self.average))
             .with("--smoothing", self.smoothing)
             .with("--class-weights", self.class_weights)
             .with("--weight-decay", self.weight_decay)
@@ -264,6 +295,10 @@ fn rate(kind: TrainKind, algorithm: Algorithm) -> f32 {
         // Momentum 0.9 multiplies steps by ten, but gradients are far below Adam's unit steps.
         Algorithm::Sgd | Algorithm::Nesterov => 20.0 * adam,
     }
+}
+
+fn or_none(value: Option<impl fmt::Display>) -> String {
+    value.map_or("none".into(), |value| value.to_string())
 }
 
 fn count(most: u32) -> clap::builder::RangedI64ValueParser<u32> {
@@ -363,6 +398,10 @@ mod tests {
             "--validation -0.1",
             "--validation NaN",
             "--class-weights some",
+            "--schedule linear",
+            "--average two-point",
+            "--average two-point:0",
+            "--average ema:1",
         ];
         for flag in flags {
             assert!(parse(flag).is_err(), "{flag}");
@@ -412,6 +451,8 @@ mod tests {
             "--augment off",
             "--limit 3",
             "--patience 3",
+            "--schedule constant",
+            "--average swa",
         ];
         for flag in flags {
             let differences = of("").differences(&of(flag));

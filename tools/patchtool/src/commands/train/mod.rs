@@ -18,7 +18,7 @@ use crate::TOOL;
 use crate::commands::arguments::{Common, Output};
 use crate::hint::Hint;
 use crate::input;
-use crate::report::Report;
+use crate::report::{Report, bytes};
 use crate::task;
 use crate::threads;
 use crate::train::checkpoint::{self, Checkpoint};
@@ -53,7 +53,7 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
         _ => None,
     };
     let backbone = input::backbone(&arguments.backbone)?;
-    let run = prepare(arguments, &backbone, common, started)?;
+    let (run, learner) = prepare(arguments, &backbone, common, started)?;
     if let (Some(resumed), Some(path)) = (&resumed, &checkpoint) {
         resumed.check(path, &run.fingerprint)?;
     }
@@ -62,7 +62,7 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
         .as_ref()
         .map_or(0, |resumed| resumed.epoch * images + resumed.so_far.images);
     let progress = Progress::new(run.plan.epochs, images, before, common.quiet, lines);
-    let outcome = run.train(resumed, &progress)?;
+    let outcome = run.train(learner, resumed, &progress)?;
     arguments.write(&outcome, &backbone)?;
     if let Some(path) = &checkpoint {
         checkpoint::remove(path).context("cannot remove the checkpoint")?;
@@ -88,8 +88,12 @@ impl Arguments {
         let held_out = self.test.iter().chain(validation);
         let inputs = [&self.backbone, &self.data].into_iter().chain(held_out);
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
+        // A trained file beside a checkpoint is of that run, of which `check_free` has the say.
+        let is_of_a_run = || checkpoint::path_for(output).is_some_and(|path| path.exists());
         let lock = RunLock::take_checked(output, || {
-            output::check_all(&outputs, &inputs, *force).map_err(anyhow::Error::from)
+            output::check_all(&outputs, &inputs, *force || is_of_a_run())?;
+            let mut others = outputs[1..].iter();
+            others.try_for_each(|path| output::check(path, *force).map_err(anyhow::Error::from))
         })?;
         checkpoint::check_free(output, self.resume, *force)?;
         Ok(lock)
@@ -139,7 +143,11 @@ impl Arguments {
     fn write(&self, outcome: &Outcome, backbone: &Backbone) -> Result<()> {
         let force = self.output.force;
         let bytes = outcome.trained.to_bytes(&backbone.image())?;
-        output::write_atomically(&self.output.output, force, |file| file.write_all(&bytes))?;
+        // What the run itself, or the one that it resumes, may have written before.
+        let may_replace = force || self.resume || self.average.is_some();
+        output::write_atomically(&self.output.output, may_replace, |file| {
+            file.write_all(&bytes)
+        })?;
         if let Some(path) = &self.curves {
             let epochs = outcome.history.iter().enumerate();
             let points: Vec<_> = epochs.map(|(index, epoch)| epoch.point(index)).collect();
@@ -166,7 +174,7 @@ fn prepare<'a>(
     backbone: &'a Backbone,
     common: &Common,
     started: Instant,
-) -> Result<Run<'a>> {
+) -> Result<(Run<'a>, Learner)> {
     let metadata = backbone.image().metadata()?;
     let kind = arguments.kind;
     let has_norms = metadata.sites.iter().any(|site| site.batch_norm.is_some());
@@ -260,22 +268,28 @@ fn prepare<'a>(
         batch: arguments.batch as usize,
         rate: arguments.rate(),
         warmup: arguments.warmup,
+        last_rate: arguments.schedule.last_rate(),
+        average: arguments.average,
         checkpoint_every: Duration::from_secs(arguments.checkpoint_every.into()),
         patience: arguments.patience.map(|patience| patience as usize),
         seed: arguments.seed,
     };
-    let checkpoint = checkpoint::path_for(&arguments.output.output);
+    let output = &arguments.output.output;
+    let checkpoint = checkpoint::path_for(output);
+    let anytime =
+        (arguments.average.is_some() && !output::is_stdout(output)).then(|| output.clone());
     let examples = sets.examples(backbone, &template, arguments.augment, preprocess)?;
-    Ok(Run {
+    let run = Run {
         backbone,
-        learner,
         examples,
         template,
         plan,
         checkpoint,
+        anytime,
         fingerprint,
         started,
-    })
+    };
+    Ok((run, learner))
 }
 
 /// The layer of this index or name, if the kind trains anything from it on besides the head, or the head alone.
@@ -323,8 +337,14 @@ fn report(outcome: &Outcome) -> Report {
         evaluation.confusion.hidden(label)
     });
     let is_tested = data.test_images > 0;
+    let averaged = outcome.average.as_ref().map(|(rule, memory)| {
+        format!(
+            "averaged by {rule}, which took {} more memory\n",
+            bytes(*memory)
+        )
+    });
     let text = format!(
-        "{}: {} of {} trained values{} on {} images\n{}{}{}{:.0} s, {step:.1} ms a step\n",
+        "{}: {} of {} trained values{} on {} images\n{}{}{}{}{:.0} s, {step:.1} ms a step\n",
         trained.name,
         trained.kind,
         metrics.trainable_params,
@@ -333,6 +353,7 @@ fn report(outcome: &Outcome) -> Report {
             layer => format!(" from layer {layer} on,"),
         },
         data.images,
+        averaged.unwrap_or_default(),
         chosen(trained),
         tested(trained),
         hidden.unwrap_or_default(),
@@ -353,6 +374,9 @@ fn report(outcome: &Outcome) -> Report {
         "last": { "validation_accuracy": last.map(|score| score.accuracy) },
         "epochs": metrics.epochs,
         "diverged": outcome.diverged,
+        "average": outcome.average.as_ref().map(|(rule, bytes)| {
+            json!({ "rule": rule.to_string(), "bytes": bytes })
+        }),
         "class_weights": trained.class_weights,
         "trainable_params": metrics.trainable_params,
         "step_ms": { "median": step },

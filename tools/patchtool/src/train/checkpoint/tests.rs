@@ -28,6 +28,7 @@ fn checkpoint() -> Checkpoint {
                 memory: vec![vec![0.125; 3], vec![]],
             },
         },
+        average: None,
         step_ms: vec![1.5, 2.5],
         seconds: 3.5,
         best: Some(Best {
