@@ -17,6 +17,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
             "learn",
             "extract",
             "calibrate",
+            "unlearn",
             "meta-train",
         ],
     ),

@@ -14,6 +14,7 @@ use crate::quantize::QuantizeError;
 use crate::train::checkpoint::CheckpointError;
 use crate::train::run::TrainError;
 use crate::trained::TrainedError;
+use crate::unlearn::UnlearnError;
 use graft_data::cache::CacheError;
 use graft_data::classes::ClassesError;
 use graft_data::dataset::DatasetError;
@@ -75,6 +76,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         SupportSetError,
         ExamplesError,
         QuantizeError,
+        UnlearnError,
         TrainedError,
         TrainError,
         CheckpointError,

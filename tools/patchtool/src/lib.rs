@@ -20,12 +20,14 @@ pub mod program;
 pub mod quantize;
 pub mod replacements;
 pub mod report;
+pub mod sparse;
 pub mod task;
 #[cfg(test)]
 mod testing;
 mod threads;
 pub mod train;
 pub mod trained;
+pub mod unlearn;
 
 /// This tool and its version, as files name what made them.
 pub const TOOL: &str = concat!("patchtool ", env!("CARGO_PKG_VERSION"));

@@ -144,6 +144,11 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
 }
 
 #[test]
+fn a_killed_run_has_the_same_sparse_updates() {
+    killed_and_resumed("--sparse keep-top:0.2 --sparse-every 7");
+}
+
+#[test]
 fn a_killed_run_has_the_same_average() {
     for rule in ["two-point:7", "ema:0.9", "swa"] {
         killed_and_resumed(&format!("--schedule constant --average {rule}"));

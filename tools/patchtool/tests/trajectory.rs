@@ -115,3 +115,75 @@ fn a_run_that_is_stopped_leaves_its_average_so_far() {
         );
     }
 }
+
+#[test]
+fn a_probe_changes_nothing_and_finds_a_quadratic() {
+    let fixture = Fixture::new();
+    for mode in ["frozen", "batch"] {
+        let line = format!("{CONSTANT} --batch-norm {mode} --epochs 4 --lr 0.01");
+        let plain = fixture.json(&format!("{line} -o plain.st --force"));
+        assert!(plain["probe"].is_null());
+        let report = fixture.json(&format!("{line} --probe -o probed.st --force"));
+        let [plain, probed] =
+            ["plain.st", "probed.st"].map(|name| fixture.patch_of("norms.backbone", name));
+        assert!(plain == probed, "{mode}: the probe changes the patch");
+        let probe = &report["probe"];
+        // 6 steps an epoch, each a point.
+        assert_eq!(
+            probe["points"].as_array().map(Vec::len),
+            Some(25),
+            "{probe}"
+        );
+        assert_eq!(probe["steps"].as_array().map(Vec::len), Some(4));
+        let share = |key: &str| {
+            probe[key]
+                .as_f64()
+                .unwrap_or_else(|| panic!("{key}: {probe}"))
+        };
+        assert!(share("step_r2") > 0.5 && share("step_r2") <= 1.0, "{probe}");
+        assert!(share("path_r2") > 0.0 && share("path_r2") <= 1.0, "{probe}");
+        assert!(share("after_long_step") < 1.0, "{probe}");
+        let picture = image::open(fixture.path("probed.st.probe.png")).expect("it can be read");
+        assert!(picture.width() >= 600);
+    }
+    let refused = fixture.run(&format!("{CONSTANT} --epochs 1 --probe -o -"));
+    assert!(refused.status == 2 && refused.stderr.contains("name a file with -o"));
+    let text = fixture
+        .run(&format!("{CONSTANT} --epochs 1 --probe -o text.st"))
+        .stdout;
+    assert!(text.contains("one long step leaves"), "{text}");
+}
+
+#[test]
+fn a_training_goes_on_from_the_values_of_another() {
+    let fixture = Fixture::new();
+    for (backbone, kind) in [("b", "bn+dw+head"), ("norms", "bn+head"), ("b", "head")] {
+        let line = format!("{} --kind {kind}", CONSTANT.replace("norms", backbone));
+        let backbone = format!("{backbone}.backbone");
+        fixture.json(&format!("{line} --epochs 8 --lr 0.01 -o first.st --force"));
+        let first = fixture.patch_of(&backbone, "first.st");
+        // Steps that are too small to be any: the same values, to the bit.
+        fixture.json(&format!(
+            "{line} --epochs 1 --optimizer sgd --weight-decay 0 --lr 1e-30 --start first.st -o same.st --force"
+        ));
+        fixture.patch_of(&backbone, "same.st");
+        let same = fixture.run("diff first.st.patch same.st.patch");
+        assert_eq!(same.status, 0, "{kind}: {}", same.stdout);
+        fixture.json(&format!(
+            "{line} --epochs 1 --start first.st -o next.st --force"
+        ));
+        assert!(fixture.patch_of(&backbone, "next.st") != first);
+    }
+    let line = format!("{CONSTANT} --epochs 1");
+    fixture.json(&format!("{line} -o frozen.st"));
+    fixture.json(&format!("{line} --batch-norm batch -o batch.st"));
+    for (flags, words) in [
+        ("--kind head --start frozen.st", "with another kind"),
+        ("--batch-norm batch --start frozen.st", "mean and variance"),
+        ("--start batch.st", "mean and variance"),
+        ("--start norms.backbone", "cannot start from norms.backbone"),
+        ("--start nowhere.st", "nowhere.st"),
+    ] {
+        fixture.refused(&format!("{line} {flags}"), words);
+    }
+}

@@ -30,6 +30,7 @@ pub mod run;
 pub mod sign;
 pub mod store;
 pub mod train;
+pub mod unlearn;
 pub mod verify;
 
 /// Declares [`Command`]: the help, name and arguments of each command, and the function that runs it.
@@ -77,6 +78,8 @@ commands! {
     Learn(generate::LearnArguments) => generate::learn(),
     /// Give a patch the temperature at which its probabilities come true.
     Calibrate(calibrate::Arguments) => calibrate::run(common),
+    /// Take a share of what a patch changes out of it again.
+    Unlearn(unlearn::Arguments) => unlearn::run(),
     /// Show the contents of a backbone or patch.
     Inspect(inspect::Arguments) => inspect::run(),
     /// Compare two patches, or a patch and its backbone.

@@ -14,6 +14,8 @@ use super::average::Average;
 use super::fingerprint::{Difference, Fingerprint};
 use super::history::{Epoch, Score};
 use super::learner::State;
+use super::probe::Probe;
+use super::sparse_updates::SparseUpdates;
 use graft_data::output::{self, OutputError};
 
 const MAGIC: [u8; 8] = *b"GRAFTCKP";
@@ -36,6 +38,10 @@ pub struct Checkpoint {
     pub learner: State,
     /// The average of its values so far, where that is what is kept.
     pub average: Option<Average>,
+    /// Its sparse updates so far, where they are.
+    pub sparse: Option<SparseUpdates>,
+    /// What was probed so far, if something is.
+    pub probe: Option<Probe>,
     /// Time of each step, in milliseconds.
     pub step_ms: Vec<f32>,
     /// Time since the start of the run, in seconds, without the time between a stop and the resumption.

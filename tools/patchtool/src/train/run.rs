@@ -15,13 +15,16 @@ use super::examples::{Examples, Shared};
 use super::fingerprint::Fingerprint;
 use super::history::{Epoch, Score};
 use super::learner::{Learner, StateError};
+use super::probe::{self, Batch, Probe};
 use super::progress::Progress;
 use super::schedule::Schedule;
+use super::sparse_updates::SparseUpdates;
+use crate::sparse::{self, Tensor};
 use crate::trained::{Metrics, Trained, TrainedError};
 
 /// Training images that statistics are measured on, rounded up to whole batches.
 const STATISTICS_IMAGES: usize = 1024;
-/// The epoch of those images: one that is never trained.
+/// The epoch of those images, and of those that are probed: one that is never trained.
 const NO_EPOCH: usize = u32::MAX as usize;
 
 /// A training run.
@@ -59,6 +62,10 @@ pub struct Plan {
     pub last_rate: f32,
     /// The average of the values that is validated and kept in place of the last ones.
     pub average: Option<Rule>,
+    /// The rule that makes updates sparse, and the steps of each; not together with an average.
+    pub sparse: Option<(sparse::Rule, u32)>,
+    /// Whether the losses of fixed mini-batches are probed, which changes nothing.
+    pub is_probed: bool,
     /// Number of epochs without a higher validation accuracy after which the run ends.
     pub patience: Option<usize>,
     /// Least time between two checkpoints within an epoch.
@@ -85,6 +92,10 @@ pub struct Outcome {
     pub diverged: bool,
     /// The rule of the average, where there was one, and its memory in bytes.
     pub average: Option<(Rule, usize)>,
+    /// What sparse updates took from each parameter, where there were some.
+    pub sparse: Option<Vec<Tensor>>,
+    /// What was probed, if something was.
+    pub probe: Option<Probe>,
 }
 
 /// Reasons why a run ends early.
@@ -159,10 +170,14 @@ impl Run<'_> {
             }
             None => self.start(&mut learner)?,
         };
+        // A run that was not probed from the start is from here on.
+        let probe = at.probe.take().unwrap_or_default();
+        at.probe = self.plan.is_probed.then_some(probe);
+        let fixed = self.fixed_batches()?;
         let before = at.seconds;
         let mut diverged = false;
         while at.epoch < self.plan.epochs && !self.is_stale(&at) {
-            match self.epoch(&mut learner, &mut at, before, progress) {
+            match self.epoch(&mut learner, &mut at, &fixed, before, progress) {
                 // What was good is not lost to a step that went too far.
                 Err(error) if error.is_of_values() && at.best.is_some() => {
                     let hint = error.hint();
@@ -186,6 +201,10 @@ impl Run<'_> {
         let start = Checkpoint {
             fingerprint: self.fingerprint.clone(),
             average: self.plan.average.map(|rule| Average::new(rule, count)),
+            sparse: self
+                .plan
+                .sparse
+                .map(|(rule, every)| SparseUpdates::new(rule, every, &learner.parameters())),
             ..Checkpoint::default()
         };
         if let Some(path) = &self.checkpoint {
@@ -212,6 +231,7 @@ impl Run<'_> {
         &self,
         learner: &mut Learner,
         at: &mut Checkpoint,
+        fixed: &[Batch],
         before: f64,
         progress: &Progress,
     ) -> Result<(), TrainError> {
@@ -224,6 +244,12 @@ impl Run<'_> {
             last: plan.last_rate,
         };
         let epoch = at.epoch;
+        let probe = |learner: &mut Learner, at: &mut Checkpoint| {
+            if let Some(probe) = &mut at.probe {
+                probe.step(learner, fixed, (epoch, at.step, in_epoch));
+            }
+        };
+        probe(learner, at);
         let mut saved = Instant::now();
         let mut start = Instant::now();
         self.examples.for_each(
@@ -240,6 +266,9 @@ impl Run<'_> {
                         loss: loss.mean,
                     });
                 }
+                if let Some(sparse) = &mut at.sparse {
+                    sparse.step(&mut learner.parameters());
+                }
                 if let Some(average) = &mut at.average {
                     average.add(&learner.values());
                 }
@@ -248,15 +277,20 @@ impl Run<'_> {
                 at.so_far.loss += loss.mean * classes.len() as f64;
                 at.so_far.correct += loss.correct;
                 at.so_far.seconds += start.elapsed().as_secs_f64();
-                start = Instant::now();
                 progress.step(epoch, &at.so_far);
+                probe(learner, at);
                 if saved.elapsed() >= plan.checkpoint_every {
                     self.save(learner, at, before)?;
                     saved = Instant::now();
                 }
+                start = Instant::now();
                 Ok(())
             },
         )?;
+        if let Some(probe) = &mut at.probe {
+            let rate = schedule.rate((epoch + 1) * in_epoch - 1);
+            probe.end_epoch(learner, fixed, rate);
+        }
         self.finish_epoch(learner, at, before, progress)
     }
 
@@ -310,8 +344,8 @@ impl Run<'_> {
         self.save(learner, at, before)
     }
 
-    /// What is kept of the values: their average, if there is to be one, and what `use_them` says of it. The learner has it
-    /// only for as long.
+    /// What is kept of the values, and what `use_them` says of it: their average, if there is to be one, and an unfinished
+    /// update made sparse as if it ended here. The learner has it only for as long.
     fn kept<T>(
         &self,
         learner: &mut Learner,
@@ -322,14 +356,19 @@ impl Run<'_> {
             sites: learner.trained(),
             ..self.template.clone()
         };
-        let Some(average) = &at.average else {
+        if at.average.is_none() && at.sparse.is_none() {
             let trained = trained(learner);
             let used = use_them(learner, &trained)?;
             return Ok((trained, used));
-        };
+        }
         let own = learner.state();
-        let averaged = average.of(&learner.values());
-        learner.set_values(&averaged);
+        if let Some(average) = &at.average {
+            let averaged = average.of(&learner.values());
+            learner.set_values(&averaged);
+        }
+        if let Some(sparse) = &at.sparse {
+            sparse.reset(&mut learner.parameters());
+        }
         let used = self.measure_statistics(learner).and_then(|()| {
             let trained = trained(learner);
             let used = use_them(learner, &trained)?;
@@ -337,6 +376,21 @@ impl Run<'_> {
         });
         learner.restore(own)?;
         used
+    }
+
+    /// The mini-batches to probe with, of training images that are augmented as in training; none without a probe.
+    fn fixed_batches(&self) -> Result<Vec<Batch>, TrainError> {
+        let Plan { batch, seed, .. } = self.plan;
+        let mut fixed = Vec::new();
+        if self.plan.is_probed {
+            let steps = (batch, 0..probe::BATCHES);
+            self.examples
+                .for_each((seed, NO_EPOCH), steps, |inputs, classes| {
+                    fixed.push((inputs.to_vec(), classes.to_vec()));
+                    Ok(())
+                })?;
+        }
+        Ok(fixed)
     }
 
     /// Measures the statistics of batch norms that belong to the learner's values, on the same training images each time.
@@ -413,6 +467,8 @@ impl Run<'_> {
                 .plan
                 .average
                 .zip(at.average.as_ref().map(Average::bytes)),
+            sparse: at.sparse.map(|sparse| sparse.lost(&learner.parameters())),
+            probe: at.probe,
             history: at.history,
             step_ms: at
                 .step_ms

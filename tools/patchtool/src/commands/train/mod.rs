@@ -1,6 +1,7 @@
 //! `patchtool train`: a patch from a folder of labelled images.
 
 mod arguments;
+mod start;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,18 +14,21 @@ use graft_runtime::Backbone;
 use serde_json::json;
 
 pub use arguments::{Arguments, BatchNormMode, Validation};
+use start::Start;
 
 use crate::TOOL;
 use crate::commands::arguments::{Common, Output};
 use crate::hint::Hint;
 use crate::input;
 use crate::report::{Report, bytes};
+use crate::sparse;
 use crate::task;
 use crate::threads;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::curves;
 use crate::train::learner::{Learner, Settings};
 use crate::train::lock::RunLock;
+use crate::train::probe::{self, Probe};
 use crate::train::progress::{Lines, Progress};
 use crate::train::run::{Outcome, Plan, Run};
 use crate::train::sets::{HeldOut, Request, Sets};
@@ -75,7 +79,10 @@ impl Arguments {
     /// the same output as long as the lock is held.
     fn check_outputs(&self) -> Result<Option<RunLock>> {
         let Output { output, force } = &self.output;
-        let others = [&self.curves, &self.confusion].into_iter().flatten();
+        let probe = self.probe_picture()?;
+        let others = [&self.curves, &self.confusion, &probe]
+            .into_iter()
+            .flatten();
         let outputs: Vec<&Path> = [output]
             .into_iter()
             .chain(others)
@@ -85,7 +92,7 @@ impl Arguments {
             Validation::Share(_) => None,
             Validation::Path(path) => Some(path),
         };
-        let held_out = self.test.iter().chain(validation);
+        let held_out = self.test.iter().chain(validation).chain(&self.start);
         let inputs = [&self.backbone, &self.data].into_iter().chain(held_out);
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
         // A trained file beside a checkpoint is of that run, of which `check_free` has the say.
@@ -97,6 +104,20 @@ impl Arguments {
         })?;
         checkpoint::check_free(output, self.resume, *force)?;
         Ok(lock)
+    }
+
+    /// The picture of the probe, if there is to be one, beside the output.
+    fn probe_picture(&self) -> Result<Option<PathBuf>> {
+        let output = &self.output.output;
+        if self.probe && output::is_stdout(output) {
+            bail!(Hint::new(
+                "a run whose output goes to stdout has no place for the picture of --probe".into(),
+                "name a file with -o, or leave --probe out",
+            ));
+        }
+        let mut name = output.clone().into_os_string();
+        name.push(".probe.png");
+        Ok(self.probe.then(|| name.into()))
     }
 
     /// Whether there are the images that other arguments ask for.
@@ -152,6 +173,9 @@ impl Arguments {
             let epochs = outcome.history.iter().enumerate();
             let points: Vec<_> = epochs.map(|(index, epoch)| epoch.point(index)).collect();
             curves::draw("epoch", "validation", &points)?.write(path, force)?;
+        }
+        if let (Some(path), Some(probe)) = (self.probe_picture()?, &outcome.probe) {
+            probe::draw(probe)?.write(&path, force)?;
         }
         if let (Some(path), Some(evaluation)) = (&self.confusion, &outcome.evaluation) {
             let confusion = &evaluation.confusion;
@@ -229,7 +253,7 @@ fn prepare<'a>(
         }
     };
     let mut learner = learner.with_class_weights(sets.class_weights());
-    let template = Trained {
+    let mut template = Trained {
         kind,
         name: arguments.name(),
         tool: TOOL.into(),
@@ -256,13 +280,24 @@ fn prepare<'a>(
         },
         sites: learner.trained(),
     };
+    let start = arguments.start.as_deref().map(Start::read).transpose()?;
+    if let Some(start) = &start {
+        let image = backbone.image();
+        start.give(&mut learner, &template, arguments.batch_norm, &image)?;
+        template.sites = learner.trained();
+    }
     let shape = input.shape;
-    let fingerprint = arguments.fingerprint(
-        &template.backbone.id.to_string(),
-        from_layer,
-        sets.digests(),
-        [shape.height, shape.width],
-    );
+    let fingerprint = arguments
+        .fingerprint(
+            &template.backbone.id.to_string(),
+            from_layer,
+            sets.digests(),
+            [shape.height, shape.width],
+        )
+        .with(
+            "--start",
+            start.map_or("none".into(), |start| start.digest.to_string()),
+        );
     let plan = Plan {
         epochs: arguments.epochs as usize,
         batch: arguments.batch as usize,
@@ -270,6 +305,8 @@ fn prepare<'a>(
         warmup: arguments.warmup,
         last_rate: arguments.schedule.last_rate(),
         average: arguments.average,
+        is_probed: arguments.probe,
+        sparse: arguments.sparse.zip(arguments.sparse_every),
         checkpoint_every: Duration::from_secs(arguments.checkpoint_every.into()),
         patience: arguments.patience.map(|patience| patience as usize),
         seed: arguments.seed,
@@ -359,6 +396,10 @@ fn report(outcome: &Outcome) -> Report {
         hidden.unwrap_or_default(),
         metrics.seconds,
     );
+    let sparse = outcome.sparse.as_deref();
+    let table = sparse.map_or(String::new(), |tensors| sparse::table(tensors).to_string());
+    let probed = outcome.probe.as_ref().map_or(String::new(), Probe::text);
+    let text = table + &probed + &text;
     let last = outcome.history.last().and_then(|epoch| epoch.validation);
     let json = json!({
         "name": trained.name,
@@ -377,6 +418,8 @@ fn report(outcome: &Outcome) -> Report {
         "average": outcome.average.as_ref().map(|(rule, bytes)| {
             json!({ "rule": rule.to_string(), "bytes": bytes })
         }),
+        "probe": outcome.probe.as_ref().map(Probe::json),
+        "sparse": sparse.map(sparse::json),
         "class_weights": trained.class_weights,
         "trainable_params": metrics.trainable_params,
         "step_ms": { "median": step },

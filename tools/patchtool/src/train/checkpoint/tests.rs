@@ -29,6 +29,8 @@ fn checkpoint() -> Checkpoint {
             },
         },
         average: None,
+        sparse: None,
+        probe: None,
         step_ms: vec![1.5, 2.5],
         seconds: 3.5,
         best: Some(Best {
