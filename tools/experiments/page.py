@@ -4,7 +4,7 @@ import os
 import statistics
 
 from tests.peers.latency import describe_cpu
-from tools.experiments import few_shot, lsa, many, memory
+from tools.experiments import few_shot, lsa, many, memory, trajectories
 from tools.experiments.markdown import kilobytes, percent, table
 
 PARITY_COMMANDS = {
@@ -200,7 +200,8 @@ def render(tables, tasks, kinds, scale_lr_multiplier, backbone, date, resolution
     sections = {"accuracy": lambda found: accuracy(found, tables.get("sizes", {})),
                 "resolution": lambda found: resolution(resolution_task, found),
                 "sizes": lambda found: sizes(found, backbone), "int8": int8,
-                "from-layer": many.render_accuracy, "many": many.render_latency, "memory": memory.render, "few-shot": few_shot.render, "lsa": lsa.render, "peers": peers}
+                "from-layer": many.render_accuracy, "many": many.render_latency, "memory": memory.render,
+                "averages": trajectories.render, "few-shot": few_shot.render, "lsa": lsa.render, "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
     parts += settings(tasks, kinds, scale_lr_multiplier)

@@ -12,7 +12,7 @@ use crate::kernels::Activation;
 use crate::kernels::f32::Affine;
 
 /// Share of a batch's statistics in the running ones, as PyTorch's default.
-const MOMENTUM: f32 = 0.1;
+pub const MOMENTUM: f32 = 0.1;
 
 /// Shift, scale, bias and activation of a layer during training.
 pub(super) struct TrainedEpilogue {

@@ -13,5 +13,6 @@ mod network;
 mod node;
 mod values;
 
+pub use epilogue::MOMENTUM;
 pub use network::{BatchNormMode, Network, Parameter, Role, Trainable};
 pub use values::{BatchNorm, Norm, SiteParameters};

@@ -9,14 +9,21 @@ pub struct Head<'w> {
     /// Of each class its weights in the dimensions of the projection, in units of its integers, and its bias.
     rows: &'w [f32],
     scores: [f32; 2],
+    eigenvalue: f32,
 }
 
 impl<'w> Head<'w> {
-    pub(super) fn new(projection: Projection, rows: &'w [f32], scores: [f32; 2]) -> Self {
+    pub(super) fn new(
+        projection: Projection,
+        rows: &'w [f32],
+        scores: [f32; 2],
+        eigenvalue: f32,
+    ) -> Self {
         Self {
             projection,
             rows,
             scores,
+            eigenvalue,
         }
     }
 
@@ -45,6 +52,11 @@ impl<'w> Head<'w> {
     /// Least and greatest score to expect.
     pub fn scores(&self) -> [f32; 2] {
         self.scores
+    }
+
+    /// The greatest eigenvalue of the covariance of the integers, of which steps are in units of one over it.
+    pub fn eigenvalue(&self) -> f32 {
+        self.eigenvalue
     }
 
     fn row(&self, class: usize) -> &'w [f32] {

@@ -275,7 +275,7 @@ impl<'m> HeadLearner<'m> {
             bias[0] = -middle;
         }
         let scores = self.range(weights);
-        Ok(Head::new(self.projection, weights, scores))
+        Ok(Head::new(self.projection, weights, scores, scale))
     }
 
     /// The mean over all classes of the mean of their embeddings.

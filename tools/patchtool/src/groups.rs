@@ -18,6 +18,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
             "forget",
             "extract",
             "calibrate",
+            "unlearn",
             "meta-train",
         ],
     ),

@@ -15,6 +15,7 @@ use crate::taught::{RecipeError, TaughtError};
 use crate::train::checkpoint::CheckpointError;
 use crate::train::run::TrainError;
 use crate::trained::TrainedError;
+use crate::unlearn::UnlearnError;
 use graft_data::cache::CacheError;
 use graft_data::classes::ClassesError;
 use graft_data::dataset::DatasetError;
@@ -78,6 +79,7 @@ fn hint_of(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         QuantizeError,
         TaughtError,
         RecipeError,
+        UnlearnError,
         TrainedError,
         TrainError,
         CheckpointError,

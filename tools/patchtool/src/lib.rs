@@ -20,6 +20,7 @@ pub mod program;
 pub mod quantize;
 pub mod replacements;
 pub mod report;
+pub mod sparse;
 pub mod task;
 pub mod taught;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod testing;
 mod threads;
 pub mod train;
 pub mod trained;
+pub mod unlearn;
 
 /// This tool and its version, as files name what made them.
 pub const TOOL: &str = concat!("patchtool ", env!("CARGO_PKG_VERSION"));

@@ -77,13 +77,13 @@ fn the_seed_decides_and_the_threads_do_not() {
     assert!(first != train("c", "--seed 6"), "the seed changes nothing");
 }
 
-#[test]
-fn a_killed_run_goes_on_as_if_nothing_had_been() {
+/// Trains with these flags, once to the end and once with two kills in between.
+fn killed_and_resumed(flags: &str) {
     let fixture = Fixture::new();
     // Checkpoints after every step: a kill leaves the run in the midst of an epoch.
     // Batch statistics have a memory of their own.
     let arguments = format!(
-        "{TRAIN_ON} norms.backbone --epochs 40 --seed 3 --name same --checkpoint-every 0 --batch-norm batch"
+        "{TRAIN_ON} norms.backbone --epochs 40 --seed 3 --name same --checkpoint-every 0 --batch-norm batch {flags}"
     );
     fixture.json(&format!("{arguments} -o whole.st"));
     let checkpoint = fixture.path("cut.st.checkpoint");
@@ -136,6 +136,23 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
             == fixture.patch_of("norms.backbone", "whole.st"),
         "the result is another one"
     );
+}
+
+#[test]
+fn a_killed_run_goes_on_as_if_nothing_had_been() {
+    killed_and_resumed("");
+}
+
+#[test]
+fn a_killed_run_has_the_same_sparse_updates() {
+    killed_and_resumed("--sparse keep-top:0.2 --sparse-every 7");
+}
+
+#[test]
+fn a_killed_run_has_the_same_average() {
+    for rule in ["two-point:7", "ema:0.9", "swa"] {
+        killed_and_resumed(&format!("--schedule constant --average {rule}"));
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -31,6 +31,7 @@ pub mod sign;
 pub mod store;
 pub mod taught;
 pub mod train;
+pub mod unlearn;
 pub mod verify;
 
 /// Declares [`Command`]: the help, name and arguments of each command, and the function that runs it.
@@ -80,6 +81,8 @@ commands! {
     Forget(taught::ForgetArguments) => taught::forget(),
     /// Give a patch the temperature at which its probabilities come true.
     Calibrate(calibrate::Arguments) => calibrate::run(common),
+    /// Take a share of what a patch changes out of it again.
+    Unlearn(unlearn::Arguments) => unlearn::run(),
     /// Show the contents of a backbone or patch.
     Inspect(inspect::Arguments) => inspect::run(),
     /// Compare two patches, or a patch and its backbone.

@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::average::Average;
 use super::fingerprint::{Difference, Fingerprint};
 use super::history::{Epoch, Score};
 use super::learner::State;
+use super::probe::Probe;
+use super::sparse_updates::SparseUpdates;
 use graft_data::output::{self, OutputError};
 
 const MAGIC: [u8; 8] = *b"GRAFTCKP";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Magic, version, length, digest.
 const HEADER: usize = 8 + 4 + 8 + 32;
 
@@ -33,6 +36,12 @@ pub struct Checkpoint {
     pub so_far: Totals,
     /// State of the learner.
     pub learner: State,
+    /// The average of its values so far, where that is what is kept.
+    pub average: Option<Average>,
+    /// Its sparse updates so far, where they are.
+    pub sparse: Option<SparseUpdates>,
+    /// What was probed so far, if something is.
+    pub probe: Option<Probe>,
     /// Time of each step, in milliseconds.
     pub step_ms: Vec<f32>,
     /// Time since the start of the run, in seconds, without the time between a stop and the resumption.

@@ -1,5 +1,6 @@
 //! Examples that a run trains on, chooses its best epoch by and is tested with.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use graft_patches::records::Dtype;
@@ -100,11 +101,11 @@ impl Examples {
         batches::steps(self.count(), batch)
     }
 
-    /// Calls `each` on the batches of an epoch, from step `first` on, until it fails.
+    /// Calls `each` on the batches of these steps of an epoch, as far as there are, until it fails.
     pub fn for_each(
         &self,
         (seed, epoch): (u64, usize),
-        (batch, first): (usize, usize),
+        (batch, steps): (usize, Range<usize>),
         mut each: impl FnMut(&[f32], &[usize]) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let epoch = epoch as u32;
@@ -116,15 +117,18 @@ impl Examples {
             } => {
                 let augmenter = Augmenter::new(*augment, preprocess.clone());
                 let batches =
-                    Batches::start(images.clone(), augmenter, batch, (seed, epoch), first);
-                for batch in batches.map_err(TrainError::Thread)? {
+                    Batches::start(images.clone(), augmenter, batch, (seed, epoch), steps.start);
+                for batch in batches.map_err(TrainError::Thread)?.take(steps.len()) {
                     each(&batch.inputs, &batch.labels)?;
                 }
             }
             Training::Embeddings(train) => {
                 let order = epoch_order(seed, epoch, self.count());
                 let len = train.values.len() / self.count();
-                for range in ranges(order.len(), batch).skip(first) {
+                for range in ranges(order.len(), batch)
+                    .skip(steps.start)
+                    .take(steps.len())
+                {
                     let chosen = &order[range];
                     let inputs = chosen
                         .iter()

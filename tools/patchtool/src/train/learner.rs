@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use graft_patches::BackboneImage;
 use graft_patches::geometry::Shape;
-use graft_runtime::gradient::{BatchNormMode, Network, Parameter, Role, SiteParameters, Trainable};
+use graft_patches::layout::pack_weights;
+use graft_runtime::gradient::{
+    BatchNormMode, MOMENTUM, Network, Norm, Parameter, Role, SiteParameters, Trainable,
+};
 use graft_runtime::{Backbone, Error};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +44,7 @@ pub struct Learner {
     smoothing: f32,
     class_weights: Option<Vec<f32>>,
     scale_lr_multiplier: f32,
+    batch_norm: BatchNormMode,
     /// Only for the control kind.
     selection: Option<Selection>,
     /// Of the loss by the scores.
@@ -120,6 +125,7 @@ impl Learner {
             smoothing: settings.smoothing,
             class_weights: None,
             scale_lr_multiplier: settings.scale_lr_multiplier,
+            batch_norm: settings.batch_norm,
             selection,
             gradient: Vec::new(),
         }
@@ -150,10 +156,7 @@ impl Learner {
     /// # Panics
     /// If there are not as many inputs as classes.
     pub fn step(&mut self, rate: f32, inputs: &[f32], targets: &[usize]) -> Loss {
-        let scores = self.network.forward(inputs);
-        self.gradient.resize(scores.len(), 0.0);
-        let weights = self.class_weights.as_deref();
-        let loss = cross_entropy(scores, targets, self.smoothing, weights, &mut self.gradient);
+        let loss = self.forward(inputs, targets);
         self.network.backward(&self.gradient);
         let mut parameters = self.network.parameters();
         let masked = self
@@ -167,13 +170,53 @@ impl Learner {
                 values: &mut *parameter.values,
                 gradient: masked.map_or(parameter.gradient, |masked| &masked[at]),
                 decays: parameter.role == Role::Weights,
-                lr_multiplier: match parameter.role {
-                    Role::Weights => 1.0,
-                    Role::Scale | Role::Bias => self.scale_lr_multiplier,
-                },
+                lr_multiplier: lr_multiplier(parameter.role, self.scale_lr_multiplier),
             });
         self.optimizer.step(rate, updates);
         loss
+    }
+
+    /// The loss of a batch as a step computes it, and its gradient by the scores.
+    fn forward(&mut self, inputs: &[f32], targets: &[usize]) -> Loss {
+        let scores = self.network.forward(inputs);
+        self.gradient.resize(scores.len(), 0.0);
+        let weights = self.class_weights.as_deref();
+        cross_entropy(scores, targets, self.smoothing, weights, &mut self.gradient)
+    }
+
+    /// The loss of a batch as a step computes it, which leaves everything as it is.
+    ///
+    /// # Panics
+    /// If there are not as many inputs as classes.
+    pub fn loss(&mut self, inputs: &[f32], targets: &[usize]) -> f64 {
+        let before = self.statistics();
+        let loss = self.forward(inputs, targets).mean;
+        self.set_statistics(&before);
+        loss
+    }
+
+    /// The loss of a batch, and the direction of a step of plain gradient descent on it: the gradient of each of
+    /// [`Self::values`], times its learning-rate multiplier. It leaves everything as it is.
+    ///
+    /// # Panics
+    /// If there are not as many inputs as classes.
+    pub fn direction(&mut self, inputs: &[f32], targets: &[usize]) -> (f64, Vec<f32>) {
+        let before = self.statistics();
+        let loss = self.forward(inputs, targets).mean;
+        self.network.backward(&self.gradient);
+        self.set_statistics(&before);
+        let parameters = self.network.parameters();
+        let masked = self
+            .selection
+            .as_mut()
+            .map(|selection| selection.masked(&parameters));
+        let mut direction = Vec::new();
+        for (at, parameter) in parameters.iter().enumerate() {
+            let times = lr_multiplier(parameter.role, self.scale_lr_multiplier);
+            let gradient = masked.map_or(parameter.gradient, |masked| &masked[at]);
+            direction.extend(gradient.iter().map(|gradient| times * gradient));
+        }
+        (loss, direction)
     }
 
     /// The scores of a batch of inputs, as a step computes them.
@@ -195,13 +238,91 @@ impl Learner {
         let values = |parameter: Parameter<'_>| parameter.values.to_vec();
         State {
             parameters: self.network.parameters().into_iter().map(values).collect(),
-            statistics: self
-                .network
-                .statistics()
-                .into_iter()
-                .map(|values| values.to_vec())
-                .collect(),
+            statistics: self.statistics(),
             optimizer: self.optimizer.state(),
+        }
+    }
+
+    fn statistics(&mut self) -> Vec<Vec<f32>> {
+        let all = self.network.statistics().into_iter();
+        all.map(|values| values.to_vec()).collect()
+    }
+
+    fn set_statistics(&mut self, values: &[Vec<f32>]) {
+        for (own, values) in self.network.statistics().into_iter().zip(values) {
+            own.copy_from_slice(values);
+        }
+    }
+
+    /// All trained values with the gradients of the last step, always in the same order.
+    pub fn parameters(&mut self) -> Vec<Parameter<'_>> {
+        self.network.parameters()
+    }
+
+    /// The values of all parameters, one after the other, as they are trained: packed, and before batch norms are folded.
+    pub fn values(&mut self) -> Vec<f32> {
+        let parameters = self.network.parameters();
+        let slices: Vec<&[f32]> = parameters.iter().map(|p| &*p.values).collect();
+        slices.concat()
+    }
+
+    /// Puts values in the place of what [`Self::values`] gave.
+    ///
+    /// # Panics
+    /// If they are not as many.
+    pub fn set_values(&mut self, mut values: &[f32]) {
+        for parameter in self.network.parameters() {
+            let (own, rest) = values.split_at(parameter.values.len());
+            parameter.values.copy_from_slice(own);
+            values = rest;
+        }
+        assert!(values.is_empty(), "as many values as there are");
+    }
+
+    /// Begins at trained values of these sites of the backbone, in place of the backbone's; statistics stay as they are.
+    ///
+    /// # Errors
+    /// If they are not those of its parameters; the learner is not to be used then.
+    pub fn start_at(
+        &mut self,
+        sites: &BTreeMap<usize, SiteParameters>,
+        backbone: &BackboneImage<'_>,
+    ) -> Result<(), StateError> {
+        let what = "the trained values";
+        let (mut own, mut values) = (Vec::new(), Vec::new());
+        for parameter in self.network.parameters() {
+            let site = backbone.site(parameter.site);
+            let given = sites.get(&parameter.site).ok_or(StateError { what })?;
+            let given = match (parameter.role, &given.norm, &given.weights) {
+                (Role::Weights, _, Some(rows)) => {
+                    let outputs = rows.len() / site.depth;
+                    Some(pack_weights(rows, outputs, site.depth, site.is_depthwise))
+                }
+                (Role::Scale, Some(Norm::Batch(norm)), _) => Some(norm.gamma.clone()),
+                (Role::Bias, Some(Norm::Batch(norm)), _) => Some(norm.beta.clone()),
+                (Role::Scale, Some(Norm::Affine { scale, .. }), _) => Some(scale.clone()),
+                (Role::Bias, Some(Norm::Affine { bias, .. }), _) => Some(bias.clone()),
+                (Role::Weights, _, None) | (Role::Scale | Role::Bias, None, _) => None,
+            };
+            values.push(given.ok_or(StateError { what })?);
+            own.push(parameter.values);
+        }
+        copy(own, &values, what)
+    }
+
+    /// Whether the statistics of its batch norms depend on its values: in batch mode.
+    pub fn measures_statistics(&mut self) -> bool {
+        self.batch_norm == BatchNormMode::Batch && !self.network.statistics().is_empty()
+    }
+
+    /// Moves the running statistics by this share of the way to those of a batch of inputs; a share of 1 / k of batch k, from 1
+    /// on, makes them the means over all batches.
+    pub fn measure_statistics(&mut self, inputs: &[f32], share: f32) {
+        let before = self.statistics();
+        self.network.forward(inputs);
+        let moved = self.network.statistics().into_iter().zip(&before);
+        for (now, before) in moved.flat_map(|(now, before)| now.iter_mut().zip(before)) {
+            *now = before + share / MOMENTUM * (*now - before);
         }
     }
 
@@ -225,6 +346,13 @@ impl Learner {
     }
 }
 
+fn lr_multiplier(role: Role, of_scales: f32) -> f32 {
+    match role {
+        Role::Weights => 1.0,
+        Role::Scale | Role::Bias => of_scales,
+    }
+}
+
 fn copy(to: Vec<&mut [f32]>, from: &[Vec<f32>], what: &'static str) -> Result<(), StateError> {
     let lengths = to.iter().map(|to| to.len());
     if !lengths.eq(from.iter().map(Vec::len)) {
@@ -237,117 +365,4 @@ fn copy(to: Vec<&mut [f32]>, from: &[Vec<f32>], what: &'static str) -> Result<()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use graft_tests::Random;
-
-    const SIDE: usize = 16;
-    const CLASSES: usize = 3;
-
-    fn learner(kind: TrainKind) -> Learner {
-        let backbone = graft_tests::backbone(SIDE, 3);
-        let settings = Settings {
-            kind,
-            algorithm: Algorithm::Adam,
-            weight_decay: 0.01,
-            scale_lr_multiplier: 1.0,
-            batch_norm: BatchNormMode::Batch,
-            smoothing: 0.05,
-            from_layer: 0,
-            seed: 4,
-        };
-        Learner::new(&backbone, Shape::new(SIDE, SIDE, 3), CLASSES, settings).unwrap()
-    }
-
-    /// Images of noise.
-    fn batch(seed: u64) -> (Vec<f32>, Vec<usize>) {
-        let targets = (0..12).map(|image| image % CLASSES).collect();
-        (Random(seed).values(12 * SIDE * SIDE * 3, 1.0), targets)
-    }
-
-    #[test]
-    fn every_kind_learns_a_batch_by_heart() {
-        let (inputs, targets) = batch(1);
-        let mut last = Vec::new();
-        for kind in [
-            TrainKind::HEAD,
-            TrainKind::RandomHead,
-            TrainKind::DW_HEAD,
-            TrainKind::BN_HEAD,
-            TrainKind::BN_DW_HEAD,
-            TrainKind::Full,
-        ] {
-            let mut learner = learner(kind);
-            let losses: Vec<f64> = (0..60)
-                .map(|_| learner.step(0.01, &inputs, &targets).mean)
-                .collect();
-            assert!(
-                (losses[0] - (CLASSES as f64).ln()).abs() < 1e-3,
-                "{kind}: a head of zeros knows nothing"
-            );
-            assert!(losses[59] < 0.8 * losses[0], "{kind}: {losses:?}");
-            last.push(losses[59]);
-        }
-        assert!(
-            last[5] < last[0],
-            "all weights learn more than the last layer: {last:?}"
-        );
-    }
-
-    #[test]
-    fn a_class_of_weight_zero_is_not_learned() {
-        let (inputs, targets) = batch(1);
-        let mut plain = learner(TrainKind::HEAD);
-        let mut weighted = learner(TrainKind::HEAD).with_class_weights(Some(vec![1.5, 0.0, 1.5]));
-        for _ in 0..60 {
-            plain.step(0.01, &inputs, &targets);
-            weighted.step(0.01, &inputs, &targets);
-        }
-        let loss_of_class_1 = |learner: &mut Learner| {
-            let (scores, weights) = (learner.scores(&inputs), [0.0, 1.0, 0.0]);
-            let mut gradient = vec![0.0; scores.len()];
-            cross_entropy(scores, &targets, 0.0, Some(&weights), &mut gradient).mean
-        };
-        assert!(loss_of_class_1(&mut weighted) > 2.0 * loss_of_class_1(&mut plain));
-    }
-
-    #[test]
-    fn a_restored_state_goes_on_alike() {
-        let mut first = learner(TrainKind::BN_DW_HEAD);
-        let (inputs, targets) = batch(1);
-        first.step(0.01, &inputs, &targets);
-        let state = first.state();
-        let mut second = learner(TrainKind::BN_DW_HEAD);
-        second.restore(state.clone()).unwrap();
-        for seed in 2..5 {
-            let (inputs, targets) = batch(seed);
-            let losses =
-                [&mut first, &mut second].map(|learner| learner.step(0.01, &inputs, &targets).mean);
-            assert_eq!(losses[0].to_bits(), losses[1].to_bits());
-        }
-        assert_eq!(first.trained(), second.trained());
-        assert!(learner(TrainKind::HEAD).restore(state).is_err());
-    }
-
-    #[test]
-    fn the_control_trains_as_many_values_as_bn_and_leaves_the_others() {
-        let mut bn = learner(TrainKind::BN_HEAD);
-        let mut control = learner(TrainKind::RandomHead);
-        assert_eq!(control.trainable(), bn.trainable());
-        let before = control.state();
-        let (inputs, targets) = batch(1);
-        for _ in 0..3 {
-            control.step(0.01, &inputs, &targets);
-        }
-        let after = control.state();
-        let changed = before.parameters.iter().zip(&after.parameters);
-        let changed: usize = changed
-            .map(|(a, b)| a.iter().zip(b).filter(|(a, b)| a != b).count())
-            .sum();
-        assert!(changed <= control.trainable(), "{changed} values changed");
-        assert!(
-            changed > control.trainable() / 2,
-            "{changed} values changed"
-        );
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! al. 2019) trains in batch mode and keeps the mean and variance of the task. On a small task that replaces knowledge of
 //! the backbone before gamma and beta can make up for it: `RESULTS.md` has both, on the same images.
 
+pub mod average;
 pub mod checkpoint;
 mod control;
 pub mod curves;
@@ -16,7 +17,9 @@ pub mod lock;
 pub mod loss;
 mod notes;
 pub mod optimizer;
+pub mod probe;
 pub mod progress;
 pub mod run;
 pub mod schedule;
 pub mod sets;
+pub mod sparse_updates;

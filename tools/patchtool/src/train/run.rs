@@ -1,27 +1,36 @@
 //! A training run: epochs of steps, each validated, the best one kept and tested once, a checkpoint to go on from.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use graft_data::left_out::LeftOut;
+use graft_data::output;
 use graft_runtime::Backbone;
 
+use super::average::{Average, Rule};
 use super::checkpoint::{Best, Checkpoint, CheckpointError, Totals};
 use super::evaluate::Evaluation;
 use super::examples::{Examples, Shared};
 use super::fingerprint::Fingerprint;
 use super::history::{Epoch, Score};
 use super::learner::{Learner, StateError};
+use super::probe::{self, Batch, Probe};
 use super::progress::Progress;
 use super::schedule::Schedule;
+use super::sparse_updates::SparseUpdates;
+use crate::sparse::{self, Tensor};
 use crate::trained::{Metrics, Trained, TrainedError};
+
+/// Training images that statistics are measured on, rounded up to whole batches.
+const STATISTICS_IMAGES: usize = 1024;
+/// The epoch of those images, and of those that are probed: one that is never trained.
+const NO_EPOCH: usize = u32::MAX as usize;
 
 /// A training run.
 pub struct Run<'a> {
     /// The backbone that is trained on.
     pub backbone: &'a Backbone,
-    /// The network in training.
-    pub learner: Learner,
     /// The examples that it learns from.
     pub examples: Examples,
     /// The result but for sites and metrics.
@@ -30,6 +39,8 @@ pub struct Run<'a> {
     pub plan: Plan,
     /// Path of the checkpoint; without one there is none.
     pub checkpoint: Option<PathBuf>,
+    /// Path of the trained file that each checkpoint writes, too: what the run would end with if it ended there.
+    pub anytime: Option<PathBuf>,
     /// Fingerprint that a checkpoint has to match.
     pub fingerprint: Fingerprint,
     /// When it was started: before the images were decoded.
@@ -47,6 +58,14 @@ pub struct Plan {
     pub rate: f32,
     /// Epochs of warm-up.
     pub warmup: f32,
+    /// Share of the learning rate that is left at the end, 0 to 1: at 1 it stays as it is.
+    pub last_rate: f32,
+    /// The average of the values that is validated and kept in place of the last ones.
+    pub average: Option<Rule>,
+    /// The rule that makes updates sparse, and the steps of each; not together with an average.
+    pub sparse: Option<(sparse::Rule, u32)>,
+    /// Whether the losses of fixed mini-batches are probed, which changes nothing.
+    pub is_probed: bool,
     /// Number of epochs without a higher validation accuracy after which the run ends.
     pub patience: Option<usize>,
     /// Least time between two checkpoints within an epoch.
@@ -71,6 +90,12 @@ pub struct Outcome {
     pub shared: Shared,
     /// Whether it ended because the values became unusable.
     pub diverged: bool,
+    /// The rule of the average, where there was one, and its memory in bytes.
+    pub average: Option<(Rule, usize)>,
+    /// What sparse updates took from each parameter, where there were some.
+    pub sparse: Option<Vec<Tensor>>,
+    /// What was probed, if something was.
+    pub probe: Option<Probe>,
 }
 
 /// Reasons why a run ends early.
@@ -126,29 +151,33 @@ impl TrainError {
 }
 
 impl Run<'_> {
-    /// Trains from the start or from a checkpoint.
+    /// Trains a network from the start or from a checkpoint.
     ///
     /// Must not be called from a thread of rayon's global pool.
     ///
     /// # Errors
     /// See [`TrainError`]; a checkpoint of before is kept.
     pub fn train(
-        mut self,
+        self,
+        mut learner: Learner,
         resumed: Option<Checkpoint>,
         progress: &Progress,
     ) -> Result<Outcome, TrainError> {
         let mut at = match resumed {
             Some(mut checkpoint) => {
-                self.learner
-                    .restore(std::mem::take(&mut checkpoint.learner))?;
+                learner.restore(std::mem::take(&mut checkpoint.learner))?;
                 checkpoint
             }
-            None => self.start()?,
+            None => self.start(&mut learner)?,
         };
+        // A run that was not probed from the start is from here on.
+        let probe = at.probe.take().unwrap_or_default();
+        at.probe = self.plan.is_probed.then_some(probe);
+        let fixed = self.fixed_batches()?;
         let before = at.seconds;
         let mut diverged = false;
         while at.epoch < self.plan.epochs && !self.is_stale(&at) {
-            match self.epoch(&mut at, before, progress) {
+            match self.epoch(&mut learner, &mut at, &fixed, before, progress) {
                 // What was good is not lost to a step that went too far.
                 Err(error) if error.is_of_values() && at.best.is_some() => {
                     let hint = error.hint();
@@ -162,19 +191,25 @@ impl Run<'_> {
         progress.finish();
         Ok(Outcome {
             diverged,
-            ..self.outcome(at, before)?
+            ..self.outcome(&mut learner, at, before)?
         })
     }
 
     /// A run before its first step, once it is known that there is room for its checkpoints.
-    fn start(&mut self) -> Result<Checkpoint, TrainError> {
+    fn start(&self, learner: &mut Learner) -> Result<Checkpoint, TrainError> {
+        let count = learner.values().len();
         let start = Checkpoint {
             fingerprint: self.fingerprint.clone(),
+            average: self.plan.average.map(|rule| Average::new(rule, count)),
+            sparse: self
+                .plan
+                .sparse
+                .map(|(rule, every)| SparseUpdates::new(rule, every, &learner.parameters())),
             ..Checkpoint::default()
         };
         if let Some(path) = &self.checkpoint {
             let saved = Checkpoint {
-                learner: self.learner.state(),
+                learner: learner.state(),
                 ..start.clone()
             };
             saved.rehearse(path)?;
@@ -193,32 +228,33 @@ impl Run<'_> {
     }
 
     fn epoch(
-        &mut self,
+        &self,
+        learner: &mut Learner,
         at: &mut Checkpoint,
+        fixed: &[Batch],
         before: f64,
         progress: &Progress,
     ) -> Result<(), TrainError> {
-        let Self {
-            learner,
-            examples,
-            plan,
-            checkpoint,
-            started,
-            ..
-        } = self;
-        let in_epoch = examples.steps(plan.batch);
+        let plan = &self.plan;
+        let in_epoch = self.examples.steps(plan.batch);
         let schedule = Schedule {
             base: plan.rate,
             steps: in_epoch * plan.epochs,
             warmup: (plan.warmup * in_epoch as f32) as usize,
-            last: 0.0,
+            last: plan.last_rate,
         };
         let epoch = at.epoch;
+        let probe = |learner: &mut Learner, at: &mut Checkpoint| {
+            if let Some(probe) = &mut at.probe {
+                probe.step(learner, fixed, (epoch, at.step, in_epoch));
+            }
+        };
+        probe(learner, at);
         let mut saved = Instant::now();
         let mut start = Instant::now();
-        examples.for_each(
+        self.examples.for_each(
             (plan.seed, epoch),
-            (plan.batch, at.step),
+            (plan.batch, at.step..in_epoch),
             |inputs, classes| {
                 let rate = schedule.rate(epoch * in_epoch + at.step);
                 let step = Instant::now();
@@ -230,41 +266,45 @@ impl Run<'_> {
                         loss: loss.mean,
                     });
                 }
+                if let Some(sparse) = &mut at.sparse {
+                    sparse.step(&mut learner.parameters());
+                }
+                if let Some(average) = &mut at.average {
+                    average.add(&learner.values());
+                }
                 at.step += 1;
                 at.so_far.images += classes.len();
                 at.so_far.loss += loss.mean * classes.len() as f64;
                 at.so_far.correct += loss.correct;
                 at.so_far.seconds += start.elapsed().as_secs_f64();
-                start = Instant::now();
                 progress.step(epoch, &at.so_far);
-                if let Some(path) = checkpoint
-                    && saved.elapsed() >= plan.checkpoint_every
-                {
-                    at.seconds = before + started.elapsed().as_secs_f64();
-                    at.learner = learner.state();
-                    at.save(path)?;
+                probe(learner, at);
+                if saved.elapsed() >= plan.checkpoint_every {
+                    self.save(learner, at, before)?;
                     saved = Instant::now();
                 }
+                start = Instant::now();
                 Ok(())
             },
         )?;
-        self.finish_epoch(at, before, progress)
+        if let Some(probe) = &mut at.probe {
+            let rate = schedule.rate((epoch + 1) * in_epoch - 1);
+            probe.end_epoch(learner, fixed, rate);
+        }
+        self.finish_epoch(learner, at, before, progress)
     }
 
     fn finish_epoch(
-        &mut self,
+        &self,
+        learner: &mut Learner,
         at: &mut Checkpoint,
         before: f64,
         progress: &Progress,
     ) -> Result<(), TrainError> {
         progress.validation(at.epoch);
-        let mut trained = Trained {
-            sites: self.learner.trained(),
-            ..self.template.clone()
-        };
-        let validation = self
-            .examples
-            .validate(self.backbone, &mut self.learner, &trained)?;
+        let (mut trained, validation) = self.kept(learner, at, |learner, trained| {
+            self.examples.validate(self.backbone, learner, trained)
+        })?;
         let Totals {
             images,
             loss,
@@ -301,21 +341,109 @@ impl Run<'_> {
         progress.epoch(at.epoch, &measured, is_best && validation.is_some());
         at.epoch += 1;
         at.step = 0;
+        self.save(learner, at, before)
+    }
+
+    /// What is kept of the values, and what `use_them` says of it: their average, if there is to be one, and an unfinished
+    /// update made sparse as if it ended here. The learner has it only for as long.
+    fn kept<T>(
+        &self,
+        learner: &mut Learner,
+        at: &Checkpoint,
+        use_them: impl FnOnce(&mut Learner, &Trained) -> Result<T, TrainError>,
+    ) -> Result<(Trained, T), TrainError> {
+        let trained = |learner: &Learner| Trained {
+            sites: learner.trained(),
+            ..self.template.clone()
+        };
+        if at.average.is_none() && at.sparse.is_none() {
+            let trained = trained(learner);
+            let used = use_them(learner, &trained)?;
+            return Ok((trained, used));
+        }
+        let own = learner.state();
+        if let Some(average) = &at.average {
+            let averaged = average.of(&learner.values());
+            learner.set_values(&averaged);
+        }
+        if let Some(sparse) = &at.sparse {
+            sparse.reset(&mut learner.parameters());
+        }
+        let used = self.measure_statistics(learner).and_then(|()| {
+            let trained = trained(learner);
+            let used = use_them(learner, &trained)?;
+            Ok((trained, used))
+        });
+        learner.restore(own)?;
+        used
+    }
+
+    /// The mini-batches to probe with, of training images that are augmented as in training; none without a probe.
+    fn fixed_batches(&self) -> Result<Vec<Batch>, TrainError> {
+        let Plan { batch, seed, .. } = self.plan;
+        let mut fixed = Vec::new();
+        if self.plan.is_probed {
+            let steps = (batch, 0..probe::BATCHES);
+            self.examples
+                .for_each((seed, NO_EPOCH), steps, |inputs, classes| {
+                    fixed.push((inputs.to_vec(), classes.to_vec()));
+                    Ok(())
+                })?;
+        }
+        Ok(fixed)
+    }
+
+    /// Measures the statistics of batch norms that belong to the learner's values, on the same training images each time.
+    fn measure_statistics(&self, learner: &mut Learner) -> Result<(), TrainError> {
+        if !learner.measures_statistics() {
+            return Ok(());
+        }
+        let Plan { batch, seed, .. } = self.plan;
+        let steps = STATISTICS_IMAGES.div_ceil(batch);
+        let mut batches = 0.0;
+        self.examples
+            .for_each((seed, NO_EPOCH), (batch, 0..steps), |inputs, _| {
+                batches += 1.0;
+                learner.measure_statistics(inputs, 1.0 / batches);
+                Ok(())
+            })
+    }
+
+    /// Writes the checkpoint, if there is to be one, and the trained file of now.
+    fn save(
+        &self,
+        learner: &mut Learner,
+        at: &mut Checkpoint,
+        before: f64,
+    ) -> Result<(), TrainError> {
         if let Some(path) = &self.checkpoint {
-            at.learner = self.learner.state();
+            at.learner = learner.state();
             at.seconds = before + self.started.elapsed().as_secs_f64();
             at.save(path)?;
+        }
+        if let Some(path) = &self.anytime {
+            let trained = match &at.best {
+                Some(best) => best.trained.clone(),
+                None => {
+                    let (trained, ()) = self.kept(learner, at, |_, _| Ok(()))?;
+                    trained.to_bytes(&self.backbone.image())?
+                }
+            };
+            output::replace(path, |file| file.write_all(&trained))
+                .map_err(CheckpointError::Save)?;
         }
         Ok(())
     }
 
-    fn outcome(mut self, mut at: Checkpoint, before: f64) -> Result<Outcome, TrainError> {
+    fn outcome(
+        &self,
+        learner: &mut Learner,
+        mut at: Checkpoint,
+        before: f64,
+    ) -> Result<Outcome, TrainError> {
         let mut trained = match &at.best {
             Some(best) => Trained::from_bytes(&best.trained)?,
-            None => Trained {
-                sites: self.learner.trained(),
-                ..self.template.clone()
-            },
+            None => self.kept(learner, &at, |_, _| Ok(()))?.0,
         };
         let temperature = self.examples.temperature(self.backbone, &trained)?;
         let evaluation = self.examples.test(self.backbone, &trained)?;
@@ -324,7 +452,7 @@ impl Run<'_> {
             epochs: at.history.len() as u32,
             temperature,
             test_accuracy: test.map_or(0.0, |test| test.score.accuracy as f32),
-            trainable_params: self.learner.trainable() as u64,
+            trainable_params: learner.trainable() as u64,
             seconds: before + self.started.elapsed().as_secs_f64(),
             ..trained.metrics
         };
@@ -332,9 +460,15 @@ impl Run<'_> {
         Ok(Outcome {
             trained,
             evaluation,
-            left_out: self.examples.left_out,
+            left_out: self.examples.left_out.clone(),
             shared: self.examples.shared,
             diverged: false,
+            average: self
+                .plan
+                .average
+                .zip(at.average.as_ref().map(Average::bytes)),
+            sparse: at.sparse.map(|sparse| sparse.lost(&learner.parameters())),
+            probe: at.probe,
             history: at.history,
             step_ms: at
                 .step_ms

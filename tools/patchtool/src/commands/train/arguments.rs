@@ -10,6 +10,8 @@ use graft_runtime::gradient;
 
 use crate::TOOL;
 use crate::commands::arguments::{Output, above_zero, number, resolution};
+use crate::sparse;
+use crate::train::average;
 use crate::train::fingerprint::Fingerprint;
 use crate::train::optimizer::Algorithm;
 use crate::train::sets::HeldOut;
@@ -46,6 +48,9 @@ pub struct Arguments {
     /// less time, as no gradient goes back to them, and patches from the same layer on share them on one image (`run`).
     #[arg(long, value_name = "LAYER")]
     pub from_layer: Option<String>,
+    /// Begin at the values of this trained file, of the same kind and classes, in place of the backbone's and a head of zeros.
+    #[arg(long, value_name = "T")]
+    pub start: Option<PathBuf>,
     /// The trained parameters, as safetensors.
     #[command(flatten)]
     pub output: Output,
@@ -80,9 +85,32 @@ pub struct Arguments {
     /// Update rule by which gradients change the parameters.
     #[arg(long, value_enum, default_value_t = Algorithm::Adam)]
     pub optimizer: Algorithm,
-    /// Epochs over which the learning rate rises from zero; then it falls in a cosine.
+    /// Epochs over which the learning rate rises from zero; then it goes as --schedule says.
     #[arg(long, value_name = "EPOCHS", default_value_t = 1.0, value_parser = not_negative)]
     pub warmup: f32,
+    /// The learning rate after the warm-up: cosine (it falls to zero at the last epoch) or constant (it stays, for runs whose
+    /// end is not known; then --average gives back what the falling rate would have).
+    #[arg(long, value_enum, default_value_t = ScheduleShape::Cosine)]
+    pub schedule: ScheduleShape,
+    /// Keep an average of the trained values, in place of the last ones: two-point:STEPS (of now and of STEPS to twice as many
+    /// steps before, in two more copies of what is trained), ema:DECAY (exponential: DECAY, 0 to 1, is what is left of it after
+    /// a step; one copy) or swa (all of the last half to three quarters of the steps; two copies). It is what is validated,
+    /// chosen and written, at every checkpoint, so that a run may be stopped at any moment.
+    #[arg(long, value_name = "HOW")]
+    pub average: Option<average::Rule>,
+    /// Make updates sparse: after every --sparse-every steps, of what they changed in each tensor, keep-top:SHARE keeps only this
+    /// share of the values, 0 to 1, that changed most, and drop-top:SHARE all but that share. The others are again what they were
+    /// before those steps. It takes one more copy of what is trained, and some of what few images teach (RESULTS.md).
+    #[arg(
+        long,
+        value_name = "HOW",
+        requires = "sparse_every",
+        conflicts_with = "average"
+    )]
+    pub sparse: Option<sparse::Rule>,
+    /// Steps of an update that --sparse makes sparse.
+    #[arg(long, value_name = "STEPS", requires = "sparse", value_parser = count(u32::MAX))]
+    pub sparse_every: Option<u32>,
     /// Label smoothing: this share of the target is spread over all classes.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = smoothing)]
     pub smoothing: f32,
@@ -112,6 +140,11 @@ pub struct Arguments {
     /// Draw loss and accuracy of every epoch as a picture.
     #[arg(long, value_name = "F.png")]
     pub curves: Option<PathBuf>,
+    /// Measure the losses of four fixed mini-batches along the way, and along the direction of a step after each epoch: how close
+    /// to a quadratic they are (R2), and what share of the loss one long step leaves. The figures are in the output (all in that
+    /// of --json), the picture is OUTPUT.probe.png. The patch stays the same; an epoch takes about 200 forward passes more.
+    #[arg(long)]
+    pub probe: bool,
     /// Draw the confusion matrix of the best epoch as a picture: on the test images, or without any on those of --validation.
     #[arg(long, value_name = "F.png")]
     pub confusion: Option<PathBuf>,
@@ -160,6 +193,25 @@ impl fmt::Display for Validation {
 pub enum Device {
     /// All cores.
     Cpu,
+}
+
+/// Shape of the learning rate after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ScheduleShape {
+    /// Half a cosine, down to zero.
+    Cosine,
+    /// It stays.
+    Constant,
+}
+
+impl ScheduleShape {
+    /// Share of the learning rate that is left at the end.
+    pub fn last_rate(self) -> f32 {
+        match self {
+            Self::Cosine => 0.0,
+            Self::Constant => 1.0,
+        }
+    }
 }
 
 /// Mode of the batch norms that are trained.
@@ -213,7 +265,6 @@ impl Arguments {
         [data, validation, test]: [&str; 3],
         resolution: [usize; 2],
     ) -> Fingerprint {
-        let or_none = |value: Option<u32>| value.map_or("none".into(), |value| value.to_string());
         Fingerprint::default()
             .with("the version of patchtool", TOOL)
             .with("the backbone", backbone)
@@ -240,6 +291,10 @@ impl Arguments {
                 format!("{:?}", self.optimizer).to_lowercase(),
             )
             .with("--warmup", self.warmup)
+            .with("--schedule", format!("{:?}", self.schedule).to_lowercase())
+            .with("--average", or_none(self.average))
+            .with("--sparse", or_none(self.sparse))
+            .with("--sparse-every", or_none(self.sparse_every))
             .with("--smoothing", self.smoothing)
             .with("--class-weights", self.class_weights)
             .with("--weight-decay", self.weight_decay)
@@ -264,6 +319,10 @@ fn rate(kind: TrainKind, algorithm: Algorithm) -> f32 {
         // Momentum 0.9 multiplies steps by ten, but gradients are far below Adam's unit steps.
         Algorithm::Sgd | Algorithm::Nesterov => 20.0 * adam,
     }
+}
+
+fn or_none(value: Option<impl fmt::Display>) -> String {
+    value.map_or("none".into(), |value| value.to_string())
 }
 
 fn count(most: u32) -> clap::builder::RangedI64ValueParser<u32> {
@@ -363,6 +422,14 @@ mod tests {
             "--validation -0.1",
             "--validation NaN",
             "--class-weights some",
+            "--schedule linear",
+            "--average two-point",
+            "--average two-point:0",
+            "--average ema:1",
+            "--sparse keep-top:0.5",
+            "--sparse-every 5",
+            "--sparse keep-top:1 --sparse-every 5",
+            "--sparse drop-top:0.5 --sparse-every 5 --average swa",
         ];
         for flag in flags {
             assert!(parse(flag).is_err(), "{flag}");
@@ -394,7 +461,7 @@ mod tests {
             .fingerprint("b", 3, ["d", "v", "t"], [96, 96]);
         let differences = of("").differences(&from);
         assert_eq!(differences[0].to_string(), "--from-layer was 0, now 3");
-        let same = "--threads 7 --name n --curves c.png --confusion m.png --resume --force";
+        let same = "--threads 7 --name n --curves c.png --confusion m.png --probe --resume --force";
         assert_eq!(of(same), of(""));
         let flags = [
             "--kind head",
@@ -412,6 +479,9 @@ mod tests {
             "--augment off",
             "--limit 3",
             "--patience 3",
+            "--schedule constant",
+            "--average swa",
+            "--sparse keep-top:0.3 --sparse-every 3",
         ];
         for flag in flags {
             let differences = of("").differences(&of(flag));

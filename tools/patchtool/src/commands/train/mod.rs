@@ -1,6 +1,7 @@
 //! `patchtool train`: a patch from a folder of labelled images.
 
 mod arguments;
+mod start;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,18 +14,21 @@ use graft_runtime::Backbone;
 use serde_json::json;
 
 pub use arguments::{Arguments, BatchNormMode, Validation};
+use start::Start;
 
 use crate::TOOL;
 use crate::commands::arguments::{Common, Output};
 use crate::hint::Hint;
 use crate::input;
-use crate::report::Report;
+use crate::report::{Report, bytes};
+use crate::sparse;
 use crate::task;
 use crate::threads;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::curves;
 use crate::train::learner::{Learner, Settings};
 use crate::train::lock::RunLock;
+use crate::train::probe::{self, Probe};
 use crate::train::progress::{Lines, Progress};
 use crate::train::run::{Outcome, Plan, Run};
 use crate::train::sets::{HeldOut, Request, Sets};
@@ -53,7 +57,7 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
         _ => None,
     };
     let backbone = input::backbone(&arguments.backbone)?;
-    let run = prepare(arguments, &backbone, common, started)?;
+    let (run, learner) = prepare(arguments, &backbone, common, started)?;
     if let (Some(resumed), Some(path)) = (&resumed, &checkpoint) {
         resumed.check(path, &run.fingerprint)?;
     }
@@ -62,7 +66,7 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
         .as_ref()
         .map_or(0, |resumed| resumed.epoch * images + resumed.so_far.images);
     let progress = Progress::new(run.plan.epochs, images, before, common.quiet, lines);
-    let outcome = run.train(resumed, &progress)?;
+    let outcome = run.train(learner, resumed, &progress)?;
     arguments.write(&outcome, &backbone)?;
     if let Some(path) = &checkpoint {
         checkpoint::remove(path).context("cannot remove the checkpoint")?;
@@ -75,7 +79,10 @@ impl Arguments {
     /// the same output as long as the lock is held.
     fn check_outputs(&self) -> Result<Option<RunLock>> {
         let Output { output, force } = &self.output;
-        let others = [&self.curves, &self.confusion].into_iter().flatten();
+        let probe = self.probe_picture()?;
+        let others = [&self.curves, &self.confusion, &probe]
+            .into_iter()
+            .flatten();
         let outputs: Vec<&Path> = [output]
             .into_iter()
             .chain(others)
@@ -85,14 +92,32 @@ impl Arguments {
             Validation::Share(_) => None,
             Validation::Path(path) => Some(path),
         };
-        let held_out = self.test.iter().chain(validation);
+        let held_out = self.test.iter().chain(validation).chain(&self.start);
         let inputs = [&self.backbone, &self.data].into_iter().chain(held_out);
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
+        // A trained file beside a checkpoint is of that run, of which `check_free` has the say.
+        let is_of_a_run = || checkpoint::path_for(output).is_some_and(|path| path.exists());
         let lock = RunLock::take_checked(output, || {
-            output::check_all(&outputs, &inputs, *force).map_err(anyhow::Error::from)
+            output::check_all(&outputs, &inputs, *force || is_of_a_run())?;
+            let mut others = outputs[1..].iter();
+            others.try_for_each(|path| output::check(path, *force).map_err(anyhow::Error::from))
         })?;
         checkpoint::check_free(output, self.resume, *force)?;
         Ok(lock)
+    }
+
+    /// The picture of the probe, if there is to be one, beside the output.
+    fn probe_picture(&self) -> Result<Option<PathBuf>> {
+        let output = &self.output.output;
+        if self.probe && output::is_stdout(output) {
+            bail!(Hint::new(
+                "a run whose output goes to stdout has no place for the picture of --probe".into(),
+                "name a file with -o, or leave --probe out",
+            ));
+        }
+        let mut name = output.clone().into_os_string();
+        name.push(".probe.png");
+        Ok(self.probe.then(|| name.into()))
     }
 
     /// Whether there are the images that other arguments ask for.
@@ -139,11 +164,18 @@ impl Arguments {
     fn write(&self, outcome: &Outcome, backbone: &Backbone) -> Result<()> {
         let force = self.output.force;
         let bytes = outcome.trained.to_bytes(&backbone.image())?;
-        output::write_atomically(&self.output.output, force, |file| file.write_all(&bytes))?;
+        // What the run itself, or the one that it resumes, may have written before.
+        let may_replace = force || self.resume || self.average.is_some();
+        output::write_atomically(&self.output.output, may_replace, |file| {
+            file.write_all(&bytes)
+        })?;
         if let Some(path) = &self.curves {
             let epochs = outcome.history.iter().enumerate();
             let points: Vec<_> = epochs.map(|(index, epoch)| epoch.point(index)).collect();
             curves::draw("epoch", "validation", &points)?.write(path, force)?;
+        }
+        if let (Some(path), Some(probe)) = (self.probe_picture()?, &outcome.probe) {
+            probe::draw(probe)?.write(&path, force)?;
         }
         if let (Some(path), Some(evaluation)) = (&self.confusion, &outcome.evaluation) {
             let confusion = &evaluation.confusion;
@@ -166,7 +198,7 @@ fn prepare<'a>(
     backbone: &'a Backbone,
     common: &Common,
     started: Instant,
-) -> Result<Run<'a>> {
+) -> Result<(Run<'a>, Learner)> {
     let metadata = backbone.image().metadata()?;
     let kind = arguments.kind;
     let has_norms = metadata.sites.iter().any(|site| site.batch_norm.is_some());
@@ -221,7 +253,7 @@ fn prepare<'a>(
         }
     };
     let mut learner = learner.with_class_weights(sets.class_weights());
-    let template = Trained {
+    let mut template = Trained {
         kind,
         name: arguments.name(),
         tool: TOOL.into(),
@@ -248,34 +280,53 @@ fn prepare<'a>(
         },
         sites: learner.trained(),
     };
+    let start = arguments.start.as_deref().map(Start::read).transpose()?;
+    if let Some(start) = &start {
+        let image = backbone.image();
+        start.give(&mut learner, &template, arguments.batch_norm, &image)?;
+        template.sites = learner.trained();
+    }
     let shape = input.shape;
-    let fingerprint = arguments.fingerprint(
-        &template.backbone.id.to_string(),
-        from_layer,
-        sets.digests(),
-        [shape.height, shape.width],
-    );
+    let fingerprint = arguments
+        .fingerprint(
+            &template.backbone.id.to_string(),
+            from_layer,
+            sets.digests(),
+            [shape.height, shape.width],
+        )
+        .with(
+            "--start",
+            start.map_or("none".into(), |start| start.digest.to_string()),
+        );
     let plan = Plan {
         epochs: arguments.epochs as usize,
         batch: arguments.batch as usize,
         rate: arguments.rate(),
         warmup: arguments.warmup,
+        last_rate: arguments.schedule.last_rate(),
+        average: arguments.average,
+        is_probed: arguments.probe,
+        sparse: arguments.sparse.zip(arguments.sparse_every),
         checkpoint_every: Duration::from_secs(arguments.checkpoint_every.into()),
         patience: arguments.patience.map(|patience| patience as usize),
         seed: arguments.seed,
     };
-    let checkpoint = checkpoint::path_for(&arguments.output.output);
+    let output = &arguments.output.output;
+    let checkpoint = checkpoint::path_for(output);
+    let anytime =
+        (arguments.average.is_some() && !output::is_stdout(output)).then(|| output.clone());
     let examples = sets.examples(backbone, &template, arguments.augment, preprocess)?;
-    Ok(Run {
+    let run = Run {
         backbone,
-        learner,
         examples,
         template,
         plan,
         checkpoint,
+        anytime,
         fingerprint,
         started,
-    })
+    };
+    Ok((run, learner))
 }
 
 /// The layer of this index or name, if the kind trains anything from it on besides the head, or the head alone.
@@ -323,8 +374,14 @@ fn report(outcome: &Outcome) -> Report {
         evaluation.confusion.hidden(label)
     });
     let is_tested = data.test_images > 0;
+    let averaged = outcome.average.as_ref().map(|(rule, memory)| {
+        format!(
+            "averaged by {rule}, which took {} more memory\n",
+            bytes(*memory)
+        )
+    });
     let text = format!(
-        "{}: {} of {} trained values{} on {} images\n{}{}{}{:.0} s, {step:.1} ms a step\n",
+        "{}: {} of {} trained values{} on {} images\n{}{}{}{}{:.0} s, {step:.1} ms a step\n",
         trained.name,
         trained.kind,
         metrics.trainable_params,
@@ -333,11 +390,16 @@ fn report(outcome: &Outcome) -> Report {
             layer => format!(" from layer {layer} on,"),
         },
         data.images,
+        averaged.unwrap_or_default(),
         chosen(trained),
         tested(trained),
         hidden.unwrap_or_default(),
         metrics.seconds,
     );
+    let sparse = outcome.sparse.as_deref();
+    let table = sparse.map_or(String::new(), |tensors| sparse::table(tensors).to_string());
+    let probed = outcome.probe.as_ref().map_or(String::new(), Probe::text);
+    let text = table + &probed + &text;
     let last = outcome.history.last().and_then(|epoch| epoch.validation);
     let json = json!({
         "name": trained.name,
@@ -353,6 +415,11 @@ fn report(outcome: &Outcome) -> Report {
         "last": { "validation_accuracy": last.map(|score| score.accuracy) },
         "epochs": metrics.epochs,
         "diverged": outcome.diverged,
+        "average": outcome.average.as_ref().map(|(rule, bytes)| {
+            json!({ "rule": rule.to_string(), "bytes": bytes })
+        }),
+        "probe": outcome.probe.as_ref().map(Probe::json),
+        "sparse": sparse.map(sparse::json),
         "class_weights": trained.class_weights,
         "trainable_params": metrics.trainable_params,
         "step_ms": { "median": step },

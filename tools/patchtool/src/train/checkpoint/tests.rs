@@ -28,6 +28,9 @@ fn checkpoint() -> Checkpoint {
                 memory: vec![vec![0.125; 3], vec![]],
             },
         },
+        average: None,
+        sparse: None,
+        probe: None,
         step_ms: vec![1.5, 2.5],
         seconds: 3.5,
         best: Some(Best {
