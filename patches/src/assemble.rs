@@ -73,9 +73,8 @@ pub(crate) fn assemble<'a>(
     bytes
 }
 
-/// Computes every digest of an image again, and a backbone's id: the last step of the writers, and how tests make
-/// images whose digests are right and whose records are not. Leaves bytes alone that are not laid out as an image.
-pub fn seal(bytes: &mut [u8]) {
+/// Computes every digest of an image again, and a backbone's id. Leaves bytes alone that are not laid out as an image.
+pub(crate) fn seal(bytes: &mut [u8]) {
     let Ok((mut header, _)) = Header::read_from_prefix(bytes) else {
         return;
     };

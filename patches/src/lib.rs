@@ -11,6 +11,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "learn")]
 mod assemble;
 mod backbone;
 mod checked;
@@ -37,7 +38,7 @@ pub mod plan;
 pub mod records;
 pub mod requantize;
 #[cfg(feature = "learn")]
-mod resize;
+pub mod resize;
 pub mod scale;
 mod section;
 pub mod signature;

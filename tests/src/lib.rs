@@ -15,6 +15,7 @@ pub mod cases;
 pub mod continual;
 pub mod int8;
 pub mod layers;
+pub mod learned;
 mod opened;
 pub mod operators;
 pub mod signed;

@@ -230,6 +230,9 @@ const ATTACKS: &[(&str, Attack, &str)] = &[
     ("a continual state of noise", Signed(F32, |b| append(b, S::ContinualState as u32, &[0xff; 40])), "section ContinualState"),
     ("a temperature that is no number", Signed(F32, |b| { append(b, S::Temperature as u32, &f32::NAN.to_le_bytes()) }), "Temperature: not a number from"),
     ("half a temperature", Signed(F32, |b| append(b, S::Temperature as u32, &[0; 2])), "Temperature: not one record"),
+    ("sums of noise", Signed(F32, |b| append(b, S::HeadSums as u32, &[0xff; 40])), "section HeadSums"),
+    ("sums of more classes than there are words", Signed(F32, |b| append(b, S::HeadSums as u32, &[1u32, 1, 0, 1f32.to_bits(), u32::MAX, 0].map(u32::to_le_bytes).concat())), "HeadSums: not as many words"),
+    ("sums of another head", Signed(F32, |b| append(b, S::HeadSums as u32, &[1u32, 1, 0, 1f32.to_bits(), 1, 0, 1, 1, 1].map(u32::to_le_bytes).concat())), "HeadSums: not of the classes and inputs"),
     // The signature.
     ("no signature", Resealed(F32, |_| {}), "it is not signed"),
     ("a signature of 87 bytes", Resealed(F32, |b| append(b, S::Signature as u32, &[1; 87])), "Signature: not one record"),

@@ -1,10 +1,12 @@
 //! The section table: required sections, then optional ones, in one order, each once.
 
 use graft_patches::container::{HEADER_LEN, Header, Kind, SectionKind};
-use graft_patches::records::Kinds;
+use graft_patches::records::{Dtype, Kinds};
 use graft_patches::{ImageError, writer};
 use graft_runtime::{Backbone, Error, ImageBytes, Patch};
-use graft_tests::{backbone, continual, every_operator, identity_patch, int8, random_patch};
+use graft_tests::{
+    backbone, continual, every_operator, identity_patch, int8, learned, random_patch,
+};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// An image with another section table, laid out anew. Each section is one of the image, or new and of 8 bytes.
@@ -83,6 +85,8 @@ fn with_samples(check: impl Fn(&Sample<'_>)) {
         (int8::identity_patch(&int8, Kinds::BN), &int8),
         (continual::int8_patch(&int8, continual::state(10)), &int8),
         (warm(continual::patch(&float, continual::state(10))), &float),
+        (learned::patch(&float, Dtype::F32, true), &float),
+        (learned::patch(&int8, Dtype::I8, true), &int8),
     ] {
         check(&Sample { bytes, backbone });
     }
@@ -99,6 +103,7 @@ fn is_optional(code: u32) -> bool {
         SectionKind::Scales,
         SectionKind::ContinualState,
         SectionKind::Temperature,
+        SectionKind::HeadSums,
     ]
     .iter()
     .any(|&optional| optional as u32 == code)

@@ -10,6 +10,7 @@ pub mod embeddings;
 pub mod episodes;
 pub mod evaluate;
 mod finish;
+pub mod heads;
 pub mod learner;
 pub mod lsa;
 pub mod matrix;

@@ -249,3 +249,132 @@ fn a_generator_makes_a_network_of_five_drawings() {
         assert!(!fixture.0.path().join("no.patch").exists());
     }
 }
+
+#[test]
+fn a_learned_head_is_good_in_f32_f16_and_int8() {
+    let fixture = Fixture::new();
+    for (backbone, option) in [("demo", ""), ("demo", "--f16"), ("int8", "")] {
+        for method in ["gd", "gd++", "ridge"] {
+            let made = fixture.json(&format!(
+                "generate --method {method} -b {backbone}.backbone --support support {option} -o learned --force"
+            ));
+            assert_eq!(
+                (made["images"].as_u64(), made["classes"].as_u64()),
+                (Some(50), Some(10))
+            );
+            assert_eq!(made["sums_bytes"], 0);
+            let found = fixture.accuracy(&format!("-b {backbone}.backbone -p learned"));
+            // Guessing finds one in ten.
+            assert!(found > 0.4, "{method} on {backbone} {option}: {found}");
+        }
+    }
+}
+
+#[test]
+fn what_is_learned_later_is_what_is_learned_at_once() {
+    let fixture = Fixture::new();
+    let folder = fixture.0.path();
+    let classes: Vec<_> = fs::read_dir(folder.join("support"))
+        .expect("it is there")
+        .collect();
+    let mut names: Vec<String> = classes
+        .into_iter()
+        .map(|entry| {
+            entry
+                .expect("it is there")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    for (set, own) in [
+        ("early", &names[..6]),
+        ("late", &names[6..]),
+        ("six", &names[..6]),
+    ] {
+        for name in own {
+            let to = folder.join(set).join(name);
+            fs::create_dir_all(&to).expect("room on the disk");
+            for file in fs::read_dir(folder.join("support").join(name)).expect("it is there") {
+                let file = file.expect("it is there");
+                fs::copy(file.path(), to.join(file.file_name())).expect("room on the disk");
+            }
+        }
+    }
+    // In int8 nothing is measured, so that the sums do not depend on which images came first.
+    let generate = |set: &str, to: &str| {
+        fixture.json(&format!(
+            "generate --method gd++ --keep-sums --name signs -b int8.backbone --support {set} -o {to}"
+        ))
+    };
+    let bytes = |name: &str| fs::read(folder.join(name)).expect("it was written");
+    let whole = generate("support", "whole");
+    // 10 classes of 1 + 128 + 128 * 129 / 2 words.
+    assert_eq!(whole["sums_bytes"], 24 + 10 * 4 * (1 + 128 + 128 * 129 / 2));
+    generate("early", "first");
+    let learned = fixture.json("learn -b int8.backbone -p first --support late -o second");
+    assert_eq!(learned["classes"], 10);
+    assert_eq!(bytes("second"), bytes("whole"));
+    let forgotten = names[6..].iter().map(|name| format!("--class {name}"));
+    let forgotten: Vec<String> = forgotten.collect();
+    fixture.json(&format!(
+        "forget -b int8.backbone -p whole {} -o third",
+        forgotten.join(" ")
+    ));
+    assert_eq!(bytes("third"), bytes("first"));
+    fixture.json("forget -b int8.backbone -p whole --support late -o fourth");
+    assert_eq!(bytes("fourth"), bytes("first"));
+    let report = fixture.json("inspect whole");
+    assert_eq!(report["sums_bytes"], whole["sums_bytes"]);
+}
+
+#[test]
+fn what_cannot_be_learned_or_forgotten_is_refused() {
+    let fixture = Fixture::new();
+    fixture.json("generate --method gd++ -b int8.backbone --support support -o without-sums");
+    fixture.json("generate --method gd++ --keep-sums --dimensions 8 -b int8.backbone --support support -o sums");
+    fs::write(fixture.0.path().join("recipe.json"), r#"{"confidence": 1}"#)
+        .expect("room on the disk");
+    for (arguments, words) in [
+        (
+            "learn -b int8.backbone -p without-sums --support support",
+            "kept no sums",
+        ),
+        (
+            "learn -b demo.backbone -p sums --support support",
+            "was made for backbone",
+        ),
+        ("forget -b int8.backbone -p sums", "nothing to forget"),
+        (
+            "forget -b int8.backbone -p sums --class none",
+            "no class \"none\"",
+        ),
+        (
+            "generate --method gd++ --dimensions 400 -b int8.backbone --support missing",
+            "missing",
+        ),
+        (
+            "generate --method gd++ --recipe recipe.json -b int8.backbone --support support",
+            "either steps or a lambda",
+        ),
+        (
+            "generate --method gd++ --f16 -b int8.backbone --support support",
+            "int8+f16",
+        ),
+        (
+            "generate --method prototype --keep-sums -b int8.backbone --support support",
+            "for heads that learn",
+        ),
+    ] {
+        let output = fixture.run(&format!("{arguments} -o new"));
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {errors}");
+        assert!(
+            errors.contains(words),
+            "{arguments}: {words:?} is not in {errors}"
+        );
+        assert!(errors.contains("\nhint: "), "{arguments}: {errors}");
+        assert!(!fixture.0.path().join("new").exists(), "{arguments}");
+    }
+}

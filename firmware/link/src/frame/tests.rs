@@ -4,7 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{Device, Ended, Memory, Refusal, Reply, Request, Signed, Slot, State, Task};
+use crate::message::{
+    Device, Ended, Learner, MAX_STEPS, Memory, Recipe, Refusal, Reply, Request, Signed, Slot,
+    State, Task,
+};
 
 /// The parts of messages.
 #[derive(Clone, Debug)]
@@ -80,6 +83,19 @@ impl Parts {
             Request::Scores(offset),
             Request::Profile(None),
             Request::Layers(offset),
+            Request::Teach(&self.text),
+            Request::Forget(&self.text),
+            Request::Learn {
+                slot: self.byte,
+                name: &self.text,
+                recipe: Some(Recipe {
+                    steps: [[1.5, -0.0]; MAX_STEPS],
+                    count: self.byte,
+                    confidence: length as f32,
+                }),
+            },
+            Request::Learner,
+            Request::Class(self.byte),
             Request::Restart,
         ])
     }
@@ -87,6 +103,24 @@ impl Parts {
     fn reply(&self) -> Reply<'_> {
         let [a, b, c, d, e, f, g, _] = self.numbers;
         self.one_of(&[
+            Reply::Taught {
+                examples: a,
+                ticks: b,
+            },
+            Reply::Learned {
+                length: a,
+                ticks: b,
+            },
+            Reply::Learner(Learner {
+                classes: self.byte,
+                capacity: 64,
+                dimensions: a as u16,
+                bytes: b,
+            }),
+            Reply::Class {
+                label: &self.text,
+                examples: a,
+            },
             Reply::Done,
             Reply::Device(self.device()),
             Reply::Memory(Memory {
@@ -180,6 +214,16 @@ impl Parts {
                 found: a,
                 expected: b,
             },
+            Refusal::CannotLearn,
+            Refusal::OnlySigned,
+            Refusal::NoSuchClass,
+            Refusal::NoMoreClasses { capacity: slot },
+            Refusal::LongLabel { most: slot },
+            Refusal::NoRoom {
+                found: a,
+                expected: b,
+            },
+            Refusal::Learn { reason: &self.text },
             Refusal::OutOfRange { length: a },
             Refusal::Flash,
         ])
@@ -219,10 +263,10 @@ fn with_frame(line: &[u8], check: impl Fn(Frame<'_>)) {
 
 #[test]
 fn the_layout_is_the_documented_one() {
-    // Version 2, id 0x0201, request 10 and its CRC-32; each zero is replaced by the way to the next one.
-    let crc = checksum(&[2, 1, 2, 10]).to_le_bytes();
+    // Version 3, id 0x0201, request 10 and its CRC-32; each zero is replaced by the way to the next one.
+    let crc = checksum(&[3, 1, 2, 10]).to_le_bytes();
     assert!(!crc.contains(&0));
-    let expected = [&[0, 9, 2, 1, 2, 10], &crc[..], &[0]].concat();
+    let expected = [&[0, 9, 3, 1, 2, 10], &crc[..], &[0]].concat();
     assert_eq!(line(0x0201, &Request::Confirm), expected);
     assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
 }
