@@ -13,9 +13,9 @@ pub enum Error<F: Debug> {
     /// The backbone does not fit the arena, or kernels are missing.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// There is not enough memory to learn in.
+    /// There is not enough memory to learn in, or no head to learn.
     #[cfg(feature = "learn")]
-    #[error(transparent)]
+    #[error("it cannot learn: {}", .0.hint())]
     Learn(#[from] graft_runtime::head_learner::LearnError),
     /// The slots cannot be read.
     #[error("the patch slots cannot be used: {0}")]
@@ -39,12 +39,10 @@ pub(crate) enum Problem<F: Debug> {
     Slots(SlotError<F>),
     /// The patch cannot be bound, or not run.
     Patch(RuntimeError),
-    /// The learner refuses.
+    /// The learner refuses, or what was learned cannot be written: what to do instead. The error itself has numbers with
+    /// fractions, which take 20 kB of code to show.
     #[cfg(feature = "learn")]
-    Learn(graft_runtime::head_learner::LearnError),
-    /// What was learned cannot be written.
-    #[cfg(feature = "learn")]
-    Head(graft_patches::head_patch::HeadPatchError),
+    Learn(&'static str),
     /// Anything else.
     Refused(Refusal<'static>),
 }
@@ -64,14 +62,14 @@ impl<F: Debug> From<RuntimeError> for Problem<F> {
 #[cfg(feature = "learn")]
 impl<F: Debug> From<graft_runtime::head_learner::LearnError> for Problem<F> {
     fn from(error: graft_runtime::head_learner::LearnError) -> Self {
-        Self::Learn(error)
+        Self::Learn(error.hint())
     }
 }
 
 #[cfg(feature = "learn")]
 impl<F: Debug> From<graft_patches::head_patch::HeadPatchError> for Problem<F> {
     fn from(error: graft_patches::head_patch::HeadPatchError) -> Self {
-        Self::Head(error)
+        Self::Learn(error.hint())
     }
 }
 

@@ -166,25 +166,17 @@ impl<B: Board> Server<B> {
         match problem {
             Problem::Refused(refusal) => refusal,
             Problem::Slots(error) => refused_by_slots(error),
-            Problem::Patch(error) => Refusal::Patch {
-                reason: self.reason(&error),
-            },
+            Problem::Patch(error) => {
+                self.reason.clear();
+                // What does not fit is left out.
+                let _ = write!(self.reason, "{error}");
+                Refusal::Patch {
+                    reason: &self.reason,
+                }
+            }
             #[cfg(feature = "learn")]
-            Problem::Learn(error) => Refusal::Learn {
-                reason: self.reason(&error),
-            },
-            #[cfg(feature = "learn")]
-            Problem::Head(error) => Refusal::Learn {
-                reason: self.reason(&error),
-            },
+            Problem::Learn(reason) => Refusal::Learn { reason },
         }
-    }
-
-    /// The text of an error; what does not fit is left out.
-    fn reason(&mut self, error: &dyn core::fmt::Display) -> &str {
-        self.reason.clear();
-        let _ = write!(self.reason, "{error}");
-        &self.reason
     }
 }
 

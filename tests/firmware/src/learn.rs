@@ -26,9 +26,9 @@ const FIRST: u8 = 0;
 const SECOND: u8 = 1;
 /// Of three classes, of which guessing finds one in three.
 const LEAST: f64 = 0.6;
-/// Power cuts while a head is made and written, and the time between the first two.
-const CUTS: u32 = 12;
-const LATER: Duration = Duration::from_millis(8);
+/// Power cuts while a head is made and written, and the time by which one surely is.
+const CUTS: u32 = 16;
+const LATE: Duration = Duration::from_millis(400);
 /// Nanoseconds of a tick of the board's clock; QEMU gives each instruction one nanosecond.
 const NANOSECONDS: f64 = 1e9;
 
@@ -269,10 +269,15 @@ impl Lesson {
 
     /// Whatever was written by then: the confirmed patch is served, and a whole one can be learned afterwards.
     fn cut(&self, device: &mut Device) -> Result<()> {
-        let (mut empty, mut whole) = (0, 0);
-        for cut in 0..CUTS {
+        let (mut kept, mut empty, mut whole) = (0, 0, 0);
+        // The search for the moment of the writing: before it the slot is as it was, after it there is the new patch.
+        let (mut early, mut late) = (Duration::ZERO, LATE);
+        device.pull_the_plug();
+        device.switch_on()?;
+        for _ in 0..CUTS {
             self.teach(device)?;
-            let first = LATER * cut;
+            let before = device.client()?.slot(SECOND)?;
+            let first = (early + late) / 2;
             let mut client = device.client()?.with_patience(Patience { first, times: 1 });
             match client.learn(SECOND, "signs", None) {
                 Ok(_) | Err(DeviceError::NoAnswer { .. }) => {}
@@ -284,16 +289,34 @@ impl Lesson {
             serves(device, Task::Slot(FIRST))?;
             let slot = device.client()?.slot(SECOND)?;
             match slot.state {
+                _ if slot == before => (kept, early) = (kept + 1, first),
                 State::Empty => empty += 1,
                 State::Written => {
                     self.is_the_hosts(device, SECOND, &CLASSES)?;
-                    whole += 1;
+                    (whole, late) = (whole + 1, first);
+                    // The next one is to be seen as new again.
+                    self.learn_another(device)?;
                 }
                 State::Trial | State::Good => bail!("slot {SECOND} is {:?}", slot.state),
             }
         }
-        println!("        of {CUTS} cuts {empty} left the slot empty, {whole} with a whole patch");
+        println!(
+            "        of {CUTS} cuts {kept} left the slot as it was, {empty} empty, {whole} with the new patch"
+        );
         Ok(())
+    }
+
+    /// Writes a head of other classes to the slot, and leaves it.
+    fn learn_another(&self, device: &mut Device) -> Result<()> {
+        let frame = &self.test()?[0].pixels;
+        let mut client = device.client()?;
+        client.teach("one", frame)?;
+        client.teach("another", frame)?;
+        client.learn(SECOND, "signs", None)?;
+        client.rollback()?;
+        drop(client);
+        device.pull_the_plug();
+        device.switch_on()
     }
 
     fn refused(&self, device: &mut Device) -> Result<()> {
@@ -302,7 +325,10 @@ impl Lesson {
         let test = self.test()?;
         let frame = &test[0].pixels;
         let mut client = device.client()?;
-        is_refused(client.learn(SECOND, "signs", None), "at least 2")?;
+        is_refused(
+            client.learn(SECOND, "signs", None),
+            "examples of another class",
+        )?;
         is_refused(client.forget("2"), "not taught such a class")?;
         is_refused(client.teach(&"long".repeat(20), frame), "at most 32 bytes")?;
         let (learner, _) = client.learner()?.context("it cannot learn")?;
