@@ -264,8 +264,8 @@ fn a_learned_head_is_good_in_f32_f16_and_int8() {
             );
             assert_eq!(made["sums_bytes"], 0);
             let found = fixture.accuracy(&format!("-b {backbone}.backbone -p learned"));
-            // Guessing finds one in ten.
-            assert!(found > 0.4, "{method} on {backbone} {option}: {found}");
+            // One in ten is chance.
+            assert!(found > 0.25, "{method} on {backbone} {option}: {found}");
         }
     }
 }

@@ -93,7 +93,7 @@ impl Products {
         let scores = scores - highest;
         let normaliser = scores.clone().exp().sum_dim(1).log();
         let likelihoods = (scores - normaliser) * tensor(&self.answers);
-        likelihoods.sum() * (-1.0 / self.answers.shape[0] as f32)
+        likelihoods.sum() * (-1.0 / self.answers.shape()[0] as f32)
     }
 }
 
