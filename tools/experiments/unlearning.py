@@ -254,6 +254,16 @@ def best(seeds, method):
     return chosen, means(seeds, chosen, 1)
 
 
+def verdict(chosen, halves):
+    """A sentence on the target: half of the rise of attack success gone, at a cost of at most a point."""
+    shares = [(row[0], taken_out(row[1], *halves, "success")) for label, row in chosen if label.startswith("unlearn ") and row]
+    if not shares:
+        return "Target, half of the rise of attack success gone at a cost of at most one point: missed, no share costs so little.\n"
+    name, share = max(shares, key=lambda pair: pair[1])
+    return (f"Target, half of the rise of attack success gone at a cost of at most one point: {'reached' if share >= 50 else 'missed'}, "
+            f"{share:.0f} % by {name}.\n")
+
+
 HEADER = ["patch", "accuracy %", "attack success %", "of the rise gone %", "P(c) on clean images %", "of the rise gone %"]
 
 
@@ -272,9 +282,9 @@ def render(found):
         return []
     parts = ["## Unlearning a poison\n",
              f"Patches of {IMAGES:,} images, of which {POISONED:.0%} have a white square of {MARK:.0%} of the side in a corner and the "
-             f"label of one class, c (a 3x3 mark was not learned). Attack success: marked test images of other classes that are taken "
+             f"label of one class, c (of 28 pixels; a mark of 3 is not learned from so few, attack success 1 %). Attack success: marked test images of other classes that are taken "
              f"for c; priming: the mean probability of c on test images without a mark, of other classes. Means over the seeds, "
-             f"{TEST:,} test images each. `unlearn` works on the finished patch against the backbone (a head against zeros); a random "
+             f"{TEST:,} test images each. A share of a rise is left out where that is below half a point. `unlearn` works on the finished patch against the backbone (a head against zeros); a random "
              "mask resets as many values of each tensor, shrinking takes as much of its norm; fine-tuning goes on "
              f"(`train --start`) with {CLEAN} clean images at the same rate. Under `best`, the share is chosen by half of the test images "
              "(least attack success at a cost of at most one point) and the figures are of the other half.\n"]
@@ -299,9 +309,12 @@ def render(found):
                            [[label, "none costs so little", *[""] * 5] if row is None else
                             [label, row[0].split(" ", 1)[1], f"{halves[1]['accuracy'] - row[1]['accuracy']:.1f}",
                              *cells(row[1], *halves)[1:]] for label, row in chosen]))
+        parts.append(verdict(chosen, halves))
         if both["guards"]:
             guards = both["guards"]
+            beside = [means(seeds[:len(guards)], which) for which in ("clean", "poisoned")]
             parts.append(f"Sparse updates while training on the poisoned images (`train --sparse`), {len(guards)} "
                          f"seed{'s' * (len(guards) > 1)}:\n")
-            parts.append(table(HEADER, [[guard, *cells(means(guards, guard), clean, poisoned)] for guard in guards[0]]))
+            parts.append(table(HEADER, [["poisoned", *cells(beside[1], *beside)],
+                                        *([guard, *cells(means(guards, guard), *beside)] for guard in guards[0])]))
     return parts
