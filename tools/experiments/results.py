@@ -12,6 +12,7 @@ each time, out of what is there.
     many          latency of one image through several patches (many.py)
     memory        of many tasks in several processes (memory.py)
     averages      averages of a trajectory (trajectories.py)
+    unlearning    poisoned patches and what unlearn takes out (unlearning.py)
     few-shot      HyperTransformers on Omniglot (few_shot.py)
     lsa           linear self-attention that learns in its context (lsa.py)
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
@@ -34,7 +35,7 @@ from pathlib import Path
 
 from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail
 from tools.assets.demo import make
-from tools.experiments import few_shot, lsa, many, memory, page, trajectories
+from tools.experiments import few_shot, lsa, many, memory, page, trajectories, unlearning
 from tools.experiments.measured import Results, Unmeasured
 from PIL import Image
 
@@ -84,7 +85,7 @@ FROM_LAYER_TASKS = {
     "sign-digits": replace(TASKS["sign-digits"], epochs=6),
     "cifar10": replace(TASKS["cifar10"], limit=5_000, epochs=4, resolution=96),
 }
-TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "averages", "few-shot", "lsa", "peers"]
+TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "averages", "unlearning", "few-shot", "lsa", "peers"]
 
 
 class Bench:
@@ -341,6 +342,7 @@ def main():
         "many": many.measure_latency,
         "memory": memory.measure,
         "averages": trajectories.measure,
+        "unlearning": unlearning.measure,
         "few-shot": lambda bench: few_shot.measure(bench, arguments.quick),
         "lsa": lambda bench: lsa.measure(bench, arguments.quick),
         "peers": lambda bench: peers(bench, arguments.peers or arguments.work),

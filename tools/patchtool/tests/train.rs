@@ -145,7 +145,7 @@ fn a_killed_run_goes_on_as_if_nothing_had_been() {
 
 #[test]
 fn a_killed_run_has_the_same_sparse_updates() {
-    killed_and_resumed("--sparse keep-top:0.2 --sparse-every 7");
+    killed_and_resumed("--sparse keep-top:0.2 --sparse-every 7 --probe");
 }
 
 #[test]

@@ -185,6 +185,11 @@ fn what_belongs_to_the_values_before_is_left_out() {
         "{text}"
     );
     fixture.json("eval -b b.backbone -p b.patch --data test");
+    // Sums from which all could be learned again.
+    fixture.json("generate --method gd --keep-sums -b b.backbone --support data -o sums.patch");
+    let report = fixture.json("unlearn sums.patch -b b.backbone --drop-top 0.1 -o d.patch");
+    assert_eq!(report["left_out"], serde_json::json!(["sums of the head"]));
+    assert!(fixture.json("inspect d.patch")["sums_bytes"].is_null());
 }
 
 #[test]
@@ -224,7 +229,7 @@ fn patches_whose_difference_cannot_be_told_are_refused() {
         ),
         (
             "b.backbone -b b.backbone --keep-top 0.1",
-            "is an input of this command",
+            "b.backbone is a backbone",
         ),
         (
             "norms.backbone -b b.backbone --keep-top 0.1",

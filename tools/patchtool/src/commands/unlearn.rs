@@ -24,8 +24,8 @@ use graft_data::output;
   patchtool unlearn week-2.patch --from week-1.patch --backbone lite0.backbone --keep-top 0.1 -o week-2b.patch
 
 Each tensor (scales, biases, weights of a site) loses its own share of values: they are again what they were before. Measure
-what that did with eval. The signature, the temperature and what a continual generator remembers are left out: they belong to
-the values before. Sign and calibrate the result anew.")]
+what that did with eval. The signature, the temperature and what remembers the examples (the state of a continual generator, the
+sums of a head that goes on learning) are left out: they belong to the values before. Sign and calibrate the result anew.")]
 pub struct Arguments {
     /// Patch, in f32 or f16.
     patch: PathBuf,
@@ -124,6 +124,7 @@ fn report(
             matches!(patch.continual_state(), Ok(Some(_))),
             "continual state",
         ),
+        (patch.head_sums().is_some(), "sums of the head"),
     ]
     .into_iter()
     .filter_map(|(is_there, name)| is_there.then_some(name))
