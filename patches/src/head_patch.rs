@@ -142,7 +142,7 @@ impl HeadPatch<'_> {
     ///
     /// # Errors
     /// As [`HeadPatch::write`], but for the memory and the weights.
-    pub fn len(&self) -> Result<usize, HeadPatchError> {
+    pub fn length(&self) -> Result<usize, HeadPatchError> {
         let parts = self.parts()?;
         Ok(assembled_len(Kind::Patch, |section| {
             parts.section_len(section)

@@ -52,7 +52,7 @@ pub fn patch(backbone: &Backbone, dtype: Dtype, keeps_sums: bool) -> Vec<u8> {
         keeps_sums,
     };
     learner.patch(backbone.image(), (&head, &GD_PLUS_PLUS), about, |patch| {
-        let mut bytes = vec![0xaa; patch.len().expect("it can be written")];
+        let mut bytes = vec![0xaa; patch.length().expect("it can be written")];
         patch.write(&mut bytes).expect("there is room");
         bytes
     })

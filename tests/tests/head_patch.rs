@@ -52,7 +52,7 @@ fn written(
         scores: SCORES,
         sums: None,
     };
-    let mut bytes = vec![0xaa; patch.len()? + 3];
+    let mut bytes = vec![0xaa; patch.length()? + 3];
     Ok(patch.write(&mut bytes)?.to_vec())
 }
 
@@ -149,12 +149,12 @@ fn what_makes_no_patch_is_refused() {
         scores: SCORES,
         sums: None,
     };
-    assert_eq!(patch.len(), Err(HeadPatchError::NoHead));
+    assert_eq!(patch.length(), Err(HeadPatchError::NoHead));
     let own = HeadPatch {
         backbone: image,
         ..patch
     };
-    let expected = own.len().expect("it can be written");
+    let expected = own.length().expect("it can be written");
     let found = expected - 1;
     let error = own.write(&mut vec![0; found]).expect_err("it is too short");
     assert_eq!(error, HeadPatchError::Memory { found, expected });

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use graft_client::{DeviceError, Patience, State, Task};
+use graft_client::{DeviceError, Patience, State, Task, Taught};
 use graft_patches::Digest;
 use graft_runtime::{Backbone, Patch, Session};
 use graft_tests::cases::{self, digest};
@@ -182,7 +182,7 @@ impl Lesson {
         }
         let test = self.test()?;
         let mut client = device.client()?;
-        let (learner, classes) = client.learner()?.context("it cannot learn")?;
+        let Taught { learner, classes } = client.learner()?.context("it cannot learn")?;
         let expected = CLASSES.map(|class| (class.to_owned(), FRAMES as u32));
         ensure!(classes == expected, "it was taught {classes:?}");
         let tick = NANOSECONDS / f64::from(client.device()?.ticks_per_second);
@@ -249,7 +249,7 @@ impl Lesson {
         device.pull_the_plug();
         device.switch_on()?;
         serves(device, Task::Slot(FIRST))?;
-        let (_, classes) = device.client()?.learner()?.context("it cannot learn")?;
+        let Taught { classes, .. } = device.client()?.learner()?.context("it cannot learn")?;
         ensure!(classes.is_empty(), "it still knows {classes:?}");
         Ok(())
     }
@@ -331,7 +331,7 @@ impl Lesson {
         )?;
         is_refused(client.forget("2"), "not taught such a class")?;
         is_refused(client.teach(&"long".repeat(20), frame), "at most 32 bytes")?;
-        let (learner, _) = client.learner()?.context("it cannot learn")?;
+        let Taught { learner, .. } = client.learner()?.context("it cannot learn")?;
         for class in 0..learner.capacity {
             client.teach(&class.to_string(), frame)?;
         }

@@ -24,6 +24,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The least time for an answer of a device that has just been found.
 const HELLO: Duration = Duration::from_secs(1);
 
+/// What a device was taught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taught {
+    /// The state of its learner.
+    pub learner: Learner,
+    /// Name and examples of each class, in the order of the head.
+    pub classes: Vec<(String, u32)>,
+}
+
 /// Time that a device is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -376,11 +385,11 @@ impl Client {
         })
     }
 
-    /// What the device was taught: the state of its learner, name and examples of each class. `None` where it cannot learn.
+    /// What the device was taught; `None` where it cannot learn.
     ///
     /// # Errors
     /// As [`Self::device`].
-    pub fn learner(&mut self) -> Result<Option<(Learner, Vec<(String, u32)>)>, DeviceError> {
+    pub fn learner(&mut self) -> Result<Option<Taught>, DeviceError> {
         let asked = self.ask(&Request::Learner, |reply| {
             let Reply::Learner(learner) = reply else {
                 return None;
@@ -401,7 +410,7 @@ impl Client {
                 })
             })
             .collect::<Result<_, _>>()?;
-        Ok(Some((learner, classes)))
+        Ok(Some(Taught { learner, classes }))
     }
 
     fn image(&mut self, pixels: &[u8]) -> Result<(), DeviceError> {

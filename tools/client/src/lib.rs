@@ -8,7 +8,7 @@ mod error;
 mod port;
 mod push;
 
-pub use client::{Client, Device, Patience, Profile, Scores};
+pub use client::{Client, Device, Patience, Profile, Scores, Taught};
 pub use content::{Content, content, patch_metadata};
 pub use error::DeviceError;
 pub use graft_link::{Ended, Learner, Memory, Recipe, Slot, State, Task};

@@ -373,7 +373,7 @@ impl<'m> Taught<'m> {
         };
         let image = self.backbone.image();
         self.learner.patch(image, (&head, recipe), about, |patch| {
-            let mut bytes = vec![0; patch.len()?];
+            let mut bytes = vec![0; patch.length()?];
             patch.write(&mut bytes)?;
             Ok(bytes)
         })

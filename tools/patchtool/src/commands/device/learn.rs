@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use graft_client::{Client, DeviceError, Task, content};
+use graft_client::{Client, DeviceError, Task, Taught, content};
 use serde_json::{Value, json};
 
 use crate::commands::arguments::Line;
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
 
 /// What a device was taught, for people and for scripts.
 pub(super) fn described(client: &mut Client) -> Result<(String, Value), DeviceError> {
-    let Some((learner, classes)) = client.learner()? else {
+    let Some(Taught { learner, classes }) = client.learner()? else {
         return Ok((String::new(), Value::Null));
     };
     let known: Vec<String> = classes
