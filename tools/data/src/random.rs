@@ -29,6 +29,11 @@ pub enum Purpose {
         /// Counted from 0.
         number: u64,
     },
+    /// Choice of the folder whose classes an episode has.
+    Folder {
+        /// Number of the episode.
+        number: u64,
+    },
     /// Label ids of the classes of an episode.
     Labels {
         /// Number of the episode.
@@ -48,6 +53,7 @@ pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
     const EPISODES: u64 = 1 << 63;
     const LABELS: u64 = 1 << 62;
     const START: u64 = 1 << 61;
+    const FOLDERS: u64 = 1 << 60;
     let of_epoch = |kind: u64, epoch: u32| u64::from(epoch) << 2 | kind;
     let (stream, image) = match purpose {
         Purpose::Split => (of_epoch(0, 0), 0),
@@ -56,6 +62,7 @@ pub fn generator(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Order { epoch } => (of_epoch(2, epoch), 0),
         Purpose::Augment { epoch, image } => (of_epoch(3, epoch), image),
         Purpose::Episode { number } => (EPISODES | number, 0),
+        Purpose::Folder { number } => (FOLDERS | number, 0),
         Purpose::Labels { number } => (LABELS | number, 0),
         Purpose::Start => (START, 0),
     };
@@ -83,6 +90,9 @@ mod tests {
             purposes.push(Purpose::Order { epoch });
             purposes.extend((0..5).map(|image| Purpose::Augment { epoch, image }));
             purposes.push(Purpose::Episode {
+                number: epoch.into(),
+            });
+            purposes.push(Purpose::Folder {
                 number: epoch.into(),
             });
             purposes.push(Purpose::Labels {

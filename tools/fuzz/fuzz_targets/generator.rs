@@ -5,7 +5,7 @@
 use graft_onnx::Message as _;
 use graft_onnx::proto::ModelProto;
 use graft_patches::Digest;
-use patchtool::hyper::{Config, Examples, Hyper, Target};
+use patchtool::hyper::{Config, Examples, Hyper};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = Hyper::from_bytes(bytes);
@@ -30,12 +30,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 /// Generates from an image of the only class.
 fn generate(hyper: &Hyper) {
     let config: &Config = hyper.config();
-    let values = match config.target {
-        Target::Cnn { side, .. } => side * side,
-        Target::Frozen { features } => features,
-    };
+    let values = config.target.side.pow(2);
     let sizes = [
-        config.features(),
+        config.target.channels,
+        config.target.features,
         config.embedding,
         config.shared,
         config.max_ways,

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use graft_meta::classes::Classes;
-use graft_meta::episodes::{Episode, Sampler, Setting};
+use graft_meta::episodes::{Augmentation, Episode, Sampler, Setting};
 use graft_meta::evaluate::Accuracy;
 use graft_meta::heads::recipe::{Products, learn};
 use graft_meta::heads::{Method, accuracy};
@@ -118,7 +118,7 @@ impl Data {
     }
 
     fn episodes(&self, classes: &Classes, setting: Setting, count: usize) -> Result<Vec<Episode>> {
-        let sampler = Sampler::new(classes, setting, false, self.seed)?;
+        let sampler = Sampler::new(classes, setting, Augmentation::default(), self.seed)?;
         Ok((0..count as u64)
             .map(|number| sampler.episode(number))
             .collect())
@@ -146,7 +146,8 @@ fn main() -> Result<()> {
                         ..setting
                     };
                     let episode =
-                        Sampler::new(&classes, setting, false, data.seed)?.episode(number);
+                        Sampler::new(&classes, setting, Augmentation::default(), data.seed)?
+                            .episode(number);
                     let features = episode.support.values.len() / episode.support.len();
                     all.extend(Products::of(&episode, features));
                 }

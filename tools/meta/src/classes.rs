@@ -29,6 +29,13 @@ pub struct Class {
     pub images: Vec<Image>,
 }
 
+impl Class {
+    /// The first part of its path.
+    fn folder(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+}
+
 /// One image of a class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
@@ -236,12 +243,33 @@ impl Classes {
 
     /// First parts of the classes' paths, such as the alphabets of Omniglot.
     pub fn top_folders(&self) -> Vec<String> {
-        let tops = self
-            .classes
-            .iter()
-            .filter_map(|class| class.name.split('/').next());
-        let tops: BTreeSet<&str> = tops.collect();
+        let tops: BTreeSet<&str> = self.classes.iter().map(Class::folder).collect();
         tops.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The classes of each of [`Self::top_folders`].
+    pub fn folders(&self) -> Vec<Self> {
+        let of = |a: &Class, b: &Class| a.folder() == b.folder();
+        let parts = self.classes.chunk_by(of).map(|classes| Self {
+            preprocess: self.preprocess.clone(),
+            classes: classes.to_vec(),
+        });
+        parts.collect()
+    }
+
+    /// Whether these are drawings: dark strokes on white paper, which is more than half of all pixels.
+    pub fn are_drawings(&self) -> bool {
+        const WHITE: u8 = 250;
+        let images = self.classes.iter().flat_map(|class| &class.images);
+        let counts = images.map(|image| match &image.content {
+            Content::Pixels(pixels) => {
+                let white = pixels.iter().filter(|&&value| value >= WHITE).count();
+                [white, pixels.len()]
+            }
+            Content::Embedding { .. } => [0, 0],
+        });
+        let [white, all] = counts.fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
+        2 * white > all
     }
 }
 

@@ -8,28 +8,28 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use burn_tensor::Device;
 use clap::Args;
-use clap::builder::{ArgPredicate, RangedU64ValueParser};
+use clap::builder::RangedU64ValueParser;
 use graft_runtime::Backbone;
 
 use graft_data::output;
 use graft_data::preprocess::{Channels, Filter, Preprocess, Resize};
 use patchtool::TOOL;
-use patchtool::bar;
 use patchtool::commands::arguments::{Common, Output, above_zero};
 use patchtool::hint::Hint;
-use patchtool::hyper::{Config, GeneratedError, Generates, Precision, Provenance, Target};
-use patchtool::input;
+use patchtool::hyper::{Config, Generates, Precision, Provenance, Target};
 use patchtool::report::Report;
-use patchtool::task;
 use patchtool::train::checkpoint;
 use patchtool::train::curves::{self, Point};
 use patchtool::train::lock::RunLock;
 
 use crate::classes::Classes;
 use crate::continual::Scenario;
-use crate::episodes::Setting;
+use crate::episodes::{Augmentation, Setting, Turns};
 use crate::evaluate::Method;
 use crate::run::{Data, Run, Settings};
+
+/// Rows and columns of the target CNN's input.
+const SIDE: usize = 28;
 
 /// Arguments of `meta-train`.
 #[derive(Debug, Args)]
@@ -45,22 +45,21 @@ pub struct Arguments {
     /// several times.
     #[arg(long, value_name = "DIR")]
     test: Vec<PathBuf>,
-    /// Frozen backbone: generates heads for its embedding, in place of a target CNN that is trained.
-    #[arg(short, long, value_name = "B")]
-    backbone: Option<PathBuf>,
-    /// Outputs of the generator: the head from class means, the head, or all weights. With --backbone, the head.
-    #[arg(long, value_enum, default_value_t = Generates::All, default_value_if("backbone", ArgPredicate::IsPresent, "head"))]
+    /// Outputs of the generator beside the head, which is made of class means: none, or all convolutions.
+    #[arg(long, value_enum, default_value_t = Generates::All)]
     generates: Generates,
     /// Channels of the target CNN.
-    #[arg(long, default_value_t = 8, conflicts_with = "backbone", value_parser = clap::value_parser!(u64).range(1..=64))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=64))]
     channels: u64,
+    /// Outputs of the last convolution, which the head reads; by default as many as --channels.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    features: Option<u64>,
     /// Number of tasks that are learned after one another (Continual HyperTransformer).
     #[arg(
         long,
         value_name = "TASKS",
         default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..),
-        conflicts_with = "backbone"
+        value_parser = clap::value_parser!(u16).range(1..)
     )]
     continual: u16,
     /// Steps of continual learning: tasks, each of new classes, or mini-batches of images of the same classes.
@@ -75,9 +74,19 @@ pub struct Arguments {
     /// Images of each class in the support set whose labels are hidden.
     #[arg(long, default_value_t = 0)]
     unlabelled: usize,
-    /// Steps of one episode each.
+    /// Changes of images in training; by default those for drawings, where images are dark strokes on white, and rotations
+    /// otherwise.
+    #[arg(long, value_enum)]
+    augment: Option<Augment>,
+    /// Take all classes of every other episode from one folder at the top, such as an alphabet: they are harder to tell apart.
+    #[arg(long)]
+    related: bool,
+    /// Steps of --batch episodes each.
     #[arg(long, default_value_t = 20_000)]
     steps: usize,
+    /// Episodes of a step.
+    #[arg(long, default_value_t = 4, value_parser = one_or_more())]
+    batch: usize,
     /// Largest learning rate.
     #[arg(long, default_value_t = 1e-3, value_parser = above_zero)]
     lr: f32,
@@ -93,10 +102,14 @@ pub struct Arguments {
     /// Episodes of the evaluation at the end, for each kind.
     #[arg(long, default_value_t = 1024)]
     test_episodes: usize,
+    /// Also measure the classes of each held-out folder at the top on their own, such as the characters of an alphabet; of a
+    /// folder with fewer classes than ways, all.
+    #[arg(long)]
+    test_related: bool,
     /// Images of each class to classify in such an episode.
     #[arg(long, default_value_t = 5, value_parser = one_or_more())]
     test_queries: usize,
-    /// Ways to learn from support sets at the end: by default generated and prototypes. Continual generators are measured task
+    /// Ways to learn from support sets at the end: by default generated. Continual generators are measured task
     /// after task.
     #[arg(long, value_enum)]
     methods: Vec<Method>,
@@ -117,6 +130,17 @@ pub struct Arguments {
     output: Output,
 }
 
+/// Values of `--augment`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Augment {
+    /// Images as they are.
+    None,
+    /// Classes rotated by quarters, as classes of their own.
+    Rotations,
+    /// The same, also mirrored, and each image rotated, shifted, scaled, sheared and drawn with another pen, all a little.
+    Drawings,
+}
+
 fn one_or_more() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
@@ -127,12 +151,6 @@ fn one_or_more() -> RangedU64ValueParser<usize> {
 /// Whatever cannot be read, trained on or written.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let _lock = arguments.check()?;
-    let frozen = arguments
-        .backbone
-        .as_ref()
-        .map(|path| input::backbone(path))
-        .transpose()?;
-    let read = |paths: &[PathBuf]| read(paths, frozen.as_ref(), common);
     let (train, mut test) = read(&arguments.data)?.split(&arguments.holdout)?;
     if !arguments.test.is_empty() {
         test = test.with(read(&arguments.test)?);
@@ -144,7 +162,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         test_episodes: &test_episodes,
         test_tasks: arguments.test_tasks(),
     };
-    let mut run = Run::new(arguments.settings(frozen.as_ref())?, data, Device::flex())?;
+    let mut run = Run::new(arguments.settings(&train), data, Device::flex())?;
     let path = checkpoint::path_for(&arguments.output.output);
     if let Some(path) = path.as_deref().filter(|_| arguments.resume) {
         run.resume(path)?;
@@ -156,32 +174,26 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     })?;
     run.round(arguments.precision());
     let report = report::of(arguments, &run, &test, common.quiet)?;
-    arguments.write(&run, frozen, &report)?;
+    arguments.write(&run, &report)?;
     if let Some(path) = &path {
         checkpoint::remove(path).context("cannot remove the checkpoint")?;
     }
     Ok(report)
 }
 
-/// All images, as the target CNN reads them or as embeddings of a frozen backbone.
-fn read(paths: &[PathBuf], frozen: Option<&Backbone>, common: &Common) -> Result<Classes> {
-    let Some(backbone) = frozen else {
-        let input = Config::input(28);
-        let preprocess = Preprocess {
-            height: 28,
-            width: 28,
-            channels: Channels::Grey,
-            resize: Resize::Stretch,
-            filter: Filter::Bilinear,
-            mean: [input.mean[0]; 3],
-            std: [input.std[0]; 3],
-        };
-        return Ok(Classes::open(paths, &preprocess)?);
+/// All images, as the target CNN reads them.
+fn read(paths: &[PathBuf]) -> Result<Classes> {
+    let input = Config::input(SIDE);
+    let preprocess = Preprocess {
+        height: SIDE as u32,
+        width: SIDE as u32,
+        channels: Channels::Grey,
+        resize: Resize::Stretch,
+        filter: Filter::Bilinear,
+        mean: [input.mean[0]; 3],
+        std: [input.std[0]; 3],
     };
-    let resize = backbone.image().metadata()?.resize.uncropped();
-    let preprocess = task::preprocess(&backbone.image().input(), resize)?;
-    let bar = bar::images(0, common.quiet);
-    Ok(Classes::embed(paths, &preprocess, backbone, &bar)?)
+    Ok(Classes::open(paths, &preprocess)?)
 }
 
 impl Arguments {
@@ -195,12 +207,6 @@ impl Arguments {
     /// Whether the arguments go together and the outputs can be written; no other run can start on the same output as
     /// long as the lock is held.
     fn check(&self) -> Result<Option<RunLock>> {
-        if self.backbone.is_some() && self.generates == Generates::All {
-            bail!(Hint::new(
-                "the convolutions of a frozen backbone stay as they are: all that is generated for it is a head".into(),
-                "give --generates head or prototypes, or leave --backbone out to train a target CNN",
-            ));
-        }
         if self.continual > 1 && self.generates != Generates::All {
             bail!(Hint::new(
                 "what goes on from one task to the next are the convolutions, which are not generated here".into(),
@@ -233,17 +239,16 @@ impl Arguments {
             ));
         }
         let Output { output, force } = &self.output;
-        let beside = match self.backbone {
-            Some(_) => None,
-            None if output::is_stdout(output) => bail!(Hint::new(
+        if output::is_stdout(output) {
+            bail!(Hint::new(
                 "a generator and the backbone that is made with it are two files, stdout takes one"
                     .into(),
-                "name a file with -o, or give a backbone that exists with --backbone",
-            )),
-            None => Some(output.with_extension("backbone")),
-        };
-        let outputs = std::iter::once(output).chain(&beside).chain(&self.curves);
-        let inputs = self.data.iter().chain(&self.test).chain(&self.backbone);
+                "name a file with -o",
+            ));
+        }
+        let beside = output.with_extension("backbone");
+        let outputs = [output, &beside].into_iter().chain(&self.curves);
+        let inputs = self.data.iter().chain(&self.test);
         let outputs: Vec<&Path> = outputs.map(PathBuf::as_path).collect();
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
         let lock = RunLock::take_checked(output, || {
@@ -264,37 +269,49 @@ impl Arguments {
 
     fn methods(&self) -> &[Method] {
         match self.methods.is_empty() {
-            true => &[Method::Generated, Method::Prototypes],
+            true => &[Method::Generated],
             false => &self.methods,
         }
     }
 
-    fn settings(&self, frozen: Option<&Backbone>) -> Result<Settings> {
-        let target = match frozen {
-            Some(backbone) => Target::Frozen {
-                features: features(backbone)?,
+    fn augmentation(&self, train: &Classes) -> Augmentation {
+        let fitting = match train.are_drawings() {
+            true => Augment::Drawings,
+            false => Augment::Rotations,
+        };
+        let augment = self.augment.unwrap_or(fitting);
+        Augmentation {
+            turns: match augment {
+                Augment::None => Turns::None,
+                Augment::Rotations | Augment::Drawings => Turns::Each,
             },
-            None => Target::Cnn {
-                channels: self.channels as usize,
-                side: 28,
-            },
+            drawings: augment == Augment::Drawings,
+        }
+    }
+
+    fn settings(&self, train: &Classes) -> Settings {
+        let target = Target {
+            channels: self.channels as usize,
+            features: self.features.unwrap_or(self.channels) as usize,
+            side: SIDE,
         };
         let episode = |setting: &Setting| Setting {
             queries: self.queries,
             unlabelled: self.unlabelled,
             ..*setting
         };
-        Ok(Settings {
+        Settings {
             config: Config::new(self.generates, target, self.continual > 1),
-            backbone: frozen.map(|backbone| backbone.image().id()),
             episodes: self.episodes.iter().map(episode).collect(),
             tasks: self.continual.into(),
-            rotations: frozen.is_none(),
+            augmentation: self.augmentation(train),
+            related: self.related,
+            batch: self.batch,
             scenario: self.scenario,
             steps: self.steps,
             rate: self.lr,
             seed: self.seed,
-        })
+        }
     }
 
     /// Kinds of episodes that are measured: each without unlabelled images, then with as many as in training.
@@ -314,19 +331,12 @@ impl Arguments {
     }
 }
 
-/// Values that the head of a backbone reads.
-fn features(backbone: &Backbone) -> Result<usize> {
-    let image = backbone.image();
-    let head = image.head().ok_or(GeneratedError::NoHead)?;
-    Ok(image.site(head).depth)
-}
-
 impl Arguments {
-    /// Writes the generator, and the target CNN beside it unless it is for a frozen backbone.
-    fn write(&self, run: &Run<'_>, frozen: Option<Backbone>, report: &Report) -> Result<()> {
+    /// Writes the generator, and the target CNN beside it.
+    fn write(&self, run: &Run<'_>, report: &Report) -> Result<()> {
         let Output { output, force } = &self.output;
         let name = output.file_stem().unwrap_or_default().to_string_lossy();
-        let trained = run.learner().backbone(&name)?;
+        let target = run.learner().backbone(&name)?;
         let provenance = Provenance {
             tool: TOOL.into(),
             steps: run.step() as u64,
@@ -335,15 +345,15 @@ impl Arguments {
             data: Some(run.data_digest()),
             accuracy: report::accuracy(self, &report.json),
         };
-        let own = trained.as_ref().map(|bytes| Backbone::from_bytes(bytes));
-        let backbone = own.transpose()?.or(frozen).context("no backbone")?;
         run.learner()
-            .hyper(&backbone, self.precision(), provenance)?
+            .hyper(
+                &Backbone::from_bytes(&target)?,
+                self.precision(),
+                provenance,
+            )?
             .write(output, *force)?;
-        if let Some(bytes) = trained {
-            let beside = output.with_extension("backbone");
-            output::write_atomically(&beside, *force, |file| file.write_all(&bytes))?;
-        }
+        let beside = output.with_extension("backbone");
+        output::write_atomically(&beside, *force, |file| file.write_all(&target))?;
         if let Some(path) = &self.curves {
             curves::draw("step", "held out", run.history())?.write(path, *force)?;
         }

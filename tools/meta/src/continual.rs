@@ -233,7 +233,7 @@ pub fn scores(
     queries: &learner::Labelled,
 ) -> [Tensor<2>; 2] {
     let images = learner::images(tensors, generator.config(), queries);
-    let features = learner::features(tensors, &images, &step.values);
+    let features = Generator::embed(tensors, &images, &step.values.convolutions);
     let by_head = |(weights, bias): &(Tensor<2>, Tensor<2>)| {
         tensors.add(
             &tensors.matmul(&features, &tensors.transpose(weights)),

@@ -41,7 +41,7 @@ impl Classes {
 mod tests {
     use super::*;
     use crate::classes::tests::folder;
-    use crate::episodes::{EpisodeError, Sampler, Setting};
+    use crate::episodes::{Augmentation, EpisodeError, Sampler, Setting};
     use patchtool::hyper::{Convolution, target};
     use patchtool::task;
 
@@ -110,7 +110,7 @@ mod tests {
             queries: 0,
             ..Setting::new(2, 1)
         };
-        let episode = Sampler::new(&embedded, setting, false, 1)
+        let episode = Sampler::new(&embedded, setting, Augmentation::default(), 1)
             .unwrap()
             .episode(0);
         for (index, values) in episode.support.values.chunks(FEATURES).enumerate() {
@@ -121,7 +121,11 @@ mod tests {
                 "{content:?}"
             );
         }
-        let refused = Sampler::new(&embedded, setting, true, 1).map(drop);
+        let distorted = Augmentation {
+            drawings: true,
+            ..Augmentation::default()
+        };
+        let refused = Sampler::new(&embedded, setting, distorted, 1).map(drop);
         assert_eq!(refused, Err(EpisodeError::Embeddings));
     }
 }

@@ -12,7 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::{Classes, Content};
-use crate::rotate::rotated;
+use crate::distort::Distortion;
+use crate::rotate::{ROTATIONS, TURNS, turned};
 use graft_data::preprocess::Preprocess;
 use graft_data::random::{Purpose, generator};
 
@@ -109,12 +110,12 @@ pub enum EpisodeError {
         /// The number that it has.
         found: usize,
     },
-    /// Rotations need pixels.
-    #[error("embeddings cannot be rotated")]
+    /// Rotations and distortions need pixels.
+    #[error("embeddings cannot be rotated or distorted")]
     Embeddings,
-    /// Rotations need rows and columns alike.
+    /// Rotations and distortions need rows and columns alike.
     #[error(
-        "only square images can be rotated: these are prepared as {height} rows and {width} columns"
+        "only square images can be rotated or distorted: these are prepared as {height} rows and {width} columns"
     )]
     NotSquare {
         /// Rows.
@@ -133,8 +134,8 @@ impl EpisodeError {
             Self::TooFewImages { .. } => {
                 "add images, remove the class, or ask for fewer shots, queries or unlabelled images"
             }
-            Self::Embeddings => "leave rotations out",
-            Self::NotSquare { .. } => "prepare square images, or leave rotations out",
+            Self::Embeddings => "leave augmentation out",
+            Self::NotSquare { .. } => "prepare square images, or leave augmentation out",
         }
     }
 }
@@ -157,8 +158,8 @@ pub struct Episode {
 pub struct Drawn {
     /// Index into [`Classes::all`].
     pub class: usize,
-    /// Quarters by which all its images are rotated, clockwise: 0 to 3.
-    pub quarters: u8,
+    /// Quarters by which all its images are rotated, clockwise: 0 to 3; 4 more where they are mirrored then.
+    pub turn: u8,
 }
 
 /// Images of an episode, class by class.
@@ -183,17 +184,49 @@ impl Images {
         self.labels.is_empty()
     }
 
-    fn push(&mut self, preprocess: &Preprocess, content: &Content, quarters: u8) {
+    fn push(
+        &mut self,
+        preprocess: &Preprocess,
+        content: &Content,
+        turn: u8,
+        distortion: Option<Distortion>,
+    ) {
         let pixels = match content {
             Content::Pixels(pixels) => pixels,
             Content::Embedding { values, .. } => return self.values.extend(values),
         };
-        let side = preprocess.height as usize;
-        let pixels = rotated(pixels, side, preprocess.channels.count(), quarters);
+        let (side, channels) = (preprocess.height as usize, preprocess.channels.count());
+        let mut pixels = turned(pixels, side, channels, turn);
+        if let Some(distortion) = distortion {
+            pixels = distortion.apply(&pixels, side, channels).into();
+        }
         let start = self.values.len();
         self.values.resize(start + preprocess.values(), 0.0);
         preprocess.normalise(&pixels, &mut self.values[start..]);
     }
+}
+
+/// What is changed about the images of an episode, so that there are more of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Augmentation {
+    /// The rotated classes.
+    pub turns: Turns,
+    /// Whether images are drawings: their classes come mirrored too, and each is distorted a little.
+    pub drawings: bool,
+}
+
+/// The classes that come rotated by 90, 180 or 270 degrees (Santoro et al. 2016, "Meta-Learning with Memory-Augmented Neural
+/// Networks"): each position makes another class of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turns {
+    /// None.
+    #[default]
+    None,
+    /// Each on its own; an episode has at most one position of each class.
+    Each,
+    /// All of an episode alike, since related classes are harder to tell apart.
+    Alike,
 }
 
 /// Draws episodes. An episode depends on the seed and on its number, on nothing that was drawn before.
@@ -201,31 +234,39 @@ impl Images {
 pub struct Sampler<'a> {
     classes: &'a Classes,
     setting: Setting,
-    rotations: bool,
+    augmentation: Augmentation,
     seed: u64,
 }
 
 impl<'a> Sampler<'a> {
-    /// Draws episodes of `classes`. With `rotations` a class rotated by 90, 180 or 270 degrees is a class of its own
-    /// (Santoro et al. 2016, "Meta-Learning with Memory-Augmented Neural Networks"); an episode has at most one
-    /// rotation of each.
+    /// Draws episodes of `classes`.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
     pub fn new(
         classes: &'a Classes,
         setting: Setting,
-        rotations: bool,
+        augmentation: Augmentation,
         seed: u64,
     ) -> Result<Self, EpisodeError> {
-        Self::check(classes, setting, rotations)?;
+        Self::check(classes, setting, augmentation)?;
         Ok(Self {
             classes,
             setting,
-            rotations,
+            augmentation,
             seed,
         })
     }
 
     /// Whether `classes` have what every episode needs.
-    pub fn check(classes: &Classes, setting: Setting, rotations: bool) -> Result<(), EpisodeError> {
+    ///
+    /// # Errors
+    /// The first that is missing.
+    pub fn check(
+        classes: &Classes,
+        setting: Setting,
+        augmentation: Augmentation,
+    ) -> Result<(), EpisodeError> {
         if setting.ways == 0 || setting.shots == 0 {
             return Err(EpisodeError::NoTask { setting });
         }
@@ -242,10 +283,11 @@ impl<'a> Sampler<'a> {
             });
         }
         let &Preprocess { height, width, .. } = classes.preprocess();
-        if rotations && classes.are_embedded() {
+        let is_changed = augmentation != Augmentation::default();
+        if is_changed && classes.are_embedded() {
             return Err(EpisodeError::Embeddings);
         }
-        if rotations && height != width {
+        if is_changed && height != width {
             return Err(EpisodeError::NotSquare { height, width });
         }
         Ok(())
@@ -261,12 +303,14 @@ impl<'a> Sampler<'a> {
             queries: Images::default(),
             unlabelled: Images::default(),
         };
-        for class in drawn {
-            let quarters = match self.rotations {
-                true => random.random_range(0..4),
-                false => 0,
-            };
-            self.add(&mut episode, Drawn { class, quarters }, &mut random);
+        let Augmentation { turns, drawings } = self.augmentation;
+        let positions = if drawings { TURNS } else { ROTATIONS };
+        let mut turn = 0;
+        for (label, class) in drawn.into_iter().enumerate() {
+            if turns == Turns::Each || (turns == Turns::Alike && label == 0) {
+                turn = random.random_range(0..positions);
+            }
+            self.add(&mut episode, Drawn { class, turn }, &mut random);
         }
         episode
     }
@@ -285,10 +329,12 @@ impl<'a> Sampler<'a> {
             for index in indices.by_ref().take(count) {
                 part.labels.push(label);
                 part.indices.push(index);
+                let is_distorted = self.augmentation.drawings;
                 part.push(
                     self.classes.preprocess(),
                     &images[index].content,
-                    drawn.quarters,
+                    drawn.turn,
+                    is_distorted.then(|| Distortion::draw(random)),
                 );
             }
         }
@@ -311,18 +357,25 @@ mod tests {
         }
     }
 
+    fn rotations(is_turned: bool) -> Augmentation {
+        Augmentation {
+            turns: if is_turned { Turns::Each } else { Turns::None },
+            drawings: false,
+        }
+    }
+
     proptest! {
         #[test]
         fn no_image_comes_twice_and_labels_name_their_class(
             counts in prop::collection::vec(6u8..12, 1..15),
             ways in 1usize..15,
             (shots, queries, unlabelled) in (1usize..3, 0usize..3, 0usize..3),
-            rotations: bool,
+            is_turned: bool,
             seed: u64,
         ) {
             let classes = numbered(&counts);
             let setting = setting(ways.min(classes.len()), shots, queries, unlabelled);
-            let sampler = Sampler::new(&classes, setting, rotations, seed).unwrap();
+            let sampler = Sampler::new(&classes, setting, rotations(is_turned), seed).unwrap();
             for number in 0..10 {
                 let episode = sampler.episode(number);
                 let drawn: BTreeSet<usize> = episode.classes.iter().map(|d| d.class).collect();
@@ -337,12 +390,12 @@ mod tests {
                     prop_assert_eq!(&images.labels, &labels);
                     prop_assert_eq!(images.values.len(), 4 * labels.len());
                     for (at, pixels) in images.values.chunks(4).enumerate() {
-                        let Drawn { class, quarters } = episode.classes[labels[at]];
+                        let Drawn { class, turn } = episode.classes[labels[at]];
                         let index = images.indices[at];
                         prop_assert!(index < usize::from(counts[class]));
-                        prop_assert!(rotations || quarters == 0);
+                        prop_assert!(is_turned || turn == 0);
                         // The marked corner goes round clockwise.
-                        let corner = [0, 1, 3, 2][usize::from(quarters)];
+                        let corner = [0, 1, 3, 2][usize::from(turn)];
                         let mut expected = [0.0; 4];
                         expected[corner] = (16 * class + index) as f32;
                         prop_assert_eq!(pixels, expected);
@@ -356,22 +409,47 @@ mod tests {
     #[test]
     fn every_class_image_and_rotation_comes_up() {
         let classes = numbered(&[3; 6]);
-        let sampler = Sampler::new(&classes, setting(2, 1, 1, 0), true, 1).unwrap();
+        let sampler = Sampler::new(&classes, setting(2, 1, 1, 0), rotations(true), 1).unwrap();
         let mut seen = BTreeSet::new();
         for number in 0..2000 {
             let Episode {
                 classes, queries, ..
             } = sampler.episode(number);
             let pairs = classes.iter().zip(queries.indices);
-            seen.extend(pairs.map(|(drawn, index)| (drawn.class, drawn.quarters, index)));
+            seen.extend(pairs.map(|(drawn, index)| (drawn.class, drawn.turn, index)));
         }
-        assert_eq!(seen.len(), 6 * 4 * 3);
+        assert_eq!(seen.len(), 6 * usize::from(ROTATIONS) * 3);
+    }
+
+    #[test]
+    fn drawings_are_mirrored_and_distorted_and_alike_where_they_are_to_be() {
+        let classes = numbered_for(grey(2), &[3; 6]);
+        let augmentation = |turns| Augmentation {
+            turns,
+            drawings: true,
+        };
+        let sampler =
+            |turns| Sampler::new(&classes, setting(3, 1, 1, 0), augmentation(turns), 1).unwrap();
+        let turns = |episode: &Episode| -> BTreeSet<u8> {
+            episode.classes.iter().map(|drawn| drawn.turn).collect()
+        };
+        let (each, alike) = (sampler(Turns::Each), sampler(Turns::Alike));
+        let all: BTreeSet<u8> = (0..200).flat_map(|n| turns(&each.episode(n))).collect();
+        assert_eq!(all, (0..TURNS).collect());
+        assert!((0..20).any(|n| turns(&each.episode(n)).len() == 3));
+        assert!((0..20).all(|n| turns(&alike.episode(n)).len() == 1));
+        assert!((0..20).any(|n| !turns(&alike.episode(n)).contains(&0)));
+        let plain = Sampler::new(&classes, setting(3, 1, 1, 0), rotations(false), 1).unwrap();
+        let none = sampler(Turns::None);
+        assert!((0..5).all(|n| none.episode(n).support != plain.episode(n).support));
+        assert_eq!(none.episode(3), none.episode(3));
     }
 
     #[test]
     fn episodes_are_those_of_the_seed_and_number() {
         let classes = numbered(&[8; 10]);
-        let sampler = |seed| Sampler::new(&classes, setting(5, 1, 2, 1), true, seed).unwrap();
+        let sampler =
+            |seed| Sampler::new(&classes, setting(5, 1, 2, 1), rotations(true), seed).unwrap();
         let whole = sampler(7);
         let episodes: Vec<Episode> = (0..20).map(|number| whole.episode(number)).collect();
         assert_eq!(sampler(7).episode(15), episodes[15]);
@@ -382,7 +460,7 @@ mod tests {
     #[test]
     fn what_cannot_be_drawn_is_refused() {
         let classes = numbered(&[9, 5, 9]);
-        let check = |setting| Sampler::new(&classes, setting, false, 0).map(drop);
+        let check = |setting| Sampler::new(&classes, setting, rotations(false), 0).map(drop);
         assert_eq!(check(setting(3, 1, 2, 2)), Ok(()));
         let message = |setting| check(setting).unwrap_err().to_string();
         assert_eq!(
@@ -402,13 +480,11 @@ mod tests {
             ..grey(2)
         };
         let wide = numbered_for(wide, &[1]);
-        let rotated = |rotations| Sampler::new(&wide, setting(1, 1, 0, 0), rotations, 0).map(drop);
+        let check =
+            |is_turned| Sampler::new(&wide, setting(1, 1, 0, 0), rotations(is_turned), 0).map(drop);
         let (height, width) = (2, 3);
-        assert_eq!(
-            rotated(true),
-            Err(EpisodeError::NotSquare { height, width })
-        );
-        assert_eq!(rotated(false), Ok(()));
+        assert_eq!(check(true), Err(EpisodeError::NotSquare { height, width }));
+        assert_eq!(check(false), Ok(()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::learner::{self, Learner, Task};
 use crate::tensors::{Tensors, values};
 use patchtool::hyper::Config;
-use patchtool::hyper::network::{self, Inputs, Values};
+use patchtool::hyper::network::{self, Generator, Inputs, Values};
 use patchtool::hyper::ops::Ops as _;
 
 /// The method that learns a task from its support set.
@@ -15,8 +15,6 @@ use patchtool::hyper::ops::Ops as _;
 pub enum Method {
     /// By the generator.
     Generated,
-    /// The generated convolutions with the closed-form head on their features.
-    Prototypes,
     /// The generated network, then trained on the support set.
     FineTuned,
 }
@@ -62,13 +60,10 @@ pub fn accuracy(learner: &Learner, tensors: &Tensors, task: &Task, method: Metho
     let mut generated = generator.generate(tensors, &support, None);
     match method {
         Method::Generated => {}
-        Method::Prototypes => {
-            generated = with_prototypes(tensors, &support, generated);
-        }
         Method::FineTuned => generated = fine_tuned(config, tensors, task, &generated),
     }
     let queries = learner::images(tensors, config, &task.queries);
-    let features = learner::features(tensors, &queries, &generated);
+    let features = Generator::embed(tensors, &queries, &generated.convolutions);
     let scores = learner::scores(tensors, &features, &generated);
     let loss = learner::cross_entropy(tensors, scores, &learner::known(&task.queries));
     f64::from(loss.right)
@@ -80,7 +75,7 @@ pub(crate) fn with_prototypes(
     support: &Inputs<Tensors>,
     mut values: Values<Tensors>,
 ) -> Values<Tensors> {
-    let features = learner::features(tensors, &support.images, &values);
+    let features = Generator::embed(tensors, &support.images, &values.convolutions);
     let (weights, bias) = network::prototypes(tensors, support, &features);
     values.head_weights = weights;
     values.head_bias = tensors.transpose(&bias);
@@ -109,7 +104,7 @@ pub(crate) fn fine_tuned(
     let labelled = labelled(task);
     let images = learner::images(&tensors, config, &labelled);
     for _ in 0..STEPS {
-        let features = learner::features(&tensors, &images, &all);
+        let features = Generator::embed(&tensors, &images, &all.convolutions);
         let scores = learner::scores(&tensors, &features, &all);
         let loss = learner::cross_entropy(&tensors, scores, &learner::known(&labelled));
         let mut gradients = loss.value.backward();

@@ -7,19 +7,16 @@ use graft_runtime::Backbone;
 
 use crate::learner::Learner;
 use patchtool::hyper::generated::Convolution;
-use patchtool::hyper::{Config, Hyper, HyperError, Precision, Provenance, Target, target};
-use patchtool::quantize::float_id;
+use patchtool::hyper::{Config, Hyper, HyperError, Precision, Provenance, target};
 
 impl Learner {
     /// The target CNN as a backbone: its trained weights, or those that generation starts from; as epilogues the trained
-    /// scale and bias of each batch norm. `None` for a frozen backbone, which is there already.
+    /// scale and bias of each batch norm.
     ///
     /// # Errors
     /// See [`target::backbone`].
-    pub fn backbone(&self, name: &str) -> Result<Option<Vec<u8>>, WriteError> {
-        let Target::Cnn { side, .. } = self.generator().config().target else {
-            return Ok(None);
-        };
+    pub fn backbone(&self, name: &str) -> Result<Vec<u8>, WriteError> {
+        let side = self.generator().config().target.side;
         let values: BTreeMap<&str, &[f32]> = self
             .parameters()
             .map(|(parameter, values)| (&*parameter.name, values))
@@ -32,10 +29,10 @@ impl Learner {
                 bias: part(layer, "beta"),
             })
             .collect();
-        target::backbone(name, "meta-training", side, &convolutions).map(Some)
+        target::backbone(name, "meta-training", side, &convolutions)
     }
 
-    /// The generator as a file of this precision, for this backbone; for one in int8, that is the f32 one that it was made of.
+    /// The generator as a file of this precision, for this backbone.
     /// In half precision, [`Learner::round`] comes first: backbone and generator share values.
     ///
     /// # Errors
@@ -52,7 +49,7 @@ impl Learner {
             self.generator(),
             &parameters.collect(),
             precision,
-            float_id(&backbone.image())?,
+            backbone.image().id(),
             provenance,
         )
     }

@@ -1,14 +1,15 @@
 //! A generator in training: its parameters, its loss on an episode, its optimiser.
 
 use burn_tensor::{Device, Tensor, activation};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::tensors::{Tensors, values};
 use graft_data::random::{self, Purpose};
-use patchtool::hyper::network::{Generator, Images, Inputs, Values};
+use patchtool::hyper::Config;
+use patchtool::hyper::network::{Generator, Inputs, Values};
 use patchtool::hyper::ops::Ops as _;
 use patchtool::hyper::parameter::{Parameter, Precision};
-use patchtool::hyper::{Config, Target};
 use patchtool::train::optimizer::{self, Algorithm, Optimizer, Update};
 
 /// Steps at gradients of a larger norm are shortened in proportion: single episodes may be hopeless.
@@ -17,7 +18,7 @@ const MAX_NORM: f32 = 10.0;
 /// Images with labels, as tensors are made of them.
 #[derive(Clone, Debug)]
 pub struct Labelled {
-    /// Pixels NCHW, or embeddings, image by image.
+    /// Pixels NCHW, image by image.
     pub values: Vec<f32>,
     /// Class of each image; `None` where the generator does not see it.
     pub labels: Vec<Option<usize>>,
@@ -119,26 +120,28 @@ impl Learner {
         tensors
     }
 
-    /// One step against the gradient of a loss; gives the loss and the share of right answers that `loss` counted. Where loss
-    /// or gradient are not finite there is no step, and the loss is NaN.
-    pub fn step(
+    /// One step against the mean gradient of the losses of these tasks, which are computed side by side; gives their mean loss
+    /// and the mean share of right answers that `loss` counted. Where loss or gradient are not finite there is no step, and the
+    /// loss is NaN.
+    pub fn step<T: Sync>(
         &mut self,
         rate: f32,
-        loss: impl FnOnce(&Generator, &Tensors) -> Loss,
+        tasks: &[T],
+        loss: impl Fn(&Generator, &Tensors, &T) -> Loss + Sync,
     ) -> (f32, f32) {
-        let tensors = self.tensors(self.device.clone().autodiff());
-        let loss = loss(&self.generator, &tensors);
-        let mut all = loss.value.backward();
-        let gradients: Vec<Vec<f32>> = self
-            .parameters
-            .iter()
-            .zip(&self.values)
-            .map(|(parameter, own)| {
-                let gradient = tensors.parameter(&parameter.name).grad_remove(&mut all);
-                gradient.map_or_else(|| vec![0.0; own.len()], values)
-            })
+        let parts: Vec<Part> = tasks
+            .par_iter()
+            .map(|task| self.part(|tensors| loss(&self.generator, tensors, task)))
             .collect();
-        let value = values(loss.value)[0];
+        let share = 1.0 / tasks.len() as f32;
+        let sum = parts.into_iter().reduce(Part::with);
+        let Part {
+            loss: value,
+            right,
+            mut gradients,
+        } = sum.expect("a step has a task");
+        let [value, right] = [value, right].map(|sum| sum * share);
+        gradients.iter_mut().flatten().for_each(|g| *g *= share);
         let norm = gradients
             .iter()
             .flatten()
@@ -146,7 +149,7 @@ impl Learner {
             .sum::<f32>()
             .sqrt();
         if !norm.is_finite() || !value.is_finite() {
-            return (f32::NAN, loss.right);
+            return (f32::NAN, right);
         }
         let rate = rate * (MAX_NORM / norm).min(1.0);
         let updates = self.values.iter_mut().zip(&gradients);
@@ -159,7 +162,45 @@ impl Learner {
                 lr_multiplier: 1.0,
             }),
         );
-        (value, loss.right)
+        (value, right)
+    }
+
+    /// The gradient of one task.
+    fn part(&self, loss: impl FnOnce(&Tensors) -> Loss) -> Part {
+        let tensors = self.tensors(self.device.clone().autodiff());
+        let loss = loss(&tensors);
+        let mut all = loss.value.backward();
+        let parameters = self.parameters.iter().zip(&self.values);
+        let gradients = parameters.map(|(parameter, own)| {
+            let gradient = tensors.parameter(&parameter.name).grad_remove(&mut all);
+            gradient.map_or_else(|| vec![0.0; own.len()], values)
+        });
+        Part {
+            gradients: gradients.collect(),
+            loss: values(loss.value)[0],
+            right: loss.right,
+        }
+    }
+}
+
+/// One task's part of a step.
+struct Part {
+    loss: f32,
+    right: f32,
+    /// Of every parameter.
+    gradients: Vec<Vec<f32>>,
+}
+
+impl Part {
+    /// The sum of two.
+    fn with(mut self, other: Self) -> Self {
+        self.loss += other.loss;
+        self.right += other.right;
+        let others = other.gradients.iter().flatten();
+        for (sum, value) in self.gradients.iter_mut().flatten().zip(others) {
+            *sum += value;
+        }
+        self
     }
 }
 
@@ -184,29 +225,10 @@ pub fn support(tensors: &Tensors, config: &Config, task: &Task) -> Inputs<Tensor
     }
 }
 
-/// Pixels or embeddings as tensors.
-pub fn images(tensors: &Tensors, config: &Config, images: &Labelled) -> Images<Tensors> {
-    let count = images.labels.len();
-    match config.target {
-        Target::Cnn { side, .. } => {
-            Images::Pixels(tensors.maps([count, 1, side, side], &images.values))
-        }
-        Target::Frozen { features } => {
-            Images::Embeddings(tensors.matrix([count, features], &images.values))
-        }
-    }
-}
-
-/// Inputs of the head.
-pub fn features(
-    tensors: &Tensors,
-    images: &Images<Tensors>,
-    generated: &Values<Tensors>,
-) -> Tensor<2> {
-    match images {
-        Images::Pixels(pixels) => Generator::embed(tensors, pixels, &generated.convolutions),
-        Images::Embeddings(embeddings) => embeddings.clone(),
-    }
+/// Pixels as a tensor.
+pub fn images(tensors: &Tensors, config: &Config, images: &Labelled) -> Tensor<4> {
+    let (count, side) = (images.labels.len(), config.target.side);
+    tensors.maps([count, 1, side, side], &images.values)
 }
 
 /// Cross-entropy of scores `[images, classes]`, and how often the best score was right.
@@ -246,7 +268,7 @@ pub fn episode(generator: &Generator, tensors: &Tensors, task: &Task) -> Loss {
     let config = generator.config();
     let values = generator.generate(tensors, &support(tensors, config, task), None);
     let queries = images(tensors, config, &task.queries);
-    let features = features(tensors, &queries, &values);
+    let features = Generator::embed(tensors, &queries, &values.convolutions);
     let scores = scores(tensors, &features, &values);
     cross_entropy(tensors, scores, &known(&task.queries))
 }

@@ -6,6 +6,7 @@
 pub mod classes;
 pub mod command;
 pub mod continual;
+mod distort;
 pub mod embeddings;
 pub mod episodes;
 pub mod evaluate;

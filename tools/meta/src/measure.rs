@@ -4,7 +4,7 @@ use indicatif::ProgressBar;
 
 use crate::classes::Classes;
 use crate::continual::{self, Scenario, Strategy};
-use crate::episodes::{EpisodeError, Sampler, Setting};
+use crate::episodes::{Augmentation, EpisodeError, Sampler, Setting};
 use crate::evaluate::{Accuracy, Method, accuracy};
 use crate::learner::Task;
 use crate::matrix::Matrix;
@@ -38,7 +38,12 @@ impl Run<'_> {
         number: usize,
     ) -> Result<Vec<Task>, EpisodeError> {
         let numbers = [self.settings.seed + TEST_SEED, number as u64];
-        sequence.draw(classes, false, self.settings.config.max_ways, numbers)
+        sequence.draw(
+            classes,
+            Augmentation::default(),
+            self.settings.config.max_ways,
+            numbers,
+        )
     }
 
     /// Some episodes of held-out classes, always the same ones.
@@ -67,7 +72,9 @@ impl Run<'_> {
     pub fn can_measure(&self, scenario: Scenario) -> bool {
         let sequence = self.data.test_sequence(scenario);
         let pair = sequence.zip(self.data.test);
-        pair.is_some_and(|(sequence, test)| Sampler::check(test, sequence.whole(), false).is_ok())
+        pair.is_some_and(|(sequence, test)| {
+            Sampler::check(test, sequence.whole(), Augmentation::default()).is_ok()
+        })
     }
 
     /// Accuracy over all episodes, each a task of its own.

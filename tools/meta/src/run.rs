@@ -1,18 +1,23 @@
 //! A run of meta-training: steps and checkpoints.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::time::Instant;
 
 use burn_tensor::Device;
 use graft_patches::Digest;
+use rand::seq::IteratorRandom as _;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::Classes;
 use crate::continual::{self, Scenario};
-use crate::episodes::{EpisodeError, Sampler, Setting};
+use crate::episodes::{Augmentation, EpisodeError, Sampler, Setting, Turns};
 use crate::learner::{self, Learner, Loss, State, Task};
 use crate::sequence::Sequence;
 use crate::tensors::Tensors;
+use graft_data::random::{self, Purpose};
 use patchtool::hyper::network::Generator;
 use patchtool::hyper::{Config, Precision};
 use patchtool::train::checkpoint::{self, CheckpointError};
@@ -20,7 +25,7 @@ use patchtool::train::curves::Point;
 use patchtool::train::history::Score;
 use patchtool::train::schedule::Schedule;
 
-const MAGIC: [u8; 8] = *b"GRAFTMT2";
+const MAGIC: [u8; 8] = *b"GRAFTMT3";
 /// Steps over which the learning rate rises.
 const WARMUP: usize = 500;
 /// Share of the learning rate at the end.
@@ -39,18 +44,20 @@ pub struct Settings {
     pub episodes: Vec<Setting>,
     /// Tasks after one another, for continual generators; 1 otherwise.
     pub tasks: usize,
-    /// Whether a class may be rotated, as a class of its own.
-    pub rotations: bool,
+    /// What is changed about images that are trained on.
+    pub augmentation: Augmentation,
+    /// Whether every other round of `episodes` has all classes from one folder at the top, where one has enough.
+    pub related: bool,
     /// The steps of continual learning.
     pub scenario: Scenario,
+    /// Episodes of a step, whose gradients are averaged.
+    pub batch: usize,
     /// Steps of the whole run.
     pub steps: usize,
     /// Largest learning rate of Adam.
     pub rate: f32,
     /// Of every random number.
     pub seed: u64,
-    /// The frozen backbone whose embeddings are learned from.
-    pub backbone: Option<Digest>,
 }
 
 /// Settings of a checkpoint that are others now, in words.
@@ -194,6 +201,8 @@ pub struct Run<'a> {
     pub(crate) settings: Settings,
     pub(crate) data: Data<'a>,
     pub(crate) learner: Learner,
+    /// Classes of each folder at the top, where episodes have related classes.
+    folders: Vec<Classes>,
     step: usize,
     seconds: f64,
     since: (Score, usize),
@@ -211,20 +220,28 @@ impl<'a> Run<'a> {
     /// Data that have too few classes or images.
     pub fn new(settings: Settings, data: Data<'a>, device: Device) -> Result<Self, RunError> {
         for &setting in &settings.episodes {
-            check_sequence(settings.sequence(setting), data.train, settings.rotations)?;
+            check_sequence(
+                settings.sequence(setting),
+                data.train,
+                settings.augmentation,
+            )?;
             check_ways(setting, &settings.config)?;
         }
         if let Some(test) = data.test {
             for &setting in data.test_episodes {
-                check_sequence(settings.sequence(setting), test, false)?;
+                check_sequence(settings.sequence(setting), test, Augmentation::default())?;
                 check_ways(setting, &settings.config)?;
             }
             if let Some(sequence) = data.test_sequence(settings.scenario) {
-                check_sequence(sequence, test, false)?;
+                check_sequence(sequence, test, Augmentation::default())?;
             }
         }
         Ok(Self {
             learner: Learner::new(&settings.config, device, settings.seed),
+            folders: match settings.related {
+                true => data.train.folders(),
+                false => Vec::new(),
+            },
             settings,
             data,
             step: 0,
@@ -325,20 +342,18 @@ impl<'a> Run<'a> {
         let mut saved = self.seconds;
         while !self.is_over() {
             let started = Instant::now();
-            let all = &self.settings.episodes;
-            let setting = all[self.step % all.len()];
-            let numbers = [self.settings.seed, self.step as u64];
-            let tasks = self.settings.sequence(setting).draw(
-                self.data.train,
-                self.settings.rotations,
-                self.settings.config.max_ways,
-                numbers,
-            )?;
+            let batch = self.settings.batch;
+            let numbers = (self.step * batch..).take(batch);
+            let tasks = numbers
+                .map(|number| self.draw(number))
+                .collect::<Result<Vec<_>, _>>()?;
             let rate = schedule.rate(self.step);
             let settings = &self.settings;
-            let (loss, right) = self.learner.step(rate, |generator, tensors| {
-                settings.loss(generator, tensors, &tasks)
-            });
+            let (loss, right) = self
+                .learner
+                .step(rate, &tasks, |generator, tensors, tasks| {
+                    settings.loss(generator, tensors, tasks)
+                });
             self.step += 1;
             self.count(loss, right)?;
             self.seconds += started.elapsed().as_secs_f64();
@@ -360,6 +375,46 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The episode of this number that is trained on.
+    fn draw(&self, number: usize) -> Result<Vec<Task>, EpisodeError> {
+        let settings = &self.settings;
+        let (round, index) = (
+            number / settings.episodes.len(),
+            number % settings.episodes.len(),
+        );
+        let sequence = settings.sequence(settings.episodes[index]);
+        let related = (round % 2 == 1)
+            .then(|| self.folder(sequence, number))
+            .flatten();
+        let turns = match (settings.augmentation.turns, related) {
+            (Turns::Each, Some(_)) => Turns::Alike,
+            (turns, _) => turns,
+        };
+        let augmentation = Augmentation {
+            turns,
+            ..settings.augmentation
+        };
+        let numbers = [settings.seed, number as u64];
+        let max_ways = settings.config.max_ways;
+        sequence.draw(
+            related.unwrap_or(self.data.train),
+            augmentation,
+            max_ways,
+            numbers,
+        )
+    }
+
+    /// A folder at the top with enough classes, at random: the more classes, the more often.
+    fn folder(&self, sequence: Sequence, number: usize) -> Option<&Classes> {
+        let is_large = |folder: &&Classes| folder.len() >= sequence.whole().ways;
+        let large: Vec<&Classes> = self.folders.iter().filter(is_large).collect();
+        let classes = large.iter().flat_map(|&folder| vec![folder; folder.len()]);
+        let purpose = Purpose::Folder {
+            number: number as u64,
+        };
+        classes.choose(&mut random::generator(self.settings.seed, purpose))
     }
 
     /// Adds what a step gave to the next point of the learning curve.
@@ -398,8 +453,12 @@ impl<'a> Run<'a> {
 }
 
 /// Whether the classes have what every episode of a sequence needs.
-fn check_sequence(sequence: Sequence, classes: &Classes, rotations: bool) -> Result<(), RunError> {
-    let checked = Sampler::check(classes, sequence.whole(), rotations);
+fn check_sequence(
+    sequence: Sequence,
+    classes: &Classes,
+    augmentation: Augmentation,
+) -> Result<(), RunError> {
+    let checked = Sampler::check(classes, sequence.whole(), augmentation);
     checked.map_err(|lack| match sequence.tasks {
         1 => RunError::Episodes(lack),
         tasks => RunError::Sequence {
@@ -416,57 +475,5 @@ pub(crate) fn check_ways(setting: Setting, config: &Config) -> Result<(), RunErr
     match setting.ways <= most {
         true => Ok(()),
         false => Err(RunError::Ways { setting, most }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::classes::tests::numbered;
-    use patchtool::hyper::{Generates, Target};
-
-    #[test]
-    fn more_ways_than_the_generator_knows_are_refused() {
-        let classes = numbered(&[3; 30]);
-        let data = Data {
-            train: &classes,
-            test: Some(&classes),
-            test_episodes: &[],
-            test_tasks: 0,
-        };
-        let setting = |ways| Setting {
-            queries: 1,
-            ..Setting::new(ways, 1)
-        };
-        let run = |ways, test_ways| {
-            let target = Target::Frozen { features: 4 };
-            let settings = Settings {
-                config: Config::new(Generates::Head, target, false),
-                episodes: vec![setting(ways)],
-                tasks: 1,
-                rotations: false,
-                scenario: Scenario::Tasks,
-                steps: 1,
-                rate: 1e-3,
-                seed: 1,
-                backbone: None,
-            };
-            let test_episodes = &[setting(test_ways)];
-            let data = Data {
-                test_episodes,
-                ..data
-            };
-            Run::new(settings, data, Device::flex()).map(drop)
-        };
-        assert!(run(20, 20).is_ok());
-        let error = run(21, 20).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "21-way 1-shot: the generator knows at most 20 classes"
-        );
-        let refused = run(20, 25);
-        assert!(matches!(refused, Err(RunError::Ways { .. })), "{refused:?}");
-        let refused = run(20, 31);
-        assert!(matches!(refused, Err(RunError::Episodes(_))), "{refused:?}");
     }
 }

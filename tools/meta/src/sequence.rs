@@ -4,7 +4,7 @@ use rand::seq::index;
 
 use crate::classes::Classes;
 use crate::continual::Scenario;
-use crate::episodes::{Episode, EpisodeError, Images, Sampler, Setting};
+use crate::episodes::{Augmentation, Episode, EpisodeError, Images, Sampler, Setting};
 use crate::learner::{Labelled, Task};
 use graft_data::random::{Purpose, generator};
 
@@ -52,11 +52,11 @@ impl Sequence {
     pub(crate) fn draw(
         &self,
         classes: &Classes,
-        rotations: bool,
+        augmentation: Augmentation,
         max_ways: usize,
         [seed, number]: [u64; 2],
     ) -> Result<Vec<Task>, EpisodeError> {
-        let episode = Sampler::new(classes, self.whole(), rotations, seed)?.episode(number);
+        let episode = Sampler::new(classes, self.whole(), augmentation, seed)?.episode(number);
         let mut random = generator(seed, Purpose::Labels { number });
         let mut ids = || index::sample(&mut random, max_ways, self.setting.ways).into_vec();
         let all = match self.scenario {
@@ -142,7 +142,9 @@ mod tests {
             tasks: 3,
         };
         let classes = numbered(&[10; 6]);
-        sequence.draw(&classes, false, 9, [4, 2]).unwrap()
+        sequence
+            .draw(&classes, Augmentation::default(), 9, [4, 2])
+            .unwrap()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `patchtool meta-train` for the embedding of a frozen backbone, the demo's, and what its generator makes.
+//! `patchtool meta-train`, and what its generators make.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const OWN: &str = env!("CARGO_BIN_EXE_patchtool-meta-train");
@@ -19,7 +19,7 @@ fn patchtool() -> PathBuf {
     path
 }
 
-/// A folder with the demo's backbones, and images to train on and to measure on.
+/// A folder with the demo's backbone, and images to train on and to measure on.
 struct Fixture(TempDir);
 
 impl Fixture {
@@ -73,56 +73,41 @@ impl Fixture {
 const TRAIN: &str = "meta-train --data letters.tar --episodes 5x1 --queries 2 --steps 3";
 
 #[test]
-fn a_generator_makes_heads_for_the_backbone_that_it_was_trained_on() {
+fn related_classes_are_measured_on_their_own() {
     let fixture = Fixture::new();
-    let folder = fixture.0.path();
-    let measured = "--test signs.tar --test-settings 4x2 --test-settings 10x1 --test-episodes 5";
-    for backbone in ["demo", "int8"] {
-        let trained = fixture.json(&format!(
-            "{TRAIN} --backbone {backbone}.backbone {measured} -o {backbone}.hyper"
-        ));
-        let rows = trained["test"].as_array().expect("rows");
-        let settings = rows.iter().map(|row| (&row["ways"], &row["shots"]));
-        let expected = [(4, 2), (4, 2), (10, 1), (10, 1)].map(|(w, s)| (w.into(), s.into()));
-        let expected: Vec<(Value, Value)> = expected.to_vec();
-        assert!(
-            settings.eq(expected.iter().map(|(w, s)| (w, s))),
-            "{rows:?}"
-        );
+    let measured = "--test signs.tar --test-settings 4x2 --test-settings 10x1 --test-episodes 2 --test-related";
+    let trained = fixture.json(&format!(
+        "{TRAIN} --related --features 6 --channels 4 {measured} -o a.hyper"
+    ));
+    let rows = trained["test"].as_array().expect("rows");
+    let found: Vec<[&Value; 3]> = rows
+        .iter()
+        .map(|row| ["folder", "ways", "shots"].map(|name| &row[name]))
+        .collect();
+    // Each sign is a folder at the top, of one class.
+    let alone = (0..10).map(|sign| json!([sign.to_string(), 1, 2]));
+    println!("{found:?}");
+    assert_eq!(json!(found[..2]), json!([[null, 4, 2], [null, 10, 1]]));
+    for expected in alone {
+        assert!(json!(found).as_array().expect("rows").contains(&expected));
     }
-    assert_eq!(fs::read_dir(folder).expect("it is there").count(), 7);
-    // The backbone must be named: none is written beside the generator. The f32 one and its int8 twin may take each other's.
-    for (hyper, backbone) in [("demo", "demo"), ("demo", "int8"), ("int8", "demo")] {
-        let made = fixture.json(&format!(
-            "generate --hyper {hyper}.hyper --backbone {backbone}.backbone --support letters.tar \
-             -o {hyper}-{backbone}.patch"
-        ));
-        assert_eq!(
-            (&made["kinds"], &made["classes"]),
-            (&"head".into(), &10.into())
-        );
-        let shown = fixture.json(&format!(
-            "eval --backbone {backbone}.backbone --patch {hyper}-{backbone}.patch --data more-letters.tar"
-        ));
-        let accuracy = shown["accuracy"].as_f64().expect("a share");
-        println!("{hyper}, {backbone}: {accuracy}");
-        // One in ten is chance.
-        assert!(accuracy > 0.25, "{hyper}, {backbone}: {accuracy}");
-    }
+    let made = fixture.json("generate --hyper a.hyper --support letters.tar -o a.patch");
+    assert_eq!(
+        (&made["kinds"], &made["classes"]),
+        (&"generated".into(), &10.into())
+    );
 }
 
 #[test]
-fn what_a_frozen_backbone_cannot_have_is_refused_before_training() {
+fn what_cannot_be_measured_is_refused_before_training() {
     let fixture = Fixture::new();
-    let train = format!("{TRAIN} --backbone demo.backbone");
-    fixture.refused(&format!("{train} --generates all"), "stay as they are");
-    fixture.refused(&format!("{train} --channels 8"), "cannot be used with");
-    fixture.refused(&format!("{train} --continual 2"), "cannot be used with");
     fixture.refused(
-        &format!("{train} --test signs.tar --test-settings 11x1"),
+        &format!("{TRAIN} --test signs.tar --test-settings 11x1"),
         "11-way 1-shot needs 11 classes: found 10",
     );
-    fixture.refused(&format!("{train} --test nowhere"), "nowhere");
+    fixture.refused(&format!("{TRAIN} --test nowhere"), "nowhere");
+    fixture.refused(&format!("{TRAIN} --batch 0"), "0 is not in");
+    fixture.refused(&format!("{TRAIN} --generates head"), "invalid value 'head'");
 }
 
 impl Fixture {
@@ -360,7 +345,7 @@ fn what_continual_tests_need_is_checked_before_training() {
     let alone = "meta-train --data letters.tar --episodes 5x1 --queries 1 --steps 2";
     for (flags, words) in [
         ("--test-tasks 2", "no classes to measure on"),
-        ("--continual 2 --generates head", "not generated here"),
+        ("--continual 2 --generates prototypes", "not generated here"),
         ("--scenario mini-batch", "an ordinary task"),
         ("--continual 0", "0 is not in"),
         ("--continual 2 --unlabelled 1", "learn from labelled images"),

@@ -23,16 +23,18 @@ const SUPPORT_SETS: [(usize, &[usize]); 4] = [
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("name a folder")?;
-    let cnn = |channels| Target::Cnn { channels, side: 28 };
-    let frozen = Target::Frozen { features: 1280 };
+    let cnn = |channels, features| Target {
+        channels,
+        features,
+        side: 28,
+    };
     let (full, half) = (Precision::F32, Precision::F16);
     for (name, generates, target, continual, precision) in [
-        ("prototypes", Generates::Prototypes, cnn(8), false, full),
-        ("head", Generates::Head, cnn(16), false, full),
-        ("all", Generates::All, cnn(8), false, full),
-        ("half", Generates::All, cnn(8), false, half),
-        ("continual", Generates::All, cnn(4), true, full),
-        ("frozen", Generates::Head, frozen, false, full),
+        ("prototypes", Generates::Prototypes, cnn(8, 8), false, full),
+        ("all", Generates::All, cnn(8, 8), false, full),
+        ("wide", Generates::All, cnn(16, 64), false, full),
+        ("half", Generates::All, cnn(8, 64), false, half),
+        ("continual", Generates::All, cnn(4, 4), true, full),
     ] {
         let config = Config::new(generates, target, continual);
         write(&Path::new(&folder).join(name), &config, precision)?;
@@ -73,14 +75,11 @@ fn write(path: &Path, config: &Config, precision: Precision) -> Result<()> {
 }
 
 fn support(config: &Config, classes: usize, labels: &[usize], random: &mut ChaCha8Rng) -> Examples {
-    let (size, lowest) = match config.target {
-        Target::Cnn { side, .. } => (side * side, -1.0),
-        Target::Frozen { features } => (features, 0.0),
-    };
+    let size = config.target.side.pow(2);
     let known = |&label: &usize| Some(label).filter(|&label| label < classes);
     Examples {
         images: (0..labels.len() * size)
-            .map(|_| random.random_range(lowest..lowest + 1.0))
+            .map(|_| random.random_range(-1.0..0.0))
             .collect(),
         labels: labels.iter().map(known).collect(),
         classes,
@@ -89,19 +88,15 @@ fn support(config: &Config, classes: usize, labels: &[usize], random: &mut ChaCh
 
 /// The convolutions before, of a continual generator.
 fn start(config: &Config, random: &mut ChaCha8Rng) -> Vec<Vec<f32>> {
-    let Target::Cnn { channels, .. } = config.target else {
+    if !config.continual {
         return Vec::new();
-    };
-    let mut weights = |index| -> Vec<f32> {
-        let inputs = if index == 0 { 1 } else { channels };
-        (0..channels * (inputs * 9 + EARLIER))
-            .map(|_| random.random_range(-0.5..0.5))
-            .collect()
-    };
-    let count = if config.continual {
-        Config::CONVOLUTIONS
-    } else {
-        0
-    };
-    (0..count).map(&mut weights).collect()
+    }
+    let convolutions = config.target.convolutions().into_iter();
+    convolutions
+        .map(|[outputs, inputs]| {
+            (0..outputs * (inputs * 9 + EARLIER))
+                .map(|_| random.random_range(-0.5..0.5))
+                .collect()
+        })
+        .collect()
 }

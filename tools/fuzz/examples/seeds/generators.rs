@@ -9,32 +9,22 @@ use rand_chacha::ChaCha8Rng;
 use super::Seeds;
 
 pub fn all() -> Seeds {
-    let frozen = Target::Frozen { features: 2 };
-    let cnn = || Target::Cnn {
-        channels: 1,
-        side: 16,
-    };
     vec![
         (
-            "head",
-            hyper(Generates::Head, frozen.clone(), false, Precision::F16),
-        ),
-        (
             "prototypes",
-            hyper(Generates::Prototypes, frozen, false, Precision::F32),
+            hyper(Generates::Prototypes, false, Precision::F32),
         ),
-        (
-            "network",
-            hyper(Generates::All, cnn(), false, Precision::F32),
-        ),
-        (
-            "continual",
-            hyper(Generates::All, cnn(), true, Precision::F16),
-        ),
+        ("network", hyper(Generates::All, false, Precision::F32)),
+        ("continual", hyper(Generates::All, true, Precision::F16)),
     ]
 }
 
-fn hyper(generates: Generates, target: Target, continual: bool, precision: Precision) -> Vec<u8> {
+fn hyper(generates: Generates, continual: bool, precision: Precision) -> Vec<u8> {
+    let target = Target {
+        channels: 1,
+        features: 2,
+        side: 16,
+    };
     let generator = Generator::new(&Config {
         max_ways: 2,
         embedding: 2,

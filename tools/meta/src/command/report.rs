@@ -52,11 +52,25 @@ fn episodes(
     is_quiet: bool,
 ) -> Result<(Table, Value)> {
     let episodes = arguments.test_episodes;
-    let rows = arguments.test_settings().count() * arguments.methods().len();
+    let folders = match arguments.test_related {
+        true => classes.folders(),
+        false => Vec::new(),
+    };
+    let settings = || arguments.test_settings();
+    let mixed = settings().map(|setting| (None, classes, setting));
+    let related = folders.iter().flat_map(|folder| {
+        settings().map(move |setting| {
+            let ways = setting.ways.min(folder.len());
+            let name = folder.top_folders().concat();
+            (Some(name), folder, Setting { ways, ..setting })
+        })
+    });
+    let kinds: Vec<_> = mixed.chain(related).collect();
+    let rows = kinds.len() * arguments.methods().len();
     let bar = bar::episodes(rows * episodes, is_quiet);
     let mut table = Table::new(&["episodes", "method", "accuracy %"]);
     let mut rows = Vec::new();
-    for setting in arguments.test_settings() {
+    for (folder, classes, setting) in kinds {
         let test = Test {
             classes,
             setting,
@@ -78,8 +92,12 @@ fn episodes(
             if unlabelled > 0 {
                 kind += &format!(" and {unlabelled} unlabelled");
             }
+            if let Some(folder) = &folder {
+                kind += &format!(" of {folder}");
+            }
             table.row([kind, name, accuracy.to_string()]);
             rows.push(json!({
+                "folder": folder,
                 "ways": ways,
                 "shots": shots,
                 "unlabelled": unlabelled,
@@ -106,7 +124,6 @@ fn continual(
             &[Strategy::Continual, Strategy::Naive, Strategy::Merged],
         ],
         (false, Generates::Prototypes) => [&[Strategy::Constant, Strategy::FineTuned][..]; 2],
-        // Heads that are not prototypes have no mean.
         (false, _) => [&[Strategy::Naive][..], &[Strategy::Merged]],
     };
     let setting = arguments.test_settings().next();
@@ -163,7 +180,9 @@ fn continual(
 pub(super) fn accuracy(arguments: &Arguments, report: &Value) -> BTreeMap<String, f64> {
     let rows = |name: &str| report[name].as_array().into_iter().flatten();
     let alone = rows("test")
-        .filter(|row| row["method"] == "generated" && row["unlabelled"] == 0)
+        .filter(|row| {
+            row["method"] == "generated" && row["unlabelled"] == 0 && row["folder"].is_null()
+        })
         .filter_map(|row| {
             let name = format!("{}-way {}-shot", row["ways"], row["shots"]);
             Some((name, row["accuracy"]["mean"].as_f64()?))

@@ -12,28 +12,27 @@ use serde::{Deserialize, Serialize};
 pub enum Generates {
     /// The closed-form head: class means of a network that was trained for it (Snell et al. 2017, "Prototypical Networks").
     Prototypes,
-    /// The head.
-    Head,
-    /// Every convolution and the head.
+    /// Every convolution, and the head of class means.
     All,
 }
 
-/// The network that it generates for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// Four 3 x 3 convolutions with max pools on a grey image, then the head.
-    Cnn {
-        /// Output channels of every convolution.
-        channels: usize,
-        /// Rows and columns of the input.
-        side: usize,
-    },
-    /// The embedding of a backbone that is not trained.
-    Frozen {
-        /// Values that the head reads.
-        features: usize,
-    },
+/// The network that it generates for: four 3 x 3 convolutions with max pools on a grey image, then the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Output channels of every convolution but the last.
+    pub channels: usize,
+    /// Output channels of the last convolution, which the head reads.
+    pub features: usize,
+    /// Rows and columns of the input.
+    pub side: usize,
+}
+
+impl Target {
+    /// Output and input channels of each convolution.
+    pub fn convolutions(&self) -> [[usize; 2]; Config::CONVOLUTIONS] {
+        let inner = self.channels;
+        [[inner, 1], [inner; 2], [inner; 2], [self.features, inner]]
+    }
 }
 
 /// The configuration of a generator. Sizes are those of the paper's Omniglot configuration unless said otherwise.
@@ -43,8 +42,7 @@ pub struct Config {
     pub generates: Generates,
     /// The network that they are for.
     pub target: Target,
-    /// Whether it goes on from the weights of an earlier patch (Continual HyperTransformer). Then the head is always made of
-    /// prototypes.
+    /// Whether it goes on from the weights of an earlier patch (Continual HyperTransformer).
     pub continual: bool,
     /// Most classes of a support set.
     pub max_ways: usize,
@@ -100,12 +98,14 @@ impl Config {
     /// A size that is none, or beyond what generators are made for.
     pub fn check(&self) -> Result<(), ConfigError> {
         const MOST: usize = 1 << 16;
-        let (channels, side) = match self.target {
-            Target::Cnn { channels, side } => (channels, side),
-            Target::Frozen { features } => (features, *Self::SIDES.start()),
-        };
+        let Target {
+            channels,
+            features,
+            side,
+        } = self.target;
         for (what, found, range) in [
-            ("channels or features", channels, 1..=MOST),
+            ("channels", channels, 1..=MOST),
+            ("features", features, 1..=MOST),
             ("rows and columns", side, Self::SIDES),
             ("ways", self.max_ways, 1..=MOST),
             ("values of an embedding", self.embedding, 1..=MOST),
@@ -124,14 +124,6 @@ impl Config {
             }
         }
         Ok(())
-    }
-
-    /// Values that the head reads.
-    pub fn features(&self) -> usize {
-        match self.target {
-            Target::Cnn { channels, .. } => channels,
-            Target::Frozen { features } => features,
-        }
     }
 
     /// Input of the target CNN: paper is 0, ink -1, so that the zeros of the padding look like paper.

@@ -54,29 +54,22 @@ pub(super) struct ConvolutionGenerator {
 }
 
 impl ConvolutionGenerator {
-    /// Those of all layers; none where the target is frozen.
+    /// Those of all layers.
     pub(super) fn all(config: &Config) -> Vec<Self> {
-        let Target::Cnn { channels, side } = config.target else {
-            return Vec::new();
-        };
-        let layer = |index| {
+        let Target { channels, side, .. } = config.target;
+        let layer = |(index, [outputs, inputs]): (usize, [usize; 2])| {
             let name = format!("conv.{index}");
-            let inputs = if index == 0 { 1 } else { channels };
-            let shape = [channels, inputs * 9];
             let mixer = (config.generates == Generates::All)
                 .then(|| TokenMixer::new(config, &name, inputs, channels, side >> index));
             Self {
                 name,
-                shape,
+                shape: [outputs, inputs * 9],
                 mixer,
                 is_continual: config.continual,
             }
         };
-        (0..Config::CONVOLUTIONS).map(layer).collect()
-    }
-
-    pub(super) fn generates_weights(&self) -> bool {
-        self.mixer.is_some()
+        let all = config.target.convolutions().into_iter().enumerate();
+        all.map(layer).collect()
     }
 
     pub(super) fn parameters(&self, embedding: usize, all: &mut Vec<Parameter>) {

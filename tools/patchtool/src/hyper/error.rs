@@ -40,7 +40,7 @@ pub enum HyperError {
         /// Key of the first property that is missing.
         key: &'static str,
     },
-    /// Of a later patchtool.
+    /// Of another patchtool: up to version 1, heads were generated too, of any backbone.
     #[error("the generator has format version {found}, this patchtool reads {expected}")]
     Version {
         /// In the file.
@@ -155,7 +155,9 @@ impl HyperError {
             Self::Damaged { .. } | Self::Tensor(_) => {
                 "copy the file again, or train the generator again"
             }
-            Self::Version { .. } => "use the patchtool that wrote the file, or a newer one",
+            Self::Version { .. } => {
+                "train it again with this patchtool; heads of a backbone need no generator: patchtool generate --method gd++ --backbone B --support DIR"
+            }
             Self::Property { .. } | Self::Interface { .. } => {
                 "train the generator again with this patchtool"
             }

@@ -1,11 +1,11 @@
 //! The examples that a generator learns from.
 
-use super::config::{Config, Target};
+use super::config::Config;
 
 /// Examples of a few classes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Examples {
-    /// Normalised pixels of each image, row by row; for a frozen backbone, the inputs of its head.
+    /// Normalised pixels of each image, row by row.
     pub images: Vec<f32>,
     /// The class of each image, `None` where it is not known.
     pub labels: Vec<Option<usize>>,
@@ -103,7 +103,7 @@ impl Examples {
         if let Some(class) = (0..classes).find(|&class| !self.labels.contains(&Some(class))) {
             return Err(ExamplesError::NoExample { class });
         }
-        let expected = values(config);
+        let expected = config.target.side.pow(2);
         if self.images.len() != images * expected {
             let found = self.images.len();
             return Err(ExamplesError::Size {
@@ -129,14 +129,6 @@ impl Examples {
     /// One-hot rows of the classes.
     pub(super) fn one_hot_classes(&self, config: &Config) -> Vec<f32> {
         one_hot(0..self.classes, config.max_ways + 1)
-    }
-}
-
-/// Values of one image.
-fn values(config: &Config) -> usize {
-    match config.target {
-        Target::Cnn { side, .. } => side * side,
-        Target::Frozen { features } => features,
     }
 }
 

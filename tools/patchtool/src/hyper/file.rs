@@ -24,16 +24,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::arrays::{self, Arrays};
-use super::config::{Config, Target};
+use super::config::Config;
 use super::error::HyperError;
 use super::examples::Examples;
-use super::network::{Generator, Images, Inputs};
+use super::network::{Generator, Inputs};
 use super::onnx::{self, Parameters, Port};
 use super::parameter::{Parameter, Precision};
 use graft_data::output;
 
 /// Version of a generator's file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const VERSION_KEY: &str = "graft.hyper.version";
 const CONFIG_KEY: &str = "graft.hyper";
 const BACKBONE_KEY: &str = "graft.backbone.id";
@@ -48,7 +48,7 @@ const FIRST_BYTE: u8 = 8;
 pub struct Provenance {
     /// The program that trained it.
     pub tool: String,
-    /// Training steps, each an episode.
+    /// Training steps.
     pub steps: u64,
     /// Of the training.
     pub seed: u64,
@@ -62,8 +62,8 @@ pub struct Provenance {
 
 /// The values that a generator gave for a support set, by name, row by row.
 ///
-/// `head.weight` `[classes, features]` and `head.bias` `[1, classes]`; for a target CNN also `scale.0` to `scale.3` and
-/// `bias.0` to `bias.3` `[1, channels]`, the epilogues; where it generates convolutions, `conv.0` to `conv.3`
+/// `head.weight` `[classes, features]` and `head.bias` `[1, classes]`; `scale.0` to `scale.3` and `bias.0` to `bias.3`
+/// `[1, channels]`, the epilogues; where it generates convolutions, `conv.0` to `conv.3`
 /// `[outputs, inputs * 9]`, columns in the order (input, row, column).
 pub type Outputs = BTreeMap<String, Vec<f32>>;
 
@@ -236,16 +236,9 @@ impl Hyper {
             return Err(HyperError::Start { found, expected });
         }
         let columns = config.max_ways + 1;
-        let values = support.images.clone();
+        let side = config.target.side;
         let inputs = Inputs::<Arrays> {
-            images: match config.target {
-                Target::Cnn { side, .. } => {
-                    Images::Pixels(arrays::maps([images, 1, side, side], values))
-                }
-                Target::Frozen { features } => {
-                    Images::Embeddings(arrays::matrix([images, features], values))
-                }
-            },
+            images: arrays::maps([images, 1, side, side], support.images.clone()),
             labels: arrays::matrix([images, columns], support.one_hot_labels(config)),
             classes: arrays::matrix([support.classes, columns], support.one_hot_classes(config)),
         };

@@ -7,7 +7,7 @@ use graft_runtime::Backbone;
 
 use super::convolution::EARLIER;
 use super::generated::{Convolution, Generated, Head, columns};
-use super::{Config, Examples, Generates, Hyper, HyperError, SupportSet, Target, prototype};
+use super::{Config, Examples, Generates, Hyper, HyperError, SupportSet, prototype};
 use crate::quantize::float_id;
 use graft_data::composed;
 
@@ -80,34 +80,23 @@ impl Hyper {
         support: &SupportSet,
         start: &[Vec<f32>],
     ) -> Result<Generated, HyperError> {
-        let images = match self.config().target {
-            Target::Cnn { .. } => normalised(backbone, support),
-            Target::Frozen { .. } => {
-                let all: Vec<Vec<u8>> = pixels(support).cloned().collect();
-                prototype::features(backbone, &backbone.identity(), &all)?.concat()
-            }
-        };
         let count = support.labels.len();
         let known = support.classes.iter().copied().map(Some);
         let unknown = support.unlabelled.iter().map(|_| None);
         let examples = Examples {
-            images,
+            images: normalised(backbone, support),
             labels: known.chain(unknown).collect(),
             classes: count,
         };
         let mut outputs = self.generate(&examples, start)?;
         let mut take = |name: String| outputs.remove(&name).unwrap_or_default();
-        let layers = match self.config().target {
-            Target::Cnn { .. } => Config::CONVOLUTIONS,
-            Target::Frozen { .. } => 0,
-        };
         let convolution = |layer| Convolution {
             weights: (self.config().generates == Generates::All)
                 .then(|| take(format!("conv.{layer}"))),
             scale: take(format!("scale.{layer}")),
             bias: take(format!("bias.{layer}")),
         };
-        let convolutions = (0..layers).map(convolution).collect();
+        let convolutions = (0..Config::CONVOLUTIONS).map(convolution).collect();
         let head = Head {
             weights: take("head.weight".into()),
             bias: take("head.bias".into()),

@@ -17,7 +17,6 @@ pub mod onnx;
 pub mod ops;
 pub mod parameter;
 pub mod prototype;
-mod standard;
 pub mod support_set;
 pub mod target;
 #[cfg(test)]

@@ -73,15 +73,18 @@ pub(super) fn report(hyper: &Hyper, file: &[u8]) -> Report {
 fn made(config: &Config) -> String {
     let values = match config.generates {
         Generates::Prototypes => "class means",
-        Generates::Head => "heads",
-        Generates::All => "convolutions and heads",
+        Generates::All => "convolutions and class means",
     };
-    let target = match config.target {
-        Target::Cnn { channels, side } => {
-            format!("a CNN of {channels} channels on {side} x {side} pixels")
-        }
-        Target::Frozen { features } => format!("a frozen backbone of {features} features"),
+    let Target {
+        channels,
+        features,
+        side,
+    } = config.target;
+    let features = match features == channels {
+        true => String::new(),
+        false => format!(", {features} of the last convolution,"),
     };
+    let target = format!("a CNN of {channels} channels{features} on {side} x {side} pixels");
     let on = match config.continual {
         true => ", going on from the patch before",
         false => "",

@@ -6,17 +6,17 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Arrays, maps, matrix};
 use crate::hyper::config::{Config, Generates, Target};
-use crate::hyper::convolution::EARLIER;
+use crate::hyper::convolution::{Convolution, EARLIER};
 use crate::hyper::network::Generator;
 use crate::hyper::onnx::{self, Parameters};
 use crate::hyper::ops::{Ops as _, Window};
 use crate::hyper::{Examples, Hyper, Outputs, Precision, Provenance};
 
-const CNN: Target = Target::Cnn {
+const CNN: Target = Target {
     channels: 4,
+    features: 6,
     side: 28,
 };
-const FROZEN: Target = Target::Frozen { features: 24 };
 
 /// A small generator.
 pub(in crate::hyper) fn generator(
@@ -55,10 +55,7 @@ pub(in crate::hyper) fn hyper(generates: Generates, target: Target, continual: b
 
 /// A support set of `classes` classes; of `labels`, those that are none of them are not known.
 fn support(hyper: &Hyper, classes: usize, labels: &[usize]) -> Examples {
-    let values = match hyper.config().target {
-        Target::Cnn { side, .. } => side * side,
-        Target::Frozen { features } => features,
-    };
+    let values = hyper.config().target.side.pow(2);
     let image = |index: usize| {
         (0..values).map(move |at| ((at * 37 + index * 911) % 101) as f32 / 101.0 - 1.0)
     };
@@ -76,10 +73,11 @@ fn start(hyper: &Hyper) -> Vec<Vec<f32>> {
     if !hyper.config().continual {
         return Vec::new();
     }
-    let length = |index| 4 * (EARLIER + if index == 0 { 9 } else { 4 * 9 });
+    let length = |[outputs, inputs]: [usize; 2]| outputs * (inputs * 9 + EARLIER);
     let value = |at| (at % 7) as f32 / 7.0 - 0.4;
-    (0..Config::CONVOLUTIONS)
-        .map(|index| (0..length(index)).map(value).collect())
+    let convolutions = hyper.config().target.convolutions().into_iter();
+    convolutions
+        .map(|shape| (0..length(shape)).map(value).collect())
         .collect()
 }
 
@@ -102,16 +100,13 @@ fn every_kind_of_generator_is_read_back_and_runs_for_every_number_of_images_and_
         (6, &[0, 1, 2, 3, 4, 5]),
     ];
     let kinds = [
-        (Generates::Prototypes, CNN, false),
-        (Generates::Head, CNN, false),
-        (Generates::All, CNN, false),
-        (Generates::Prototypes, CNN, true),
-        (Generates::All, CNN, true),
-        (Generates::Prototypes, FROZEN, false),
-        (Generates::Head, FROZEN, false),
+        (Generates::Prototypes, false),
+        (Generates::All, false),
+        (Generates::Prototypes, true),
+        (Generates::All, true),
     ];
-    for (generates, target, continual) in kinds {
-        let hyper = hyper(generates, target, continual);
+    for (generates, continual) in kinds {
+        let hyper = hyper(generates, CNN, continual);
         let read = Hyper::from_bytes(&hyper.to_bytes()).unwrap();
         for (classes, labels) in cases {
             let support = support(&hyper, classes, labels);
@@ -144,84 +139,48 @@ fn the_order_of_images_does_not_matter_and_repeating_gives_the_same() {
 }
 
 #[test]
-fn unlabelled_images_matter_to_transformers_and_not_to_prototypes() {
-    for (generates, matters) in [(Generates::Prototypes, false), (Generates::Head, true)] {
-        let hyper = hyper(generates, FROZEN, false);
-        let [without, with] = [&[0, 1][..], &[0, 1, 9, 9]].map(|labels| {
-            let outputs = hyper.generate(&support(&hyper, 2, labels), &[]).unwrap();
-            outputs["head.weight"].clone()
-        });
-        let pairs = without.iter().zip(&with);
-        let differ = pairs.filter(|(a, b)| (*a - *b).abs() > 1e-4 * b.abs());
-        assert_eq!(differ.count() > without.len() / 2, matters);
-    }
+fn unlabelled_images_matter_to_generated_weights() {
+    let hyper = hyper(Generates::All, CNN, false);
+    let [without, with] = [&[0, 1][..], &[0, 1, 9, 9]].map(|labels| {
+        let outputs = hyper.generate(&support(&hyper, 2, labels), &[]).unwrap();
+        outputs["conv.0"].clone()
+    });
+    let pairs = without.iter().zip(&with);
+    let differ = pairs.filter(|(a, b)| (*a - *b).abs() > 1e-4 * b.abs());
+    assert!(differ.count() > without.len() / 2);
 }
 
-/// Scores of a frozen backbone's head for embeddings, row by row.
-fn scores(outputs: &Outputs, embeddings: &[f32]) -> Vec<f32> {
-    let dot = |row: &[f32], x: &[f32]| row.iter().zip(x).map(|(w, x)| w * x).sum::<f32>();
-    let row = |x| {
-        let rows = outputs["head.weight"].chunks(24);
-        let scores = rows.zip(&outputs["head.bias"]);
-        scores.map(move |(row, bias)| dot(row, x) + bias)
-    };
-    embeddings.chunks(24).flat_map(row).collect()
-}
-
+/// Scores tell by how much the squared distance to one class mean is less than that to another, of features.
 #[test]
-fn the_scale_of_embeddings_does_not_matter() {
-    let hyper = hyper(Generates::Head, FROZEN, false);
-    let plain = support(&hyper, 3, &[0, 1, 2, 2, 9]);
-    let first = scores(&hyper.generate(&plain, &[]).unwrap(), &plain.images);
-    for (scale, shift) in [(8.0, 0.0), (0.5, 3.0)] {
-        let mut moved = plain.clone();
-        moved
-            .images
-            .iter_mut()
-            .for_each(|x| *x = scale * *x + shift);
-        let found = scores(&hyper.generate(&moved, &[]).unwrap(), &moved.images);
-        for (a, b) in found.iter().zip(&first) {
-            assert!((a - b).abs() <= 1e-3 * (1.0 + b.abs()), "{a} for {b}");
-        }
-    }
-}
-
-/// Scores tell by how much the squared distance to one class mean is less than that to another: the mean over standardised
-/// columns and the mean over projected columns together.
-#[test]
-fn prototypes_are_class_means() {
-    let generator = generator(Generates::Prototypes, FROZEN, false);
-    let projection = &parameters(&generator)["projection"];
-    let hyper = hyper(Generates::Prototypes, FROZEN, false);
+fn the_head_is_class_means() {
+    let generator = generator(Generates::All, CNN, false);
+    let hyper = hyper(Generates::All, CNN, false);
     let support = support(&hyper, 2, &[0, 1, 1]);
-    let width = Generator::PROJECTION;
-    let mean = |images: &[&[f32]]| -> Vec<f32> {
-        let sum = |i| images.iter().map(|image| image[i]).sum::<f32>();
-        (0..24).map(|i| sum(i) / images.len() as f32).collect()
+    let outputs = hyper.generate(&support, &[]).unwrap();
+    let row = |name: String, columns| {
+        let values = &outputs[&name];
+        matrix([values.len() / columns, columns], values.clone())
     };
-    let images: Vec<&[f32]> = support.images.chunks(24).collect();
-    let centre = mean(&images);
-    let off = |image: &[f32]| -> f32 {
-        let pairs = image.iter().zip(&centre);
-        pairs.map(|(x, m)| (x - m) * (x - m)).sum()
-    };
-    let variance = images.iter().map(|image| off(image)).sum::<f32>() / (3.0 * 24.0);
-    let distance = |x: &[f32], mean: &[f32]| -> f32 {
-        let z = |i: usize| (x[i] - mean[i]) / variance.sqrt();
-        let column = |j| {
-            (0..24)
-                .map(|i| z(i) * projection[i * width + j])
-                .sum::<f32>()
-        };
-        let own = (0..24).map(|i| z(i) * z(i)).sum::<f32>() / 24.0;
-        own + (0..width).map(|j| column(j).powi(2)).sum::<f32>() / width as f32
-    };
-    let means = [images[0].to_vec(), mean(&images[1..])];
-    let found = scores(&hyper.generate(&support, &[]).unwrap(), &support.images);
-    for (image, found) in images.iter().zip(found.chunks(2)) {
-        let [near, far] = [0, 1].map(|class| distance(image, &means[class]));
-        let (found, expected) = (found[0] - found[1], far - near);
-        assert!((found - expected).abs() < 1e-3, "{found} for {expected}");
+    let convolutions = CNN.convolutions().into_iter().enumerate();
+    let convolutions: Vec<Convolution<Arrays>> = convolutions
+        .map(|(index, [outputs, inputs])| Convolution {
+            weights: row(format!("conv.{index}"), inputs * 9),
+            scale: row(format!("scale.{index}"), outputs),
+            bias: row(format!("bias.{index}"), outputs),
+        })
+        .collect();
+    let images = maps([3, 1, CNN.side, CNN.side], support.images.clone());
+    let features = Generator::embed(&ops(), &images, &convolutions);
+    let mean = (&features.row(1) + &features.row(2)) / 2.0;
+    let means = [features.row(0).to_owned(), mean];
+    let factor = parameters(&generator)["factor"][0];
+    for (class, mean) in means.iter().enumerate() {
+        let weights = &outputs["head.weight"][class * CNN.features..][..CNN.features];
+        for (found, mean) in weights.iter().zip(mean) {
+            assert!((found - 2.0 * factor * mean).abs() < 1e-4, "{found} {mean}");
+        }
+        let bias = -factor * mean.dot(mean);
+        assert!((outputs["head.bias"][class] - bias).abs() < 1e-4);
     }
 }
 

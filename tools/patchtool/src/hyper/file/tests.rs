@@ -8,15 +8,23 @@ use crate::hyper::arrays::tests::{generator, hyper, parameters};
 use crate::hyper::onnx::Parameters;
 use crate::hyper::{Examples, ExamplesError, Generates, HyperError, Precision, Provenance, Target};
 
-const TARGET: Target = Target::Frozen { features: 3 };
+const TARGET: Target = Target {
+    channels: 2,
+    features: 3,
+    side: 16,
+};
+/// Values of an image.
+const VALUES: usize = 256;
 
-fn head() -> Hyper {
-    hyper(Generates::Head, TARGET, false)
+fn small() -> Hyper {
+    hyper(Generates::All, TARGET, false)
 }
 
 fn support(labels: &[usize]) -> Examples {
     Examples {
-        images: (0..labels.len() * 3).map(|at| at as f32 / 10.0).collect(),
+        images: (0..labels.len() * VALUES)
+            .map(|at| (at % 7) as f32 / 10.0)
+            .collect(),
         labels: labels.iter().copied().map(Some).collect(),
         classes: labels.iter().max().unwrap() + 1,
     }
@@ -24,7 +32,7 @@ fn support(labels: &[usize]) -> Examples {
 
 /// With some change to its model.
 fn changed(change: impl FnOnce(&mut ModelProto)) -> Result<Hyper, HyperError> {
-    let mut model = ModelProto::decode(&head().to_bytes()[..]).unwrap();
+    let mut model = ModelProto::decode(&small().to_bytes()[..]).unwrap();
     change(&mut model);
     Hyper::from_bytes(&model.encode_to_vec())
 }
@@ -33,7 +41,7 @@ fn changed(change: impl FnOnce(&mut ModelProto)) -> Result<Hyper, HyperError> {
 fn a_written_generator_is_the_same_when_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.hyper");
-    let written = head();
+    let written = small();
     written.write(&path, false).unwrap();
     let read = Hyper::open(&path).unwrap();
     assert_eq!(read.config(), written.config());
@@ -52,7 +60,7 @@ fn a_written_generator_is_the_same_when_read() {
 
 #[test]
 fn no_part_of_a_file_is_read_as_a_whole() {
-    let bytes = head().to_bytes();
+    let bytes = small().to_bytes();
     let step = bytes.len() / 50;
     let inside = (1..bytes.len()).step_by(step);
     for length in inside.chain(bytes.len() - 400..bytes.len()) {
@@ -87,8 +95,13 @@ fn other_models_are_refused() {
         other,
         Err(HyperError::NotAGenerator { key: VERSION_KEY })
     ));
-    let later = changed(|model| model.metadata_props[0].value = "2".into());
-    assert!(matches!(later, Err(HyperError::Version { found, .. }) if found == "2"));
+    // Version 1 had generators of heads, for any backbone.
+    for version in ["1", "3"] {
+        let other = changed(|model| model.metadata_props[0].value = version.into());
+        let error = other.unwrap_err();
+        assert!(matches!(&error, HyperError::Version { found, .. } if found == version));
+        assert!(error.hint().contains("patchtool generate --method"));
+    }
     let config = changed(|model| model.metadata_props[1].value = "{}".into());
     assert!(matches!(
         config,
@@ -97,15 +110,8 @@ fn other_models_are_refused() {
             ..
         })
     ));
-    let cnn = hyper(
-        Generates::Prototypes,
-        Target::Cnn {
-            channels: 4,
-            side: 28,
-        },
-        false,
-    );
-    let config = serde_json::to_string(cnn.config()).unwrap();
+    let continual = hyper(Generates::All, TARGET, true);
+    let config = serde_json::to_string(continual.config()).unwrap();
     let interface = changed(|model| model.metadata_props[1].value = config);
     assert!(matches!(
         interface,
@@ -115,10 +121,10 @@ fn other_models_are_refused() {
 
 #[test]
 fn parameters_must_fit() {
-    let generator = generator(Generates::Head, TARGET, false);
+    let generator = generator(Generates::All, TARGET, false);
     let mut parameters = parameters(&generator);
-    parameters.remove("projection");
-    let id = head().backbone();
+    parameters.remove("shared.1.weight");
+    let id = small().backbone();
     let error = Hyper::new(
         &generator,
         &parameters,
@@ -128,15 +134,15 @@ fn parameters_must_fit() {
     );
     assert!(matches!(
         error,
-        Err(HyperError::Parameter { name, found: 0, .. }) if name == "projection"
+        Err(HyperError::Parameter { name, found: 0, .. }) if name == "shared.1.weight"
     ));
 }
 
 #[test]
 fn half_precision_generates_what_rounded_parameters_do_from_half_of_the_file() {
-    let generator = generator(Generates::Head, TARGET, false);
+    let generator = generator(Generates::All, TARGET, false);
     let exact = parameters(&generator);
-    let id = head().backbone();
+    let id = small().backbone();
     let store = |parameters: &Parameters, precision| {
         Hyper::new(&generator, parameters, precision, id, Provenance::default())
     };
@@ -160,17 +166,17 @@ fn half_precision_generates_what_rounded_parameters_do_from_half_of_the_file() {
     );
 
     let mut large = exact;
-    large.get_mut("projection").unwrap()[1] = 1e5;
+    large.get_mut("shared.1.weight").unwrap()[1] = 1e5;
     assert!(store(&large, Precision::F32).is_ok());
     assert!(matches!(
         store(&large, Precision::F16),
-        Err(HyperError::NotFinite { name, value: 1e5 }) if name == "projection"
+        Err(HyperError::NotFinite { name, value: 1e5 }) if name == "shared.1.weight"
     ));
 }
 
 #[test]
 fn support_sets_that_do_not_fit_are_refused() {
-    let hyper = head();
+    let hyper = small();
     let refused = |support: &Examples| match hyper.generate(support, &[]) {
         Err(HyperError::Examples(error)) => error,
         other => panic!("{other:?}"),
@@ -184,12 +190,12 @@ fn support_sets_that_do_not_fit_are_refused() {
         ExamplesError::Label { image: 1, .. }
     ));
     set = support(&[0, 1]);
-    set.images[4] = f32::NAN;
+    set.images[VALUES] = f32::NAN;
     assert_eq!(refused(&set), ExamplesError::NotFinite { image: 1 });
     set.images.pop();
     assert!(matches!(
         refused(&set),
-        ExamplesError::Size { found: 5, .. }
+        ExamplesError::Size { found: 511, .. }
     ));
     let many = support(&[0, 1, 2, 3, 4, 5, 6]);
     assert_eq!(refused(&many), ExamplesError::Classes { found: 7, most: 6 });
@@ -227,7 +233,7 @@ fn a_graph_that_this_code_would_not_write_is_refused() {
         },
         |graph| {
             let mut parameters = graph.initializer.iter_mut();
-            let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+            let matrix = parameters.find(|tensor| tensor.name == "parameter.shared.1.weight");
             matrix.unwrap().dims.reverse();
         },
     ];
@@ -242,7 +248,7 @@ fn a_graph_that_this_code_would_not_write_is_refused() {
     // Values of parameters and documentation are not the calculation.
     let same = written_otherwise(|graph| {
         let mut parameters = graph.initializer.iter_mut();
-        let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+        let matrix = parameters.find(|tensor| tensor.name == "parameter.shared.1.weight");
         matrix.unwrap().raw_data[0] ^= 1;
         graph.input[0].doc_string = "in other words".into();
     });
@@ -254,7 +260,7 @@ fn parameters_of_a_file_must_fit() {
     let refused = |change: fn(&mut TensorProto)| {
         let error = written_otherwise(|graph| {
             let mut parameters = graph.initializer.iter_mut();
-            let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+            let matrix = parameters.find(|tensor| tensor.name == "parameter.shared.1.weight");
             change(matrix.unwrap());
         });
         error.expect_err("it does not fit")
@@ -265,7 +271,7 @@ fn parameters_of_a_file_must_fit() {
         let HyperError::Parameter { name, found, .. } = &error else {
             panic!("{error:?}");
         };
-        assert_eq!(name, "projection");
+        assert_eq!(name, "shared.1.weight");
         *found
     };
     assert_eq!(found(|matrix| matrix.name += "s"), 0);
@@ -285,13 +291,13 @@ fn parameters_of_a_file_must_fit() {
         let error = refused(change);
         assert!(matches!(error, HyperError::Tensor(_)), "{error:?}");
         assert!(
-            error.to_string().contains("parameter.projection"),
+            error.to_string().contains("parameter.shared.1.weight"),
             "{error}"
         );
     }
     let error = written_otherwise(|graph| {
         let mut parameters = graph.initializer.iter_mut();
-        let matrix = parameters.find(|tensor| tensor.name == "parameter.projection");
+        let matrix = parameters.find(|tensor| tensor.name == "parameter.shared.1.weight");
         matrix.unwrap().raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     });
     assert!(
@@ -302,27 +308,18 @@ fn parameters_of_a_file_must_fit() {
 
 #[test]
 fn sizes_that_no_generator_has_are_refused() {
-    let cnn = Target::Cnn {
-        channels: 4,
-        side: 28,
-    };
-    for (target, found, other) in [
-        (TARGET, "\"heads\":2", "\"heads\":0"),
+    for (found, other) in [
+        ("\"heads\":2", "\"heads\":0"),
         (
-            TARGET,
             "\"transformer_layers\":2",
             "\"transformer_layers\":4000000000",
         ),
-        (TARGET, "\"features\":3", "\"features\":0"),
-        (
-            TARGET,
-            "\"embedding\":8",
-            "\"embedding\":18446744073709551615",
-        ),
-        (cnn.clone(), "\"side\":28", "\"side\":0"),
-        (cnn, "\"channels\":4", "\"channels\":4294967296"),
+        ("\"features\":3", "\"features\":0"),
+        ("\"embedding\":8", "\"embedding\":18446744073709551615"),
+        ("\"side\":16", "\"side\":0"),
+        ("\"channels\":2", "\"channels\":4294967296"),
     ] {
-        let mut model = ModelProto::decode(&hyper(Generates::Head, target, false).to_bytes()[..]);
+        let mut model = ModelProto::decode(&small().to_bytes()[..]);
         let config = &mut model.as_mut().unwrap().metadata_props[1].value;
         assert!(config.contains(found), "{config}");
         *config = config.replace(found, other);

@@ -2,7 +2,7 @@
 
 use graft_onnx::build::Dim;
 
-use crate::hyper::config::{Config, Generates, Target};
+use crate::hyper::config::{Config, Generates};
 use crate::hyper::convolution::EARLIER;
 use crate::hyper::network::Values;
 use crate::hyper::ops::Ops;
@@ -63,18 +63,12 @@ impl Port {
 pub(in crate::hyper) fn inputs(config: &Config) -> Vec<Port> {
     let images = Dim::Any(IMAGES);
     let columns = Dim::Of(config.max_ways + 1);
-    let first = match config.target {
-        Target::Cnn { side, .. } => Port::new(
-            IMAGES,
-            "Pixels, normalised as the input of the target network.",
-            [images, Dim::Of(1), Dim::Of(side), Dim::Of(side)],
-        ),
-        Target::Frozen { features } => Port::new(
-            "embeddings",
-            "Inputs of the backbone's head.",
-            [images, Dim::Of(features)],
-        ),
-    };
+    let side = config.target.side;
+    let first = Port::new(
+        IMAGES,
+        "Pixels, normalised as the input of the target network.",
+        [images, Dim::Of(1), Dim::Of(side), Dim::Of(side)],
+    );
     let labels = Port::new(
         "labels",
         "One-hot: the class of each image; the last column where it is not known.",
@@ -109,7 +103,7 @@ pub(in crate::hyper) fn outputs(config: &Config) -> Vec<Port> {
         ports.push(Port::new(bias(index), "Summands of its epilogue.", row));
     }
     let classes = Dim::Any(CLASSES);
-    let features = Dim::Of(config.features());
+    let features = Dim::Of(config.target.features);
     ports.push(Port::new(
         HEAD_WEIGHT,
         "Weights of the head.",
@@ -144,11 +138,8 @@ pub(in crate::hyper) fn named<O: Ops>(
 
 /// `[outputs, inputs * 9]` of each convolution of the target network.
 fn shapes(config: &Config) -> Vec<[usize; 2]> {
-    let Target::Cnn { channels, .. } = config.target else {
-        return Vec::new();
-    };
-    let inputs = |index| if index == 0 { 1 } else { channels };
-    (0..Config::CONVOLUTIONS)
-        .map(|index| [channels, inputs(index) * 9])
+    let convolutions = config.target.convolutions().into_iter();
+    convolutions
+        .map(|[outputs, inputs]| [outputs, inputs * 9])
         .collect()
 }

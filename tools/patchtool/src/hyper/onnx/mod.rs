@@ -15,7 +15,7 @@ use graft_onnx::tensor::{Tensor, TensorError, Values};
 use graft_patches::Digest;
 
 use self::graph::Graph;
-use super::network::{Generator, Images, Inputs};
+use super::network::{Generator, Inputs};
 use super::parameter::{Parameter, Precision};
 
 pub(super) use self::interface::{Port, inputs, named, outputs};
@@ -37,10 +37,7 @@ pub(super) fn graph(
         unreachable!("a generator has at least three inputs");
     };
     let support = Inputs::<Graph<'_>> {
-        images: match images.dims.len() {
-            4 => Images::Pixels(images.name.clone()),
-            _ => Images::Embeddings(images.name.clone()),
-        },
+        images: images.name.clone(),
         labels: labels.name.clone(),
         classes: classes.name.clone(),
     };
