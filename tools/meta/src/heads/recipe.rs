@@ -139,7 +139,7 @@ pub fn learn(
             lr_multiplier: 1.0,
         };
         let left = 1.0 - update as f32 / updates as f32;
-        optimizer.step(RATE * left, [update_values].into_iter());
+        optimizer.step(RATE * left, [update_values]);
         recent.push(values(loss)[0]);
         if (update + 1) % 100 == 0 {
             progress(update + 1, mean_of_last(&recent));
