@@ -14,6 +14,9 @@ use crate::section::SectionKind;
 /// Most dimensions of sums: the triangle of one class has 134 MB.
 pub const MAX_DIMENSIONS: usize = 8192;
 
+/// Most steps of the recipe that a head was made by.
+pub const MAX_STEPS: usize = 6;
+
 /// The start of the section; the words of all classes follow.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -28,8 +31,34 @@ pub struct HeadSumsRecord {
     pub unit: F32,
     /// Classes.
     pub classes: U32,
+    /// Steps of the recipe; none is ridge regression.
+    pub steps: U32,
+    /// Eta and gamma of each step; of ridge regression lambda, then zero. Those behind them are zero.
+    pub recipe: [[F32; 2]; MAX_STEPS],
+    /// The factor of scores, above zero.
+    pub confidence: F32,
     /// Zero.
     pub reserved: U32,
+}
+
+impl HeadSumsRecord {
+    /// Whether the recipe makes a head.
+    fn is_recipe(&self) -> bool {
+        let is_number = |value: f32| value.is_finite() && value >= 0.0;
+        let steps = self.steps.get() as usize;
+        let used = steps.max(1);
+        let Some((recipe, rest)) = self.recipe.split_at_checked(used) else {
+            return false;
+        };
+        let numbers = recipe.as_flattened().iter().map(|value| value.get());
+        let [lambda, second] = recipe[0].map(F32::get);
+        let is_ridge = lambda > 0.0 && second == 0.0;
+        numbers.clone().all(is_number)
+            && (steps > 0 || is_ridge)
+            && rest.as_flattened().iter().all(|value| value.get() == 0.0)
+            && is_number(self.confidence.get())
+            && self.confidence.get() > 0.0
+    }
 }
 
 /// The words of one class: the number of its examples, the sum of their embeddings, the triangle of their products.
@@ -66,6 +95,9 @@ impl<'a> HeadSums<'a> {
         if !SCALES.contains(&record.unit.get()) || record.reserved != 0 {
             return Err(wrong("a unit that is no scale, or a reserved field is set"));
         }
+        if !record.is_recipe() {
+            return Err(wrong("a recipe that makes no head"));
+        }
         let expected = sums.classes().checked_mul(class_words(dimensions));
         if expected != Some(words.len()) {
             return Err(wrong("not as many words as its classes have"));
@@ -74,12 +106,17 @@ impl<'a> HeadSums<'a> {
             let [count, rest @ ..] = sums.class(class) else {
                 return false;
             };
-            let triangle = &rest[dimensions..];
-            count.get() > 0 && (0..dimensions).all(|at| triangle[at * (at + 3) / 2].get() >= 0)
+            let (totals, triangle) = rest.split_at(dimensions);
+            let is_possible = |(at, total): (usize, &I32)| {
+                let squares = i64::from(triangle[at * (at + 3) / 2].get());
+                let (count, total) = (i64::from(count.get()), i64::from(total.get()));
+                squares >= 0 && i128::from(total).pow(2) <= i128::from(count) * i128::from(squares)
+            };
+            count.get() > 0 && totals.iter().enumerate().all(is_possible)
         };
         if !(0..sums.classes()).all(is_sound) {
             return Err(wrong(
-                "a class without examples, or a negative sum of squares",
+                "a class without examples, or sums that no examples have",
             ));
         }
         Ok(Some(sums))
@@ -108,6 +145,17 @@ impl<'a> HeadSums<'a> {
     /// Classes.
     pub fn classes(&self) -> usize {
         self.record.classes.get() as usize
+    }
+
+    /// Eta and gamma of each step of the recipe that the head was made by; of ridge regression none, and lambda.
+    pub fn recipe(&self) -> ([[f32; 2]; MAX_STEPS], usize) {
+        let steps = self.record.recipe.map(|step| step.map(F32::get));
+        (steps, self.record.steps.get() as usize)
+    }
+
+    /// The factor of its scores.
+    pub fn confidence(&self) -> f32 {
+        self.record.confidence.get()
     }
 
     /// Bytes of the section.

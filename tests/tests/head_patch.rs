@@ -7,7 +7,7 @@ use graft_patches::records::{Dtype, Kinds};
 use graft_patches::scale::{ScaleRecord, TensorScale, quantize_weights};
 use graft_patches::writer::{Int8PatchWriter, PatchWriter, seal};
 use graft_patches::{BackboneImage, ImageError, PatchImage, Verify};
-use graft_runtime::head_learner::HeadLearner;
+use graft_runtime::head_learner::{GD_PLUS_PLUS, HeadLearner};
 use graft_runtime::{Backbone, Error, ImageBytes, Patch};
 use graft_tests::learned::{LABELS, learner, patch};
 use graft_tests::{Random, backbone, int8, run_if_small, section, without_head};
@@ -172,7 +172,8 @@ fn sums_come_back_and_go_on() {
         let first = learner(&backbone, &mut memory);
         again.resize(memory_len(&first), 0);
         let resumed = HeadLearner::resume(&sums, &mut again).expect("there is memory");
-        assert_eq!(resumed.sums().1, first.sums().1);
+        assert_eq!(resumed.sums(), first.sums());
+        assert_eq!(sums.confidence(), GD_PLUS_PLUS.confidence);
         assert_eq!(resumed.projection(), first.projection());
         let mut short = vec![0; memory_len(&first) - 1];
         assert!(HeadLearner::resume(&sums, &mut short).is_err());
@@ -207,7 +208,7 @@ fn damage_to_sums_is_refused_and_never_panics() {
         move |sums: &mut [u8]| sums[at..at + 4].copy_from_slice(&word.to_le_bytes())
     };
     let dimensions = u32::from_le_bytes(bytes[sums.start + 4..][..4].try_into().unwrap());
-    // Inputs, dimensions, unit, classes, reserved, examples of the first class, its first square.
+    // Inputs, dimensions, unit, classes, steps, a gamma, confidence, reserved, examples of the first class, its first square.
     for (at, word) in [
         (0, 1),
         (4, 0),
@@ -215,10 +216,15 @@ fn damage_to_sums_is_refused_and_never_panics() {
         (12, f32::NAN.to_bits()),
         (16, 4),
         (16, u32::MAX),
-        (20, 1),
-        (24, 0),
-        (24, u32::MAX),
-        (24 + 4 * (1 + dimensions as usize), u32::MAX),
+        (20, 0),
+        (20, 7),
+        (28, f32::NAN.to_bits()),
+        (72, 0),
+        (76, 1),
+        (80, 0),
+        (80, u32::MAX),
+        (80 + 4 * (1 + dimensions as usize), u32::MAX),
+        (80 + 4 * (1 + dimensions as usize), 0),
     ] {
         refused(&put(at, word));
     }

@@ -133,6 +133,16 @@ fn resign(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// Sums of one input in one dimension, with these words.
+fn sums(classes: u32, words: &[u32]) -> Vec<u8> {
+    let (one, mut all) = (1f32.to_bits(), vec![1, 1, 0, 1f32.to_bits(), classes, 1]);
+    all.extend([one; 2]);
+    all.extend([0; 10]);
+    all.extend([one, 0]);
+    all.extend(words);
+    all.into_iter().flat_map(u32::to_le_bytes).collect()
+}
+
 /// A patch with this metadata.
 fn with_metadata(target: &Target, metadata: &PatchMetadata) -> Vec<u8> {
     let writer = PatchWriter::identity(target.float.image(), Kinds::HEAD);
@@ -231,8 +241,8 @@ const ATTACKS: &[(&str, Attack, &str)] = &[
     ("a temperature that is no number", Signed(F32, |b| { append(b, S::Temperature as u32, &f32::NAN.to_le_bytes()) }), "Temperature: not a number from"),
     ("half a temperature", Signed(F32, |b| append(b, S::Temperature as u32, &[0; 2])), "Temperature: not one record"),
     ("sums of noise", Signed(F32, |b| append(b, S::HeadSums as u32, &[0xff; 40])), "section HeadSums"),
-    ("sums of more classes than there are words", Signed(F32, |b| append(b, S::HeadSums as u32, &[1u32, 1, 0, 1f32.to_bits(), u32::MAX, 0].map(u32::to_le_bytes).concat())), "HeadSums: not as many words"),
-    ("sums of another head", Signed(F32, |b| append(b, S::HeadSums as u32, &[1u32, 1, 0, 1f32.to_bits(), 1, 0, 1, 1, 1].map(u32::to_le_bytes).concat())), "HeadSums: not of the classes and inputs"),
+    ("sums of more classes than there are words", Signed(F32, |b| append(b, S::HeadSums as u32, &sums(u32::MAX, &[]))), "HeadSums: not as many words"),
+    ("sums of another head", Signed(F32, |b| append(b, S::HeadSums as u32, &sums(1, &[1, 1, 1]))), "HeadSums: not of the classes and inputs"),
     // The signature.
     ("no signature", Resealed(F32, |_| {}), "it is not signed"),
     ("a signature of 87 bytes", Resealed(F32, |b| append(b, S::Signature as u32, &[1; 87])), "Signature: not one record"),

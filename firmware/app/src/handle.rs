@@ -86,10 +86,17 @@ impl<B: Board> Server<B> {
                 return Ok(Reply::Learned { length, ticks });
             }
             #[cfg(feature = "learn")]
-            Request::Learner => return Ok(Reply::Learner(self.learner.describe())),
+            Request::Learner => {
+                let learner = self.learner.as_ref().ok_or(Refusal::CannotLearn)?;
+                return Ok(Reply::Learner(learner.describe()));
+            }
             #[cfg(feature = "learn")]
             Request::Class(class) => {
-                let (label, examples) = self.learner.describe_class(class)?;
+                let (label, examples) = self
+                    .learner
+                    .as_ref()
+                    .ok_or(Refusal::CannotLearn)?
+                    .describe_class(class)?;
                 return Ok(Reply::Class { label, examples });
             }
             #[cfg(not(feature = "learn"))]
@@ -175,7 +182,7 @@ impl<B: Board> Server<B> {
                 }
             }
             #[cfg(feature = "learn")]
-            Problem::Learn(reason) => Refusal::Learn { reason },
+            Problem::Learn(remedy) => Refusal::Learn { remedy },
         }
     }
 }

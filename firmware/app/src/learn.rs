@@ -4,7 +4,7 @@ use core::mem::size_of;
 
 use graft_link::{MAX_STEPS, Recipe, Refusal, Task};
 use graft_patches::Digest;
-use graft_patches::records::Dtype;
+use graft_patches::head_patch::HeadPatchError;
 use graft_runtime::Backbone;
 use graft_runtime::head_learner::{
     self, About, GD_PLUS_PLUS, HeadLearner, Method, Projection, Step,
@@ -17,6 +17,8 @@ use crate::board::{Board, Clock};
 use crate::error::{Error, Problem};
 use crate::log::info;
 use crate::server::{FlashError, Server};
+
+const _: () = assert!(MAX_STEPS == head_learner::MAX_STEPS);
 
 /// Most bytes of a class name.
 pub const LABEL: usize = 32;
@@ -40,20 +42,24 @@ pub(crate) struct Learner {
 }
 
 impl Learner {
+    /// `None` for a backbone without a head.
     pub(crate) fn new<F: core::fmt::Debug>(
         backbone: &Backbone,
         buffers: LearnBuffers,
-    ) -> Result<Self, Error<F>> {
+    ) -> Result<Option<Self>, Error<F>> {
         let LearnBuffers {
             sums,
             dimensions,
             labels,
         } = buffers;
+        if backbone.image().embedding_layer().is_none() {
+            return Ok(None);
+        }
         let projection = Projection::of(&backbone.image(), dimensions, 0)?;
-        Ok(Self {
+        Ok(Some(Self {
             sums: HeadLearner::new(projection, sums)?,
             labels,
-        })
+        }))
     }
 
     /// Names of the classes that it knows.
@@ -107,6 +113,7 @@ impl<B: Board> Server<B> {
             learner,
             ..
         } = self;
+        let learner = learner.as_mut().ok_or(Refusal::CannotLearn)?;
         let known = learner.class(label);
         let class = known.unwrap_or(learner.sums.classes());
         let capacity = learner.capacity();
@@ -133,7 +140,7 @@ impl<B: Board> Server<B> {
 
     /// Takes a class away with all of its examples.
     pub(crate) fn forget(&mut self, label: &str) -> Result<(), Problem<FlashError<B>>> {
-        let learner = &mut self.learner;
+        let learner = self.learner.as_mut().ok_or(Refusal::CannotLearn)?;
         let class = learner.class(label).ok_or(Refusal::NoSuchClass)?;
         let classes = learner.sums.classes();
         learner.sums.forget(class)?;
@@ -159,9 +166,9 @@ impl<B: Board> Server<B> {
                 for (step, &[eta, gamma]) in steps.iter_mut().zip(&own.steps) {
                     *step = Step { eta, gamma };
                 }
-                let count = usize::from(own.count).min(MAX_STEPS);
+                let count = usize::from(own.count);
                 head_learner::Recipe {
-                    method: Method::Descent(&steps[..count]),
+                    method: Method::Descent(steps.get(..count).unwrap_or_default()),
                     confidence: own.confidence,
                 }
             }
@@ -196,6 +203,7 @@ impl<B: Board> Server<B> {
             backbone,
             ..
         } = self;
+        let learner = learner.as_ref().ok_or(Refusal::CannotLearn)?;
         let (sums, arena) = (&learner.sums, session.arena_mut());
         let [work_len, weights_len] =
             [sums.work_len(recipe.method), sums.weights_len()].map(|len| len * size_of::<f32>());
@@ -215,15 +223,23 @@ impl<B: Board> Server<B> {
         let about = About {
             name,
             labels: &labels,
-            dtype: Dtype::I8,
+            dtype: backbone.image().dtype(),
             keeps_sums: false,
         };
-        let patch = sums.patch(backbone.image(), (&head, recipe), about, |patch| {
-            patch
-                .write(bytes)
-                .map(|patch| (patch.len(), Digest::of(patch)))
-        })?;
-        let (length, digest) = patch;
+        let written = sums.patch(backbone.image(), (&head, recipe), about, |patch| {
+            let patch = patch.write(bytes)?;
+            Ok((patch.len(), Digest::of(patch)))
+        });
+        let (length, digest) = match written {
+            Err(HeadPatchError::Memory { expected, .. }) => {
+                return Err(Refusal::NoRoom {
+                    found: room as u32,
+                    expected: (start + expected) as u32,
+                }
+                .into());
+            }
+            written => written?,
+        };
         Ok((start..start + length, digest))
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Server<B: Board> {
     /// Layers of the last profile.
     pub(crate) layer_count: usize,
     #[cfg(feature = "learn")]
-    pub(crate) learner: crate::learn::Learner,
+    pub(crate) learner: Option<crate::learn::Learner>,
     pub(crate) frames: u32,
     /// Text of the last refusal of a patch.
     pub(crate) reason: String<REASON>,

@@ -416,18 +416,18 @@ pub enum Refusal<'a> {
         most: u8,
     },
     /// Too little memory to make a head in.
-    #[error("the device has {found} bytes to learn in, it takes more than {expected}")]
+    #[error("the device has {found} bytes to learn in, it takes {expected} or more")]
     NoRoom {
         /// Bytes of the arena.
         found: u32,
-        /// Bytes before the patch itself.
+        /// Bytes that are known to be needed.
         expected: u32,
     },
     /// What was taught makes no head.
-    #[error("the device cannot learn that: {reason}")]
+    #[error("the device cannot make a head of what it was taught: {remedy}")]
     Learn {
-        /// The fault.
-        reason: &'a str,
+        /// What to do.
+        remedy: &'a str,
     },
     /// An offset or length beyond what there is.
     #[error("there are only {length} bytes")]
@@ -476,7 +476,7 @@ impl Refusal<'_> {
             Self::LongLabel { .. } => "give the class a shorter name",
             Self::NoRoom { .. } => "forget a class, or build the firmware with a larger arena",
             Self::Learn { .. } => {
-                "teach it at least two classes, each with a frame; restart it to begin anew"
+                "patchtool device info shows what it was taught; a restart begins anew"
             }
             Self::Image { .. } => "send an image of the size of the task's input",
             Self::Flash => "restart the device; if it stays, its flash memory is broken",

@@ -42,10 +42,12 @@ mod tests;
 
 use graft_patches::head_sums::{HeadSums, HeadSumsRecord, class_words};
 
+pub use graft_patches::head_sums::MAX_STEPS;
+
 use crate::LayerOutput;
 
 pub use defaults::{GD, GD_PLUS_PLUS, RIDGE};
-pub use descent::{MAX_STEPS, Method, Recipe, Step};
+pub use descent::{Method, Recipe, Step};
 pub use error::LearnError;
 pub use head::Head;
 #[cfg(feature = "learn")]
@@ -201,10 +203,14 @@ impl<'m> HeadLearner<'m> {
         Ok(())
     }
 
-    /// The sums as a patch keeps them: its record, and the words of all classes.
-    pub fn sums(&self) -> (HeadSumsRecord, &[i32]) {
-        let record = self.projection.record(self.classes);
-        (record, &self.words[..self.classes * self.class_words()])
+    /// The words of all classes, as a patch keeps them.
+    pub fn sums(&self) -> &[i32] {
+        &self.words[..self.classes * self.class_words()]
+    }
+
+    /// The record that a patch keeps before them, with the recipe of its head.
+    pub fn record(&self, recipe: &Recipe<'_>) -> HeadSumsRecord {
+        self.projection.record(self.classes, recipe)
     }
 
     /// Numbers that [`HeadLearner::learn`] works in.
@@ -218,8 +224,8 @@ impl<'m> HeadLearner<'m> {
         self.classes * (self.projection.dimensions() + 1)
     }
 
-    /// Makes a head. `weights` has the weights to start from, in units of the integers, where it is not zeros; the biases in it
-    /// do not matter.
+    /// Makes a head. `weights` has the weights to start from, in units of the integers and without the confidence, where it is
+    /// not zeros; the biases in it do not matter. Those of the head have the confidence.
     ///
     /// # Errors
     /// [`LearnError`]: fewer than two classes, one without examples, a recipe that is none, too little memory.

@@ -43,7 +43,7 @@ impl HeadLearner<'_> {
             weight: &|class, input| head.weight(class, input),
             bias: &|class| head.bias(class),
             scores: head.scores(),
-            sums: about.keeps_sums.then(|| self.sums()),
+            sums: about.keeps_sums.then(|| (self.record(recipe), self.sums())),
         })
     }
 }

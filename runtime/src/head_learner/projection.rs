@@ -1,12 +1,12 @@
 //! Embeddings as integers, projected to fewer dimensions where they have many.
 
 use graft_patches::BackboneImage;
-use graft_patches::head_sums::{HeadSums, HeadSumsRecord, MAX_DIMENSIONS};
+use graft_patches::head_sums::{HeadSums, HeadSumsRecord, MAX_DIMENSIONS, MAX_STEPS};
 use graft_patches::records::Dtype;
 use graft_patches::requantize::round_ties_even;
 use graft_patches::scale::SCALES;
 
-use super::LearnError;
+use super::{LearnError, Method, Recipe};
 use crate::LayerOutput;
 
 /// Greatest integer of a value of an f32 embedding.
@@ -88,13 +88,29 @@ impl Projection {
         }
     }
 
-    pub(super) fn record(&self, classes: usize) -> HeadSumsRecord {
+    pub(super) fn record(&self, classes: usize, recipe: &Recipe<'_>) -> HeadSumsRecord {
+        let mut numbers = [[0.0.into(); 2]; MAX_STEPS];
+        let steps = match recipe.method {
+            Method::Descent(steps) => {
+                for (place, step) in numbers.iter_mut().zip(steps) {
+                    *place = [step.eta.into(), step.gamma.into()];
+                }
+                steps.len()
+            }
+            Method::Ridge { lambda } => {
+                numbers[0][0] = lambda.into();
+                0
+            }
+        };
         HeadSumsRecord {
             inputs: (self.inputs as u32).into(),
             dimensions: (self.dimensions as u32).into(),
             seed: self.seed.into(),
             unit: self.unit.into(),
             classes: (classes as u32).into(),
+            steps: (steps as u32).into(),
+            recipe: numbers,
+            confidence: recipe.confidence.into(),
             reserved: 0.into(),
         }
     }

@@ -36,16 +36,17 @@ impl<'m> Sums<'m> {
         *self.count < i32::MAX && x.iter().enumerate().all(fits)
     }
 
-    /// Whether x can be among the examples: with it gone no sum of squares is negative, and without examples all are zero.
+    /// Whether x can be among the examples: with it gone, the others' sums of squares are not below what their sums ask for, by
+    /// Cauchy and Schwarz. What cannot be is refused, but not all that can be was added.
     pub(super) fn may_have(&self, x: &[i32]) -> bool {
-        let is_last = *self.count == 1;
-        let fits = |(at, &value): (usize, &i32)| {
-            let square = i64::from(value) * i64::from(value);
-            let rest = i64::from(self.triangle[triangle_index(at, at)]) - square;
-            rest == 0 || (rest > 0 && !is_last)
+        let others = i64::from(*self.count) - 1;
+        let fits = |(at, (&value, &total)): (usize, (&i32, &i32))| {
+            let [value, total] = [value, total].map(i64::from);
+            let squares = i64::from(self.triangle[triangle_index(at, at)]) - value * value;
+            let rest = i128::from(total - value);
+            squares >= 0 && rest * rest <= i128::from(others) * i128::from(squares)
         };
-        let is_sum = || !is_last || self.total.iter().eq(x);
-        *self.count > 0 && x.iter().enumerate().all(fits) && is_sum()
+        others >= 0 && x.iter().zip(&*self.total).enumerate().all(fits)
     }
 
     /// Adds an example that there is room for.

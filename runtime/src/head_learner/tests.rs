@@ -41,7 +41,6 @@ fn learner<'m>(
 fn sums(projection: Projection, examples: &[(usize, Vec<f32>)]) -> Vec<i32> {
     learner(projection, examples, &mut Vec::new())
         .sums()
-        .1
         .to_vec()
 }
 
@@ -78,15 +77,14 @@ fn an_example_and_a_class_are_forgotten_as_if_they_had_never_been_there() {
         let mut memory = Vec::new();
         let mut learner = learner(projection, &all, &mut memory);
         learner.forget(gone).unwrap();
-        let (record, words) = learner.sums();
-        assert_eq!(record.classes.get(), 2);
-        assert_eq!(words, sums(projection, &without(gone)));
+        assert_eq!(learner.classes(), 2);
+        assert_eq!(learner.sums(), sums(projection, &without(gone)));
     }
     let mut memory = Vec::new();
     let mut learner = learner(projection, &all, &mut memory);
     let (class, x) = &all[29];
     learner.subtract(*class, LayerOutput::F32(x)).unwrap();
-    assert_eq!(learner.sums().1, sums(projection, &all[..29]));
+    assert_eq!(learner.sums(), sums(projection, &all[..29]));
 }
 
 #[test]
@@ -129,7 +127,7 @@ fn sums_never_overflow() {
     assert_eq!(added, i32::MAX / (1023 * 1023));
     let square = added * 1023 * 1023;
     assert_eq!(
-        learner.sums().1,
+        learner.sums(),
         [added, added * 1023, -added * 1023, square, -square, square]
     );
 }
@@ -246,4 +244,28 @@ fn recipes_without_a_sense_are_refused() {
         let found = learner.learn(&bad, &mut work, &mut weights);
         assert!(matches!(found, Err(LearnError::Recipe { .. })), "{bad:?}");
     }
+}
+
+#[test]
+fn the_greatest_eigenvalue_is_not_that_of_one_dimension() {
+    // The first dimension has the greatest variance of all, and nothing to do with the others, which go together.
+    let mut all = Vec::new();
+    for class in 0..2 {
+        for sign in [-10.0, 10.0] {
+            let mut x = vec![9.0 * class as f32; 10];
+            x[0] = sign;
+            all.push((class, x));
+        }
+    }
+    let mut memory = Vec::new();
+    let learner = learner(projection(10, 10), &all, &mut memory);
+    let mut work = vec![0.0; learner.work_len(GD.method)];
+    let mut weights = vec![0.0; learner.weights_len()];
+    let found = learner.learn(&GD, &mut work, &mut weights).unwrap();
+    // 9 dimensions of variance 4.5^2 each.
+    assert!(
+        (found.eigenvalue() - 182.25).abs() < 1.0,
+        "{}",
+        found.eigenvalue()
+    );
 }

@@ -271,7 +271,7 @@ impl Lesson {
     fn cut(&self, device: &mut Device) -> Result<()> {
         let (mut kept, mut empty, mut whole) = (0, 0, 0);
         // The search for the moment of the writing: before it the slot is as it was, after it there is the new patch.
-        let (mut early, mut late) = (Duration::ZERO, LATE);
+        let (mut early, mut late, mut surely) = (Duration::ZERO, LATE, LATE);
         device.pull_the_plug();
         device.switch_on()?;
         for _ in 0..CUTS {
@@ -289,7 +289,14 @@ impl Lesson {
             serves(device, Task::Slot(FIRST))?;
             let slot = device.client()?.slot(SECOND)?;
             match slot.state {
-                _ if slot == before => (kept, early) = (kept + 1, first),
+                _ if slot == before => {
+                    (kept, early) = (kept + 1, first);
+                    // A busy machine takes longer than was thought.
+                    if whole == 0 && early * 4 > surely * 3 {
+                        surely *= 4;
+                        late = surely;
+                    }
+                }
                 State::Empty => empty += 1,
                 State::Written => {
                     self.is_the_hosts(device, SECOND, &CLASSES)?;
@@ -302,6 +309,10 @@ impl Lesson {
         }
         println!(
             "        of {CUTS} cuts {kept} left the slot as it was, {empty} empty, {whole} with the new patch"
+        );
+        ensure!(
+            kept > 0 && whole > 0,
+            "no cut came before or none after the writing"
         );
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Heads for a frozen backbone: learns the steps of GD or GD++ from episodes, and measures all ways to make a head; prints JSON.
 //!
 //! ```text
-//! heads learn --backbone B --data DIR --method gd++ --steps 3 -o recipe.json
-//! heads measure --backbone B --data DIR --recipe recipe.json --settings 5x1
+//! cargo run --release -p graft-meta --example heads -- learn --backbone B --data DIR --plus-plus --steps 3 -o recipe.json
+//! cargo run --release -p graft-meta --example heads -- measure --backbone B --data DIR --plus-plus recipe.json
 //! ```
 
 use std::path::PathBuf;
@@ -16,12 +16,15 @@ use graft_meta::evaluate::Accuracy;
 use graft_meta::heads::recipe::{Products, learn};
 use graft_meta::heads::{Method, accuracy};
 use graft_runtime::Backbone;
-use graft_runtime::head_learner::{GD, GD_PLUS_PLUS, RIDGE};
+use graft_runtime::head_learner::{GD, GD_PLUS_PLUS, Projection, RIDGE};
 use indicatif::ProgressBar;
 use patchtool::commands::taught::recipe;
 use patchtool::task;
 use rayon::prelude::*;
 use serde_json::json;
+
+/// Episodes of each setting that are learned from, again and again.
+const EPISODES: u64 = 60;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -100,21 +103,8 @@ impl Data {
         if !self.only.is_empty() {
             classes = classes.split(&self.only)?.1;
         }
-        let greatest = classes
-            .all()
-            .iter()
-            .flat_map(|class| &class.images)
-            .map(|image| {
-                let values = match &image.content {
-                    graft_meta::classes::Content::Embedding { values, .. } => values,
-                    graft_meta::classes::Content::Pixels(_) => return 0.0,
-                };
-                values
-                    .iter()
-                    .fold(0.0f32, |most, value| most.max(value.abs()))
-            });
-        let greatest = greatest.fold(0.0f32, f32::max);
-        Ok((classes, greatest / 255.0))
+        let unit = Projection::of(&image, usize::MAX, 0)?.unit();
+        Ok((classes, unit))
     }
 
     fn episodes(&self, classes: &Classes, setting: Setting, count: usize) -> Result<Vec<Episode>> {
@@ -137,9 +127,8 @@ fn main() -> Result<()> {
             output,
         } => {
             let (classes, _) = data.open()?;
-            // As many episodes as the updates see, at most 60 of each setting.
             let mut all = Vec::new();
-            for number in 0..60u64 {
+            for number in 0..EPISODES {
                 for &setting in &episodes {
                     let setting = Setting {
                         queries: 5,

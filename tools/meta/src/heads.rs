@@ -25,7 +25,7 @@ pub enum Method<'a> {
 }
 
 /// The share of an episode's queries that a head finds the classes of. `unit` is that of the integers which head learners
-/// round embeddings to.
+/// round embeddings to: the backbone's ([`Projection::of`]).
 ///
 /// # Errors
 /// What the learner refuses.

@@ -86,7 +86,19 @@ fn a_run_that_is_stopped_leaves_its_average_so_far() {
         assert!(run.try_wait().expect("it runs").is_none(), "it is over");
         sleep(Duration::from_millis(1));
     }
-    sleep(Duration::from_millis(500));
+    // Until it has been written again ten times.
+    let written = || {
+        fs::metadata(fixture.path("a.st"))
+            .and_then(|file| file.modified())
+            .ok()
+    };
+    for _ in 0..10 {
+        let last = written();
+        while written() == last {
+            assert!(run.try_wait().expect("it runs").is_none(), "it is over");
+            sleep(Duration::from_millis(1));
+        }
+    }
     run.kill().expect("it can be killed");
     run.wait().expect("it ends");
     fixture.patch_of("norms.backbone", "a.st");

@@ -223,7 +223,7 @@ impl Parts {
                 found: a,
                 expected: b,
             },
-            Refusal::Learn { reason: &self.text },
+            Refusal::Learn { remedy: &self.text },
             Refusal::OutOfRange { length: a },
             Refusal::Flash,
         ])

@@ -12,7 +12,7 @@ use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
 use crate::commands::arguments::Output;
-use crate::commands::taught::{self, Bench, Rule};
+use crate::commands::taught::{self, Bench, GoOn, HeadRule};
 use crate::file_kind::Expected;
 use crate::hint::Hint;
 use crate::hyper::{Generated, Hyper, SupportSet, prototype};
@@ -77,12 +77,12 @@ pub enum Method {
 
 impl Method {
     /// How the head learns, where it learns from sums.
-    fn rule(self) -> Option<Rule> {
+    fn rule(self) -> Option<HeadRule> {
         match self {
             Self::Hyper | Self::Prototype => None,
-            Self::Gd => Some(Rule::Gd),
-            Self::GdPlusPlus => Some(Rule::GdPlusPlus),
-            Self::Ridge => Some(Rule::Ridge),
+            Self::Gd => Some(HeadRule::Gd),
+            Self::GdPlusPlus => Some(HeadRule::GdPlusPlus),
+            Self::Ridge => Some(HeadRule::Ridge),
         }
     }
 }
@@ -135,7 +135,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
 
 impl Arguments {
     /// A head that learns from sums.
-    fn taught(&self, rule: Rule) -> Result<Report> {
+    fn taught(&self, rule: HeadRule) -> Result<Report> {
         if self.hyper.is_some() {
             bail!(Hint::new(
                 "a generator makes patches by its own method".into(),
@@ -216,12 +216,8 @@ pub struct LearnArguments {
     /// Store values in half precision. The next step goes on from what is stored.
     #[arg(long)]
     f16: bool,
-    /// How the head learns from sums; by default by gd++.
-    #[arg(long, value_enum, conflicts_with = "hyper")]
-    method: Option<Rule>,
-    /// JSON file with its steps, as of generate.
-    #[arg(long, value_name = "FILE", conflicts_with = "hyper")]
-    recipe: Option<PathBuf>,
+    #[command(flatten)]
+    how: GoOn,
     #[command(flatten)]
     output: Output,
 }
@@ -266,11 +262,13 @@ impl LearnArguments {
             ));
         }
         let backbone = self.backbone.as_deref().unwrap_or(Path::new(""));
-        let how = (
-            self.method.unwrap_or(Rule::GdPlusPlus),
-            self.recipe.as_deref(),
-        );
-        taught::learn(backbone, &self.patch, &self.support, how, &self.output)
+        taught::learn(
+            backbone,
+            &self.patch,
+            &self.support,
+            &self.how,
+            &self.output,
+        )
     }
 }
 

@@ -4,11 +4,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use graft_patches::PatchImage;
 use graft_patches::records::Dtype;
-use graft_runtime::head_learner::{GD, GD_PLUS_PLUS, RIDGE, Recipe};
+use graft_runtime::head_learner::{GD, GD_PLUS_PLUS, Projection, RIDGE, Recipe};
 use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::hint::Hint;
 use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
 use crate::task;
-use crate::taught::{Images, RecipeFile, Taught};
+use crate::taught::{Images, RecipeError, RecipeFile, Taught};
 use crate::threads;
 use graft_data::output;
 use graft_data::preprocess::Preprocess;
@@ -30,7 +30,7 @@ const SEED: u32 = 0;
 
 /// How a head learns from its examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Rule {
+pub enum HeadRule {
     /// Steps of gradient descent.
     Gd,
     /// Steps of gradient descent that transform the examples, too.
@@ -40,7 +40,7 @@ pub enum Rule {
     Ridge,
 }
 
-impl Rule {
+impl HeadRule {
     fn recipe(self) -> Recipe<'static> {
         match self {
             Self::Gd => GD,
@@ -48,19 +48,28 @@ impl Rule {
             Self::Ridge => RIDGE,
         }
     }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gd => "gd",
+            Self::GdPlusPlus => "gd++",
+            Self::Ridge => "ridge",
+        }
+    }
 }
 
 /// Options of heads that learn.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// JSON file with the steps of gd or gd++ and the confidence of scores, from meta-train --steps; by default those that were
+    /// JSON file with the steps of gd or gd++, or the lambda of ridge, and the confidence of scores; by default those that were
     /// learned for EfficientNet-Lite0.
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
     /// Dimensions that embeddings are projected to; by default their own, or 128 with --keep-sums.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8192))]
     pub dimensions: Option<u16>,
-    /// Keep the sums in the patch, so that learn and forget can go on from it: in D dimensions, 2 D (D + 3) bytes a class.
+    /// Keep the sums in the patch, so that learn and forget can go on from it: in D dimensions, 2 D (D + 3) bytes a class. Sums of a class of one
+    /// image are that image's embedding.
     #[arg(long)]
     pub keep_sums: bool,
 }
@@ -70,18 +79,25 @@ impl Options {
     pub fn is_any(&self) -> bool {
         self.recipe.is_some() || self.dimensions.is_some() || self.keep_sums
     }
+}
 
-    /// Gives `then` the recipe.
-    fn with_recipe<T>(
-        recipe: Option<&Path>,
-        rule: Rule,
-        then: impl FnOnce(&Recipe<'_>) -> T,
-    ) -> Result<T> {
-        let Some(path) = recipe else {
-            return Ok(then(&rule.recipe()));
-        };
-        let cannot = || format!("cannot use the recipe {}", path.display());
-        self::recipe(path)?.with(then).with_context(cannot)
+/// How a head is to learn: the file, else the method, else `kept`, else GD++.
+fn chosen(
+    rule: Option<HeadRule>,
+    file: Option<&Path>,
+    kept: Option<RecipeFile>,
+) -> Result<RecipeFile> {
+    let Some(path) = file else {
+        let own = rule.map(|rule| RecipeFile::from(&rule.recipe()));
+        return Ok(own.or(kept).unwrap_or(RecipeFile::from(&GD_PLUS_PLUS)));
+    };
+    let read = recipe(path)?;
+    match rule.is_some_and(|rule| rule.name() != read.method()) {
+        true => Err(RecipeError::Other {
+            found: read.method(),
+        })
+        .with_context(|| format!("cannot use {}", path.display())),
+        false => Ok(read),
     }
 }
 
@@ -135,13 +151,20 @@ impl<'a> Bench<'a> {
     /// Images that cannot be used, too many classes.
     pub fn generate(
         &self,
-        rule: Rule,
+        rule: HeadRule,
         options: &Options,
         support: &Path,
         name: &str,
         is_half: bool,
     ) -> Result<Report> {
         let start = Instant::now();
+        if is_half && self.backbone.image().dtype() == Dtype::I8 {
+            bail!(Hint::new(
+                "heads that learn are stored in int8 for an int8 backbone".into(),
+                "leave --f16 out",
+            ));
+        }
+        let recipe = chosen(Some(rule), options.recipe.as_deref(), None)?;
         let images = self.images(support)?;
         check_classes(images.classes())?;
         let dimensions = match (options.dimensions, options.keep_sums) {
@@ -149,12 +172,12 @@ impl<'a> Bench<'a> {
             (None, true) => KEPT_DIMENSIONS,
             (None, false) => usize::MAX,
         };
-        let projection = images.projection(&self.backbone, dimensions, SEED)?;
+        let projection = Projection::of(&self.backbone.image(), dimensions, SEED)?;
         let mut memory = Vec::new();
         let classes = images.classes().len();
         let mut taught = Taught::new(&self.backbone, projection, classes, &mut memory)?;
         taught.add(&images)?;
-        let mut report = Options::with_recipe(options.recipe.as_deref(), rule, |recipe| {
+        let mut report = recipe.with(|recipe| {
             self.finish(&taught, recipe, name, is_half, options.keep_sums, start)
         })??;
         report.json["left_out"] = json!(images.left_out());
@@ -166,7 +189,7 @@ impl<'a> Bench<'a> {
         &self,
         from: &Path,
         support: Option<&Path>,
-        (rule, recipe): (Rule, Option<&Path>),
+        how: &GoOn,
         change: impl FnOnce(&mut Taught<'_>, Option<&Images>) -> Result<()>,
     ) -> Result<Report> {
         let start = Instant::now();
@@ -180,9 +203,14 @@ impl<'a> Bench<'a> {
             Taught::resume(&self.backbone, &patch, more, &mut memory).with_context(cannot)?;
         change(&mut taught, images.as_ref())?;
         let (name, is_half) = (patch.metadata()?.name, patch.dtype() == Dtype::F16);
-        Options::with_recipe(recipe, rule, |recipe| {
-            self.finish(&taught, recipe, &name, is_half, true, start)
-        })?
+        let kept = patch.head_sums().as_ref().map(RecipeFile::from);
+        let recipe = chosen(how.method, how.recipe.as_deref(), kept)?;
+        let mut report = recipe
+            .with(|recipe| self.finish(&taught, recipe, &name, is_half, !how.drop_sums, start))??;
+        if let Some(images) = &images {
+            report.json["left_out"] = json!(images.left_out());
+        }
+        Ok(report)
     }
 
     /// Makes the patch and writes it.
@@ -229,6 +257,7 @@ impl<'a> Bench<'a> {
             "images": taught.examples(),
             "classes": taught.labels().len(),
             "labels": taught.labels(),
+            "method": RecipeFile::from(recipe).method(),
             "dimensions": taught.projection().dimensions(),
             "bytes": patch.len(),
             "sums_bytes": sums,
@@ -239,6 +268,20 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// How a head goes on from sums.
+#[derive(Debug, Args)]
+pub struct GoOn {
+    /// How the head learns; by default as before.
+    #[arg(long, value_enum)]
+    method: Option<HeadRule>,
+    /// JSON file with the recipe, as of generate.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Leave the sums out of the new patch: nothing goes on from it.
+    #[arg(long)]
+    drop_sums: bool,
+}
+
 /// Goes on learning from the sums of a patch.
 ///
 /// # Errors
@@ -247,15 +290,13 @@ pub fn learn(
     backbone: &Path,
     patch: &Path,
     support: &Path,
-    how: (Rule, Option<&Path>),
+    how: &GoOn,
     to: &Output,
 ) -> Result<Report> {
-    Bench::open(backbone, &[patch, support], to)?.go_on(
-        patch,
-        Some(support),
-        how,
-        |taught, images| images.map_or(Ok(()), |images| Ok(taught.add(images)?)),
-    )
+    let bench = Bench::open(backbone, &[patch, support], to)?;
+    bench.go_on(patch, Some(support), how, |taught, images| {
+        images.map_or(Ok(()), |images| Ok(taught.add(images)?))
+    })
 }
 
 /// Arguments of `forget`.
@@ -277,12 +318,8 @@ pub struct ForgetArguments {
     /// Folder or archive with images to forget, each in the folder of its class: the very files that were learned from.
     #[arg(long, value_name = "DIR")]
     support: Option<PathBuf>,
-    /// How the head learns from the rest.
-    #[arg(long, value_enum, default_value_t = Rule::GdPlusPlus)]
-    method: Rule,
-    /// JSON file with its steps, as of generate.
-    #[arg(long, value_name = "FILE")]
-    recipe: Option<PathBuf>,
+    #[command(flatten)]
+    how: GoOn,
     #[command(flatten)]
     output: Output,
 }
@@ -303,15 +340,13 @@ pub fn forget(arguments: &ForgetArguments) -> Result<Report> {
     }
     let inputs: Vec<&Path> = support.into_iter().chain([patch.as_path()]).collect();
     let bench = Bench::open(&arguments.backbone, &inputs, &arguments.output)?;
-    let how = (arguments.method, arguments.recipe.as_deref());
-    let mut report = bench.go_on(patch, support, how, |taught, images| {
-        if let Some(images) = images {
-            taught.subtract(images)?;
-        }
+    let mut report = bench.go_on(patch, support, &arguments.how, |taught, images| {
+        // Whole classes first: their names are checked before anything is embedded.
         for class in class {
             taught.forget(class)?;
         }
-        Ok(())
+        let images = images.filter(|images| !images.is_empty());
+        images.map_or(Ok(()), |images| Ok(taught.subtract(images, class)?))
     })?;
     report.text +=
         "the patch that it was made of still knows them: delete it where they must not be kept\n";

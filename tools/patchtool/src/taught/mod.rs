@@ -10,18 +10,18 @@ use graft_data::dataset::{Dataset, DatasetError};
 use graft_data::image_file::ImageFileError;
 use graft_data::left_out::LeftOut;
 use graft_data::preprocess::Preprocess;
+use graft_patches::PatchImage;
 use graft_patches::head_patch::HeadPatchError;
+use graft_patches::head_sums::HeadSumsRecord;
+use graft_patches::records::Dtype;
 use graft_patches::scale::Scale;
-use graft_patches::{PatchImage, records::Dtype};
 use graft_runtime::head_learner::{About, HeadLearner, LearnError, Projection, Recipe};
 use graft_runtime::{Backbone, LayerOutput, Session};
 
 pub use recipe::{RecipeError, RecipeFile, on_device};
 
-/// Images that the unit of f32 embeddings is measured on.
-const MEASURED: usize = 32;
-/// Integers of the greatest value among them: as fine as int8 is.
-const STEPS: f32 = 255.0;
+/// Most words of sums: 8 GB.
+const MOST_WORDS: usize = 2 << 30;
 
 /// Reasons why a head cannot be learned.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,16 @@ pub enum TaughtError {
     /// A patch that cannot be gone on from.
     #[error("the patch has kept no sums to go on from")]
     NoSums,
+    /// Sums that take more memory than a command may.
+    #[error("sums of {classes} classes in {dimensions} dimensions take {gigabytes} GB")]
+    TooLarge {
+        /// Classes.
+        classes: usize,
+        /// Dimensions.
+        dimensions: usize,
+        /// Of memory.
+        gigabytes: usize,
+    },
     /// Sums of other classes than the labels.
     #[error("the patch has sums of {found} classes and {expected} labels")]
     Labels {
@@ -81,6 +91,7 @@ impl TaughtError {
             Self::NoSums => {
                 "make it with patchtool generate --method gd++ --keep-sums; a patch of a HyperTransformer goes on with --hyper"
             }
+            Self::TooLarge { .. } => "give fewer --dimensions, as 256",
             Self::Labels { .. } => {
                 "the file is damaged or was made by a faulty tool: make it again"
             }
@@ -180,36 +191,18 @@ impl Images {
             }),
         }
     }
+}
 
-    /// The projection for a backbone's embeddings. The unit of f32 ones follows from the first images of the set.
-    ///
-    /// # Errors
-    /// A backbone without a head, images that cannot be read.
-    pub fn projection(
-        &self,
-        backbone: &Backbone,
-        dimensions: usize,
-        seed: u32,
-    ) -> Result<Projection, TaughtError> {
-        let projection = Projection::of(&backbone.image(), dimensions, seed)?;
-        if backbone.image().dtype() != Dtype::F32 {
-            return Ok(projection);
-        }
-        let mut greatest = 0.0f32;
-        // Spread over the set: images are sorted by their classes.
-        let step = self.len().div_ceil(MEASURED).max(1);
-        let indices: Vec<usize> = (0..self.len()).step_by(step).collect();
-        self.embed(backbone, &indices, |_, embedding| {
-            greatest = embedding
-                .to_vec()
-                .into_iter()
-                .fold(greatest, |most, value| most.max(value.abs()));
-            Ok(())
-        })?;
-        match greatest > 0.0 {
-            true => Ok(projection.with_unit(greatest / STEPS)?),
-            false => Ok(projection),
-        }
+/// Memory for the sums of so many classes.
+fn sums(dimensions: usize, classes: usize) -> Result<Vec<i32>, TaughtError> {
+    let words = HeadLearner::words_len(dimensions, classes.max(2));
+    match words > MOST_WORDS {
+        true => Err(TaughtError::TooLarge {
+            classes,
+            dimensions,
+            gigabytes: words >> 28,
+        }),
+        false => Ok(vec![0; words]),
     }
 }
 
@@ -232,7 +225,7 @@ impl<'m> Taught<'m> {
         classes: usize,
         memory: &'m mut Vec<i32>,
     ) -> Result<Self, TaughtError> {
-        *memory = vec![0; HeadLearner::words_len(projection.dimensions(), classes.max(2))];
+        *memory = sums(projection.dimensions(), classes)?;
         Ok(Self {
             backbone: backbone.clone(),
             learner: HeadLearner::new(projection, memory)?,
@@ -260,8 +253,7 @@ impl<'m> Taught<'m> {
         if found != expected {
             return Err(TaughtError::Labels { found, expected });
         }
-        let classes = (found + more).max(2);
-        *memory = vec![0; HeadLearner::words_len(sums.dimensions(), classes)];
+        *memory = self::sums(sums.dimensions(), found + more)?;
         Ok(Self {
             backbone: backbone.clone(),
             learner: HeadLearner::resume(&sums, memory)?,
@@ -287,8 +279,7 @@ impl<'m> Taught<'m> {
 
     /// Bytes of its sums.
     pub fn sums_bytes(&self) -> usize {
-        let (record, words) = self.learner.sums();
-        size_of_val(&record) + size_of_val(words)
+        size_of::<HeadSumsRecord>() + size_of_val(self.learner.sums())
     }
 
     /// The class of this name, in whatever form its accents are.
@@ -315,12 +306,17 @@ impl<'m> Taught<'m> {
         })
     }
 
-    /// Takes all images of a set away again, and the classes that have no others.
+    /// Takes all images of a set away again, and the classes that have no others. Those of classes that are `forgotten` are gone.
     ///
     /// # Errors
-    /// A class that it does not know, an image that it was not given.
-    pub fn subtract(&mut self, images: &Images) -> Result<(), TaughtError> {
-        let indices: Vec<usize> = (0..images.len()).collect();
+    /// A class that it does not know, an image of which the sums show that it was not given: they do not show it of all.
+    pub fn subtract(&mut self, images: &Images, forgotten: &[String]) -> Result<(), TaughtError> {
+        let forgotten: Vec<String> = forgotten.iter().map(|name| composed(name)).collect();
+        let is_left = |&index: &usize| {
+            let class = &images.classes()[images.dataset.items()[index].class];
+            !forgotten.contains(&composed(class))
+        };
+        let indices: Vec<usize> = (0..images.len()).filter(is_left).collect();
         let backbone = self.backbone.clone();
         images.embed(&backbone, &indices, |name, embedding| {
             let class = self.class(name).ok_or_else(|| TaughtError::NoSuchClass {

@@ -1,5 +1,7 @@
-//! Recipes in files: what `patchtool-meta-train` learns for a backbone, as JSON that people can read.
+//! Recipes in files, as JSON that people can read: `cargo run --release -p graft-meta --example heads -- learn` makes one for a
+//! backbone.
 
+use graft_patches::head_sums::HeadSums;
 use graft_runtime::head_learner::{MAX_STEPS, Method, Recipe, Step};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,18 @@ impl From<&Recipe<'_>> for RecipeFile {
     }
 }
 
+impl From<&HeadSums<'_>> for RecipeFile {
+    /// That of a patch that has kept its sums.
+    fn from(sums: &HeadSums<'_>) -> Self {
+        let (steps, count) = sums.recipe();
+        Self {
+            steps: steps[..count].to_vec(),
+            lambda: (count == 0).then_some(steps[0][0]),
+            confidence: sums.confidence(),
+        }
+    }
+}
+
 /// Reasons to refuse a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +57,12 @@ pub enum RecipeError {
     /// Both steps and a lambda, or neither.
     #[error("a recipe has either steps or a lambda")]
     Method,
+    /// One of another method.
+    #[error("the recipe is one of {found}")]
+    Other {
+        /// The method.
+        found: &'static str,
+    },
     /// One that a device cannot do.
     #[error("a device takes 1 to {MAX_STEPS} steps, and no lambda")]
     Device,
@@ -69,11 +89,20 @@ pub fn on_device(recipe: &RecipeFile) -> Result<graft_client::Recipe, RecipeErro
 impl RecipeError {
     /// The way out, for the user.
     pub fn hint(&self) -> &'static str {
-        "learn one with patchtool meta-train --steps, or write {\"steps\": [[ETA, GAMMA], ...], \"confidence\": X}"
+        "give a recipe of the method: {\"steps\": [[ETA, GAMMA], ...], \"confidence\": X}, or {\"lambda\": X, \"confidence\": X} of ridge; the example heads of graft-meta learns one"
     }
 }
 
 impl RecipeFile {
+    /// The method by its name in the command line.
+    pub fn method(&self) -> &'static str {
+        match self.lambda {
+            Some(_) => "ridge",
+            None if self.steps.iter().all(|[_, gamma]| *gamma == 0.0) => "gd",
+            None => "gd++",
+        }
+    }
+
     /// Gives `then` the recipe.
     ///
     /// # Errors

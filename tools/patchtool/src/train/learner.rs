@@ -321,8 +321,12 @@ impl Learner {
         let before = self.statistics();
         self.network.forward(inputs);
         let moved = self.network.statistics().into_iter().zip(&before);
-        for (now, before) in moved.flat_map(|(now, before)| now.iter_mut().zip(before)) {
-            *now = before + share / MOMENTUM * (*now - before);
+        for (index, (now, before)) in moved.enumerate() {
+            // Means and variances alternate; rounding must not take a variance below zero.
+            let least = [f32::NEG_INFINITY, 0.0][index % 2];
+            for (now, before) in now.iter_mut().zip(before) {
+                *now = (before + share / MOMENTUM * (*now - before)).max(least);
+            }
         }
     }
 

@@ -76,13 +76,18 @@ impl Probe {
         if !(is_first || is_due || step == in_epoch) {
             return;
         }
+        // The end of an epoch is the start of the next one, where a run is resumed.
+        let step = epoch * in_epoch + step;
+        if self.points.last().is_some_and(|point| point.step == step) {
+            return;
+        }
         let values = learner.values();
         let travelled = values.iter().zip(&self.last);
         let travelled: f64 = travelled.map(|(a, b)| f64::from(a - b).powi(2)).sum();
         let before = self.points.last().map_or(0.0, |point| point.distance);
         self.last = values;
         self.points.push(Point {
-            step: epoch * in_epoch + step,
+            step,
             epoch,
             distance: before + travelled.sqrt(),
             losses: batches

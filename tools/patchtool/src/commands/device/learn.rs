@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use graft_client::{Client, DeviceError, Task, Taught, content};
 use serde_json::{Value, json};
@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use crate::commands::arguments::Line;
 use crate::commands::images::Images;
 use crate::commands::taught::recipe;
+use crate::hint::Hint;
 use crate::report::{Report, bytes};
 use crate::task::preprocess;
 use crate::taught::on_device;
+use graft_data::composed;
 
 /// Arguments of `device teach`.
 #[derive(Debug, Args)]
@@ -48,6 +50,7 @@ pub(super) struct Arguments {
 
 /// Adds images to a class.
 pub(super) fn teach(arguments: &TeachArguments) -> Result<Report> {
+    let label = label(&arguments.label)?;
     let mut images = Images::find(&arguments.images)?;
     let mut client = arguments.line.connect()?;
     let device = client.device()?;
@@ -55,16 +58,13 @@ pub(super) fn teach(arguments: &TeachArguments) -> Result<Report> {
     let preprocess = preprocess(&content.input, content.resize.uncropped())?;
     let mut seconds = Vec::new();
     images.for_each(|_, image| {
-        let (_, ticks) = client.teach(&arguments.label, &preprocess.pixels(image))?;
+        let (_, ticks) = client.teach(&label, &preprocess.pixels(image))?;
         seconds.push(device.seconds(ticks));
         Ok(())
     })?;
     let count = seconds.len();
     let mean = 1e3 * seconds.iter().sum::<f64>() / count.max(1) as f64;
-    let text = format!(
-        "{count} images for {}, {mean:.1} ms each\n",
-        arguments.label
-    );
+    let text = format!("{count} images for {label}, {mean:.1} ms each\n");
     let (learned, mut json) = described(&mut client)?;
     json["images"] = json!(count);
     json["ms"] = json!(mean);
@@ -72,11 +72,20 @@ pub(super) fn teach(arguments: &TeachArguments) -> Result<Report> {
 }
 
 /// Takes a class away.
-pub(super) fn forget(label: &str, line: &Line) -> Result<Report> {
+pub(super) fn forget(name: &str, line: &Line) -> Result<Report> {
+    let label = label(name)?;
     let mut client = line.connect()?;
-    client.forget(label)?;
+    client.forget(&label)?;
     let (text, json) = described(&mut client)?;
     Ok(Report::new(text, json))
+}
+
+/// The name of a class, as the host's own classes are spelled.
+fn label(name: &str) -> Result<String> {
+    if name.is_empty() {
+        bail!(Hint::new("a class without a name".into(), "name it"));
+    }
+    Ok(composed(name))
 }
 
 /// Makes a head.
