@@ -14,6 +14,7 @@ each time, out of what is there.
     averages      averages of a trajectory (trajectories.py)
     unlearning    poisoned patches and what unlearn takes out (unlearning.py)
     few-shot      HyperTransformers on Omniglot (few_shot.py)
+    heads         that learn without training (heads.py)
     lsa           linear self-attention that learns in its context (lsa.py)
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
@@ -35,7 +36,7 @@ from pathlib import Path
 
 from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail
 from tools.assets.demo import make
-from tools.experiments import few_shot, lsa, many, memory, page, trajectories, unlearning
+from tools.experiments import few_shot, heads, lsa, many, memory, page, trajectories, unlearning
 from tools.experiments.measured import Results, Unmeasured
 from PIL import Image
 
@@ -85,7 +86,7 @@ FROM_LAYER_TASKS = {
     "sign-digits": replace(TASKS["sign-digits"], epochs=6),
     "cifar10": replace(TASKS["cifar10"], limit=5_000, epochs=4, resolution=96),
 }
-TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "averages", "unlearning", "few-shot", "lsa", "peers"]
+TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "averages", "unlearning", "few-shot", "heads", "lsa", "peers"]
 
 
 class Bench:
@@ -344,6 +345,7 @@ def main():
         "averages": trajectories.measure,
         "unlearning": unlearning.measure,
         "few-shot": lambda bench: few_shot.measure(bench, arguments.quick),
+        "heads": lambda bench: heads.measure(bench, arguments.quick),
         "lsa": lambda bench: lsa.measure(bench, arguments.quick),
         "peers": lambda bench: peers(bench, arguments.peers or arguments.work),
     }
