@@ -28,9 +28,11 @@ fn teach(device: &mut Setup, label: &str, frame: &[u8]) -> Result<u32, String> {
             assert_eq!(reply, Reply::Done)
         });
     }
-    device.ask(Request::Teach(label), |reply| match reply {
-        Reply::Taught { examples, .. } => Ok(examples),
-        other => Err(format!("{other:?}")),
+    device.ask(Request::Teach(label), |reply| {
+        let Reply::Taught { examples, .. } = reply else {
+            return Err(format!("{reply:?}"));
+        };
+        Ok(examples)
     })
 }
 
@@ -40,10 +42,14 @@ fn learn(device: &mut Setup, recipe: Option<Recipe>) -> Result<u32, String> {
         name: "winds",
         recipe,
     };
-    device.ask(request, |reply| match reply {
-        Reply::Learned { length, .. } => Ok(length),
-        Reply::Refused(refusal) => Err(refusal.to_string()),
-        other => Err(format!("{other:?}")),
+    device.ask(request, |reply| {
+        if let Reply::Refused(refusal) = reply {
+            return Err(refusal.to_string());
+        }
+        let Reply::Learned { length, .. } = reply else {
+            return Err(format!("{reply:?}"));
+        };
+        Ok(length)
     })
 }
 
@@ -86,9 +92,11 @@ fn the_device_learns_what_the_host_learns() {
         bytes
     });
     assert_eq!(learn(&mut device, None), Ok(expected.len() as u32));
-    let digest = device.ask(Request::Slot(1), |reply| match reply {
-        Reply::Slot(slot) => Digest(slot.digest),
-        other => panic!("{other:?}"),
+    let digest = device.ask(Request::Slot(1), |reply| {
+        let Reply::Slot(slot) = reply else {
+            panic!("{reply:?}");
+        };
+        Digest(slot.digest)
     });
     assert_eq!(digest, Digest::of(&expected));
 }
@@ -142,9 +150,11 @@ fn whenever_the_power_goes_there_is_a_whole_patch_or_none() {
         device
     };
     let slot = |device: &mut Setup| {
-        device.ask(Request::Slot(1), |reply| match reply {
-            Reply::Slot(slot) => (slot.state, slot.length, slot.digest),
-            other => panic!("{other:?}"),
+        device.ask(Request::Slot(1), |reply| {
+            let Reply::Slot(slot) = reply else {
+                panic!("{reply:?}");
+            };
+            (slot.state, slot.length, slot.digest)
         })
     };
     let mut whole = taught(Flash::blank());

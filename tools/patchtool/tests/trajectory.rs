@@ -88,7 +88,7 @@ fn a_run_that_is_stopped_leaves_its_average_so_far() {
     }
     // Until it has been written again ten times.
     let written = || {
-        fs::metadata(fixture.path("a.st"))
+        std::fs::metadata(fixture.path("a.st"))
             .and_then(|file| file.modified())
             .ok()
     };
