@@ -4,14 +4,18 @@
 //! Tokens are columns `e = (x, y)`, of examples and of a query `(x, -W0 x)`. A layer has one head without softmax, whose keys
 //! and values are those of the examples alone:
 //!
-//!     e_j <- e_j + P sum_i (W_V e_i) (W_K e_i)^T (W_Q e_j)
+//! ```text
+//! e_j <- e_j + P sum_i (W_V e_i) (W_K e_i)^T (W_Q e_j)
+//! ```
 //!
 //! and the prediction is minus the query's y after the last layer. [`Layer::step`] constructs the layer that is a step of
 //! gradient descent on `1/(2N) sum |W x_i - y_i|^2`, or of GD++, which also takes `x_j <- (I - gamma sum_i x_i x_i^T) x_j`:
 //! the next layer's examples have this x, and as y what is left to explain. Without the examples, on the sums A = sum x x^T and
 //! B = sum y x^T alone, a layer is
 //!
-//!     D = -eta/N (W0 A - B),  W <- W + D Q,  B <- (B - D A) M,  A <- M A M,  Q <- M Q    with M = I - gamma A
+//! ```text
+//! D = -eta/N (W0 A - B),  W <- W + D Q,  B <- (B - D A) M,  A <- M A M,  Q <- M Q    with M = I - gamma A
+//! ```
 //!
 //! where Q is I at first: the prediction is W x for the query's own x.
 

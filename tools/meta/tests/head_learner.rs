@@ -1,5 +1,6 @@
 //! The head learner of the runtime is linear self-attention: with the weights that von Oswald et al. (ICML 2023) construct, over
-//! its examples less their mean as tokens, the layers predict what its head scores.
+//! its examples less their mean as tokens, the layers predict what its head scores. Weights to start from, W0, are in the layers
+//! of GD. GD++ transforms x but not y, so there the tokens have y - W0 x from the start, and W0 x is added to the prediction.
 
 use graft_meta::lsa::{Context, Layer, predict};
 use graft_runtime::LayerOutput;
@@ -26,6 +27,11 @@ fn mean(rows: &[Vec<f32>]) -> Vec<f32> {
 fn less(row: &[f32], mean: &[f32], scale: f32) -> Vec<f32> {
     let pairs = row.iter().zip(mean);
     pairs.map(|(value, mean)| (value - mean) / scale).collect()
+}
+
+fn times(rows: &[Vec<f32>], x: &[f32]) -> Vec<f32> {
+    let product = |row: &Vec<f32>| row.iter().zip(x).map(|(a, b)| a * b).sum();
+    rows.iter().map(product).collect()
 }
 
 /// The greatest difference between the scores of the learner's head and the predictions of the layers.
@@ -67,16 +73,28 @@ fn difference(seed: u64, shots: usize, steps: &[Step]) -> f32 {
         .chunks(INPUTS)
         .map(|row| row.iter().map(|weight| weight * scale).collect())
         .collect();
+    let query_token = less(&query, &mean, scale);
+    let is_plain = steps.iter().all(|step| step.gamma == 0.0);
+    let zeros = vec![vec![0.0; INPUTS]; CLASSES];
+    let rest: Vec<_> = inputs
+        .iter()
+        .zip(&outputs)
+        .map(|(x, y)| less(y, &times(&start, x), 1.0))
+        .collect();
     let context = Context {
         inputs: &inputs,
-        outputs: &outputs,
-        start: &start,
+        outputs: if is_plain { &outputs } else { &rest },
+        start: if is_plain { &start } else { &zeros },
     };
     let layers: Vec<Layer> = steps
         .iter()
         .map(|step| Layer::step(&context, step.eta, step.gamma / examples.len() as f32))
         .collect();
-    let expected = predict(&layers, &context, &less(&query, &mean, scale));
+    let mut expected = predict(&layers, &context, &query_token);
+    if !is_plain {
+        let own = times(&start, &query_token);
+        expected.iter_mut().zip(own).for_each(|(y, own)| *y += own);
+    }
     let score = |class: usize| {
         let products = query
             .iter()

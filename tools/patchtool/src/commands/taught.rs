@@ -91,12 +91,14 @@ fn chosen(
         let own = rule.map(|rule| RecipeFile::from(&rule.recipe()));
         return Ok(own.or(kept).unwrap_or(RecipeFile::from(&GD_PLUS_PLUS)));
     };
+    let cannot = || format!("cannot use {}", path.display());
     let read = recipe(path)?;
+    read.with(|_| ()).with_context(cannot)?;
     match rule.is_some_and(|rule| rule.name() != read.method()) {
         true => Err(RecipeError::Other {
             found: read.method(),
         })
-        .with_context(|| format!("cannot use {}", path.display())),
+        .with_context(cannot),
         false => Ok(read),
     }
 }
