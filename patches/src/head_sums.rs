@@ -110,7 +110,7 @@ impl<'a> HeadSums<'a> {
             let is_possible = |(at, total): (usize, &I32)| {
                 let squares = i64::from(triangle[at * (at + 3) / 2].get());
                 let (count, total) = (i64::from(count.get()), i64::from(total.get()));
-                squares >= 0 && i128::from(total).pow(2) <= i128::from(count) * i128::from(squares)
+                squares >= 0 && total * total <= count * squares
             };
             count.get() > 0 && totals.iter().enumerate().all(is_possible)
         };

@@ -26,6 +26,7 @@ pub mod geometry;
 pub mod half_table;
 #[cfg(feature = "learn")]
 pub mod head_patch;
+#[cfg(feature = "learn")]
 pub mod head_sums;
 pub mod layout;
 #[cfg(feature = "alloc")]

@@ -55,7 +55,7 @@
 //! * `alloc`: images and arenas on the heap.
 //! * `f32`: f32 backbones. Without it only int8 ones run, in less of a microcontroller's flash.
 //! * `trust` (with `std`): backbones that run only signed patches.
-//! * `learn` (with `alloc`): heads that learned become patches, without an allocator.
+//! * `learn` (with `alloc`): heads that learn, and their patches, without an allocator.
 //! * `gradient` (with `std`): training, in the module `gradient`.
 //!
 //! Without any: `no_std`, no allocation, int8.
@@ -84,6 +84,7 @@ mod engine;
 mod error;
 #[cfg(feature = "gradient")]
 pub mod gradient;
+#[cfg(feature = "learn")]
 pub mod head_learner;
 mod input;
 #[doc(hidden)]

@@ -2,12 +2,12 @@
 
 use core::mem::size_of;
 
-use graft_link::{MAX_STEPS, Recipe, Refusal, Task};
+use graft_link::{Refusal, Task};
 use graft_patches::Digest;
 use graft_patches::head_patch::HeadPatchError;
 use graft_runtime::Backbone;
 use graft_runtime::head_learner::{
-    self, About, GD_PLUS_PLUS, HeadLearner, Method, Projection, Step,
+    About, GD_PLUS_PLUS, HeadLearner, LearnError, MAX_STEPS, Method, Projection, Recipe, Step,
 };
 use graft_slots::Upload;
 use heapless::{String, Vec};
@@ -17,8 +17,6 @@ use crate::board::{Board, Clock};
 use crate::error::{Error, Problem};
 use crate::log::info;
 use crate::server::{FlashError, Server};
-
-const _: () = assert!(MAX_STEPS == head_learner::MAX_STEPS);
 
 /// Most bytes of a class name.
 pub const LABEL: usize = 32;
@@ -97,6 +95,33 @@ impl Learner {
     }
 }
 
+/// The recipe of the host; `None` where it sends none.
+fn own_recipe<'s>(
+    bytes: &[u8],
+    steps: &'s mut [Step; MAX_STEPS],
+) -> Result<Option<Recipe<'s>>, LearnError> {
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    let mut numbers = numbers.iter().map(|&bytes| f32::from_le_bytes(bytes));
+    let Some(confidence) = numbers.next() else {
+        return Ok(None);
+    };
+    let count = numbers.len() / 2;
+    let is_whole = rest.is_empty() && numbers.len().is_multiple_of(2);
+    let steps = steps.get_mut(..count).filter(|_| is_whole);
+    let steps = steps.ok_or(LearnError::Recipe {
+        problem: "no steps, or too many",
+    })?;
+    for step in &mut *steps {
+        if let (Some(eta), Some(gamma)) = (numbers.next(), numbers.next()) {
+            *step = Step { eta, gamma };
+        }
+    }
+    Ok(Some(Recipe {
+        method: Method::Descent(steps),
+        confidence,
+    }))
+}
+
 impl<B: Board> Server<B> {
     /// Adds the image to the examples of a class; returns how many those are, and the ticks that it took.
     pub(crate) fn teach(&mut self, label: &str) -> Result<(u32, u32), Problem<FlashError<B>>> {
@@ -154,24 +179,15 @@ impl<B: Board> Server<B> {
         &mut self,
         slot: u8,
         name: &str,
-        recipe: Option<Recipe>,
+        recipe: &[u8],
     ) -> Result<(u32, u32), Problem<FlashError<B>>> {
         let mut steps = [Step {
             eta: 0.0,
             gamma: 0.0,
         }; MAX_STEPS];
-        let recipe = match &recipe {
+        let recipe = match own_recipe(recipe, &mut steps)? {
             None => GD_PLUS_PLUS,
-            Some(own) => {
-                for (step, &[eta, gamma]) in steps.iter_mut().zip(&own.steps) {
-                    *step = Step { eta, gamma };
-                }
-                let count = usize::from(own.count);
-                head_learner::Recipe {
-                    method: Method::Descent(steps.get(..count).unwrap_or_default()),
-                    confidence: own.confidence,
-                }
-            }
+            Some(own) => own,
         };
         let start = self.board.clock().ticks();
         let (place, digest) = self.make(name, &recipe)?;
@@ -195,7 +211,7 @@ impl<B: Board> Server<B> {
     fn make(
         &mut self,
         name: &str,
-        recipe: &head_learner::Recipe<'_>,
+        recipe: &Recipe<'_>,
     ) -> Result<(core::ops::Range<usize>, Digest), Problem<FlashError<B>>> {
         let Self {
             session,

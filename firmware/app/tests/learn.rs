@@ -4,7 +4,7 @@
 mod board;
 
 use board::{CLASSES, DIMENSIONS, Flash, Setup};
-use graft_link::{MAX_STEPS, Recipe, Refusal, Reply, Request, State};
+use graft_link::{Refusal, Reply, Request, State};
 use graft_patches::Digest;
 use graft_runtime::head_learner::{About, GD_PLUS_PLUS, HeadLearner, Projection};
 use graft_runtime::{Backbone, Session};
@@ -36,7 +36,7 @@ fn teach(device: &mut Setup, label: &str, frame: &[u8]) -> Result<u32, String> {
     })
 }
 
-fn learn(device: &mut Setup, recipe: Option<Recipe>) -> Result<u32, String> {
+fn learn(device: &mut Setup, recipe: &[u8]) -> Result<u32, String> {
     let request = Request::Learn {
         slot: 1,
         name: "winds",
@@ -91,7 +91,7 @@ fn the_device_learns_what_the_host_learns() {
         patch.write(&mut bytes).unwrap();
         bytes
     });
-    assert_eq!(learn(&mut device, None), Ok(expected.len() as u32));
+    assert_eq!(learn(&mut device, &[]), Ok(expected.len() as u32));
     let digest = device.ask(Request::Slot(1), |reply| {
         let Reply::Slot(slot) = reply else {
             panic!("{reply:?}");
@@ -105,7 +105,7 @@ fn the_device_learns_what_the_host_learns() {
 fn recipes_and_classes_without_a_sense_are_refused() {
     let backbone = backbone();
     let mut device = Setup::start(&backbone, Flash::blank());
-    let none = learn(&mut device, None).unwrap_err();
+    let none = learn(&mut device, &[]).unwrap_err();
     assert!(none.contains("examples of another class"), "{none}");
     for class in 0..CLASSES {
         let frame = frame(&backbone, class);
@@ -117,12 +117,9 @@ fn recipes_and_classes_without_a_sense_are_refused() {
         more.contains(&format!("{:?}", Refusal::NoMoreClasses { capacity })),
         "{more}"
     );
-    let recipe = |eta, count, confidence| {
-        Some(Recipe {
-            steps: [[eta, 0.0]; MAX_STEPS],
-            count,
-            confidence,
-        })
+    let recipe = |eta: f32, count: usize, confidence: f32| -> Vec<u8> {
+        let numbers = [&[confidence][..], &[eta, 0.0].repeat(count)].concat();
+        numbers.into_iter().flat_map(f32::to_le_bytes).collect()
     };
     for bad in [
         recipe(f32::NAN, 1, 1.0),
@@ -132,11 +129,13 @@ fn recipes_and_classes_without_a_sense_are_refused() {
         recipe(1.0, 1, 0.0),
         // Numbers that are finite, of which the head is not.
         recipe(1e38, 6, 1e38),
+        vec![0; 3],
+        vec![0; 8],
     ] {
-        let error = learn(&mut device, bad).unwrap_err();
+        let error = learn(&mut device, &bad).unwrap_err();
         assert!(error.contains("cannot make a head"), "{bad:?}: {error}");
     }
-    learn(&mut device, recipe(1.0, 2, 3.0)).unwrap();
+    learn(&mut device, &recipe(1.0, 2, 3.0)).unwrap();
 }
 
 #[test]
@@ -159,7 +158,7 @@ fn whenever_the_power_goes_there_is_a_whole_patch_or_none() {
     };
     let mut whole = taught(Flash::blank());
     let before = whole.flash.operations();
-    learn(&mut whole, None).unwrap();
+    learn(&mut whole, &[]).unwrap();
     let operations = whole.flash.operations() - before;
     let mut whole = whole.restart(&backbone);
     let expected = slot(&mut whole);
@@ -169,7 +168,7 @@ fn whenever_the_power_goes_there_is_a_whole_patch_or_none() {
         let mut device = taught(Flash::blank());
         device.flash.cut_after(Some(cut));
         // The answer is lost with the power.
-        let _ = learn(&mut device, None);
+        let _ = learn(&mut device, &[]);
         device.flash.cut_after(None);
         let mut device = device.restart(&backbone);
         match slot(&mut device) {

@@ -51,8 +51,7 @@ mod message;
 
 pub use frame::{FRAME, Frame, FrameError, Receiver, checksum, encode};
 pub use message::{
-    CHUNK, Device, Ended, Learner, MAX_STEPS, Memory, Recipe, Refusal, Reply, Request, Signed,
-    Slot, State, Task,
+    CHUNK, Device, Ended, Learner, Memory, Refusal, Reply, Request, Signed, Slot, State, Task,
 };
 
 /// Version of the protocol. A peer of another version is refused.

@@ -93,8 +93,8 @@ pub enum Request<'a> {
         slot: u8,
         /// The task's name.
         name: &'a str,
-        /// The steps, if not the device's own.
-        recipe: Option<Recipe>,
+        /// The factor of scores, then eta and gamma of each step, little-endian f32; empty for the device's own.
+        recipe: &'a [u8],
     },
     /// What was taught: [`Reply::Learner`].
     Learner,
@@ -162,20 +162,6 @@ pub enum Reply<'a> {
     },
     /// It is not done, and why.
     Refused(Refusal<'a>),
-}
-
-/// Most steps of a [`Recipe`].
-pub const MAX_STEPS: usize = 6;
-
-/// The way from what was taught to a head, by gradient descent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Eta and gamma of each step; those behind [`Recipe::count`] do not matter.
-    pub steps: [[f32; 2]; MAX_STEPS],
-    /// The number of steps, at least one.
-    pub count: u8,
-    /// The factor of scores.
-    pub confidence: f32,
 }
 
 /// What was taught, and how much more can be.

@@ -5,6 +5,7 @@ use zerocopy::little_endian::F32;
 use crate::container::Container;
 use crate::error::ImageError;
 use crate::half_table::HalfPanel;
+#[cfg(feature = "learn")]
 use crate::head_sums::HeadSums;
 use crate::layout::PANEL;
 use crate::parse::{all, one, wrong};
@@ -56,6 +57,7 @@ impl<'a> UncheckedPatch<'a> {
                 problem: "not a number from 0.01 to 100",
             });
         }
+        #[cfg(feature = "learn")]
         HeadSums::parse(self.container.section(self.bytes, SectionKind::HeadSums))?;
         let dtype = replacements(self.records, self.values)?;
         if self.scales.is_empty() == (dtype.of_backbone() == Dtype::I8) {

@@ -40,6 +40,7 @@ impl<'a> PatchImage<'a> {
         self.check_scales(backbone)?;
         #[cfg(feature = "alloc")]
         self.check_continual_state(backbone)?;
+        #[cfg(feature = "learn")]
         self.check_head_sums(backbone)?;
         if verify == Verify::Full {
             self.check_values(backbone)?;
@@ -191,7 +192,8 @@ impl<'a> PatchImage<'a> {
         state.check(head.map_or(0, |head| head.outputs))
     }
 
-    /// Sums are of the classes and inputs of its head.
+    /// Sums are for programs that learn on, like the continual state. They are of the classes and inputs of its head.
+    #[cfg(feature = "learn")]
     fn check_head_sums(&self, backbone: &BackboneImage<'_>) -> Result<(), ImageError> {
         let Some(sums) = self.head_sums() else {
             return Ok(());

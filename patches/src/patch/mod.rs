@@ -11,6 +11,7 @@ use crate::checked::checked;
 use crate::container::{Container, Verify};
 use crate::digest::Digest;
 use crate::error::ImageError;
+#[cfg(feature = "learn")]
 use crate::head_sums::HeadSums;
 use crate::records::{Dtype, Input, InputRecord, Kinds, PatchRecord, What};
 use crate::scale::ScaleRecord;
@@ -194,6 +195,7 @@ impl<'a> PatchImage<'a> {
     }
 
     /// The sums that its head was learned from; `None` where it did not keep them.
+    #[cfg(feature = "learn")]
     pub fn head_sums(&self) -> Option<HeadSums<'a>> {
         checked(HeadSums::parse(self.section(SectionKind::HeadSums)))
     }

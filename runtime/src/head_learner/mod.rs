@@ -33,7 +33,6 @@ mod defaults;
 mod descent;
 mod error;
 mod head;
-#[cfg(feature = "learn")]
 mod patch;
 mod projection;
 mod sums;
@@ -50,7 +49,6 @@ pub use defaults::{GD, GD_PLUS_PLUS, RIDGE};
 pub use descent::{Method, Recipe, Step};
 pub use error::LearnError;
 pub use head::Head;
-#[cfg(feature = "learn")]
 pub use patch::About;
 pub use projection::Projection;
 

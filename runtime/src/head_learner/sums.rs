@@ -43,8 +43,9 @@ impl<'m> Sums<'m> {
         let fits = |(at, (&value, &total)): (usize, (&i32, &i32))| {
             let [value, total] = [value, total].map(i64::from);
             let squares = i64::from(self.triangle[triangle_index(at, at)]) - value * value;
-            let rest = i128::from(total - value);
-            squares >= 0 && rest * rest <= i128::from(others) * i128::from(squares)
+            // All are below 2^31 or hardly more.
+            let rest = total - value;
+            squares >= 0 && rest * rest <= others * squares
         };
         others >= 0 && x.iter().zip(&*self.total).enumerate().all(fits)
     }

@@ -5,8 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use graft_link::{
-    CHUNK, Ended, FRAME, FrameError, Learner, Memory, Receiver, Recipe, Reply, Request, Slot, Task,
-    encode,
+    CHUNK, Ended, FRAME, FrameError, Learner, Memory, Receiver, Reply, Request, Slot, Task, encode,
 };
 use graft_patches::Digest;
 use graft_patches::signature::KeyId;
@@ -23,6 +22,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The least time for an answer of a device that has just been found.
 const HELLO: Duration = Duration::from_secs(1);
+
+/// The way from what was taught to a head, by gradient descent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Eta and gamma of each step: 1 to 6.
+    pub steps: Vec<[f32; 2]>,
+    /// The factor of scores.
+    pub confidence: f32,
+}
 
 /// What a device was taught.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -374,8 +382,17 @@ impl Client {
         &mut self,
         slot: u8,
         name: &str,
-        recipe: Option<Recipe>,
+        recipe: Option<&Recipe>,
     ) -> Result<(u32, u32), DeviceError> {
+        let bytes: Vec<u8> = recipe
+            .iter()
+            .flat_map(|recipe| {
+                let steps = recipe.steps.as_flattened().iter().copied();
+                core::iter::once(recipe.confidence).chain(steps)
+            })
+            .flat_map(f32::to_le_bytes)
+            .collect();
+        let recipe = &bytes;
         let request = Request::Learn { slot, name, recipe };
         self.ask(&request, |reply| {
             let Reply::Learned { length, ticks } = reply else {

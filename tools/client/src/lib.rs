@@ -8,9 +8,9 @@ mod error;
 mod port;
 mod push;
 
-pub use client::{Client, Device, Patience, Profile, Scores, Taught};
+pub use client::{Client, Device, Patience, Profile, Recipe, Scores, Taught};
 pub use content::{Content, content, patch_metadata};
 pub use error::DeviceError;
-pub use graft_link::{Ended, Learner, Memory, Recipe, Slot, State, Task};
+pub use graft_link::{Ended, Learner, Memory, Slot, State, Task};
 pub use port::{Port, UnknownPort};
 pub use push::{Push, Pushed, Step, Upload, answer, push};

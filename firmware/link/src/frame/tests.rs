@@ -5,8 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::{
-    Device, Ended, Learner, MAX_STEPS, Memory, Recipe, Refusal, Reply, Request, Signed, Slot,
-    State, Task,
+    Device, Ended, Learner, Memory, Refusal, Reply, Request, Signed, Slot, State, Task,
 };
 
 /// The parts of messages.
@@ -88,11 +87,7 @@ impl Parts {
             Request::Learn {
                 slot: self.byte,
                 name: &self.text,
-                recipe: Some(Recipe {
-                    steps: [[1.5, -0.0]; MAX_STEPS],
-                    count: self.byte,
-                    confidence: length as f32,
-                }),
+                recipe: &self.digest,
             },
             Request::Learner,
             Request::Class(self.byte),

@@ -77,11 +77,8 @@ pub fn on_device(recipe: &RecipeFile) -> Result<graft_client::Recipe, RecipeErro
     if !(1..=MAX_STEPS).contains(&count) || recipe.lambda.is_some() {
         return Err(RecipeError::Device);
     }
-    let mut steps = [[0.0; 2]; MAX_STEPS];
-    steps[..count].copy_from_slice(&recipe.steps);
     Ok(graft_client::Recipe {
-        steps,
-        count: count as u8,
+        steps: recipe.steps.clone(),
         confidence: recipe.confidence,
     })
 }

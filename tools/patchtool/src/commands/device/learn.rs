@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Report> {
     let recipe = recipe.as_ref().map(on_device).transpose()?;
     let mut client = arguments.line.connect()?;
     let device = client.device()?;
-    let (length, ticks) = client.learn(arguments.slot, &arguments.name, recipe)?;
+    let (length, ticks) = client.learn(arguments.slot, &arguments.name, recipe.as_ref())?;
     let milliseconds = 1e3 * device.seconds(ticks);
     let mut report = super::serving(&mut client)?;
     report.text = format!(
