@@ -100,17 +100,18 @@ fn own_recipe<'s>(
     bytes: &[u8],
     steps: &'s mut [Step; MAX_STEPS],
 ) -> Result<Option<Recipe<'s>>, LearnError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let wrong = LearnError::Recipe {
+        problem: "no steps, or too many",
+    };
     let (numbers, rest) = bytes.as_chunks::<4>();
     let mut numbers = numbers.iter().map(|&bytes| f32::from_le_bytes(bytes));
-    let Some(confidence) = numbers.next() else {
-        return Ok(None);
-    };
+    let confidence = numbers.next().ok_or(wrong)?;
     let count = numbers.len() / 2;
     let is_whole = rest.is_empty() && numbers.len().is_multiple_of(2);
-    let steps = steps.get_mut(..count).filter(|_| is_whole);
-    let steps = steps.ok_or(LearnError::Recipe {
-        problem: "no steps, or too many",
-    })?;
+    let steps = steps.get_mut(..count).filter(|_| is_whole).ok_or(wrong)?;
     for step in &mut *steps {
         if let (Some(eta), Some(gamma)) = (numbers.next(), numbers.next()) {
             *step = Step { eta, gamma };
