@@ -68,7 +68,7 @@ pub enum Method {
     Prototype,
     /// A head by steps of gradient descent on sums of the embeddings, of any backbone.
     Gd,
-    /// As gd, with steps that transform the examples, too: the best one of few images.
+    /// As gd, with steps that transform the examples, too.
     #[value(name = "gd++")]
     GdPlusPlus,
     /// A head by ridge regression, of any backbone.
