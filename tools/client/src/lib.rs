@@ -5,12 +5,14 @@
 mod client;
 mod content;
 mod error;
+mod learn;
 mod port;
 mod push;
 
-pub use client::{Client, Device, Patience, Profile, Recipe, Scores, Taught};
+pub use client::{Client, Device, Patience, Profile, Scores};
 pub use content::{Content, content, patch_metadata};
 pub use error::DeviceError;
 pub use graft_link::{Ended, Learner, Memory, Slot, State, Task};
+pub use learn::{Recipe, Taught};
 pub use port::{Port, UnknownPort};
 pub use push::{Push, Pushed, Step, Upload, answer, push};
