@@ -66,18 +66,7 @@ const STEPS: &[(&str, Step)] = &[
 pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
     let lesson = Lesson::new()?;
     let mut device = Device::new(LEARNING_M4, verbose)?;
-    for (done, (name, step)) in STEPS.iter().enumerate() {
-        let result = step(&lesson, &mut device);
-        let failed = result.is_err();
-        report.result(name, result);
-        if failed {
-            println!(
-                "        {} further steps were not run",
-                STEPS.len() - done - 1
-            );
-            break;
-        }
-    }
+    report.story(STEPS, |step| step(&lesson, &mut device));
     drop(device);
     let mut other = Device::new(M4, verbose)?;
     report.result("firmware without learning says so", cannot(&mut other));

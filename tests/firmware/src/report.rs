@@ -29,6 +29,26 @@ impl Report {
         }
     }
 
+    /// Steps that build on each other: the first that fails is the last.
+    pub(crate) fn story<S>(
+        &mut self,
+        steps: &[(&str, S)],
+        mut take: impl FnMut(&S) -> anyhow::Result<()>,
+    ) {
+        for (done, (name, step)) in steps.iter().enumerate() {
+            let result = take(step);
+            let failed = result.is_err();
+            self.result(name, result);
+            if failed {
+                println!(
+                    "        {} further steps were not run",
+                    steps.len() - done - 1
+                );
+                break;
+            }
+        }
+    }
+
     /// Prints the sum; whether all passed.
     pub(crate) fn finish(self) -> bool {
         println!("{} passed, {} failed", self.passed, self.failed);

@@ -55,18 +55,7 @@ const STEPS: &[(&str, Step)] = &[
 /// Tells the story on the M4.
 pub(crate) fn run(verbose: bool, report: &mut Report) -> Result<()> {
     let mut device = Device::new(M4, verbose)?;
-    for (done, (name, step)) in STEPS.iter().enumerate() {
-        let result = step(&mut device);
-        let failed = result.is_err();
-        report.result(name, result);
-        if failed {
-            println!(
-                "        {} further steps were not run",
-                STEPS.len() - done - 1
-            );
-            break;
-        }
-    }
+    report.story(STEPS, |step| step(&mut device));
     Ok(())
 }
 
