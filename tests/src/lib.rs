@@ -9,11 +9,13 @@ use graft_patches::records::{Dtype, Input, Kinds, Layer, Op};
 use graft_patches::writer::{BackboneWriter, Int8PatchWriter, PatchWriter, SiteValues};
 use graft_runtime::{Backbone, Patch};
 
+pub use kept::{kept, kept_copy};
 pub use opened::{run_if_small, run_with_own_patches_if_small};
 
 pub mod cases;
 pub mod continual;
 pub mod int8;
+mod kept;
 pub mod layers;
 pub mod learned;
 mod opened;

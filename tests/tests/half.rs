@@ -1,15 +1,12 @@
 //! Patches in half precision: half of the bytes, the same network once widened.
 
-use std::sync::Mutex;
-use std::sync::atomic::AtomicPtr;
-
 use graft_patches::container::SectionKind;
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{self, PatchWriter, WriteError};
 use graft_patches::{ImageError, Verify};
 use graft_runtime::{Backbone, Error, Image, Patch, Session};
-use graft_tests::{backbone, image, random_patch, random_patch_as, section};
+use graft_tests::{backbone, image, kept, kept_copy, random_patch, random_patch_as, section};
 use proptest::prelude::*;
 
 const SIDE: usize = 24;
@@ -102,34 +99,21 @@ fn what_half_precision_cannot_hold_is_refused_with_its_site() {
 
 #[test]
 fn the_caller_may_give_the_memory() {
-    #[repr(align(64))]
-    struct Aligned([u8; 1 << 16]);
-    // Memory for the life of the program, known to the leak checker as such.
-    static KEPT: Mutex<Vec<AtomicPtr<Aligned>>> = Mutex::new(Vec::new());
-    let leak = |bytes: &[u8]| {
-        let memory = Box::leak(Box::new(Aligned([0; 1 << 16])));
-        KEPT.lock()
-            .expect("no panic before")
-            .push(AtomicPtr::new(memory));
-        memory.0[..bytes.len()].copy_from_slice(bytes);
-        (&mut memory.0, bytes.len())
-    };
     let backbone = backbone(SIDE, 1);
     let bytes = half(&backbone, 3);
-    let (file, length) = leak(&bytes);
-    let file: &'static [u8] = &file[..length];
+    let file = kept_copy(&bytes);
     let open = |memory| Patch::from_static_in(file, &backbone, Verify::Full, memory);
 
     let Err(Error::Widen {
         found: 64,
         expected,
-    }) = open(&mut leak(&[]).0[..64])
+    }) = open(kept(64))
     else {
         panic!("64 bytes were enough");
     };
-    let askew = open(&mut leak(&[]).0[4..]);
+    let askew = open(&mut kept(1 << 16)[4..]);
     assert!(matches!(askew, Err(Error::Widen { found: 0, .. })));
-    let patch = open(&mut leak(&[]).0[..expected]).expect("enough memory");
+    let patch = open(kept(expected)).expect("enough memory");
     let own = Patch::from_bytes(&bytes, &backbone).expect("it fits");
     assert_eq!(scores(&backbone, &patch), scores(&backbone, &own));
 }

@@ -12,7 +12,7 @@ use graft_patches::records::{Dtype, Kinds};
 use graft_patches::signature::{TaskId, Trust};
 use graft_patches::writer::{self, PatchWriter, SigningKey, sign};
 use graft_runtime::{Backbone, ImageBytes, Patch, Verify};
-use graft_tests::{backbone, int8, random_patch, section};
+use graft_tests::{backbone, int8, kept, random_patch, section};
 
 const SIDE: usize = 24;
 /// Bytes of a patch record, and of the signature.
@@ -321,13 +321,11 @@ fn attacked(target: &Target, attack: Attack) -> (Dtype, Vec<u8>) {
 
 #[test]
 fn bytes_that_kernels_cannot_read_in_place_are_refused() {
-    #[repr(align(64))]
-    struct Aligned([u8; 1 << 16]);
     let target = Target::new();
     let bytes = signed(&target.patch, 1);
-    let memory = Box::leak(Box::new(Aligned([0; 1 << 16])));
-    put(&mut memory.0, 8, &bytes);
-    let shifted = &memory.0[8..8 + bytes.len()];
+    let memory = kept(8 + bytes.len());
+    memory[8..].copy_from_slice(&bytes);
+    let shifted = &memory[8..];
     let error = Patch::from_static(shifted, &target.float, Verify::Full).expect_err("misaligned");
     assert!(error.to_string().contains("no multiple of 64"), "{error}");
     assert_eq!(

@@ -1,16 +1,13 @@
 //! Patches of int8 backbones with tables in half precision: half of their bytes, nearly the same network once widened, and
 //! the same on all kernels.
 
-use std::sync::Mutex;
-use std::sync::atomic::AtomicPtr;
-
 use graft_patches::container::SectionKind;
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::writer::{self, Int8PatchWriter, WriteError};
 use graft_patches::{ImageError, Verify};
 use graft_runtime::{Backbone, Error, Image, LayerOutput, Patch, Session, kernel_names};
-use graft_tests::{backbone, image, int8, section};
+use graft_tests::{backbone, image, int8, kept, kept_copy, section};
 use proptest::prelude::*;
 
 const SIDE: usize = 24;
@@ -160,36 +157,22 @@ fn what_half_precision_cannot_hold_is_refused_with_its_site() {
 
 #[test]
 fn the_caller_may_give_the_memory() {
-    #[repr(align(64))]
-    struct Aligned([u8; 1 << 16]);
-    // Memory for the life of the program, known to the leak checker as such.
-    static KEPT: Mutex<Vec<AtomicPtr<Aligned>>> = Mutex::new(Vec::new());
-    // Not zeros: what is not written shows.
-    let leak = |bytes: &[u8]| {
-        let memory = Box::leak(Box::new(Aligned([0xa5; 1 << 16])));
-        KEPT.lock()
-            .expect("no panic before")
-            .push(AtomicPtr::new(memory));
-        memory.0[..bytes.len()].copy_from_slice(bytes);
-        (&mut memory.0, bytes.len())
-    };
     let twins = twins();
     let [_, int8] = &twins;
     let [_, bytes] = patches(&twins, 3);
-    let (file, length) = leak(&bytes);
-    let file: &'static [u8] = &file[..length];
+    let file = kept_copy(&bytes);
     let open = |memory| Patch::from_static_in(file, int8, Verify::Full, memory);
 
     let Err(Error::Widen {
         found: 64,
         expected,
-    }) = open(&mut leak(&[]).0[..64])
+    }) = open(kept(64))
     else {
         panic!("64 bytes were enough");
     };
-    let askew = open(&mut leak(&[]).0[4..]);
+    let askew = open(&mut kept(1 << 16)[4..]);
     assert!(matches!(askew, Err(Error::Widen { found: 0, .. })));
-    let patch = open(&mut leak(&[]).0[..expected]).expect("enough memory");
+    let patch = open(kept(expected)).expect("enough memory");
     assert_eq!(patch.receipt().bytes_widened, expected);
     let own = Patch::from_bytes(&bytes, int8).expect("it fits");
     assert_eq!(

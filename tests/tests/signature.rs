@@ -7,7 +7,7 @@ use graft_patches::signature::{KeyId, PublicKey, TaskId, Trust};
 use graft_patches::writer::{self, SigningKey, sign};
 use graft_patches::{BackboneImage, Digest, ImageError, PatchImage, Verify};
 use graft_runtime::{Backbone, Error, Image, ImageBytes, Patch, Session, TaskSlot};
-use graft_tests::{backbone, identity_patch, image, patch};
+use graft_tests::{backbone, identity_patch, image, kept_copy, patch};
 
 const SIDE: usize = 24;
 /// Bytes of the signature section.
@@ -160,8 +160,7 @@ fn values_are_verified_however_little_else_is() {
     let values = header.section(SectionKind::Values).expect("a patch has");
     let at = values.offset.get() as usize + 5;
     let bound = |bytes: Vec<u8>, backbone: &Backbone| {
-        let bytes = Box::leak(Box::new(aligned(&bytes))).as_slice();
-        Patch::from_static(bytes, backbone, Verify::Structure)
+        Patch::from_static(kept_copy(&bytes), backbone, Verify::Structure)
     };
     bound(bytes.clone(), &backbone).expect("it is signed");
     let mut changed = bytes;
