@@ -1,6 +1,6 @@
-//! Recipes for backbones that have none of their own: learned by the example `heads` of `graft-meta` on episodes of CIFAR-10's
-//! test images and the embeddings of EfficientNet-Lite0 (5 and 10 classes of 1, 5 and 20 images). The number of steps was
-//! chosen by episodes of Fashion-MNIST.
+//! Recipes for backbones that have none of their own: learned by the example `heads` of `graft-meta` on the embeddings of
+//! EfficientNet-Lite0, from episodes of 5 and 10 classes of CIFAR-10's test images and of characters. Numbers of steps, up to
+//! three, and lambda were chosen by the accuracy on episodes of Fashion-MNIST and of characters of other alphabets.
 
 use super::{Method, Recipe, Step};
 
@@ -10,18 +10,18 @@ const fn step(eta: f32, gamma: f32) -> Step {
 
 /// Gradient descent.
 pub const GD: Recipe<'static> = Recipe {
-    method: Method::Descent(&[step(1.92, 0.0); 3]),
-    confidence: 7.2,
+    method: Method::Descent(&[step(1.36, 0.0), step(1.58, 0.0), step(3.73, 0.0)]),
+    confidence: 7.3,
 };
 
 /// Gradient descent that transforms the examples at each step.
 pub const GD_PLUS_PLUS: Recipe<'static> = Recipe {
-    method: Method::Descent(&[step(1.62, 1.05), step(4.04, 0.0)]),
-    confidence: 7.7,
+    method: Method::Descent(&[step(1.63, 1.12), step(5.14, 1.91), step(8.38, 0.0)]),
+    confidence: 7.3,
 };
 
 /// Ridge regression.
 pub const RIDGE: Recipe<'static> = Recipe {
-    method: Method::Ridge { lambda: 0.02 },
-    confidence: 6.0,
+    method: Method::Ridge { lambda: 0.03 },
+    confidence: 8.0,
 };

@@ -1,243 +1,218 @@
 //! Heads for the embeddings of a frozen backbone, learned from a few images: how good each way is, and which steps are best.
+//!
+//! Rows of every head that is measured here are sums of the support set's embeddings, so that its scores follow from the
+//! products of embeddings alone (a kernel method): an episode takes microseconds, whatever the length of the embeddings. The
+//! heads of the runtime's learner are the same ones, but for the rounding of embeddings.
 
 pub mod recipe;
+mod search;
 
-use graft_runtime::LayerOutput;
-use graft_runtime::head_learner::{HeadLearner, LearnError, Projection, Recipe};
-use patchtool::hyper::{Head, prototype};
+use graft_runtime::head_learner::{self, Step};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
-use crate::episodes::Episode;
+use crate::episodes::{Episode, Images};
+
+pub use search::{Found, Sgd, accuracy, ridge, sgd};
+
+/// Most iterations of conjugate gradients, as of the runtime.
+const MAX_ITERATIONS: usize = 200;
+/// The part of the square of the right-hand side that the square of the residual may remain.
+const TOLERANCE: f32 = 1e-10;
+/// Products with a matrix to find its greatest eigenvalue.
+const POWER_ITERATIONS: usize = 32;
 
 /// A way to make a head of a support set.
 #[derive(Clone, Copy, Debug)]
 pub enum Method<'a> {
     /// Class means, in closed form.
     Means,
-    /// The runtime's head learner.
-    Learner(&'a Recipe<'a>),
-    /// Stochastic gradient descent on the cross-entropy, of all support images at once, from zeros.
-    Sgd {
-        /// Steps.
-        steps: usize,
-        /// Rate, in units of one over the greatest eigenvalue of the embeddings' covariance.
-        rate: f32,
-    },
+    /// A method of the runtime's head learner.
+    Learner(head_learner::Method<'a>),
+    /// Gradient descent on the cross-entropy of all support images at once, from zeros.
+    Sgd(Sgd),
 }
 
-/// The share of an episode's queries that a head finds the classes of. `unit` is that of the integers which head learners
-/// round embeddings to: the backbone's ([`Projection::of`]).
-///
-/// # Errors
-/// What the learner refuses.
-pub fn accuracy(
-    episode: &Episode,
-    features: usize,
-    unit: f32,
-    method: Method<'_>,
-) -> Result<f64, LearnError> {
-    let head = head(episode, features, unit, method)?;
-    let right = rows(&episode.queries.values, features)
-        .zip(&episode.queries.labels)
-        .filter(|(x, label)| best(&head, x) == Some(**label));
-    Ok(right.count() as f64 / episode.queries.len() as f64)
+/// An episode as heads see it: products of its embeddings, less the mean of the support set.
+#[derive(Debug)]
+pub struct Products {
+    /// Of the support set with itself, divided by its number of images and by the greatest eigenvalue.
+    own: Array2<f32>,
+    /// Of queries (rows) with the support set, likewise.
+    queries: Array2<f32>,
+    /// One-hot classes of the support set.
+    targets: Array2<f32>,
+    /// Classes of the queries.
+    answers: Vec<usize>,
 }
 
-/// The head that a method makes of an episode's support set.
-///
-/// # Errors
-/// What the learner refuses.
-pub fn head(
-    episode: &Episode,
-    features: usize,
-    unit: f32,
-    method: Method<'_>,
-) -> Result<Head, LearnError> {
-    let classes = episode.classes.len();
-    let (x, labels) = (&episode.support.values, &episode.support.labels);
-    match method {
-        Method::Means => {
-            let owned: Vec<Vec<f32>> = rows(x, features).map(<[f32]>::to_vec).collect();
-            let means = prototype::means(&owned, labels, classes);
-            Ok(prototype::head(&means, prototype::factor(&means)))
-        }
-        Method::Sgd { steps, rate } => Ok(sgd(x, labels, (classes, features), (steps, rate))),
-        Method::Learner(recipe) => {
-            let projection = Projection::new(features, features, 0, unit)?;
-            let mut memory = vec![0; HeadLearner::words_len(features, classes)];
-            let mut learner = HeadLearner::new(projection, &mut memory)?;
-            for (x, &label) in rows(x, features).zip(labels) {
-                learner.add(label, LayerOutput::F32(x))?;
+impl Products {
+    /// Of an episode of embeddings with so many features. `None` where all examples are the same.
+    pub fn of(episode: &Episode, features: usize) -> Option<Self> {
+        let classes = episode.classes.len();
+        let rows = |images: &Images| {
+            let shape = (images.len(), features);
+            Array2::from_shape_vec(shape, images.values.clone()).expect("rows of features")
+        };
+        let (mut x, mut queries) = (rows(&episode.support), rows(&episode.queries));
+        let mean = x.mean_axis(Axis(0)).expect("an episode has images");
+        x -= &mean;
+        queries -= &mean;
+        let own = x.dot(&x.t()) / x.nrows() as f32;
+        let eigenvalue = greatest_eigenvalue(&own);
+        let targets = Array2::from_shape_fn((x.nrows(), classes), |(image, class)| {
+            f32::from(u8::from(episode.support.labels[image] == class))
+        });
+        (eigenvalue > 0.0).then(|| Self {
+            queries: queries.dot(&x.t()) / (x.nrows() as f32 * eigenvalue),
+            own: own / eigenvalue,
+            targets,
+            answers: episode.queries.labels.clone(),
+        })
+    }
+
+    /// The share of queries that a head finds the classes of.
+    pub fn accuracy(&self, method: Method<'_>) -> f64 {
+        let scores = self.scores(method);
+        let right = scores
+            .rows()
+            .into_iter()
+            .zip(&self.answers)
+            .filter(|(scores, answer)| best(scores.view()) == Some(**answer));
+        right.count() as f64 / self.answers.len() as f64
+    }
+
+    /// The mean cross-entropy of the queries.
+    pub fn loss(&self, method: Method<'_>, confidence: f32) -> f64 {
+        cross_entropy(&(self.scores(method) * confidence), &self.answers)
+    }
+
+    /// The score of each query (rows) for each class.
+    pub fn scores(&self, method: Method<'_>) -> Array2<f32> {
+        match method {
+            Method::Means => self.means(),
+            Method::Learner(head_learner::Method::Descent(steps)) => self.descent(steps),
+            Method::Learner(head_learner::Method::Ridge { lambda }) => {
+                self.queries
+                    .dot(&solve(&self.own, lambda, &self.residuals()))
             }
-            let mut work = vec![0.0; learner.work_len(recipe.method)];
-            let mut weights = vec![0.0; learner.weights_len()];
-            let learned = learner.learn(recipe, &mut work, &mut weights)?;
-            let all = (0..classes).flat_map(|class| (0..features).map(move |at| (class, at)));
-            Ok(Head {
-                weights: all.map(|(class, at)| learned.weight(class, at)).collect(),
-                bias: (0..classes).map(|class| learned.bias(class)).collect(),
-            })
+            Method::Sgd(sgd) => self.sgd(sgd),
         }
+    }
+
+    /// What a head of zeros leaves of the targets, which are less their mean as the embeddings are.
+    fn residuals(&self) -> Array2<f32> {
+        &self.targets - 1.0 / self.targets.ncols() as f32
+    }
+
+    /// One-hot classes of the queries.
+    fn answers(&self) -> Array2<f32> {
+        let shape = (self.answers.len(), self.targets.ncols());
+        Array2::from_shape_fn(shape, |(query, class)| {
+            f32::from(u8::from(self.answers[query] == class))
+        })
+    }
+
+    /// Less half the square of the distance to each class mean, but for what is the same of all classes.
+    fn means(&self) -> Array2<f32> {
+        let shares = &self.targets / &self.targets.sum_axis(Axis(0));
+        let squares = (self.own.dot(&shares) * &shares).sum_axis(Axis(0));
+        self.queries.dot(&shares) - squares * 0.5
+    }
+
+    /// Linear self-attention of von Oswald et al. (ICML 2023, appendix A.10).
+    fn descent(&self, steps: &[Step]) -> Array2<f32> {
+        let (mut own, mut queries) = (self.own.clone(), self.queries.clone());
+        let mut residuals = self.residuals();
+        let mut scores = Array2::zeros((queries.nrows(), residuals.ncols()));
+        for step in steps {
+            scores.scaled_add(step.eta, &queries.dot(&residuals));
+            residuals = &residuals - own.dot(&residuals) * step.eta;
+            if step.gamma != 0.0 {
+                // x <- x - gamma A x, on both sides of every product.
+                let less = own.clone() * step.gamma;
+                let turned = &queries - &queries.dot(&less);
+                queries = &turned - &turned.dot(&less);
+                let left = &own - &less.dot(&own);
+                own = &left - &left.dot(&less);
+            }
+        }
+        scores
+    }
+
+    fn sgd(&self, Sgd { steps, rate }: Sgd) -> Array2<f32> {
+        let mut shares = Array2::zeros(self.targets.raw_dim());
+        for _ in 0..steps {
+            let probabilities = softmax(self.own.dot(&shares));
+            shares.scaled_add(rate, &(&self.targets - &probabilities));
+        }
+        self.queries.dot(&shares)
     }
 }
 
-fn rows(values: &[f32], features: usize) -> impl Iterator<Item = &[f32]> {
-    values.chunks_exact(features)
+/// Less the mean of the logarithms of the probabilities of the answers.
+fn cross_entropy(scores: &Array2<f32>, answers: &[usize]) -> f64 {
+    let rows = softmax(scores.clone());
+    let rows = rows.rows().into_iter().zip(answers);
+    let losses = rows.map(|(row, &answer)| -f64::from(row[answer].max(f32::MIN_POSITIVE)).ln());
+    losses.sum::<f64>() / answers.len() as f64
+}
+
+/// Rows of scores as probabilities.
+fn softmax(mut scores: Array2<f32>) -> Array2<f32> {
+    for mut row in scores.rows_mut() {
+        let highest = row.fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        row.mapv_inplace(|score| (score - highest).exp());
+        let sum = row.sum();
+        row /= sum;
+    }
+    scores
 }
 
 /// The class that scores highest.
-fn best(head: &Head, x: &[f32]) -> Option<usize> {
-    let scores: Vec<f32> = rows(&head.weights, x.len())
-        .zip(&head.bias)
-        .map(|(row, bias)| dot(row, x) + bias)
-        .collect();
+fn best(scores: ArrayView1<'_, f32>) -> Option<usize> {
     (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// The support set less its mean, and the mean.
-fn centred(x: &[f32], features: usize) -> (Vec<f32>, Vec<f32>) {
-    let count = (x.len() / features) as f32;
-    let mean: Vec<f32> = (0..features)
-        .map(|at| rows(x, features).map(|row| row[at]).sum::<f32>() / count)
-        .collect();
-    let centred = rows(x, features).flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| x - mean));
-    (centred.collect(), mean)
-}
-
-/// Products of all rows of `a` with all rows of `b`, divided by `by`.
-fn products(a: &[f32], b: &[f32], features: usize, by: f32) -> Vec<f32> {
-    rows(a, features)
-        .flat_map(|a| rows(b, features).map(move |b| dot(a, b) / by))
-        .collect()
+/// Columns that (matrix + lambda I) takes to those of `targets`, by conjugate gradients as in the runtime.
+fn solve(matrix: &Array2<f32>, lambda: f32, targets: &Array2<f32>) -> Array2<f32> {
+    let mut solution = Array2::zeros(targets.raw_dim());
+    for (target, mut solution) in targets.columns().into_iter().zip(solution.columns_mut()) {
+        let mut residual = target.to_owned();
+        let mut direction = residual.clone();
+        let mut square = residual.dot(&residual);
+        let enough = TOLERANCE * square;
+        for _ in 0..MAX_ITERATIONS {
+            if square <= enough {
+                break;
+            }
+            let product = matrix.dot(&direction) + &direction * lambda;
+            let step = square / direction.dot(&product);
+            solution.scaled_add(step, &direction);
+            residual.scaled_add(-step, &product);
+            let next = residual.dot(&residual);
+            direction = &residual + &(direction * (next / square));
+            square = next;
+        }
+    }
+    solution
 }
 
 /// The greatest eigenvalue of a symmetric matrix without negative ones, by power iteration.
-fn greatest_eigenvalue(matrix: &[f32], length: usize) -> f32 {
-    let mut v = vec![1.0; length];
+fn greatest_eigenvalue(matrix: &Array2<f32>) -> f32 {
+    let mut v = Array1::ones(matrix.nrows());
     // Rows of a centred set add up to zero: all ones would be no start.
     v[0] = 2.0;
     let mut eigenvalue = 0.0;
-    for _ in 0..32 {
-        let next: Vec<f32> = rows(matrix, length).map(|row| dot(row, &v)).collect();
-        eigenvalue = dot(&next, &next).sqrt();
+    for _ in 0..POWER_ITERATIONS {
+        let next = matrix.dot(&v);
+        eigenvalue = next.dot(&next).sqrt();
         if eigenvalue == 0.0 {
             return 0.0;
         }
-        v = next.iter().map(|value| value / eigenvalue).collect();
+        v = next / eigenvalue;
     }
     eigenvalue
 }
 
-/// Gradient descent on the cross-entropy. Weights are sums of the support set's rows: what a step adds is a number for each
-/// image and class.
-fn sgd(
-    x: &[f32],
-    labels: &[usize],
-    (classes, features): (usize, usize),
-    (steps, rate): (usize, f32),
-) -> Head {
-    let count = labels.len();
-    let (x, mean) = centred(x, features);
-    let products = products(&x, &x, features, count as f32);
-    let eigenvalue = greatest_eigenvalue(&products, count).max(f32::MIN_POSITIVE);
-    let mut shares = vec![0.0f32; count * classes];
-    for _ in 0..steps {
-        let scores: Vec<f32> = rows(&products, count)
-            .flat_map(|row| {
-                let shares = &shares;
-                (0..classes).map(move |class| {
-                    let shares = shares[class..].iter().step_by(classes);
-                    row.iter().zip(shares).map(|(a, b)| a * b).sum::<f32>()
-                })
-            })
-            .collect();
-        for (image, scores) in scores.chunks_exact(classes).enumerate() {
-            let probabilities = patchtool::confidence::probabilities(scores, 1.0);
-            for (class, probability) in probabilities.iter().enumerate() {
-                let target = f32::from(u8::from(class == labels[image]));
-                let share = &mut shares[image * classes + class];
-                *share += rate / eigenvalue * (target - *probability as f32);
-            }
-        }
-    }
-    let mut head = Head {
-        weights: vec![0.0; classes * features],
-        bias: vec![0.0; classes],
-    };
-    for (image, x) in rows(&x, features).enumerate() {
-        for class in 0..classes {
-            let share = shares[image * classes + class] / count as f32;
-            let row = &mut head.weights[class * features..][..features];
-            row.iter_mut()
-                .zip(x)
-                .for_each(|(weight, x)| *weight += share * x);
-        }
-    }
-    for (row, bias) in head.weights.chunks_exact(features).zip(&mut head.bias) {
-        *bias = -dot(row, &mean);
-    }
-    head
-}
-
 #[cfg(test)]
-mod tests {
-    use graft_runtime::head_learner::{GD, GD_PLUS_PLUS, RIDGE};
-
-    use super::*;
-    use crate::episodes::{Drawn, Images};
-
-    /// Three classes along three axes, with noise.
-    fn episode() -> Episode {
-        let mut random = graft_tests::Random(5);
-        let mut images = |count: usize| {
-            let labels: Vec<usize> = (0..count).map(|image| image % 3).collect();
-            let values = labels.iter().flat_map(|&label| {
-                let noise = random.values(8, 0.4);
-                (0..8).map(move |at| noise[at] + 1.0 + 2.0 * f32::from(u8::from(at == label)))
-            });
-            Images {
-                values: values.collect(),
-                labels,
-                indices: vec![0; count],
-            }
-        };
-        Episode {
-            classes: vec![Drawn { class: 0, turn: 0 }; 3],
-            support: images(15),
-            queries: images(60),
-            unlabelled: Images::default(),
-        }
-    }
-
-    #[test]
-    fn every_method_tells_classes_apart_that_are() {
-        let episode = episode();
-        let sgd = Method::Sgd {
-            steps: 50,
-            rate: 1.0,
-        };
-        let learners = [&GD, &GD_PLUS_PLUS, &RIDGE].map(Method::Learner);
-        for method in [&[Method::Means, sgd], &learners[..]].concat() {
-            let found = accuracy(&episode, 8, 0.01, method).unwrap();
-            assert!(found > 0.95, "{method:?}: {found}");
-        }
-    }
-
-    #[test]
-    fn a_head_of_no_steps_knows_nothing() {
-        let none = Method::Sgd {
-            steps: 0,
-            rate: 1.0,
-        };
-        let head = head(&episode(), 8, 0.01, none).unwrap();
-        assert!(
-            head.weights
-                .iter()
-                .chain(&head.bias)
-                .all(|&value| value == 0.0)
-        );
-    }
-}
+mod tests;

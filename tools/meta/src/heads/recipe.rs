@@ -5,112 +5,86 @@
 
 use burn_tensor::{Device, Tensor, TensorData};
 use graft_runtime::head_learner::{Method, Recipe, Step};
+use ndarray::Array2;
 use patchtool::taught::RecipeFile;
 use patchtool::train::optimizer::{Algorithm, Optimizer, Update};
+use rayon::prelude::*;
 
-use super::{centred, greatest_eigenvalue, products, rows};
-use crate::episodes::Episode;
+use super::Products;
+use super::search::{Found, least};
 use crate::tensors::values;
 
 /// Rate of Adam on the logarithms.
 const RATE: f32 = 0.03;
+/// Logarithms of the growth of etas to start from.
+const GROWTHS: [f32; 3] = [0.0, 0.5, 1.0];
 /// Episodes of a step.
 const BATCH: usize = 8;
 
-/// An episode as gradient descent sees it.
-#[derive(Debug)]
-pub struct Products {
-    /// Of the examples, divided by their number and by the greatest eigenvalue.
-    own: TensorData,
-    /// Of queries and examples, likewise.
-    queries: TensorData,
-    /// One-hot classes of the examples, less their mean.
-    targets: TensorData,
-    /// One-hot classes of the queries.
-    answers: TensorData,
+/// The mean cross-entropy of an episode's queries. `logarithms` are those of all etas, then all gammas if there are any, then the
+/// confidence, in one row.
+fn loss(episode: &Products, logarithms: &Tensor<2>, steps: usize, device: &Device) -> Tensor<1> {
+    let tensor = |values: &Array2<f32>| {
+        let data = TensorData::new(
+            values.iter().copied().collect::<Vec<f32>>(),
+            [values.nrows(), values.ncols()],
+        );
+        Tensor::<2>::from_data(data, device)
+    };
+    let [mut own, mut queries] = [&episode.own, &episode.queries].map(tensor);
+    let mut residuals = tensor(&episode.residuals());
+    let all = logarithms.clone().exp();
+    let number = |at: usize| all.clone().narrow(1, at, 1);
+    let last = all.dims()[1] - 1;
+    let mut scores = queries.zeros_like().matmul(residuals.zeros_like());
+    for step in 0..steps {
+        let eta = number(step);
+        scores = scores + queries.clone().matmul(residuals.clone()) * eta.clone();
+        residuals = residuals.clone() - own.clone().matmul(residuals) * eta;
+        if last > steps {
+            let gamma = number(steps + step);
+            // x <- x - gamma X^T X x: of rows a of X, (I - gamma G) from the left, and the same for queries.
+            let less = own.clone() * gamma.clone();
+            let turned = queries.clone() - queries.clone().matmul(own.clone()) * gamma;
+            queries = turned.clone() - turned.matmul(less.clone());
+            let left = own.clone() - less.clone().matmul(own);
+            own = left.clone() - left.matmul(less);
+        }
+    }
+    let scores = scores * number(last);
+    let highest = scores.clone().detach().max_dim(1);
+    let scores = scores - highest;
+    let normaliser = scores.clone().exp().sum_dim(1).log();
+    let answers = episode.answers();
+    let count = answers.nrows() as f32;
+    let likelihoods = (scores - normaliser) * tensor(&answers);
+    likelihoods.sum() * (-1.0 / count)
 }
 
-impl Products {
-    /// Of an episode of embeddings with so many features. `None` where all examples are the same.
-    pub fn of(episode: &Episode, features: usize) -> Option<Self> {
-        let classes = episode.classes.len();
-        let (support, queries) = (&episode.support, &episode.queries);
-        let (x, mean) = centred(&support.values, features);
-        let asked: Vec<f32> = rows(&queries.values, features)
-            .flat_map(|row| row.iter().zip(&mean).map(|(x, mean)| x - mean))
-            .collect();
-        let (count, asked_count) = (support.len(), queries.len());
-        let own = products(&x, &x, features, count as f32);
-        let eigenvalue = greatest_eigenvalue(&own, count);
-        if eigenvalue <= 0.0 {
-            return None;
-        }
-        let one_hot = |labels: &[usize], less: f32| -> Vec<f32> {
-            let entry = |label: usize, class| f32::from(u8::from(label == class)) - less;
-            let labels = labels.iter().copied();
-            labels
-                .flat_map(|label| (0..classes).map(move |class| entry(label, class)))
-                .collect()
-        };
-        let own = own.into_iter().map(|value| value / eigenvalue).collect();
-        let asked = products(&asked, &x, features, count as f32 * eigenvalue);
-        let targets = one_hot(&support.labels, 1.0 / classes as f32);
-        let answers = one_hot(&queries.labels, 0.0);
-        Some(Self {
-            own: TensorData::new::<f32, _>(own, [count, count]),
-            queries: TensorData::new(asked, [asked_count, count]),
-            targets: TensorData::new(targets, [count, classes]),
-            answers: TensorData::new(answers, [asked_count, classes]),
-        })
-    }
-
-    /// The mean cross-entropy of the queries. `logarithms` are those of all etas, then all gammas if there are any, then the
-    /// confidence, in one row.
-    fn loss(&self, logarithms: &Tensor<2>, steps: usize, device: &Device) -> Tensor<1> {
-        let tensor = |data: &TensorData| Tensor::<2>::from_data(data.clone(), device);
-        let [mut own, mut queries] = [&self.own, &self.queries].map(tensor);
-        let mut residuals = tensor(&self.targets);
-        let all = logarithms.clone().exp();
-        let number = |at: usize| all.clone().narrow(1, at, 1);
-        let last = all.dims()[1] - 1;
-        let mut scores = queries.zeros_like().matmul(residuals.zeros_like());
-        for step in 0..steps {
-            let eta = number(step);
-            scores = scores + queries.clone().matmul(residuals.clone()) * eta.clone();
-            residuals = residuals.clone() - own.clone().matmul(residuals) * eta;
-            if last > steps {
-                let gamma = number(steps + step);
-                // x <- x - gamma X^T X x: of rows a of X, (I - gamma G) from the left, and the same for queries.
-                let less = own.clone() * gamma.clone();
-                let turned = queries.clone() - queries.clone().matmul(own.clone()) * gamma;
-                queries = turned.clone() - turned.matmul(less.clone());
-                let left = own.clone() - less.clone().matmul(own);
-                own = left.clone() - left.matmul(less);
-            }
-        }
-        let scores = scores * number(last);
-        let highest = scores.clone().detach().max_dim(1);
-        let scores = scores - highest;
-        let normaliser = scores.clone().exp().sum_dim(1).log();
-        let likelihoods = (scores - normaliser) * tensor(&self.answers);
-        likelihoods.sum() * (-1.0 / self.answers.shape()[0] as f32)
-    }
-}
-
-/// Learns a recipe of so many steps, of GD++ if they transform, from episodes. Gives the mean loss of the last hundred updates,
-/// too.
+/// Learns a recipe of so many steps, of GD++ if they transform, from episodes: the best of several starts, by the mean loss of the
+/// last hundred updates.
 pub fn learn(
     episodes: &[Products],
     steps: usize,
     transforms: bool,
     updates: usize,
-    mut progress: impl FnMut(usize, f32),
-) -> (RecipeFile, f32) {
+) -> Found<RecipeFile> {
+    let from = |&growth: &f32| learn_from(growth, episodes, steps, transforms, updates);
+    least(GROWTHS.par_iter().map(from).collect::<Vec<_>>())
+}
+
+/// Learns from etas that grow from step to step by e to the power of `growth`: small ones first, larger ones where transformations
+/// have taken the large eigenvalues away.
+fn learn_from(
+    growth: f32,
+    episodes: &[Products],
+    steps: usize,
+    transforms: bool,
+    updates: usize,
+) -> Found<RecipeFile> {
     let plain = Device::flex();
-    // Small steps first, larger ones where the first have taken the large eigenvalues away.
-    let eta = |step: usize| if transforms { step as f32 } else { 0.0 };
     let gammas = if transforms { steps } else { 0 };
-    let mut logarithms: Vec<f32> = (0..steps).map(eta).collect();
+    let mut logarithms: Vec<f32> = (0..steps).map(|step| growth * step as f32).collect();
     logarithms.extend(vec![-0.5; gammas]);
     logarithms.push(5.0f32.ln());
     let length = logarithms.len();
@@ -121,7 +95,7 @@ pub fn learn(
         let data = TensorData::new(logarithms.clone(), [1, length]);
         let tensor = Tensor::<2>::from_data(data, &device).require_grad();
         let batch = (0..BATCH).map(|at| &episodes[(update * BATCH + at) % episodes.len()]);
-        let losses = batch.map(|episode| episode.loss(&tensor, steps, &device));
+        let losses = batch.map(|episode| loss(episode, &tensor, steps, &device));
         let loss =
             losses.reduce(|a, b| a + b).expect("a batch has episodes") * (1.0 / BATCH as f32);
         let mut gradients = loss.backward();
@@ -141,9 +115,6 @@ pub fn learn(
         let left = 1.0 - update as f32 / updates as f32;
         optimizer.step(RATE * left, [update_values]);
         recent.push(values(loss)[0]);
-        if (update + 1) % 100 == 0 {
-            progress(update + 1, mean_of_last(&recent));
-        }
     }
     let numbers: Vec<f32> = logarithms.iter().map(|logarithm| logarithm.exp()).collect();
     let step = |at: usize| Step {
@@ -159,7 +130,10 @@ pub fn learn(
         method: Method::Descent(&all),
         confidence: numbers[length - 1],
     };
-    (RecipeFile::from(&recipe), mean_of_last(&recent))
+    Found {
+        best: RecipeFile::from(&recipe),
+        loss: f64::from(mean_of_last(&recent)),
+    }
 }
 
 fn mean_of_last(losses: &[f32]) -> f32 {
