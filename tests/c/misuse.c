@@ -152,7 +152,10 @@ static void null_pointers(struct model *model) {
     EXPECT(null, graft_patch_label(model->patch, 0, &label, NULL));
     EXPECT(null, graft_patch_close(NULL));
 
-    HOLDS(graft_session_size(NULL) == 0);
+    EXPECT(null, graft_session_open_threads(NULL, size, model->backbone, 2, &session));
+    HOLDS(session == NULL);
+    EXPECT(null, graft_session_open_threads(memory, size, NULL, 2, &session));
+    EXPECT(null, graft_session_open_threads(memory, size, model->backbone, 2, NULL));
     EXPECT(null, graft_session_open(NULL, size, model->backbone, &session));
     HOLDS(session == NULL);
     EXPECT(null, graft_session_open(memory, size, NULL, &session));
@@ -252,14 +255,16 @@ static void images(struct model *model, struct model *other) {
 
 static void runs(struct model *model, struct model *other) {
     graft_patch_info info;
-    uint8_t *pixels;
-    float *scores, *values;
+    graft_session *threads;
+    uint8_t *pixels, *own;
+    float *scores, *by_threads, *values;
     size_t count = 0, length;
     const char *label;
     EXPECT(GRAFT_STATUS_OK, graft_patch_get_info(model->patch, &info));
     HOLDS(info.input_length == (size_t)info.height * info.width * info.channels && info.classes == 10 && !info.is_signed);
     pixels = guarded(info.input_length, 1);
     scores = (float *)(void *)guarded(info.classes * sizeof *scores, sizeof *scores);
+    by_threads = (float *)(void *)guarded(info.classes * sizeof *scores, sizeof *scores);
     values = (float *)(void *)guarded(info.input_length * sizeof *values, sizeof *values);
 
     EXPECT(GRAFT_STATUS_OK,
@@ -267,6 +272,15 @@ static void runs(struct model *model, struct model *other) {
     HOLDS(count == info.classes);
     EXPECT(GRAFT_STATUS_OK,
            graft_session_run_values(model->session, model->patch, values, info.input_length, scores, info.classes, NULL));
+    /* The same by threads, of which there cannot be any number. */
+    own = guarded(graft_session_size(NULL), GRAFT_ALIGN);
+    EXPECT(GRAFT_STATUS_SYSTEM, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 0, &threads));
+    EXPECT(GRAFT_STATUS_SYSTEM, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, SIZE_MAX, &threads));
+    EXPECT(GRAFT_STATUS_OK, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 2, &threads));
+    EXPECT(GRAFT_STATUS_OK,
+           graft_session_run_values(threads, model->patch, values, info.input_length, by_threads, info.classes, NULL));
+    HOLDS(memcmp(scores, by_threads, info.classes * sizeof *scores) == 0);
+    EXPECT(GRAFT_STATUS_OK, graft_session_close(threads));
     EXPECT(GRAFT_STATUS_INPUT_LENGTH, graft_session_run(model->session, model->patch, pixels + 1, info.input_length - 1, scores,
                                                         info.classes, NULL));
     EXPECT(GRAFT_STATUS_INPUT_LENGTH, graft_session_run_values(model->session, model->patch, values, 0, scores, info.classes, NULL));

@@ -22,8 +22,8 @@
 #define MAX_CLASSES 64
 #define MAX_NAME 128
 
-static uint8_t backbone_memory[1024] ALIGNED;
-static uint8_t session_memory[256 * 1024] ALIGNED;
+static uint8_t backbone_memory[GRAFT_BACKBONE_MAX_SIZE] ALIGNED;
+static uint8_t session_memory[GRAFT_SESSION_MAX_SIZE + 128 * 1024] ALIGNED;
 #ifndef GRAFT_HOSTED
 static uint8_t backbone_image[512 * 1024] ALIGNED;
 #endif
@@ -34,7 +34,7 @@ struct task {
     graft_patch *patch;
 };
 static struct task tasks[MAX_PATCHES];
-static uint8_t patch_memory[MAX_PATCHES][2048] ALIGNED;
+static uint8_t patch_memory[MAX_PATCHES][GRAFT_PATCH_MAX_SIZE] ALIGNED;
 #ifndef GRAFT_HOSTED
 static uint8_t patch_images[MAX_PATCHES][64 * 1024] ALIGNED;
 #endif

@@ -36,6 +36,21 @@
 #define GRAFT_VERIFY_STRUCTURE 1
 
 /**
+ * `graft_backbone_size()` on every target is at most this, for memory that is laid out when a program is compiled.
+ */
+#define GRAFT_BACKBONE_MAX_SIZE 512
+
+/**
+ * `graft_patch_size` on every target is at most this, but for what is widened from half precision.
+ */
+#define GRAFT_PATCH_MAX_SIZE 1024
+
+/**
+ * `graft_session_size` on every target is at most this and the backbone's arena: `patchtool inspect` prints that of a Cortex-M.
+ */
+#define GRAFT_SESSION_MAX_SIZE 1024
+
+/**
  * The result of a call.
  */
 typedef enum graft_status {
@@ -396,9 +411,9 @@ enum graft_status graft_patch_label(const struct graft_patch *patch,
 enum graft_status graft_patch_close(struct graft_patch *patch);
 
 /**
- * Bytes of memory that a session of a backbone takes; 0 where the backbone is NULL or not open.
+ * Bytes of memory that a session of a backbone takes; 0 where the backbone is not open.
  *
- * @param backbone The backbone.
+ * @param backbone The backbone; NULL for the bytes of `graft_session_open_threads`.
  *
  * # Safety
  * A backbone that is not NULL was opened.
@@ -420,6 +435,26 @@ enum graft_status graft_session_open(void *memory,
                                      size_t memory_length,
                                      const struct graft_backbone *backbone,
                                      struct graft_session **session);
+
+#if defined(GRAFT_HOSTED)
+/**
+ * Opens a session that shares each layer of an image among threads. Its arena is memory of the library.
+ *
+ * @param memory The session's own until it is closed, aligned to `GRAFT_ALIGN`.
+ * @param memory_length Bytes of it, at least `graft_session_size(NULL)`.
+ * @param backbone The backbone.
+ * @param threads Their number, the caller's among them: 1 to 256.
+ * @param session Where the session is written; NULL after a failure.
+ *
+ * # Safety
+ * What is not NULL has the lengths that are given.
+ */
+enum graft_status graft_session_open_threads(void *memory,
+                                             size_t memory_length,
+                                             const struct graft_backbone *backbone,
+                                             size_t threads,
+                                             struct graft_session **session);
+#endif
 
 /**
  * Runs an image of 8-bit pixels, which the patch normalises, and writes the scores.

@@ -25,6 +25,11 @@ pub const GRAFT_VERIFY_FULL: u32 = 0;
 /// Header and records only, for images that were verified since they were written: bytes of the weights are not read.
 pub const GRAFT_VERIFY_STRUCTURE: u32 = 1;
 
+/// `graft_backbone_size()` on every target is at most this, for memory that is laid out when a program is compiled.
+pub const GRAFT_BACKBONE_MAX_SIZE: usize = 512;
+
+const _: () = assert!(object::bytes::<GraftBackbone>() <= GRAFT_BACKBONE_MAX_SIZE);
+
 pub(crate) fn verify(verify: GraftVerify) -> Result<Verify, Fault> {
     match verify {
         GRAFT_VERIFY_FULL => Ok(Verify::Full),

@@ -18,6 +18,11 @@ impl Handle for GraftPatch {
     const KIND: [u8; 4] = *b"GrPt";
 }
 
+/// `graft_patch_size` on every target is at most this, but for what is widened from half precision.
+pub const GRAFT_PATCH_MAX_SIZE: usize = 1024;
+
+const _: () = assert!(object::bytes::<GraftPatch>() <= GRAFT_PATCH_MAX_SIZE);
+
 /// A patch with its backbone, whose labels serve where it has none.
 pub(crate) struct Bound {
     pub(crate) patch: Patch,

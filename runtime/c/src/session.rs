@@ -16,16 +16,24 @@ impl Handle for GraftSession {
     const KIND: [u8; 4] = *b"GrSn";
 }
 
-/// Bytes of memory that a session of a backbone takes; 0 where the backbone is NULL or not open.
+/// `graft_session_size` on every target is at most this and the backbone's arena: `patchtool inspect` prints that of a Cortex-M.
+pub const GRAFT_SESSION_MAX_SIZE: usize = 1024;
+
+const _: () = assert!(object::bytes::<GraftSession>() <= GRAFT_SESSION_MAX_SIZE);
+
+/// Bytes of memory that a session of a backbone takes; 0 where the backbone is not open.
 ///
-/// @param backbone The backbone.
+/// @param backbone The backbone; NULL for the bytes of `graft_session_open_threads`.
 ///
 /// # Safety
 /// A backbone that is not NULL was opened.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn graft_session_size(backbone: *const GraftBackbone) -> usize {
-    // SAFETY: by the caller's promise.
-    size_or_zero(|| unsafe { size(backbone) })
+    size_or_zero(|| match backbone.is_null() {
+        true => Ok(object::bytes::<GraftSession>()),
+        // SAFETY: by the caller's promise.
+        false => unsafe { size(backbone) },
+    })
 }
 
 /// # Safety
@@ -64,6 +72,36 @@ pub unsafe extern "C" fn graft_session_open(
         };
         // SAFETY: by the caller's promise.
         unsafe { object::open(memory, memory_length, needed, session, value) }
+    })
+}
+
+/// Opens a session that shares each layer of an image among threads. Its arena is memory of the library.
+///
+/// @param memory The session's own until it is closed, aligned to `GRAFT_ALIGN`.
+/// @param memory_length Bytes of it, at least `graft_session_size(NULL)`.
+/// @param backbone The backbone.
+/// @param threads Their number, the caller's among them: 1 to 256.
+/// @param session Where the session is written; NULL after a failure.
+///
+/// # Safety
+/// What is not NULL has the lengths that are given.
+#[cfg(feature = "std")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn graft_session_open_threads(
+    memory: *mut c_void,
+    memory_length: usize,
+    backbone: *const GraftBackbone,
+    threads: usize,
+    session: *mut *mut GraftSession,
+) -> GraftStatus {
+    status_of(|| {
+        let value = |_: &'static mut [u8]| {
+            // SAFETY: by the caller's promise.
+            let backbone = unsafe { get(backbone) }?;
+            Ok(Session::with_threads(backbone, threads)?)
+        };
+        // SAFETY: by the caller's promise.
+        unsafe { object::open(memory, memory_length, 0, session, value) }
     })
 }
 

@@ -39,3 +39,10 @@ fn the_header_is_that_of_the_sources() {
         1 + differs.unwrap_or(found.lines().count().min(expected.lines().count()))
     );
 }
+
+#[test]
+fn the_cmake_package_has_the_version_of_the_crate() {
+    let version = include_str!("../cmake/GraftConfigVersion.cmake");
+    let expected = concat!("set(PACKAGE_VERSION ", env!("CARGO_PKG_VERSION"), ")");
+    assert_eq!(version.lines().next(), Some(expected));
+}
