@@ -36,6 +36,18 @@ setup_qemu_arm() {
     command -v qemu-system-arm >/dev/null || install qemu-system-arm
 }
 
+setup_c() {
+    command -v gcc >/dev/null && command -v g++ >/dev/null && command -v cmake >/dev/null && command -v make >/dev/null ||
+        install gcc g++ libc6-dev cmake make
+}
+
+# The compiler of most firmware in C, and its C library.
+setup_arm_c() {
+    command -v arm-none-eabi-gcc >/dev/null && [ -e "$(arm-none-eabi-gcc -print-file-name=rdimon.specs)" ] &&
+        command -v cmake >/dev/null && command -v make >/dev/null ||
+        install gcc-arm-none-eabi libnewlib-arm-none-eabi cmake make
+}
+
 # setup_cortex_m TARGET
 setup_cortex_m() {
     has_target "$1" && return

@@ -28,6 +28,8 @@ pub mod half_table;
 pub mod head_patch;
 #[cfg(feature = "learn")]
 pub mod head_sums;
+#[cfg(feature = "learn")]
+mod labels;
 pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod metadata;

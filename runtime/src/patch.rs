@@ -179,6 +179,11 @@ impl Patch {
         })
     }
 
+    /// Bytes that [`Patch::from_static_in`] needs for the values of a patch in half precision; 0 for another.
+    pub fn widened_len(image: &PatchImage<'_>) -> usize {
+        wide_bytes(image)
+    }
+
     /// Copies bytes to aligned heap memory, checks all of them, and binds them.
     ///
     /// # Errors

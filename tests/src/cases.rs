@@ -135,16 +135,19 @@ impl Demo {
 
     /// Runs an image of a task.
     pub fn run(&self, session: &mut Session<'_>, task: &str, shows: &str) -> Case {
-        let (patch, labels) = self.task(task);
-        let scores = session
-            .run(patch, &pixels(task, shows))
-            .expect("the image fits");
+        let scores = self.scores(session, task, shows);
         Case {
             task: task.into(),
             shows: shows.into(),
-            sees: labels[greatest(scores)].clone(),
-            scores: digest(scores),
+            sees: self.labels(task)[greatest(&scores)].clone(),
+            scores: digest(&scores),
         }
+    }
+
+    /// The scores of an image of a task.
+    pub fn scores(&self, session: &mut Session<'_>, task: &str, shows: &str) -> Vec<f32> {
+        let scores = session.run(&self.task(task).0, &pixels(task, shows));
+        scores.expect("the image fits").to_vec()
     }
 
     fn task(&self, task: &str) -> &(Patch, Vec<String>) {

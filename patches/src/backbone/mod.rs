@@ -330,6 +330,15 @@ impl<'a> BackboneImage<'a> {
         self.section(SectionKind::Metadata)
     }
 
+    /// The name of a class in the metadata, without an allocator; `None` where it has none.
+    ///
+    /// # Errors
+    /// [`ImageError::Metadata`], which with `alloc` [`Verify::Full`] rules out.
+    #[cfg(feature = "learn")]
+    pub fn label(&self, class: usize) -> Result<Option<&'a str>, ImageError> {
+        crate::labels::label::<crate::labels::BackboneFields>(self.metadata_bytes(), class)
+    }
+
     /// Names, labels and what else only the host needs.
     ///
     /// # Errors

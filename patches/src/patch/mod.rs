@@ -205,6 +205,15 @@ impl<'a> PatchImage<'a> {
         self.section(SectionKind::Metadata)
     }
 
+    /// The name of a class in the metadata, without an allocator; `None` where it has none, as all of them are where the backbone's own labels serve.
+    ///
+    /// # Errors
+    /// [`ImageError::Metadata`], which with `alloc` [`Verify::Full`] rules out.
+    #[cfg(feature = "learn")]
+    pub fn label(&self, class: usize) -> Result<Option<&'a str>, ImageError> {
+        crate::labels::label::<crate::labels::PatchFields>(self.metadata_bytes(), class)
+    }
+
     /// Labels and provenance.
     ///
     /// # Errors

@@ -1,0 +1,66 @@
+//! What C's pointers point to.
+
+use core::slice;
+
+use crate::error::Fault;
+use crate::status::GraftStatus;
+
+/// Refuses what no array is at.
+fn check<T>(values: *const T, length: usize) -> Result<(), Fault> {
+    if values.is_null() {
+        return Err(GraftStatus::NullPointer.into());
+    }
+    if !values.is_aligned() {
+        return Err(GraftStatus::Misaligned.into());
+    }
+    match length.checked_mul(size_of::<T>()) {
+        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+        Some(_) | None => Err(GraftStatus::InvalidArgument.into()),
+    }
+}
+
+/// An array that C gives to read.
+///
+/// # Safety
+/// Where `values` is not NULL, there are `length` of them for as long as the result is used, and nobody writes to them.
+pub(crate) unsafe fn read<'a, T>(values: *const T, length: usize) -> Result<&'a [T], Fault> {
+    check(values, length)?;
+    // SAFETY: neither NULL nor misaligned nor too long; the rest is the caller's promise.
+    Ok(unsafe { slice::from_raw_parts(values, length) })
+}
+
+/// An array that C gives to write to.
+///
+/// # Safety
+/// As [`read`], and nobody else reads them.
+pub(crate) unsafe fn write<'a, T>(values: *mut T, length: usize) -> Result<&'a mut [T], Fault> {
+    check(values, length)?;
+    // SAFETY: neither NULL nor misaligned nor too long; the rest is the caller's promise.
+    Ok(unsafe { slice::from_raw_parts_mut(values, length) })
+}
+
+/// Writes a result to where C wants it.
+///
+/// # Safety
+/// Where `to` is not NULL, there is room for a value.
+pub(crate) unsafe fn put<T>(to: *mut T, value: T) -> Result<(), Fault> {
+    check(to, 1)?;
+    // SAFETY: neither NULL nor misaligned; the rest is the caller's promise.
+    unsafe { to.write(value) };
+    Ok(())
+}
+
+/// A path that C gives.
+///
+/// # Safety
+/// Where it is not NULL, it ends in a NUL, and nobody writes to it while the result is used.
+#[cfg(feature = "std")]
+pub(crate) unsafe fn path<'a>(
+    path: *const core::ffi::c_char,
+) -> Result<&'a std::path::Path, Fault> {
+    check(path, 1)?;
+    // SAFETY: not NULL; the rest is the caller's promise.
+    let path = unsafe { core::ffi::CStr::from_ptr(path) };
+    let path = path.to_str().map_err(|_| GraftStatus::InvalidArgument)?;
+    Ok(path.as_ref())
+}
