@@ -11,7 +11,7 @@ from tests.parity.common import REPOSITORY
 from tools.experiments.markdown import table
 from tools.experiments.measured import Unmeasured
 
-STEPS = 5_000
+STEPS = {1: 5_000, 2: 5_000, 5: 20_000}  # of training, by how often the layer is applied
 BATCHES = 50  # of 2,048 tasks to compare on
 CONSTRUCTED = {  # by how often the layer is applied: rate and transformation of the constructed steps, which a search found
     1: [],
@@ -24,9 +24,9 @@ TRIAL_STEPS = 20
 
 def measure(bench, is_trial=False):
     """What the example says, by depth; where measuring is not asked for, what was measured before."""
-    steps, found = TRIAL_STEPS if is_trial else STEPS, {}
+    found = {}
     for depth, constructed in CONSTRUCTED.items():
-        flags = ["--depth", depth, "--steps", steps, "--batches", BATCHES, *constructed]
+        flags = ["--depth", depth, "--steps", TRIAL_STEPS if is_trial else STEPS[depth], "--batches", BATCHES, *constructed]
         try:
             found[depth] = bench.results.get({"what": "lsa", "flags": flags}, lambda: measure_now(flags))
         except Unmeasured:
@@ -46,15 +46,15 @@ def render(found):
     if 1 not in found:
         return []
     one = found[1]["comparison"]
-    rows = [[depth, f"{own['trained']:.4f}", f"{own['constructed']:.4f}", f"{own['trained'] / one['trained']:.3f}", f"{RATIOS[depth]:.2f}",
+    rows = [[depth, f"{STEPS[depth]:,}", f"{own['trained']:.4f}", f"{own['constructed']:.4f}", f"{own['trained'] / one['trained']:.3f}", f"{RATIOS[depth]:.2f}",
              f"{own['cosine']:.4f}", f"{own['prediction_distance']:.4f}", f"{result['seconds'] / 60:.0f}"]
             for depth, result in found.items() for own in [result["comparison"]]]
     return ["## In-context learning: linear self-attention\n",
             "One layer of linear self-attention, applied once or several times, trained on regression tasks of ten examples "
-            "(inputs of ten uniform numbers from -0.5 to 0.5, a normal linear function, W0 = 0), 5,000 steps of 2,048 new tasks: "
+            "(inputs of ten uniform numbers from -0.5 to 0.5, a normal linear function, W0 = 0), steps of 2,048 new tasks: "
             "the setting of von Oswald et al. 2023. Losses are half of the mean squared error of a query, over "
             f"{one['tasks']:,} tasks; one step of gradient descent at the best rate has {found[1]['best_step_loss']:.4f} in closed "
             "form. Constructed layers are steps of gradient descent, of GD++ from two on, with the best shared step sizes of a "
             "search. Cosine is that of the weights that trained and constructed layers apply to a query.\n",
-            table(["steps", "trained", "constructed", "trained, of one step", "expected", "cosine", "distance of predictions",
+            table(["layers", "steps of training", "trained", "constructed", "trained, of one step", "expected", "cosine", "distance of predictions",
                    "minutes"], rows)]

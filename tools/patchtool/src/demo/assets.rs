@@ -78,7 +78,7 @@ macro_rules! embedded {
     };
 }
 
-static FILES: [(&str, &[u8]); 17] = embedded![
+static FILES: [(&str, &[u8]); 18] = embedded![
     "demo/" "demo.backbone",
     "demo/" "sign-digits.patch",
     "demo/" "sign-digits-train.tar",
@@ -91,6 +91,7 @@ static FILES: [(&str, &[u8]); 17] = embedded![
     "demo/" "sanskrit-1.tar",
     "demo/" "sanskrit-5.tar",
     "demo/" "sanskrit-test.tar",
+    "demo/recipes/" "gd++.json",
     "" "omniglot.hyper",
     "" "omniglot.backbone",
     "" "imagenet-classes.tsv",
