@@ -8,8 +8,8 @@ use std::path::Path;
 
 use device::{CAPACITY, LAYOUT, Nor, serve, take};
 use graft_link::{
-    Device, Ended, FRAME, Refusal, Reply, Request, Signed, Slot, State, Task, VERSION, checksum,
-    encode,
+    Device, Ended, FRAME, Learner, Refusal, Reply, Request, Signed, Slot, State, Task, VERSION,
+    checksum, encode,
 };
 use graft_slots::Store;
 use rand::SeedableRng;
@@ -114,6 +114,19 @@ fn link() -> Vec<(&'static str, Vec<u8>)> {
         frames: 1000,
         ticks_per_second: 25_000_000,
         keys: [Some(*b"key-one!"), None],
+        counters: [3, 8],
+    });
+    let learn = Request::Learn {
+        slot: 1,
+        name: "letters",
+        // Two steps, and a confidence.
+        recipe: &[1.5f32, 1.0, 7.0, 0.0, 7.5].map(f32::to_le_bytes).concat(),
+    };
+    let learner = Reply::Learner(Learner {
+        classes: 2,
+        capacity: 8,
+        dimensions: 64,
+        bytes: 68_896,
     });
     let slot = Reply::Slot(Slot {
         state: State::Good,
@@ -141,6 +154,9 @@ fn link() -> Vec<(&'static str, Vec<u8>)> {
         ("link/write", frame(2, Ok(&write))),
         ("link/device", frame(3, Err(&device))),
         ("link/slot", frame(4, Err(&slot))),
+        ("link/teach", frame(6, Ok(&Request::Teach("alpha")))),
+        ("link/learn", frame(7, Ok(&learn))),
+        ("link/learner", frame(8, Err(&learner))),
         ("link/refused", frame(5, Err(&refused))),
         ("link/older", frame(6, Err(&older))),
         ("link/contents", contents),
