@@ -4,6 +4,7 @@ Few-shot episodes are `cargo run -p graft-meta --example heads -- measure`; the 
 `patchtool generate`, beside `patchtool train --kind head`.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from tools.experiments.measured import Unmeasured
 
 DEMO = REPOSITORY / "tools" / "assets" / "demo" / "demo.backbone"
 EPISODES, TRIAL_EPISODES = 1024, 8
+# What decides the figures beside the backbone: the runtime's own recipes, those of the demo's backbone, and that backbone.
+RECIPES = [REPOSITORY / "runtime" / "src" / "head_learner" / "defaults.rs", *sorted((DEMO.parent / "recipes").glob("*.json")), DEMO]
 METHODS = {"gd": "GD", "gd++": "GD++", "ridge": "ridge regression", "sgd": "SGD"}
 SIGNS = ["sign-digits-train.tar", "sign-digits-test.tar"]
 DRAWINGS = ["omniglot-small1.zip", "omniglot-small2.zip"]
@@ -33,7 +36,8 @@ def measure(bench, is_trial=False):
     """What is there, or measured now, by name."""
     found = {}
     for name, run in [*((name, lambda name=name: few_shot(bench, name, is_trial)) for name in SETS), ("all", lambda: whole(bench))]:
-        key = {"what": "heads", "name": name, "episodes": TRIAL_EPISODES if is_trial else EPISODES, "backbone": bench.id}
+        key = {"what": "heads", "name": name, "episodes": TRIAL_EPISODES if is_trial else EPISODES, "backbone": bench.id,
+               "recipes": hashlib.sha256(b"".join(path.read_bytes() for path in RECIPES)).hexdigest()}
         try:
             found[name] = bench.results.get(key, run)
         except Unmeasured:
@@ -80,8 +84,8 @@ def render(found):
              "seed 1, and in brackets by how much it is above class means, episode by episode. Recipes were learned on episodes of "
              "CIFAR-10's test images and of characters of five alphabets (`cargo run -p graft-meta --example heads -- learn`); numbers of "
              "steps (three at most), lambda, and steps and rate of SGD were chosen by episodes of Fashion-MNIST, and for EfficientNet-Lite0 "
-             "of characters of other alphabets, too: Sanskrit and Tagalog are two of these five, so that they have a part in the recipes "
-             "of the second table, by the embeddings of another backbone. No image of the other tables had one.\n"]
+             "of characters of five alphabets, too: Greek and Latin are in both fives; Sanskrit and Tagalog had a part in the choice of "
+             "steps for the second table, by the embeddings of another backbone. No image of the other tables had one.\n"]
     for name in SETS:
         if name not in found:
             continue

@@ -28,7 +28,7 @@ use serde_json::json;
 const QUERIES: usize = 5;
 /// Gradient descent on the cross-entropy where nothing was learned: as searched with the runtime's own recipes.
 const SGD: Sgd = Sgd {
-    steps: 100,
+    steps: 400,
     rate: 4.0,
 };
 

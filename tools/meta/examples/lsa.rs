@@ -37,9 +37,7 @@ fn main() {
     let mut learner = Learner::new(arguments.depth, arguments.seed, Device::flex());
     let started = Instant::now();
     for step in 1..=arguments.steps {
-        // The rate of the second half falls to zero, so that what is compared is where training settles.
-        let left = (arguments.steps - step) as f32 / arguments.steps as f32;
-        let loss = learner.step((2.0 * left).min(1.0));
+        let loss = learner.step();
         if step % 250 == 0 {
             eprintln!(
                 "step {step}: loss {loss:.4}, {:.0} s",

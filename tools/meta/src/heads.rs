@@ -1,8 +1,8 @@
 //! Heads for the embeddings of a frozen backbone, learned from a few images: how good each way is, and which steps are best.
 //!
 //! Rows of every head that is measured here are sums of the support set's embeddings, so that its scores follow from the
-//! products of embeddings alone (a kernel method): an episode takes microseconds, whatever the length of the embeddings. The
-//! heads of the runtime's learner are the same ones, but for the rounding of embeddings.
+//! products of embeddings alone (a kernel method): an episode takes milliseconds, however large the matrices of the learner would be. The
+//! heads of the runtime's learner are the same ones where each class has as many images, but for the rounding of embeddings.
 
 pub mod recipe;
 mod search;

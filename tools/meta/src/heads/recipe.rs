@@ -11,7 +11,8 @@ use patchtool::train::optimizer::{Algorithm, Optimizer, Update};
 use rayon::prelude::*;
 
 use super::Products;
-use super::search::{Found, least};
+use super::search::{Found, least, loss};
+use crate::heads;
 use crate::tensors::values;
 
 /// Rate of Adam on the logarithms.
@@ -23,7 +24,12 @@ const BATCH: usize = 8;
 
 /// The mean cross-entropy of an episode's queries. `logarithms` are those of all etas, then all gammas if there are any, then the
 /// confidence, in one row.
-fn loss(episode: &Products, logarithms: &Tensor<2>, steps: usize, device: &Device) -> Tensor<1> {
+fn tracked_loss(
+    episode: &Products,
+    logarithms: &Tensor<2>,
+    steps: usize,
+    device: &Device,
+) -> Tensor<1> {
     let tensor = |values: &Array2<f32>| {
         let data = TensorData::new(
             values.iter().copied().collect::<Vec<f32>>(),
@@ -61,8 +67,7 @@ fn loss(episode: &Products, logarithms: &Tensor<2>, steps: usize, device: &Devic
     likelihoods.sum() * (-1.0 / count)
 }
 
-/// Learns a recipe of so many steps, of GD++ if they transform, from episodes: the best of several starts, by the mean loss of the
-/// last hundred updates.
+/// Learns a recipe of so many steps, of GD++ if they transform, from episodes: the best of several starts.
 pub fn learn(
     episodes: &[Products],
     steps: usize,
@@ -89,16 +94,15 @@ fn learn_from(
     logarithms.push(5.0f32.ln());
     let length = logarithms.len();
     let mut optimizer = Optimizer::new(Algorithm::Adam, 0.0, [length]);
-    let mut recent = Vec::new();
     for update in 0..updates {
         let device = plain.clone().autodiff();
         let data = TensorData::new(logarithms.clone(), [1, length]);
         let tensor = Tensor::<2>::from_data(data, &device).require_grad();
         let batch = (0..BATCH).map(|at| &episodes[(update * BATCH + at) % episodes.len()]);
-        let losses = batch.map(|episode| loss(episode, &tensor, steps, &device));
-        let loss =
+        let losses = batch.map(|episode| tracked_loss(episode, &tensor, steps, &device));
+        let mean =
             losses.reduce(|a, b| a + b).expect("a batch has episodes") * (1.0 / BATCH as f32);
-        let mut gradients = loss.backward();
+        let mut gradients = mean.backward();
         let gradient = values(
             tensor
                 .grad_remove(&mut gradients)
@@ -114,7 +118,6 @@ fn learn_from(
         };
         let left = 1.0 - update as f32 / updates as f32;
         optimizer.step(RATE * left, [update_values]);
-        recent.push(values(loss)[0]);
     }
     let numbers: Vec<f32> = logarithms.iter().map(|logarithm| logarithm.exp()).collect();
     let step = |at: usize| Step {
@@ -132,11 +135,10 @@ fn learn_from(
     };
     Found {
         best: RecipeFile::from(&recipe),
-        loss: f64::from(mean_of_last(&recent)),
+        loss: loss(
+            episodes,
+            heads::Method::Learner(recipe.method),
+            recipe.confidence,
+        ),
     }
-}
-
-fn mean_of_last(losses: &[f32]) -> f32 {
-    let last = &losses[losses.len().saturating_sub(100)..];
-    last.iter().sum::<f32>() / last.len().max(1) as f32
 }

@@ -18,7 +18,7 @@ const CONFIDENCES: [f32; 12] = [
 /// Rates of gradient descent on the cross-entropy to try.
 const RATES: [f32; 8] = [0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 /// Its numbers of steps to try.
-const STEPS: [usize; 4] = [10, 25, 50, 100];
+const STEPS: [usize; 6] = [10, 25, 50, 100, 200, 400];
 
 /// Steps and rate of gradient descent on the cross-entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,14 @@ pub fn accuracy(episodes: &[Products], method: Method<'_>) -> f64 {
     shares.sum::<f64>() / episodes.len() as f64
 }
 
+/// The mean cross-entropy of queries with a method.
+pub(super) fn loss(episodes: &[Products], method: Method<'_>, confidence: f32) -> f64 {
+    let losses = episodes
+        .par_iter()
+        .map(|episode| episode.loss(method, confidence));
+    losses.sum::<f64>() / episodes.len() as f64
+}
+
 /// The one of the best accuracy.
 fn best<T: Copy>(
     choosing: &[Products],
@@ -88,6 +96,7 @@ fn best<T: Copy>(
 pub(super) fn least<T>(tried: impl IntoIterator<Item = Found<T>>) -> Found<T> {
     tried
         .into_iter()
+        .filter(|found| found.loss.is_finite())
         .min_by(|a, b| a.loss.total_cmp(&b.loss))
-        .expect("some are tried")
+        .expect("one of those that are tried gives numbers")
 }

@@ -116,8 +116,8 @@ impl Learner {
         }
     }
 
-    /// One step of training on new tasks, at a share of the rate; gives half of the mean squared error before it.
-    pub fn step(&mut self, share: f32) -> f32 {
+    /// One step of training on new tasks; gives half of the mean squared error before it.
+    pub fn step(&mut self) -> f32 {
         let [rate, most_norm] = match self.depth {
             ..3 => [1e-3, 1e-3],
             DEEP => [1e-3, 10.0],
@@ -137,11 +137,11 @@ impl Learner {
             values(gradient.expect("every matrix has a part in the loss"))
         });
         let squares: f32 = gradients.iter().flatten().map(|g| g * g).sum();
-        let clipped = (most_norm / squares.sqrt()).min(1.0);
-        let gradients = gradients.map(|all| all.iter().map(|g| clipped * g).collect::<Vec<f32>>());
+        let share = (most_norm / squares.sqrt()).min(1.0);
+        let gradients = gradients.map(|all| all.iter().map(|g| share * g).collect::<Vec<f32>>());
         let updates = self.weights.iter_mut().zip(&gradients);
         self.optimizer.step(
-            rate * share,
+            rate,
             updates.map(|(values, gradient)| Update {
                 values,
                 gradient,
@@ -314,7 +314,7 @@ mod tests {
         let mut learner = Learner::new(1, 1, Device::flex());
         let steps = [(best_step()[0] as f32, 0.0)];
         for _ in 0..300 {
-            learner.step(1.0);
+            learner.step();
         }
         let found = learner.compare(&steps, 1, 1);
         assert!(found.cosine > 0.9 && found.trained < 0.3, "{found:?}");
