@@ -40,13 +40,7 @@ pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>
     let backbone = input::backbone(backbone)?;
     let metadata = backbone.image().metadata()?;
     if patches.is_empty() {
-        let patch = backbone.identity();
-        let task = task(
-            metadata.name.clone(),
-            patch,
-            metadata.labels,
-            metadata.resize,
-        )?;
+        let task = own_task(&backbone, &metadata)?;
         return Ok((backbone, vec![task]));
     }
     let tasks = patch_files(patches)?
@@ -54,6 +48,20 @@ pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>
         .map(|path| open_task(path, &backbone, &metadata))
         .collect::<Result<_>>()?;
     Ok((backbone, tasks))
+}
+
+/// The task that a backbone, which has this metadata, serves without a patch.
+///
+/// # Errors
+/// An input that is no photograph.
+pub fn own_task(backbone: &Backbone, metadata: &BackboneMetadata) -> Result<Task> {
+    let labels = metadata.labels.clone();
+    task(
+        metadata.name.clone(),
+        backbone.identity(),
+        labels,
+        metadata.resize,
+    )
 }
 
 /// Opens a patch of a backbone, which has this metadata.
