@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use serde_json::json;
@@ -70,6 +70,19 @@ impl Cli {
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let matches = groups::grouped(Self::command()).try_get_matches_from(arguments)?;
         Self::from_arg_matches(&matches)
+    }
+
+    /// Runs a command; its report, which is not printed.
+    ///
+    /// # Errors
+    /// Those of the command, and what is no command of this library.
+    pub fn report(&self) -> Result<Report> {
+        match &self.action {
+            Action::Command(command) => command.run(&self.common),
+            Action::MetaTrain(_) | Action::Completions { .. } | Action::Man(_) => {
+                bail!("this is for a terminal alone")
+            }
+        }
     }
 
     /// Runs the command and prints its report; the status of the program, 1 where a check said no.

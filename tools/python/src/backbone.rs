@@ -1,12 +1,12 @@
 //! The class `Backbone`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use graft_patches::metadata::BackboneMetadata;
 use graft_patches::records::Input;
 use patchtool::{input, task};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -159,7 +159,7 @@ impl Backbone {
         self.metadata.labels.clone()
     }
 
-    /// Dtype that it computes in: `f32` or `i8`.
+    /// Dtype that it computes in: `f32` or `int8`.
     #[getter]
     fn dtype(&self, py: Python<'_>) -> PyResult<String> {
         Ok(self.get(py)?.image().dtype().to_string())
@@ -185,9 +185,8 @@ impl Backbone {
         )
     }
 
-    fn __fspath__(&self) -> PyResult<String> {
-        let path = self.path.to_str().map(str::to_owned);
-        path.ok_or_else(|| PyTypeError::new_err("the path is not UTF-8: use .path"))
+    fn __fspath__(&self) -> &OsStr {
+        self.path.as_os_str()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod array;
 mod backbone;
+mod command;
 mod error;
 mod patch;
 mod session;
@@ -17,6 +18,8 @@ mod _graft {
 
     #[pymodule_export]
     use super::backbone::Backbone;
+    #[pymodule_export]
+    use super::command::command;
     #[pymodule_export]
     use super::patch::Patch;
     #[pymodule_export]

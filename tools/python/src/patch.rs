@@ -1,5 +1,6 @@
 //! The class `Patch`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use graft_data::image_file;
@@ -9,6 +10,7 @@ use image::RgbImage;
 use numpy::PyArrayMethods as _;
 use patchtool::confidence;
 use patchtool::task::{self, Task};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
 
@@ -149,7 +151,7 @@ impl Patch {
         &self.task.name
     }
 
-    /// Kinds that it combines, such as `bn+head`; empty for a backbone's own.
+    /// Kinds that it combines, such as `bn+head`; `none` for a backbone's own.
     #[getter]
     fn kinds(&self) -> String {
         self.task.patch.receipt().kinds.to_string()
@@ -229,6 +231,11 @@ impl Patch {
         let rows = values.chunks_exact(classes.max(1));
         let all = rows.flat_map(|row| confidence::probabilities(row, temperature));
         count.array(py, all.collect(), &[classes])
+    }
+
+    fn __fspath__(&self) -> PyResult<OsString> {
+        let path = self.path.clone().map(OsString::from);
+        path.ok_or_else(|| PyTypeError::new_err("a backbone's own patch has no file"))
     }
 
     fn __repr__(&self) -> String {

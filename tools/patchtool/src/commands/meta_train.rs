@@ -68,6 +68,7 @@ fn flags(common: &Common) -> Vec<&'static str> {
         json,
         quiet,
         verbose,
+        watcher: _,
     } = *common;
     let mut flags = vec!["--verbose"; verbose.into()];
     flags.extend(json.then_some("--json"));

@@ -5,10 +5,11 @@
     backbone = graft.Backbone.open("demo.backbone")       # mapped once, shared by all processes
     patch = graft.Patch.open("fashion.patch", backbone)   # checked, bound to this backbone
     session = graft.Session(backbone)
-    scores = session.run(patch, image)                    # another patch at each call costs nothing
+    scores = session.run(patch, patch.preprocess("sneaker.png"))
     print(patch.labels[scores.argmax()])
 """
 
+from ._commands import evaluate, export, forget, generate, import_onnx, learn, quantize, train
 from ._errors import ClosedError, Error, FileError, InputError, MismatchError
 from ._graft import Backbone, Patch, Session, __version__
 
@@ -22,4 +23,12 @@ __all__ = [
     "Patch",
     "Session",
     "__version__",
+    "evaluate",
+    "export",
+    "forget",
+    "generate",
+    "import_onnx",
+    "learn",
+    "quantize",
+    "train",
 ]
