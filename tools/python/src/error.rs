@@ -54,7 +54,9 @@ fn raised(py: Python<'_>, class: Class, error: &anyhow::Error) -> PyErr {
 fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
     match cause.downcast_ref::<RuntimeError>() {
         // The fault in the file says more.
-        Some(RuntimeError::InvalidFile { source, .. }) => return class_of(source),
+        Some(RuntimeError::InvalidFile { source, .. } | RuntimeError::Image(source)) => {
+            return class_of(source);
+        }
         Some(RuntimeError::OtherBackbone { .. }) => return Some(Class::MismatchError),
         Some(RuntimeError::InputLength { .. } | RuntimeError::Threads { .. }) => {
             return Some(Class::InputError);

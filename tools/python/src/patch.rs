@@ -7,12 +7,11 @@ use graft_data::image_file;
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
 use image::RgbImage;
-use numpy::PyArrayMethods as _;
 use patchtool::confidence;
 use patchtool::task::{self, Task};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyAny;
+use pyo3::types::{PyAny, PyBytes};
 
 use crate::array::{self, Count, Images, Slices};
 use crate::backbone::{Backbone, absolute, check_digest, shape};
@@ -24,7 +23,7 @@ use crate::error::{exception, input_error};
 #[pyclass(frozen, module = "graft")]
 pub(crate) struct Patch {
     backbone: Py<Backbone>,
-    /// None for the backbone's own.
+    /// The file; None for the backbone's own, and of bytes.
     path: Option<PathBuf>,
     task: Task,
     /// Of the scores: one pixel, unless the head scores each of several places.
@@ -110,15 +109,34 @@ impl Patch {
         Ok(opened)
     }
 
+    /// As `open`, of the content of a `.patch` file. Such a patch pickles with that content.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8], backbone: Py<Backbone>) -> PyResult<Self> {
+        let bound = backbone.get();
+        let own = bound.get(py)?;
+        let task = py.detach(|| {
+            let patch = graft_runtime::Patch::from_bytes(data, &own)?;
+            let name = patch.image().map(|image| image.metadata()).transpose()?;
+            let name = name.unwrap_or_default().name;
+            task::patch_task(name, patch, &own, bound.metadata())
+        });
+        let task = task.map_err(|error| exception(py, &error))?;
+        Self::new(py, (backbone, &own), None, task)
+    }
+
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, own) = (slf.py(), slf.get());
         let backbone = own.backbone.bind(py);
-        let reduced = match &own.path {
-            Some(path) => {
+        let reduced = match (&own.path, own.task.patch.image()) {
+            (Some(path), _) => {
                 let arguments = (path.clone(), own.digest(), backbone);
                 (slf.get_type().getattr("_reopen")?, arguments).into_pyobject(py)?
             }
-            None => {
+            (None, Some(image)) => {
+                let arguments = (PyBytes::new(py, image.bytes()), backbone);
+                (slf.get_type().getattr("from_bytes")?, arguments).into_pyobject(py)?
+            }
+            (None, None) => {
                 let identity = backbone.get_type().getattr("identity")?;
                 (identity, (backbone,)).into_pyobject(py)?
             }
@@ -132,7 +150,7 @@ impl Patch {
         self.backbone.clone_ref(py)
     }
 
-    /// Absolute path of the file; None for a backbone's own.
+    /// Absolute path of the file; None for a backbone's own, and for one of bytes.
     #[getter]
     fn path(&self) -> Option<PathBuf> {
         self.path.clone()
@@ -198,22 +216,30 @@ impl Patch {
 
     /// A picture at the input's size, as `patchtool run` brings it there: uint8 `[height, width, channels]`.
     ///
-    /// A picture is the path of a JPEG or PNG file, or pixels of any size: uint8 `[H, W, 3]`, `[H, W, 1]` or `[H, W]`.
+    /// A picture is the path of a JPEG or PNG file, or pixels of any size: uint8 `[H, W, 3]`, `[H, W, 1]` or `[H, W]`. Several
+    /// of one size, `[N, H, W, 3]` or `[N, H, W, 1]`, give `[N, height, width, channels]`.
     /// Raises FileError, InputError.
     fn preprocess<'py>(&self, picture: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = picture.py();
+        let mut count = Count::One;
         let pixels = match array::path(picture) {
             Some(path) => py
                 .detach(|| Ok(self.task.preprocess.pixels(&image_file::open(&path)?)))
                 .map_err(|error| exception(py, &error))?,
             None => {
-                let picture = rgb(py, &Images::of(picture)?)?;
-                py.detach(|| self.task.preprocess.pixels(&picture))
+                let images = Images::of(picture)?;
+                let (size, pictures) = pictures(py, &images)?;
+                count = size;
+                py.detach(|| {
+                    let pixels = pictures
+                        .iter()
+                        .map(|picture| self.task.preprocess.pixels(picture));
+                    pixels.collect::<Vec<_>>().concat()
+                })
             }
         };
         let (height, width, channels) = self.input_shape();
-        let flat = numpy::PyArray1::from_vec(py, pixels);
-        Ok(flat.reshape([height, width, channels])?.into_any())
+        count.array(py, pixels, &[height, width, channels])
     }
 
     /// Probabilities of scores, `[classes]` or `[N, classes]`, as float64 of the same shape: the softmax at the patch's
@@ -235,7 +261,7 @@ impl Patch {
 
     fn __fspath__(&self) -> PyResult<OsString> {
         let path = self.path.clone().map(OsString::from);
-        path.ok_or_else(|| PyTypeError::new_err("a backbone's own patch has no file"))
+        path.ok_or_else(|| PyTypeError::new_err("the patch has no file"))
     }
 
     fn __repr__(&self) -> String {
@@ -264,33 +290,39 @@ fn scores_expected(py: Python<'_>, classes: usize) -> PyErr {
     )
 }
 
-/// Pixels as a picture of three channels.
-fn rgb(py: Python<'_>, images: &Images<'_>) -> PyResult<RgbImage> {
+/// Pixels as pictures of three channels.
+fn pictures(py: Python<'_>, images: &Images<'_>) -> PyResult<(Count, Vec<RgbImage>)> {
     let wrong = || {
         input_error(
             py,
             format!(
-                "a picture of shape {:?}, expected uint8 [H, W, 3], [H, W, 1] or [H, W]",
+                "pictures of shape {:?}, expected uint8 [H, W, 3], [H, W, 1], [H, W], or several as [N, H, W, 3 or 1]",
                 images.shape()
             ),
-            "give one picture at a time, as pixels from 0 to 255",
+            "give pixels from 0 to 255",
         )
     };
     let Slices::Pixels(pixels) = images.slices()? else {
         return Err(wrong());
     };
-    let (height, width, bytes) = match *images.shape() {
-        [height, width, 3] => (height, width, pixels.to_vec()),
-        [height, width, 1] | [height, width] => (
-            height,
-            width,
-            pixels.iter().flat_map(|&grey| [grey; 3]).collect(),
-        ),
+    let (count, height, width, channels) = match *images.shape() {
+        [height, width] => (Count::One, height, width, 1),
+        [height, width, channels] => (Count::One, height, width, channels),
+        [count, height, width, channels] => (Count::Batch(count), height, width, channels),
         _ => return Err(wrong()),
     };
-    let is_empty = height == 0 || width == 0;
-    let (Ok(width), Ok(height), false) = (width.try_into(), height.try_into(), is_empty) else {
+    let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
+    let is_rgb = channels == 3;
+    let (Some((columns, rows)), true, true) = (sides, width * height > 0, is_rgb || channels == 1)
+    else {
         return Err(wrong());
     };
-    RgbImage::from_raw(width, height, bytes).ok_or_else(wrong)
+    let each = pixels.chunks_exact(height * width * channels).map(|own| {
+        let bytes = match is_rgb {
+            true => own.to_vec(),
+            false => own.iter().flat_map(|&grey| [grey; 3]).collect(),
+        };
+        RgbImage::from_raw(columns, rows, bytes).ok_or_else(wrong)
+    });
+    Ok((count, each.collect::<PyResult<_>>()?))
 }

@@ -10,7 +10,6 @@ import threading
 
 import numpy
 import pytest
-from numpy.testing import assert_array_equal
 
 import graft
 from conftest import DEMO

@@ -94,6 +94,8 @@ def test_pictures_of_any_size_are_brought_to_the_inputs(fashion):
     assert made.shape == fashion.input_shape and made.dtype == numpy.uint8
     assert_array_equal(made, fashion.preprocess(numpy.dstack([grey] * 3)))
     assert_array_equal(made, fashion.preprocess(grey[..., None]))
+    several = numpy.stack([grey, grey[::-1]])[..., None]
+    assert_array_equal(fashion.preprocess(several), [made, fashion.preprocess(grey[::-1])])
 
 
 def test_probabilities_add_up_to_one(backbone, fashion, pictures):

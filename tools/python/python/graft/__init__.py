@@ -32,3 +32,12 @@ __all__ = [
     "quantize",
     "train",
 ]
+
+
+def __getattr__(name):
+    """What needs more than NumPy is imported where it is asked for."""
+    if name == "GraftClassifier":
+        from ._sklearn import GraftClassifier
+
+        return GraftClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
