@@ -12,6 +12,7 @@
 from ._commands import evaluate, export, forget, generate, import_onnx, learn, quantize, train
 from ._errors import ClosedError, Error, FileError, InputError, MismatchError
 from ._graft import Backbone, Patch, Session, __version__
+from ._torch import from_torch, torch_difference
 
 __all__ = [
     "Backbone",
@@ -26,10 +27,12 @@ __all__ = [
     "evaluate",
     "export",
     "forget",
+    "from_torch",
     "generate",
     "import_onnx",
     "learn",
     "quantize",
+    "torch_difference",
     "train",
 ]
 
