@@ -9,10 +9,16 @@
     print(patch.labels[scores.argmax()])
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._commands import evaluate, export, forget, generate, import_onnx, learn, quantize, train
 from ._errors import ClosedError, Error, FileError, InputError, MismatchError
+from ._folder import save_folder
 from ._graft import Backbone, Patch, Session, __version__
 from ._torch import from_torch, torch_difference
+
+if TYPE_CHECKING:
+    from ._sklearn import GraftClassifier as GraftClassifier
 
 __all__ = [
     "Backbone",
@@ -32,12 +38,13 @@ __all__ = [
     "import_onnx",
     "learn",
     "quantize",
+    "save_folder",
     "torch_difference",
     "train",
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     """What needs more than NumPy is imported where it is asked for."""
     if name == "GraftClassifier":
         from ._sklearn import GraftClassifier

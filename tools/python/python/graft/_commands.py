@@ -4,10 +4,18 @@ Every option of a command that is not named here is a keyword, too, with undersc
 `patchtool train --batch-norm batch`. `patchtool COMMAND --help` lists them.
 """
 
+from __future__ import annotations
+
 import json
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ._graft import Backbone, Patch, command
+
+Path = str | os.PathLike[str]
+Numbers = float | Iterable[float]
+Progress = Callable[[dict[str, Any]], object]
 
 
 def _text(value):
@@ -34,6 +42,11 @@ def _options(options):
             yield f"{option}={_text(value)}"
 
 
+def _numbers(value: Numbers) -> str:
+    values = [value] if isinstance(value, (int, float)) else value
+    return ",".join(repr(float(each)) for each in values)
+
+
 def _run(name, positional=(), /, *, progress=None, **options):
     """The report of a command: what its `--json` prints."""
     arguments = [name, *_options(options), "--", *map(_text, positional)]
@@ -45,7 +58,10 @@ def _backbone(backbone):
     return backbone if isinstance(backbone, Backbone) else Backbone.open(backbone)
 
 
-def import_onnx(model, output, *, mean, std, resolution=None, resize=None, labels=None, name=None, force=False, **options):
+def import_onnx(
+    model: Path, output: Path, *, mean: Numbers, std: Numbers, resolution: int | tuple[int, int] | None = None,
+    resize: str | None = None, labels: Path | None = None, name: str | None = None, force: bool = False, **options: Any,
+) -> Backbone:
     """Makes a backbone of an ONNX model, writes it to the path `output`, and opens it.
 
     model: path of a float32 or QDQ ONNX model, N x 3 x H x W.
@@ -56,15 +72,17 @@ def import_onnx(model, output, *, mean, std, resolution=None, resize=None, label
 
     Raises Error for a network that cannot be served, FileError.
     """
-    numbers = [",".join(map(repr, map(float, value))) if hasattr(value, "__len__") else float(value) for value in (mean, std)]
     _run(
-        "import", [model], output=output, mean=numbers[0], std=numbers[1], resolution=resolution, resize=resize, labels=labels,
+        "import", [model], output=output, mean=_numbers(mean), std=_numbers(std), resolution=resolution, resize=resize, labels=labels,
         name=name, force=force, **options,
     )
     return Backbone.open(output)
 
 
-def quantize(backbone, calibrate, output, *, force=False, progress=None, **options):
+def quantize(
+    backbone: Path | Backbone, calibrate: Path, output: Path, *, force: bool = False, progress: Progress | None = None,
+    **options: Any,
+) -> Backbone:
     """Makes an int8 backbone of an f32 one, writes it to the path `output`, and opens it.
 
     calibrate: data set with images like those that the device will see; at most 200 of them are used.
@@ -75,9 +93,11 @@ def quantize(backbone, calibrate, output, *, force=False, progress=None, **optio
 
 
 def train(
-    backbone, data, output, *, kind="bn+head", validation=None, test=None, epochs=20, lr=None, batch=32, resolution=None,
-    augment=None, seed=1, threads=0, resume=False, force=False, progress=None, **options,
-):
+    backbone: Path | Backbone, data: Path, output: Path, *, kind: str = "bn+head", validation: float | Path | None = None,
+    test: Path | None = None, epochs: int = 20, lr: float | None = None, batch: int = 32,
+    resolution: int | tuple[int, int] | None = None, augment: str | None = None, seed: int = 1, threads: int = 0,
+    resume: bool = False, force: bool = False, progress: Progress | None = None, **options: Any,
+) -> dict[str, Any]:
     """Trains a patch on a data set, and writes its values to the path `output` (safetensors): `export` makes the patch.
 
     kind: "head", "bn+head", "dw+head" or "bn+dw+head".
@@ -99,7 +119,11 @@ def train(
     )
 
 
-def export(trained, backbone, output, *, calibrate=None, onnx=None, resolution=None, f16=False, force=False, progress=None, **options):
+def export(
+    trained: Path, backbone: Path | Backbone, output: Path, *, calibrate: Path | None = None, onnx: Path | None = None,
+    resolution: int | tuple[int, int] | None = None, f16: bool = False, force: bool = False, progress: Progress | None = None,
+    **options: Any,
+) -> Patch:
     """Makes the patch of trained values, writes it to the path `output`, and opens it.
 
     calibrate: data set with images of the task, for an int8 backbone.
@@ -112,7 +136,10 @@ def export(trained, backbone, output, *, calibrate=None, onnx=None, resolution=N
     return Patch.open(output, _backbone(backbone))
 
 
-def evaluate(backbone, patch, data, *, threads=0, progress=None, **options):
+def evaluate(
+    backbone: Path | Backbone, patch: Path | Patch | None, data: Path, *, threads: int = 0, progress: Progress | None = None,
+    **options: Any,
+) -> dict[str, Any]:
     """Accuracy of a patch, or with None of the backbone's own head, on a data set: the report of `patchtool eval` as a dict,
     with "accuracy" (0 to 1), "count", "per_class" and "confusion"."""
     if patch is not None and getattr(patch, "path", patch) is None:
@@ -120,7 +147,10 @@ def evaluate(backbone, patch, data, *, threads=0, progress=None, **options):
     return _run("eval", backbone=backbone, patch=patch, data=data, threads=threads, progress=progress, **options)
 
 
-def generate(backbone, support, output, *, method="gd++", hyper=None, keep_sums=False, force=False, **options):
+def generate(
+    backbone: Path | Backbone, support: Path, output: Path, *, method: str = "gd++", hyper: Path | None = None,
+    keep_sums: bool = False, force: bool = False, **options: Any,
+) -> Patch:
     """Makes a patch of a few labelled images without training, writes it to the path `output`, and opens it.
 
     support: data set with a few images of each class.
@@ -135,7 +165,9 @@ def generate(backbone, support, output, *, method="gd++", hyper=None, keep_sums=
     return Patch.open(output, _backbone(backbone))
 
 
-def learn(patch, support, output, *, hyper=None, force=False, **options):
+def learn(
+    patch: Patch, support: Path, output: Path, *, hyper: Path | None = None, force: bool = False, **options: Any
+) -> Patch:
     """Goes on learning from an open patch, which has kept its sums, with more images of its classes or of new ones: writes the
     next patch to the path `output`, and opens it. The patch itself is left as it is."""
     backbone = patch.backbone
@@ -143,7 +175,9 @@ def learn(patch, support, output, *, hyper=None, force=False, **options):
     return Patch.open(output, backbone)
 
 
-def forget(patch, output, *, classes=(), support=None, force=False, **options):
+def forget(
+    patch: Patch, output: Path, *, classes: Iterable[str] = (), support: Path | None = None, force: bool = False, **options: Any
+) -> Patch:
     """Takes classes, or the very images of a data set, out of an open patch that has kept its sums, as if it had never seen them:
     writes what is left to the path `output`, and opens it."""
     backbone = patch.backbone

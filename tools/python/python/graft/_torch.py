@@ -1,10 +1,14 @@
 """Networks of PyTorch as backbones."""
 
+from __future__ import annotations
+
 import copy
 import importlib.util
 import math
 import pathlib
 import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
@@ -12,15 +16,20 @@ from . import _commands
 from ._errors import Error, InputError, MismatchError
 from ._graft import Backbone, Session
 
+if TYPE_CHECKING:
+    import torch
+
 # Largest difference of a score from PyTorch's, as a share of the largest score.
 TOLERANCE = 1e-4
 FILTERS = ("bicubic", "bilinear")
 
 
 def from_torch(
-    model, output, *, weights=None, mean=None, std=None, resolution=None, resize=None, labels=None, name=None, exporter=None,
-    force=False, **options,
-):
+    model: torch.nn.Module, output: _commands.Path, *, weights: Any = None, mean: _commands.Numbers | None = None,
+    std: _commands.Numbers | None = None, resolution: int | tuple[int, int] | None = None, resize: str | None = None,
+    labels: _commands.Path | Sequence[str] | None = None, name: str | None = None, exporter: str | None = None,
+    force: bool = False, **options: Any,
+) -> Backbone:
     """Makes a backbone of a PyTorch network, writes it to the path `output`, and opens it.
 
     model: a torch.nn.Module that takes N x 3 x H x W. It is exported in evaluation mode, as float32, and stays as it is.
@@ -43,8 +52,8 @@ def from_torch(
         if key not in said:
             raise InputError(f"nothing says the {key} of the model's input\nhint: give {key}, or the weights of torchvision")
     model = copy.deepcopy(model).cpu().float().eval()
-    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
-        folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory(dir=output.parent) as temporary:
+        folder = pathlib.Path(temporary)
         onnx, made = folder / "model.onnx", folder / output.name
         channels = len(said["mean"]) if hasattr(said["mean"], "__len__") else 3
         _export(model, _size(said["resolution"]), channels, onnx, exporter)
@@ -64,7 +73,7 @@ def from_torch(
     return Backbone.open(output)
 
 
-def torch_difference(backbone, model, *, images=4, seed=1):
+def torch_difference(backbone: Backbone, model: torch.nn.Module, *, images: int = 4, seed: int = 1) -> float:
     """The largest difference of a backbone's scores from those of a PyTorch model in evaluation mode, as a share of the largest
     score, on so many images of random normalised values."""
     import torch
