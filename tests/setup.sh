@@ -3,6 +3,8 @@
 # Debian's own Rust stands in where rustup cannot fetch a target: it comes with the library's source.
 DEBIAN_CARGO=/usr/bin/cargo
 PARITY=$PWD/target/parity-venv
+# Of the wheel: new for every run.
+PYTHON=$PWD/target/python-venv
 # Programs of cargo that are fetched ready-made.
 CARGO_TOOLS=$PWD/target/cargo-tools
 CARGO_DENY=0.20.2 CARGO_FUZZ=0.13.2
@@ -133,6 +135,11 @@ setup_venv() {
 
 setup_parity() {
     setup_venv && "$PARITY/bin/pip" install --quiet --disable-pip-version-check -r tests/parity/requirements.txt
+}
+
+setup_python() {
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' && python3 -m venv --clear "$PYTHON" &&
+        "$PYTHON/bin/pip" install --quiet --disable-pip-version-check -r tools/python/tests/requirements.txt
 }
 
 # PyTorch is large: a Python that has it already may be named in TORCH_PYTHON.

@@ -26,5 +26,5 @@ fn main() -> ExitCode {
     program::start_log(&common);
     let report = command::run(&arguments, &common);
     let status = report.and_then(|report| program::print(report, &common));
-    program::exit(status, graft_meta::hint)
+    program::exit(status, graft_meta::hint).into()
 }

@@ -1,8 +1,8 @@
 //! The command line: a contract with users.
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use serde_json::json;
@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::commands::arguments::Common;
 use crate::commands::{Command, man, meta_train};
 use crate::groups;
+use crate::hint::hint;
 use crate::program;
 use crate::report::Report;
 
@@ -53,18 +54,39 @@ enum Action {
     Man(man::Arguments),
 }
 
+/// Runs the program with these arguments, the first of which is its name; its exit status. The process ends here where they
+/// are wrong, or ask for help.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = Cli::read(arguments).unwrap_or_else(|error| error.exit());
+    program::start_log(&cli.common);
+    program::exit(cli.run(), hint)
+}
+
 impl Cli {
-    /// The arguments of the program; it ends here where they are wrong, or ask for help.
-    pub fn read() -> Self {
-        let matches = groups::grouped(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    /// The command of these arguments, the first of which is the program's name.
+    ///
+    /// # Errors
+    /// Arguments that are wrong, or ask for help.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = groups::grouped(Self::command()).try_get_matches_from(arguments)?;
+        Self::from_arg_matches(&matches)
+    }
+
+    /// Runs a command; its report, which is not printed.
+    ///
+    /// # Errors
+    /// Those of the command, and what is no command of this library.
+    pub fn report(&self) -> Result<Report> {
+        match &self.action {
+            Action::Command(command) => command.run(&self.common),
+            Action::MetaTrain(_) | Action::Completions { .. } | Action::Man(_) => {
+                bail!("this is for a terminal alone")
+            }
+        }
     }
 
     /// Runs the command and prints its report; the status of the program, 1 where a check said no.
-    ///
-    /// # Errors
-    /// Those of the command, or of stdout.
-    pub fn run(&self) -> Result<ExitCode> {
+    fn run(&self) -> Result<u8> {
         let report = match &self.action {
             Action::Command(command) => command.run(&self.common)?,
             // The other program has printed its own.

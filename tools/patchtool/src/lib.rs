@@ -29,6 +29,7 @@ mod threads;
 pub mod train;
 pub mod trained;
 pub mod unlearn;
+pub mod watch;
 
 /// This tool and its version, as files name what made them.
 pub const TOOL: &str = concat!("patchtool ", env!("CARGO_PKG_VERSION"));

@@ -2,12 +2,6 @@
 
 use std::process::ExitCode;
 
-use patchtool::cli::Cli;
-use patchtool::hint::hint;
-use patchtool::program;
-
 fn main() -> ExitCode {
-    let cli = Cli::read();
-    program::start_log(&cli.common);
-    program::exit(cli.run(), hint)
+    patchtool::cli::main(std::env::args_os()).into()
 }

@@ -1,7 +1,6 @@
 //! The frame of a command-line program: its log, its output, its exit status.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::process::ExitCode;
 
 use anyhow::Result;
 use tracing_subscriber::Layer as _;
@@ -44,7 +43,7 @@ pub fn start_log(common: &Common) {
 ///
 /// # Errors
 /// Those of stdout, and what kept a part of the report away.
-pub fn print(report: Report, common: &Common) -> Result<ExitCode> {
+pub fn print(report: Report, common: &Common) -> Result<u8> {
     let text = match common.json {
         true => format!("{}\n", report.json),
         false => report.text,
@@ -58,22 +57,21 @@ pub fn print(report: Report, common: &Common) -> Result<ExitCode> {
     }
     match (report.failure, report.is_ok) {
         (Some(failure), _) => Err(failure),
-        (None, true) => Ok(ExitCode::SUCCESS),
-        (None, false) => Ok(ExitCode::from(1)),
+        (None, true) => Ok(0),
+        (None, false) => Ok(1),
     }
 }
 
 /// The exit status of a program that ends like this; an error is explained on stderr, with the way out that `hint` knows.
-pub fn exit(
-    result: Result<ExitCode>,
-    hint: impl FnOnce(&anyhow::Error) -> Option<String>,
-) -> ExitCode {
+pub fn exit(result: Result<u8>, hint: impl FnOnce(&anyhow::Error) -> Option<String>) -> u8 {
     match result {
         Ok(status) => status,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => {
-            explain(&error, hint(&error));
-            ExitCode::from(2)
+            let lines = format!("error: {}", explanation(&error, hint(&error)));
+            // Where stderr is closed there is nobody to tell.
+            let _ = std::io::stderr().write_all(lines.as_bytes());
+            2
         }
     }
 }
@@ -86,9 +84,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// One line of cause, the chain, then what to do.
-fn explain(error: &anyhow::Error, hint: Option<String>) {
-    let mut lines = format!("error: {error}\n");
+/// An error in lines: one of cause, the chain, then what to do.
+pub fn explanation(error: &anyhow::Error, hint: Option<String>) -> String {
+    let mut lines = format!("{error}\n");
     let mut previous = error.to_string();
     for cause in error.chain().skip(1) {
         // Errors that pass another on repeat its words.
@@ -100,6 +98,5 @@ fn explain(error: &anyhow::Error, hint: Option<String>) {
     if let Some(hint) = hint {
         lines += &format!("hint: {hint}\n");
     }
-    // Where stderr is closed there is nobody to tell.
-    let _ = std::io::stderr().write_all(lines.as_bytes());
+    lines
 }

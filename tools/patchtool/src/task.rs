@@ -40,13 +40,7 @@ pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>
     let backbone = input::backbone(backbone)?;
     let metadata = backbone.image().metadata()?;
     if patches.is_empty() {
-        let patch = backbone.identity();
-        let task = task(
-            metadata.name.clone(),
-            patch,
-            metadata.labels,
-            metadata.resize,
-        )?;
+        let task = own_task(&backbone, &metadata)?;
         return Ok((backbone, vec![task]));
     }
     let tasks = patch_files(patches)?
@@ -56,12 +50,41 @@ pub fn open(backbone: &Path, patches: &[PathBuf]) -> Result<(Backbone, Vec<Task>
     Ok((backbone, tasks))
 }
 
+/// The task that a backbone, which has this metadata, serves without a patch.
+///
+/// # Errors
+/// An input that is no photograph.
+pub fn own_task(backbone: &Backbone, metadata: &BackboneMetadata) -> Result<Task> {
+    let labels = metadata.labels.clone();
+    task(
+        metadata.name.clone(),
+        backbone.identity(),
+        labels,
+        metadata.resize,
+    )
+}
+
 /// Opens a patch of a backbone, which has this metadata.
 ///
 /// # Errors
 /// Whatever cannot be opened or bound.
 pub fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> Result<Task> {
     let patch = input::patch(path, backbone)?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    patch_task(name.to_string_lossy().into_owned(), patch, backbone, base)
+        .with_context(|| format!("cannot use {}", path.display()))
+}
+
+/// The task of this name that a patch serves, which is bound to this backbone.
+///
+/// # Errors
+/// Metadata that cannot be read, an input that is no photograph.
+pub fn patch_task(
+    name: String,
+    patch: Patch,
+    backbone: &Backbone,
+    base: &BackboneMetadata,
+) -> Result<Task> {
     let own = patch.image().map(|image| image.metadata()).transpose()?;
     let own = own.unwrap_or_default();
     // Labels belong to the head: a patch without one keeps the backbone's.
@@ -76,14 +99,7 @@ pub fn open_task(path: &Path, backbone: &Backbone, base: &BackboneMetadata) -> R
     } else {
         base.labels.clone()
     };
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    task(
-        name.to_string_lossy().into_owned(),
-        patch,
-        labels,
-        own.resize,
-    )
-    .with_context(|| format!("cannot use {}", path.display()))
+    task(name, patch, labels, own.resize)
 }
 
 fn task(name: String, patch: Patch, labels: Vec<String>, resize: Resize) -> Result<Task> {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use graft_client::{Client, DeviceError, Port};
 
+use crate::watch::{Watch, Watcher};
+
 /// Options of every command.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Common {
     /// Print one JSON object on stdout.
     #[arg(long, global = true)]
@@ -18,6 +20,19 @@ pub struct Common {
     /// More log on stderr; twice for debugging.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// A program that has started the command, and wants to know how far it is.
+    #[arg(skip)]
+    pub watcher: Option<Watcher>,
+}
+
+impl Common {
+    /// Who follows the command.
+    pub fn watch(&self) -> Watch {
+        Watch {
+            is_quiet: self.quiet,
+            watcher: self.watcher.clone(),
+        }
+    }
 }
 
 /// The backbone and patches that a command works on.

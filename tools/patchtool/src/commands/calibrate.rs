@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let tasks = [task::open_task(&arguments.patch, &backbone, &base)?];
     let dataset = Dataset::open(&arguments.validation)?;
     let (mut scores_of_all, mut targets) = (Vec::new(), Vec::new());
-    let effort = (arguments.threads, common.quiet);
+    let effort = (arguments.threads, common);
     scores::for_each(&backbone, &tasks, &dataset, effort, |seen| {
         for one in seen {
             scores_of_all.extend(one.scores);

@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     assets::unpack(folder)?;
     let story = Story {
         folder,
-        common: *common,
+        common: common.clone(),
         start,
     };
     let backbone = story.open_backbone()?;

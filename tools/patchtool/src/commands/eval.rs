@@ -109,7 +109,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let mut dump = Dump::new(arguments, task)?;
     let mut counts = vec![Count::default(); task.patch.classes()];
     let mut confusion = Confusion::default();
-    let effort = (arguments.threads, common.quiet);
+    let effort = (arguments.threads, common);
     let left_out = scores::for_each(&backbone, &tasks, &dataset, effort, |seen| {
         for Seen {
             target,

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -31,7 +31,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// No such program, or one that does not start.
-pub fn run(arguments: &Arguments, common: &Common) -> Result<ExitCode> {
+pub fn run(arguments: &Arguments, common: &Common) -> Result<u8> {
     let status = Command::new(program()?)
         .args(flags(common))
         .args(&arguments.arguments)
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<ExitCode> {
     };
     // A program that was killed has no code.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(ExitCode::from(code.unwrap_or(2)))
+    Ok(code.unwrap_or(2))
 }
 
 /// The path of the program beside this one; its name, to be looked for on the PATH, where there is none.
@@ -68,6 +68,7 @@ fn flags(common: &Common) -> Vec<&'static str> {
         json,
         quiet,
         verbose,
+        watcher: _,
     } = *common;
     let mut flags = vec!["--verbose"; verbose.into()];
     flags.extend(json.then_some("--json"));

@@ -79,8 +79,8 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         backbone.image().metadata()?.resize,
     );
     let count = settings.calibration_images as usize;
-    let images = Images::read(calibrate, count, &input, resize, common.quiet)?;
-    let bar = bar::images(2 * images.pixels.len(), common.quiet);
+    let images = Images::read(calibrate, count, &input, resize, &common.watch())?;
+    let bar = bar::images(2 * images.pixels.len(), &common.watch());
     let settings = quantize::Settings {
         method: settings.method,
         keep_means: !arguments.plain_rounding,

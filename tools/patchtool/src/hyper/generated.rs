@@ -1,11 +1,11 @@
 //! The values that a generator makes of one support set, and how they become a patch.
 
+use crate::bar::Bar;
 use graft_patches::metadata::PatchMetadata;
 use graft_patches::records::{Dtype, Kinds};
 use graft_patches::writer::WriteError;
 use graft_patches::{BackboneImage, ContinualState, ImageError};
 use graft_runtime::{Backbone, Patch};
-use indicatif::ProgressBar;
 
 use crate::quantize::{self, Images, Method, QuantizeError, QuantizedPatch};
 use crate::replacements::{Replacements, SiteReplacement};
@@ -164,7 +164,7 @@ impl Generated {
         dtype: Dtype,
     ) -> Result<QuantizedPatch, GeneratedError> {
         let values = self.replacements(&int8.image())?;
-        let bar = ProgressBar::hidden();
+        let bar = Bar::hidden();
         Ok(quantize::patch(
             &values,
             int8,

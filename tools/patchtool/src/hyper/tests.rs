@@ -1,11 +1,11 @@
 //! Generated values become patches that compute what the values say, in f32 and in int8.
 
+use crate::bar::Bar;
 use graft_patches::layout::unpack_weights;
 use graft_patches::records::{Dtype, Kinds, What};
 use graft_patches::{ContinualClass, ContinualState, ImageError};
 use graft_runtime::{Backbone, Image, Patch, Session};
 use graft_tests::Random;
-use indicatif::ProgressBar;
 
 use super::{Convolution, Generated, GeneratedError, Head, SupportSet, prototype, target};
 use crate::quantize::{self, Images, Method};
@@ -263,7 +263,7 @@ fn twin(float: &Backbone) -> Backbone {
         method: Method::default(),
         keep_means: true,
     };
-    let twin = quantize::backbone(float, &images, settings, &ProgressBar::hidden());
+    let twin = quantize::backbone(float, &images, settings, &Bar::hidden());
     Backbone::from_bytes(&twin.expect("it can be quantised").bytes).expect("it is valid")
 }
 

@@ -7,7 +7,8 @@ use graft_patches::records::{Dtype, Input, Op};
 use graft_patches::scale::{Scale, TensorScale};
 use graft_patches::writer::{Int8Values, int8_backbone};
 use graft_runtime::Backbone;
-use indicatif::ProgressBar;
+
+use crate::bar::Bar;
 
 use super::{Images, Method, QuantizeError, Statistics, signal_to_noise, weights};
 
@@ -39,7 +40,7 @@ pub fn backbone(
     float: &Backbone,
     images: &Images,
     settings: Settings,
-    bar: &ProgressBar,
+    bar: &Bar,
 ) -> Result<QuantizedBackbone, QuantizeError> {
     let image = float.image();
     let found = image.dtype();

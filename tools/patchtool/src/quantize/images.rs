@@ -10,6 +10,7 @@ use graft_patches::records::Input;
 use super::QuantizeError;
 use crate::bar;
 use crate::task;
+use crate::watch::Watch;
 use graft_data::dataset::Dataset;
 use graft_data::left_out::LeftOut;
 
@@ -35,19 +36,19 @@ impl Images {
         count: usize,
         input: &Input,
         resize: Resize,
-        is_quiet: bool,
+        watch: &Watch,
     ) -> Result<Self> {
         let preprocess = task::preprocess(input, resize)?;
         let dataset = Dataset::open(path)?;
         let count = count.min(dataset.len());
         let indices: Vec<usize> = (0..count).map(|i| i * dataset.len() / count).collect();
-        let bar = bar::images(count, is_quiet);
+        let bar = bar::images(count, watch);
         let mut pixels = Vec::with_capacity(count);
         let unreadable = dataset.for_each(
             &indices,
             |_, image| preprocess.pixels(&image),
             |_, image| {
-                bar.inc(1);
+                bar.inc()?;
                 pixels.push(image);
                 Ok::<_, QuantizeError>(())
             },

@@ -31,6 +31,8 @@ use graft_patches::records::Dtype;
 use graft_patches::writer::WriteError;
 use graft_patches::{BackboneImage, Digest, ImageError};
 
+use crate::watch::Stopped;
+
 /// The id of a backbone; of one in int8, that of the f32 one that it was made of.
 ///
 /// # Errors
@@ -74,6 +76,9 @@ pub enum QuantizeError {
     /// Values that do not fit the backbone, or that the format has no room for.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The command was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// Errors of the runtime.
     #[error(transparent)]
     Runtime(#[from] graft_runtime::Error),
@@ -103,6 +108,7 @@ impl QuantizeError {
             }
             Self::Input { .. } => "prepare the images for the patch's own input",
             Self::Write(error) => error.hint(),
+            Self::Stopped(_) => "start it again",
             Self::Runtime(error) => error.hint(),
         }
     }

@@ -6,10 +6,10 @@ use graft_patches::records::{Dtype, Layer};
 use graft_patches::scale::{ScaleRecord, TensorScale};
 use graft_patches::writer::{BackboneWriter, Int8PatchWriter, Int8Values, SiteValues};
 use graft_runtime::{Backbone, Patch};
-use indicatif::ProgressBar;
 
 use super::backbone::scales;
 use super::{Images, Method, QuantizeError, Statistics, signal_to_noise, weights};
+use crate::bar::Bar;
 use crate::replacements::{Replacements, with_temperature};
 
 /// A quantised patch.
@@ -36,7 +36,7 @@ pub fn patch(
     images: &Images,
     method: Method,
     dtype: Dtype,
-    bar: &ProgressBar,
+    bar: &Bar,
 ) -> Result<QuantizedPatch, QuantizeError> {
     let base = int8.image();
     let found = base.dtype();

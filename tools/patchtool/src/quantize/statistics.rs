@@ -1,8 +1,9 @@
 //! Statistics of activations: the values of tensors when an f32 network runs on some images.
 
 use graft_runtime::{Backbone, LayerOutput, Patch, Session};
-use indicatif::ProgressBar;
 use rayon::prelude::*;
+
+use crate::bar::Bar;
 
 use super::{Images, QuantizeError};
 
@@ -33,7 +34,7 @@ impl Statistics {
         backbone: &Backbone,
         patch: &Patch,
         images: &Images,
-        bar: &ProgressBar,
+        bar: &Bar,
     ) -> Result<Vec<Self>, QuantizeError> {
         let image = backbone.image();
         let channels = |layer: usize| image.tensor(layer + 1).shape.channels;
@@ -123,7 +124,7 @@ fn over_images(
     backbone: &Backbone,
     patch: &Patch,
     images: &Images,
-    bar: &ProgressBar,
+    bar: &Bar,
     take: impl Fn(&mut [Statistics], usize, &[f32]) + Sync,
 ) -> Result<Vec<Statistics>, QuantizeError> {
     const CHUNK: usize = 8;
@@ -141,7 +142,7 @@ fn over_images(
                     take(&mut all, layer, values);
                 }
             })?;
-            bar.inc(1);
+            bar.inc()?;
         }
         Ok(all)
     };

@@ -1,8 +1,8 @@
 //! Every operator and activation in int8, by the scales that are chosen here.
 
+use crate::bar::Bar;
 use graft_patches::records::Op;
 use graft_runtime::Backbone;
-use indicatif::ProgressBar;
 
 use super::{Images, Method, QuantizeError, Settings, backbone};
 
@@ -23,7 +23,7 @@ fn every_operator_is_close_to_f32_by_every_method() {
     for method in [Method::MinMax, Method::Percentile(99.99), Method::Mse] {
         for keep_means in [false, true] {
             let settings = Settings { method, keep_means };
-            let found = backbone(&float, &images, settings, &ProgressBar::hidden());
+            let found = backbone(&float, &images, settings, &Bar::hidden());
             let found = found.expect("it can be quantised");
             let worst = found
                 .signal_to_noise
@@ -46,7 +46,7 @@ fn a_maximum_keeps_its_operands_scale_and_a_curve_has_two() {
         method: Method::default(),
         keep_means: true,
     };
-    let found = backbone(&float, &images(&float), settings, &ProgressBar::hidden());
+    let found = backbone(&float, &images(&float), settings, &Bar::hidden());
     let int8 = Backbone::from_bytes(&found.expect("it can be quantised").bytes);
     let int8 = int8.expect("it is valid");
     let image = int8.image();
@@ -73,6 +73,6 @@ fn an_int8_backbone_is_not_quantised_again() {
         method: Method::MinMax,
         keep_means: true,
     };
-    let error = backbone(&int8, &images(&float), settings, &ProgressBar::hidden());
+    let error = backbone(&int8, &images(&float), settings, &Bar::hidden());
     assert!(matches!(error, Err(QuantizeError::Dtype { .. })));
 }

@@ -7,6 +7,7 @@ use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyl
 
 use super::checkpoint::Totals;
 use super::history::Epoch;
+use crate::watch::{Event, Stopped, Watch};
 
 /// Lines that are left on the screen besides the bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +29,13 @@ pub struct Progress {
     started: Instant,
     /// Images that an earlier run, which this one resumes, has trained on.
     before: usize,
+    watch: Watch,
 }
 
 impl Progress {
     /// A run of `epochs` epochs over `images` images each, of which the images `before` are done.
-    pub fn new(epochs: usize, images: usize, before: usize, is_quiet: bool, lines: Lines) -> Self {
-        let bar = if is_quiet || !io::stderr().is_terminal() {
+    pub fn new(epochs: usize, images: usize, before: usize, watch: Watch, lines: Lines) -> Self {
+        let bar = if watch.is_quiet || !io::stderr().is_terminal() {
             ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
         } else {
             let style = ProgressStyle::with_template("{bar:30} {msg}");
@@ -42,16 +44,20 @@ impl Progress {
         };
         Self {
             bar,
-            has_lines: !is_quiet && lines == Lines::Epochs,
+            has_lines: !watch.is_quiet && lines == Lines::Epochs,
             epochs,
             images,
             started: Instant::now(),
             before,
+            watch,
         }
     }
 
     /// After a step of epoch `epoch`, counted from 0, that so far measured `totals`.
-    pub fn step(&self, epoch: usize, totals: &Totals) {
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn step(&self, epoch: usize, totals: &Totals) -> Result<(), Stopped> {
         let done = epoch * self.images + totals.images;
         let left = time_left(
             self.started.elapsed(),
@@ -61,6 +67,12 @@ impl Progress {
         self.bar.set_position(done as u64);
         self.bar
             .set_message(message(epoch, self.epochs, totals, left));
+        self.watch.tell(&Event::Step {
+            epoch: epoch + 1,
+            epochs: self.epochs,
+            images: self.images,
+            totals,
+        })
     }
 
     /// While the validation images of epoch `epoch`, counted from 0, are classified.
@@ -71,7 +83,10 @@ impl Progress {
     }
 
     /// After epoch `epoch`, counted from 0; `is_best` if none was better so far.
-    pub fn epoch(&self, epoch: usize, measured: &Epoch, is_best: bool) {
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn epoch(&self, epoch: usize, measured: &Epoch, is_best: bool) -> Result<(), Stopped> {
         let line = line(epoch, self.epochs, self.images, measured, is_best);
         if !self.has_lines {
         } else if self.bar.is_hidden() {
@@ -80,6 +95,12 @@ impl Progress {
         } else {
             self.bar.println(line);
         }
+        self.watch.tell(&Event::Epoch {
+            epoch: epoch + 1,
+            epochs: self.epochs,
+            measured,
+            is_best,
+        })
     }
 
     /// Takes the bar away.
@@ -180,10 +201,14 @@ mod tests {
 
     #[test]
     fn a_quiet_run_says_nothing_and_does_not_fail() {
-        let progress = Progress::new(2, 10, 0, true, Lines::Epochs);
-        progress.step(0, &Totals::default());
+        let quiet = Watch {
+            is_quiet: true,
+            watcher: None,
+        };
+        let progress = Progress::new(2, 10, 0, quiet, Lines::Epochs);
+        progress.step(0, &Totals::default()).unwrap();
         progress.validation(0);
-        progress.epoch(0, &Epoch::default(), true);
+        progress.epoch(0, &Epoch::default(), true).unwrap();
         progress.finish();
         assert!(progress.bar.is_hidden() && progress.bar.is_finished());
     }

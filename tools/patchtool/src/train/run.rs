@@ -21,6 +21,7 @@ use super::schedule::Schedule;
 use super::sparse_updates::SparseUpdates;
 use crate::sparse::{self, Tensor};
 use crate::trained::{Metrics, Trained, TrainedError};
+use crate::watch::Stopped;
 
 /// Training images that statistics are measured on, rounded up to whole batches.
 const STATISTICS_IMAGES: usize = 1024;
@@ -125,6 +126,9 @@ pub enum TrainError {
     /// Nothing is left where the last layer is trained.
     #[error("the backbone is a single layer: it has no features for a new head")]
     OnlyAHead,
+    /// It was stopped: what its last checkpoint has can be gone on from.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// No thread to prepare images.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -145,6 +149,7 @@ impl TrainError {
             Self::State(_) => "train again without --resume",
             Self::OnlyAHead => "import a network that ends in a linear layer on features",
             Self::Runtime(error) => error.hint(),
+            Self::Stopped(_) => "go on with --resume",
             Self::Thread(_) => "end other programs, or use fewer --threads",
         }
     }
@@ -277,12 +282,13 @@ impl Run<'_> {
                 at.so_far.loss += loss.mean * classes.len() as f64;
                 at.so_far.correct += loss.correct;
                 at.so_far.seconds += start.elapsed().as_secs_f64();
-                progress.step(epoch, &at.so_far);
+                let told = progress.step(epoch, &at.so_far);
                 probe(learner, at);
-                if saved.elapsed() >= plan.checkpoint_every {
+                if told.is_err() || saved.elapsed() >= plan.checkpoint_every {
                     self.save(learner, at, before)?;
                     saved = Instant::now();
                 }
+                told?;
                 start = Instant::now();
                 Ok(())
             },
@@ -338,10 +344,11 @@ impl Run<'_> {
             });
         }
         at.history.push(measured);
-        progress.epoch(at.epoch, &measured, is_best && validation.is_some());
+        let told = progress.epoch(at.epoch, &measured, is_best && validation.is_some());
         at.epoch += 1;
         at.step = 0;
-        self.save(learner, at, before)
+        self.save(learner, at, before)?;
+        Ok(told?)
     }
 
     /// What is kept of the values, and what `use_them` says of it: their average, if there is to be one, and an unfinished

@@ -14,6 +14,7 @@ use super::examples::{Embeddings, Examples, Shared, Training, Validation};
 use super::notes::Notes;
 use crate::bar;
 use crate::trained::{ClassWeights, Trained};
+use crate::watch::Watch;
 use graft_data::augment::Augment;
 use graft_data::cache::{Cache, CacheError, Unreadable};
 use graft_data::dataset::Dataset;
@@ -41,8 +42,8 @@ pub struct Request<'a> {
     pub class_weights: ClassWeights,
     /// Preprocessing of the images.
     pub preprocess: &'a Preprocess,
-    /// No progress bar.
-    pub is_quiet: bool,
+    /// Who follows the decoding.
+    pub watch: Watch,
     /// Folder where decoded images are kept between runs.
     pub cache: Option<PathBuf>,
 }
@@ -123,19 +124,24 @@ impl Request<'_> {
             left_out.extend(other.left_out().clone());
         }
         let held_out = validation.indices.len() + test.indices.len();
-        let bar = bar::images(chosen.len() + held_out, self.is_quiet);
+        let bar = bar::images(chosen.len() + held_out, &self.watch);
+        // The cache is filled to its end, and what is done may go on from it.
+        let mut told = Ok(());
         let train = train(&dataset, &chosen, &mut |count| {
-            bar.set_position(count as u64)
+            told = told.and(bar.set_position(count));
         })?;
+        told?;
         let mut before = train.cache().len();
         let mut open = |part: Part| -> Result<Option<EvaluationSet>> {
             if part.indices.is_empty() {
                 return Ok(None);
             }
             let dataset = part.own.as_ref().unwrap_or(&dataset);
+            let mut told = Ok(());
             let set = self.inputs(dataset, &part.indices, &mut |count| {
-                bar.set_position((before + count) as u64)
+                told = told.and(bar.set_position(before + count));
             })?;
+            told?;
             before += set.len();
             Ok(Some(set))
         };

@@ -125,6 +125,7 @@ mod tests {
                 json: true,
                 quiet: true,
                 verbose: 0,
+                watcher: None,
             },
             start: Instant::now(),
         };

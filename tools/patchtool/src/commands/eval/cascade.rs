@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         .collect::<Result<Vec<_>>>()?;
     let dataset = Dataset::open(&arguments.data)?;
     let mut images: Vec<Vec<Verdict>> = Vec::new();
-    let effort = (arguments.threads, common.quiet);
+    let effort = (arguments.threads, common);
     let left_out = scores::for_each(&backbone, &tasks, &dataset, effort, |seen| {
         let verdicts = seen.iter().zip(&stages).map(|(seen, stage)| {
             let surest = surest(&seen.scores, stage.temperature);

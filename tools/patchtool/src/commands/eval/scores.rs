@@ -6,6 +6,7 @@ use anyhow::Result;
 use graft_runtime::{Backbone, Session};
 
 use crate::bar;
+use crate::commands::arguments::Common;
 use crate::task::Task;
 use crate::threads;
 use graft_data::classes::map_classes;
@@ -29,7 +30,7 @@ pub(in crate::commands) fn for_each(
     backbone: &Backbone,
     tasks: &[Task],
     dataset: &Dataset,
-    (threads, quiet): (usize, bool),
+    (threads, common): (usize, &Common),
     mut each: impl FnMut(Vec<Seen>) -> Result<()>,
 ) -> Result<LeftOut> {
     let classes = tasks
@@ -56,10 +57,10 @@ pub(in crate::commands) fn for_each(
         }
         seen
     };
-    let bar = bar::images(dataset.len(), quiet);
+    let bar = bar::images(dataset.len(), &common.watch());
     let all: Vec<usize> = (0..dataset.len()).collect();
     let unreadable = dataset.for_each(&all, work, |_, seen| {
-        bar.inc(1);
+        bar.inc()?;
         each(seen?)
     })?;
     bar.finish_and_clear();

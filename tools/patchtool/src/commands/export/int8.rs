@@ -85,8 +85,8 @@ fn quantized(
     let settings = arguments.calibration;
     let count = settings.calibration_images as usize;
     let resize = values.metadata.resize;
-    let images = Images::read(images, count, &values.input, resize, common.quiet)?;
-    let bar = bar::images(2 * images.pixels.len(), common.quiet);
+    let images = Images::read(images, count, &values.input, resize, &common.watch())?;
+    let bar = bar::images(2 * images.pixels.len(), &common.watch());
     let quantized = quantize::patch(&values, backbone, &images, settings.method, dtype, &bar)
         .with_context(|| format!("cannot export {}", path.display()))?;
     bar.finish_and_clear();

@@ -11,6 +11,8 @@ use graft_runtime::Backbone;
 use crate::commands::arguments::Common;
 use crate::import::onnx::Ending;
 use crate::report::Report;
+#[cfg(feature = "verify")]
+use crate::watch::Watch;
 
 /// Arguments of the verification.
 #[derive(Debug, Args)]
@@ -95,7 +97,7 @@ impl Verification {
         let mut verifier = Verifier::new(&original, backbone)?;
         let mut left_out = LeftOut::default();
         for path in &self.verify {
-            left_out.extend(each_image(path, &preprocess, common.quiet, |pixels| {
+            left_out.extend(each_image(path, &preprocess, &common.watch(), |pixels| {
                 Ok(verifier.image(&pixels)?)
             })?);
         }
@@ -109,7 +111,7 @@ impl Verification {
 fn each_image(
     path: &Path,
     preprocess: &graft_data::preprocess::Preprocess,
-    is_quiet: bool,
+    watch: &Watch,
     mut each: impl FnMut(Vec<u8>) -> Result<()>,
 ) -> Result<LeftOut> {
     use graft_data::dataset::{Dataset, DatasetError};
@@ -134,11 +136,11 @@ fn each_image(
         }
         dataset => {
             let dataset = dataset?;
-            let bar = crate::bar::images(dataset.len(), is_quiet);
+            let bar = crate::bar::images(dataset.len(), watch);
             let all: Vec<usize> = (0..dataset.len()).collect();
             let work = |_, image| preprocess.pixels(&image);
             let unreadable = dataset.for_each(&all, work, |_, pixels| {
-                bar.inc(1);
+                bar.inc()?;
                 each(pixels)
             })?;
             bar.finish_and_clear();

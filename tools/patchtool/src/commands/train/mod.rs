@@ -65,7 +65,7 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
     let before = resumed
         .as_ref()
         .map_or(0, |resumed| resumed.epoch * images + resumed.so_far.images);
-    let progress = Progress::new(run.plan.epochs, images, before, common.quiet, lines);
+    let progress = Progress::new(run.plan.epochs, images, before, common.watch(), lines);
     let outcome = run.train(learner, resumed, &progress)?;
     arguments.write(&outcome, &backbone)?;
     if let Some(path) = &checkpoint {
@@ -227,7 +227,7 @@ fn prepare<'a>(
         batch: arguments.batch as usize,
         class_weights: arguments.class_weights,
         preprocess: &preprocess,
-        is_quiet: common.quiet,
+        watch: common.watch(),
         cache: arguments.cache.clone().or_else(default_folder),
     };
     let sets = match kind {

@@ -1,0 +1,162 @@
+"""Patches as a classifier of scikit-learn."""
+
+import io
+import math
+import pathlib
+import struct
+import tarfile
+import tempfile
+import zlib
+
+import numpy
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import _commands
+from ._errors import InputError
+from ._graft import Backbone, Patch, Session
+
+HEADS = ("gd", "gd++", "prototype", "ridge")
+
+
+class GraftClassifier(ClassifierMixin, BaseEstimator):
+    """A patch of a frozen backbone, as a classifier of pictures.
+
+    Parameters
+    ----------
+    backbone : path or Backbone
+        The frozen network.
+    method : str, default="ridge"
+        "ridge", "gd", "gd++" or "prototype" make a head of one pass over the pictures; "head", "bn+head", "dw+head" and
+        "bn+dw+head" are kinds that `graft.train` trains, by default on all pictures for 20 epochs.
+    shape : tuple, default=None
+        Height, width (and 3 channels) of pictures that are given as rows of a 2-d array. By default they are grey and square;
+        what is missing of a square is black.
+    options : dict, default=None
+        Further options of `graft.generate` or `graft.train`, such as {"epochs": 5}.
+    threads : int, default=1
+        Threads that classify.
+
+    Attributes
+    ----------
+    patch_ : Patch
+        What was learned; `patch_.backbone` is the backbone.
+    classes_ : array of the labels, in the order of the columns of `predict_proba`.
+
+    Notes
+    -----
+    X is `[N, height, width, 3 or 1]`, `[N, height, width]` or 2-d, of pictures of any size: they come to the backbone's input as
+    with `patch.preprocess`. uint8 values are pixels; of others, the range in `fit` is black to white.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> model = GraftClassifier("demo.backbone").fit(digits.data[:1000], digits.target[:1000])
+    >>> model.score(digits.data[1000:], digits.target[1000:])  # doctest: +SKIP
+    """
+
+    def __init__(self, backbone=None, *, method="ridge", shape=None, options=None, threads=1):
+        self.backbone = backbone
+        self.method = method
+        self.shape = shape
+        self.options = options
+        self.threads = threads
+
+    def fit(self, X, y):
+        """Learns the labels `y` of the pictures `X`: at least two classes."""
+        X, y = validate_data(self, X, y, allow_nd=True)
+        check_classification_targets(y)
+        self.classes_, targets = numpy.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError("y has one class, expected at least two")
+        if self.backbone is None:
+            raise InputError("no backbone: give the path of one, GraftClassifier(backbone)")
+        self.range_ = (0.0, 255.0) if X.dtype == numpy.uint8 else (float(X.min()), float(X.max()))
+        backbone = self.backbone if isinstance(self.backbone, Backbone) else Backbone.open(self.backbone)
+        with tempfile.TemporaryDirectory() as folder:
+            data, output = pathlib.Path(folder, "data.tar"), pathlib.Path(folder, "learned.patch")
+            _write_archive(data, self._pixels(X), targets)
+            self._learn(backbone, data, output)
+            self.patch_ = Patch.from_bytes(output.read_bytes(), backbone)
+        self.session_ = Session(backbone, self.threads)
+        return self
+
+    def _learn(self, backbone, data, output):
+        options = dict(self.options or {})
+        if self.method in HEADS:
+            _commands.generate(backbone, data, output, method=self.method, **options)
+            return
+        trained = output.with_suffix(".safetensors")
+        cache = output.with_name("cache")
+        _commands.train(backbone, data, trained, kind=self.method, **{"validation": 0, "cache": cache, **options})
+        _commands.export(trained, backbone, output)
+
+    def decision_function(self, X):
+        """Scores `[N, classes]`; of two classes how much higher the second one scores, `[N]`."""
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict_proba(self, X):
+        """Probabilities `[N, classes]`, in the order of `classes_`."""
+        scores = self._scores(X)
+        return self.patch_.probabilities(scores)
+
+    def predict(self, X):
+        """The labels that score highest, `[N]`."""
+        scores = self._scores(X)
+        return self.classes_[scores.argmax(axis=1)]
+
+    def _scores(self, X):
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, allow_nd=True)
+        return self.session_.run(self.patch_, self.patch_.preprocess(self._pixels(X)))
+
+    def _pixels(self, X):
+        """Pictures as uint8 `[N, height, width, 3 or 1]`."""
+        if X.dtype != numpy.uint8:
+            low, high = self.range_
+            shares = (X.astype(numpy.float64) - low) / (high - low or 1.0)
+            X = numpy.rint(255 * shares.clip(0, 1)).astype(numpy.uint8)
+        if X.ndim == 2:
+            X = X.reshape(len(X), *self.shape) if self.shape else _square(X)
+        X = X[..., None] if X.ndim == 3 else X
+        if X.ndim != 4 or X.shape[-1] not in (1, 3):
+            raise InputError(f"pictures of shape {X.shape}, expected [N, height, width, 3 or 1], [N, height, width] or rows")
+        return X
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _square(rows):
+    side = math.ceil(math.sqrt(rows.shape[1]))
+    padded = numpy.zeros((len(rows), side * side), numpy.uint8)
+    padded[:, : rows.shape[1]] = rows
+    return padded.reshape(len(rows), side, side)
+
+
+def _write_archive(path, pictures, targets):
+    """A data set: `class/image.png`, where classes sort as their targets do."""
+    with tarfile.open(path, "w") as archive:
+        for index, (picture, target) in enumerate(zip(pictures, targets)):
+            png = _png(picture)
+            entry = tarfile.TarInfo(f"class {target:06}/{index:06}.png")
+            entry.size = len(png)
+            archive.addfile(entry, io.BytesIO(png))
+
+
+def _png(picture):
+    height, width, channels = picture.shape
+    colour = {1: 0, 3: 2}[channels]
+    rows = numpy.zeros((height, 1 + width * channels), numpy.uint8)
+    rows[:, 1:] = picture.reshape(height, -1)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)) + chunk(b"IEND", b"")

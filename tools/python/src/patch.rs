@@ -1,0 +1,328 @@
+//! The class `Patch`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use graft_data::image_file;
+use graft_patches::geometry::Shape;
+use graft_patches::plan::infer_shapes;
+use image::RgbImage;
+use patchtool::confidence;
+use patchtool::task::{self, Task};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyAny, PyBytes};
+
+use crate::array::{self, Count, Images, Slices};
+use crate::backbone::{Backbone, absolute, check_digest, shape};
+use crate::error::{exception, input_error};
+
+/// The replacements of a task, checked and bound to a backbone: any session of that backbone runs it.
+///
+/// Pickles as its path, its digest and its backbone, and refuses another file under that path.
+#[pyclass(frozen, module = "graft")]
+pub(crate) struct Patch {
+    backbone: Py<Backbone>,
+    /// The file; None for the backbone's own, and of bytes.
+    path: Option<PathBuf>,
+    task: Task,
+    /// Of the scores: one pixel, unless the head scores each of several places.
+    output: Shape,
+}
+
+impl Patch {
+    /// A task of a backbone, which is this one in the runtime.
+    pub(crate) fn new(
+        py: Python<'_>,
+        (backbone, own): (Py<Backbone>, &graft_runtime::Backbone),
+        path: Option<PathBuf>,
+        task: Task,
+    ) -> PyResult<Self> {
+        let image = own.image();
+        let mut shapes = vec![Shape::default(); image.layer_count() + 1];
+        infer_shapes(&image, task.patch.input().shape, &mut shapes)
+            .map_err(|error| exception(py, &error.into()))?;
+        let last = shapes[image.layer_count()];
+        Ok(Self {
+            backbone,
+            path,
+            output: Shape::new(last.height, last.width, task.patch.classes()),
+            task,
+        })
+    }
+
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+
+    pub(crate) fn input(&self) -> Shape {
+        self.task.patch.input().shape
+    }
+
+    /// The scores of one image.
+    pub(crate) fn output(&self) -> Shape {
+        self.output
+    }
+
+    /// The dimensions of the array that they are.
+    pub(crate) fn output_dimensions(&self) -> Vec<usize> {
+        let Shape {
+            height,
+            width,
+            channels,
+        } = self.output;
+        match self.output.pixels() {
+            1 => vec![channels],
+            _ => vec![height, width, channels],
+        }
+    }
+
+    fn image_digest(&self) -> Option<String> {
+        let image = self.task.patch.image();
+        image.map(|image| image.digest().to_string())
+    }
+}
+
+#[pymethods]
+impl Patch {
+    /// Opens a `.patch` file, checks all of it, and binds it to a backbone. Raises FileError, and MismatchError where it was
+    /// made for another backbone.
+    #[staticmethod]
+    fn open(py: Python<'_>, path: PathBuf, backbone: Py<Backbone>) -> PyResult<Self> {
+        let path = absolute(py, &path)?;
+        let bound = backbone.get();
+        let own = bound.get(py)?;
+        let task = py.detach(|| task::open_task(&path, &own, bound.metadata()));
+        let task = task.map_err(|error| exception(py, &error))?;
+        Self::new(py, (backbone, &own), Some(path), task)
+    }
+
+    #[staticmethod]
+    fn _reopen(
+        py: Python<'_>,
+        path: PathBuf,
+        digest: &str,
+        backbone: Py<Backbone>,
+    ) -> PyResult<Self> {
+        let opened = Self::open(py, path.clone(), backbone)?;
+        check_digest(py, &path, &opened.digest(), digest)?;
+        Ok(opened)
+    }
+
+    /// As `open`, of the content of a `.patch` file. Such a patch pickles with that content.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8], backbone: Py<Backbone>) -> PyResult<Self> {
+        let bound = backbone.get();
+        let own = bound.get(py)?;
+        let task = py.detach(|| {
+            let patch = graft_runtime::Patch::from_bytes(data, &own)?;
+            let name = patch.image().map(|image| image.metadata()).transpose()?;
+            let name = name.unwrap_or_default().name;
+            task::patch_task(name, patch, &own, bound.metadata())
+        });
+        let task = task.map_err(|error| exception(py, &error))?;
+        Self::new(py, (backbone, &own), None, task)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, own) = (slf.py(), slf.get());
+        let backbone = own.backbone.bind(py);
+        let reduced = match (&own.path, own.task.patch.image()) {
+            (Some(path), _) => {
+                let arguments = (path.clone(), own.digest(), backbone);
+                (slf.get_type().getattr("_reopen")?, arguments).into_pyobject(py)?
+            }
+            (None, Some(image)) => {
+                let arguments = (PyBytes::new(py, image.bytes()), backbone);
+                (slf.get_type().getattr("from_bytes")?, arguments).into_pyobject(py)?
+            }
+            (None, None) => {
+                let identity = backbone.get_type().getattr("identity")?;
+                (identity, (backbone,)).into_pyobject(py)?
+            }
+        };
+        Ok(reduced.into_any())
+    }
+
+    /// The backbone that it is bound to.
+    #[getter]
+    fn backbone(&self, py: Python<'_>) -> Py<Backbone> {
+        self.backbone.clone_ref(py)
+    }
+
+    /// Absolute path of the file; None for a backbone's own, and for one of bytes.
+    #[getter]
+    fn path(&self) -> Option<PathBuf> {
+        self.path.clone()
+    }
+
+    /// Digest (BLAKE3) of the whole file, in hexadecimal; of a backbone's own that of the backbone.
+    #[getter]
+    fn digest(&self) -> String {
+        let own = self.image_digest();
+        own.unwrap_or_else(|| self.backbone.get().digest().to_owned())
+    }
+
+    /// File name, or the name of the backbone.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.task.name
+    }
+
+    /// Kinds that it combines, such as `bn+head`; `none` for a backbone's own.
+    #[getter]
+    fn kinds(&self) -> String {
+        self.task.patch.receipt().kinds.to_string()
+    }
+
+    /// Number of scores.
+    #[getter]
+    fn classes(&self) -> usize {
+        self.task.patch.classes()
+    }
+
+    /// Names of the classes, by index of the score; `class 3` where the file has none.
+    #[getter]
+    fn labels(&self) -> Vec<String> {
+        let classes = 0..self.task.patch.classes();
+        classes.map(|index| self.task.label(index)).collect()
+    }
+
+    /// Height, width and channels of the input.
+    #[getter]
+    fn input_shape(&self) -> (usize, usize, usize) {
+        shape(&self.task.patch.input())
+    }
+
+    /// Subtracted from each channel of pixels, on the scale 0 to 255.
+    #[getter]
+    fn mean(&self) -> Vec<f32> {
+        let input = self.task.patch.input();
+        input.mean[..input.shape.channels].to_vec()
+    }
+
+    /// Divisor of each channel after that, on the same scale.
+    #[getter]
+    fn std(&self) -> Vec<f32> {
+        let input = self.task.patch.input();
+        input.std[..input.shape.channels].to_vec()
+    }
+
+    /// What scores are divided by before their softmax; 1 where nobody has measured it (`patchtool calibrate`).
+    #[getter]
+    fn temperature(&self) -> f32 {
+        self.task.patch.temperature()
+    }
+
+    /// A picture at the input's size, as `patchtool run` brings it there: uint8 `[height, width, channels]`.
+    ///
+    /// A picture is the path of a JPEG or PNG file, or pixels of any size: uint8 `[H, W, 3]`, `[H, W, 1]` or `[H, W]`. Several
+    /// of one size, `[N, H, W, 3]` or `[N, H, W, 1]`, give `[N, height, width, channels]`.
+    /// Raises FileError, InputError.
+    fn preprocess<'py>(&self, picture: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = picture.py();
+        let mut count = Count::One;
+        let pixels = match array::path(picture) {
+            Some(path) => py
+                .detach(|| Ok(self.task.preprocess.pixels(&image_file::open(&path)?)))
+                .map_err(|error| exception(py, &error))?,
+            None => {
+                let images = Images::of(picture)?;
+                let (size, pictures) = pictures(py, &images)?;
+                count = size;
+                py.detach(|| {
+                    let pixels = pictures
+                        .iter()
+                        .map(|picture| self.task.preprocess.pixels(picture));
+                    pixels.collect::<Vec<_>>().concat()
+                })
+            }
+        };
+        let (height, width, channels) = self.input_shape();
+        count.array(py, pixels, &[height, width, channels])
+    }
+
+    /// Probabilities of scores, `[classes]` or `[N, classes]`, as float64 of the same shape: the softmax at the patch's
+    /// temperature, as `patchtool run` prints it (of a single class its sigmoid). Raises InputError.
+    fn probabilities<'py>(&self, scores: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = scores.py();
+        let classes = self.classes();
+        let images = Images::of(scores)?;
+        let (count, Slices::Values(values)) = (rows(images.shape(), classes), images.slices()?)
+        else {
+            return Err(scores_expected(py, classes));
+        };
+        let count = count.ok_or_else(|| scores_expected(py, classes))?;
+        let temperature = self.temperature();
+        let rows = values.chunks_exact(classes.max(1));
+        let all = rows.flat_map(|row| confidence::probabilities(row, temperature));
+        count.array(py, all.collect(), &[classes])
+    }
+
+    fn __fspath__(&self) -> PyResult<OsString> {
+        let path = self.path.clone().map(OsString::from);
+        path.ok_or_else(|| PyTypeError::new_err("the patch has no file"))
+    }
+
+    fn __repr__(&self) -> String {
+        let kinds = self.kinds();
+        format!(
+            "Patch({:?}, {kinds}, {} classes)",
+            self.task.name,
+            self.classes()
+        )
+    }
+}
+
+fn rows(shape: &[usize], classes: usize) -> Option<Count> {
+    match *shape {
+        [found] if found == classes => Some(Count::One),
+        [count, found] if found == classes => Some(Count::Batch(count)),
+        _ => None,
+    }
+}
+
+fn scores_expected(py: Python<'_>, classes: usize) -> PyErr {
+    input_error(
+        py,
+        format!("expected float32 scores of shape [{classes}] or [N, {classes}]"),
+        "give what session.run returns for this patch",
+    )
+}
+
+/// Pixels as pictures of three channels.
+fn pictures(py: Python<'_>, images: &Images<'_>) -> PyResult<(Count, Vec<RgbImage>)> {
+    let wrong = || {
+        input_error(
+            py,
+            format!(
+                "pictures of shape {:?}, expected uint8 [H, W, 3], [H, W, 1], [H, W], or several as [N, H, W, 3 or 1]",
+                images.shape()
+            ),
+            "give pixels from 0 to 255",
+        )
+    };
+    let Slices::Pixels(pixels) = images.slices()? else {
+        return Err(wrong());
+    };
+    let (count, height, width, channels) = match *images.shape() {
+        [height, width] => (Count::One, height, width, 1),
+        [height, width, channels] => (Count::One, height, width, channels),
+        [count, height, width, channels] => (Count::Batch(count), height, width, channels),
+        _ => return Err(wrong()),
+    };
+    let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
+    let is_rgb = channels == 3;
+    let (Some((columns, rows)), true, true) = (sides, width * height > 0, is_rgb || channels == 1)
+    else {
+        return Err(wrong());
+    };
+    let each = pixels.chunks_exact(height * width * channels).map(|own| {
+        let bytes = match is_rgb {
+            true => own.to_vec(),
+            false => own.iter().flat_map(|&grey| [grey; 3]).collect(),
+        };
+        RgbImage::from_raw(columns, rows, bytes).ok_or_else(wrong)
+    });
+    Ok((count, each.collect::<PyResult<_>>()?))
+}

@@ -1,0 +1,63 @@
+"""A folder for the Hugging Face Hub."""
+
+import ast
+import inspect
+import pathlib
+
+import pytest
+
+import graft
+import graft._graft
+from conftest import DEMO
+
+
+@pytest.fixture
+def trained(tmp_path, backbone):
+    path = tmp_path / "clothes.safetensors"
+    graft.train(backbone, DEMO / "fashion-train.tar", path, kind="head", epochs=2, limit=100, test=DEMO / "fashion-test.tar")
+    return path
+
+
+def test_a_patch_folder(tmp_path, backbone, trained):
+    patch = graft.export(trained, backbone, tmp_path / "x.patch")
+    told = {"base_model": "someone/demo", "license": "mit", "datasets": ["zalando-datasets/fashion_mnist"]}
+    folder = graft.save_folder(tmp_path / "folder", trained, patch, **told)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "adapter_model.safetensors", "clothes.patch"]
+    assert graft.Patch.open(folder / "clothes.patch", backbone).digest == patch.digest
+    again = graft.export(folder / "adapter_model.safetensors", backbone, tmp_path / "again.patch")
+    assert again.digest == patch.digest
+    card = (folder / "README.md").read_text()
+    assert 'base_model: "someone/demo"\nbase_model_relation: "adapter"\n' in card and backbone.id in card
+    with pytest.raises(graft.Error, match="exists"):
+        graft.save_folder(folder, trained, patch, **told)
+    graft.save_folder(folder, trained, patch, force=True, **told)
+    for other in (graft.Patch.open(DEMO / "fashion.patch", backbone), backbone.identity()):
+        with pytest.raises(graft.MismatchError):
+            graft.save_folder(tmp_path / "other", trained, other, **told)
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_hubs_own_library_reads_it(tmp_path, backbone, trained):
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
+    patch = graft.export(trained, backbone, tmp_path / "x.patch")
+    folder = graft.save_folder(tmp_path / "folder", trained, patch, base_model="someone/demo", license="mit")
+    card = hub.ModelCard.load(folder / "README.md").data.to_dict()
+    assert (card["base_model"], card["base_model_relation"], card["license"]) == ("someone/demo", "adapter", "mit")
+    assert card["tags"] == ["graft", "head"]
+    assert safetensors.load_file(folder / "adapter_model.safetensors")
+
+
+def test_the_stub_has_all_that_there_is():
+    package = pathlib.Path(graft.__file__).parent
+    assert (package / "py.typed").exists()
+    stub = ast.parse((package / "_graft.pyi").read_text())
+    functions = {node.name for node in stub.body if isinstance(node, ast.FunctionDef)}
+    classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+    public = {name for name in vars(graft._graft) if not name.startswith("_")}
+    assert public == functions | classes.keys()
+    for name, node in classes.items():
+        own = vars(getattr(graft._graft, name))
+        written = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+        assert {member for member in own if not member.startswith("_")} == {each for each in written if not each.startswith("_")}
+        assert all(inspect.getdoc(own[member]) for member in written if not member.startswith("_")), name
