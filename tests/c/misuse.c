@@ -226,6 +226,8 @@ static void images(struct model *model, struct model *other) {
     EXPECT(status, graft_patch_open(memory, size, model->backbone, model->backbone_file.bytes, model->backbone_file.length, 0,
                                     &patch));
     HOLDS(graft_patch_size(model->backbone_file.bytes, model->backbone_file.length) == 0);
+    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT,
+           graft_session_run_values(model->session, model->patch, values, info.input_length, values, info.classes, NULL));
     EXPECT(GRAFT_STATUS_OTHER_BACKBONE, graft_patch_open(memory, size, other->backbone, image->bytes, image->length, 0, &patch));
     EXPECT(status, graft_patch_map(memory, size, model->backbone, model->backbone_file.path, 0, &patch));
     EXPECT(GRAFT_STATUS_FILE, graft_backbone_map(memory, size, "/nowhere/x.backbone", 0, &backbone));
@@ -270,12 +272,13 @@ static void runs(struct model *model, struct model *other) {
     EXPECT(GRAFT_STATUS_OK,
            graft_session_run(model->session, model->patch, pixels, info.input_length, scores, info.classes, &count));
     HOLDS(count == info.classes);
+    count = 0;
     EXPECT(GRAFT_STATUS_OK,
            graft_session_run_values(model->session, model->patch, values, info.input_length, scores, info.classes, NULL));
     /* The same by threads, of which there cannot be any number. */
     own = guarded(graft_session_size(NULL), GRAFT_ALIGN);
-    EXPECT(GRAFT_STATUS_SYSTEM, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 0, &threads));
-    EXPECT(GRAFT_STATUS_SYSTEM, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, SIZE_MAX, &threads));
+    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 0, &threads));
+    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, SIZE_MAX, &threads));
     EXPECT(GRAFT_STATUS_OK, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 2, &threads));
     EXPECT(GRAFT_STATUS_OK,
            graft_session_run_values(threads, model->patch, values, info.input_length, by_threads, info.classes, NULL));
@@ -285,7 +288,10 @@ static void runs(struct model *model, struct model *other) {
                                                         info.classes, NULL));
     EXPECT(GRAFT_STATUS_INPUT_LENGTH, graft_session_run_values(model->session, model->patch, values, 0, scores, info.classes, NULL));
     EXPECT(GRAFT_STATUS_SCORES_LENGTH, graft_session_run(model->session, model->patch, pixels, info.input_length, scores,
-                                                         info.classes - 1, NULL));
+                                                         info.classes - 1, &count));
+    HOLDS(count == info.classes);
+    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT,
+           graft_session_run_values(model->session, model->patch, values, info.input_length, values, info.classes, NULL));
     EXPECT(GRAFT_STATUS_OTHER_BACKBONE,
            graft_session_run(model->session, other->patch, pixels, info.input_length, scores, info.classes, NULL));
     EXPECT(GRAFT_STATUS_OK, graft_patch_label(model->patch, 9, &label, &length));

@@ -8,7 +8,8 @@
  * graft_last_error() says more.
  *
  * Define GRAFT_HOSTED for a library of a system with files and threads, GRAFT_TRUST for one that checks signatures, which
- * every hosted one does: the CMake package defines what its library has.
+ * every hosted one does. The CMake package defines both for hosted systems; for a library of a microcontroller that was
+ * built with the feature `trust`, define it yourself. What a call writes overlaps nothing else that it is given.
  *
  * Made of runtime/c/src by cbindgen: do not edit.
  */
@@ -463,10 +464,11 @@ enum graft_status graft_session_open_threads(void *memory,
  * @param patch Any patch of the session's backbone: to take another than before costs nothing.
  * @param pixels Rows of pixels of channels, as the patch's input has them.
  * @param pixels_length Their number, the patch's `input_length`.
- * @param scores Where the scores are written: as many as the patch has classes, for each pixel that the backbone ends with,
+ * @param scores Where the scores are written, not in the image: as many as the patch has classes, for each pixel that the backbone ends with,
  *     usually one.
  * @param scores_length Room for scores.
- * @param scores_count Where the number of scores is written; NULL where it is known.
+ * @param scores_count Where the number of scores is written, also where there is too little room for them; NULL where it is
+ *     known.
  *
  * # Safety
  * What is not NULL has the lengths that are given.

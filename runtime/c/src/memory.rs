@@ -39,6 +39,12 @@ pub(crate) unsafe fn write<'a, T>(values: *mut T, length: usize) -> Result<&'a m
     Ok(unsafe { slice::from_raw_parts_mut(values, length) })
 }
 
+/// The addresses of an array.
+pub(crate) fn place<T>(values: &[T]) -> core::ops::Range<usize> {
+    let start = values.as_ptr().addr();
+    start..start + size_of_val(values)
+}
+
 /// Writes a result to where C wants it.
 ///
 /// # Safety

@@ -14,7 +14,7 @@ use crate::status::GraftStatus;
 /// A type that C knows by pointers only.
 pub(crate) trait Handle {
     /// The value behind it.
-    type Value;
+    type Value: Send;
     /// Four letters that no other handle has.
     const KIND: [u8; 4];
 }
@@ -98,7 +98,9 @@ unsafe fn object<'a, H: Handle>(handle: *const H) -> Result<&'a Object<H::Value>
 ///
 /// # Safety
 /// As [`object`]; it is of a kind that is not [taken](take) while it is shared.
-pub(crate) unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Value, Fault> {
+pub(crate) unsafe fn get<'a, H: Handle<Value: Sync>>(
+    handle: *const H,
+) -> Result<&'a H::Value, Fault> {
     // SAFETY: by the caller's promise.
     let object = unsafe { object(handle) }?;
     // SAFETY: nobody takes it meanwhile.
@@ -112,9 +114,14 @@ pub(crate) unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Value
 pub(crate) unsafe fn take<'a, H: Handle>(handle: *mut H) -> Result<Taken<'a, H::Value>, Fault> {
     // SAFETY: by the caller's promise.
     let object = unsafe { object(handle) }?;
-    match object.is_taken.swap(true, Ordering::Acquire) {
-        false => Ok(Taken(object)),
-        true => Err(GraftStatus::Busy.into()),
+    if object.is_taken.swap(true, Ordering::Acquire) {
+        return Err(GraftStatus::Busy.into());
+    }
+    let taken = Taken(object);
+    // Another call may have closed it between the look at its kind and this one's turn.
+    match object.kind.load(Ordering::Acquire) == u32::from_le_bytes(H::KIND) {
+        true => Ok(taken),
+        false => Err(GraftStatus::NotOpen.into()),
     }
 }
 
@@ -125,10 +132,9 @@ pub(crate) unsafe fn take<'a, H: Handle>(handle: *mut H) -> Result<Taken<'a, H::
 pub(crate) unsafe fn close<H: Handle>(handle: *mut H) -> Result<(), Fault> {
     // SAFETY: by the caller's promise.
     let taken = unsafe { take(handle) }?;
-    let Taken(object) = taken;
-    object.kind.store(0, Ordering::Release);
-    // SAFETY: it was taken by this call, and no later one finds its kind.
-    unsafe { object.value.get().drop_in_place() };
+    taken.0.kind.store(0, Ordering::Release);
+    // SAFETY: this call has taken it until it returns, and whoever takes it later does not find its kind.
+    unsafe { taken.0.value.get().drop_in_place() };
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
+use graft_patches::records::What;
 use graft_patches::{PatchImage, Verify};
 use graft_runtime::{Backbone, Patch};
 
@@ -205,12 +206,16 @@ impl Bound {
     }
 
     fn label(&self, class: usize) -> Result<Option<&str>, graft_patches::ImageError> {
-        let own = self.patch.image();
-        match own.map(|image| image.label(class)).transpose()?.flatten() {
-            Some(label) => Ok(Some(label)),
-            // Another head than the backbone's has no labels of it.
-            None if self.patch.receipt().weights > 0 => Ok(None),
-            None => self.backbone.image().label(class),
+        let backbone = self.backbone.image();
+        let head = backbone.head();
+        // Labels belong to the head: a patch without one keeps the backbone's.
+        let own = self
+            .patch
+            .image()
+            .filter(|own| head.is_some_and(|head| own.find(head, What::Weights).is_some()));
+        match own {
+            Some(own) => own.label(class),
+            None => backbone.label(class),
         }
     }
 }

@@ -98,6 +98,9 @@ pub unsafe extern "C" fn graft_session_open_threads(
         let value = |_: &'static mut [u8]| {
             // SAFETY: by the caller's promise.
             let backbone = unsafe { get(backbone) }?;
+            if !(1..=256).contains(&threads) {
+                return Err(GraftStatus::InvalidArgument.into());
+            }
             Ok(Session::with_threads(backbone, threads)?)
         };
         // SAFETY: by the caller's promise.
@@ -111,10 +114,11 @@ pub unsafe extern "C" fn graft_session_open_threads(
 /// @param patch Any patch of the session's backbone: to take another than before costs nothing.
 /// @param pixels Rows of pixels of channels, as the patch's input has them.
 /// @param pixels_length Their number, the patch's `input_length`.
-/// @param scores Where the scores are written: as many as the patch has classes, for each pixel that the backbone ends with,
+/// @param scores Where the scores are written, not in the image: as many as the patch has classes, for each pixel that the backbone ends with,
 ///     usually one.
 /// @param scores_length Room for scores.
-/// @param scores_count Where the number of scores is written; NULL where it is known.
+/// @param scores_count Where the number of scores is written, also where there is too little room for them; NULL where it is
+///     known.
 ///
 /// # Safety
 /// What is not NULL has the lengths that are given.
@@ -181,19 +185,28 @@ unsafe fn run(
     // SAFETY: by the caller's promise.
     let patch = &unsafe { get(patch) }?.patch;
     // SAFETY: by the caller's promise.
-    let scores = unsafe { memory::write(scores, scores_length) }?;
-    if scores_length < patch.classes() {
-        return Err(GraftStatus::ScoresLength.into());
+    let read = match image {
+        Image::Pixels(pixels) => memory::place(pixels),
+        Image::Values(values) => memory::place(values),
+    };
+    let write = scores.addr()
+        ..scores
+            .addr()
+            .saturating_add(scores_length.saturating_mul(4));
+    if read.start < write.end && write.start < read.end {
+        return Err(GraftStatus::InvalidArgument.into());
     }
     let found = session.run(patch, image)?;
+    if !scores_count.is_null() {
+        // SAFETY: by the caller's promise.
+        unsafe { memory::put(scores_count, found.len()) }?;
+    }
+    // SAFETY: by the caller's promise.
+    let scores = unsafe { memory::write(scores, scores_length) }?;
     let room = scores.get_mut(..found.len());
     room.ok_or(GraftStatus::ScoresLength)?
         .copy_from_slice(found);
-    if scores_count.is_null() {
-        return Ok(());
-    }
-    // SAFETY: by the caller's promise.
-    unsafe { memory::put(scores_count, found.len()) }
+    Ok(())
 }
 
 /// Closes a session. Its memory is the caller's again.
