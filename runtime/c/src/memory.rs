@@ -6,7 +6,7 @@ use crate::error::Fault;
 use crate::status::GraftStatus;
 
 /// Refuses what no array is at.
-fn check<T>(values: *const T, length: usize) -> Result<(), Fault> {
+pub(crate) fn check<T>(values: *const T, length: usize) -> Result<(), Fault> {
     if values.is_null() {
         return Err(GraftStatus::NullPointer.into());
     }

@@ -184,15 +184,12 @@ unsafe fn run(
     let mut session = unsafe { take(session) }?;
     // SAFETY: by the caller's promise.
     let patch = &unsafe { get(patch) }?.patch;
-    // SAFETY: by the caller's promise.
+    memory::check(scores, scores_length)?;
     let read = match image {
         Image::Pixels(pixels) => memory::place(pixels),
         Image::Values(values) => memory::place(values),
     };
-    let write = scores.addr()
-        ..scores
-            .addr()
-            .saturating_add(scores_length.saturating_mul(4));
+    let write = scores.addr()..scores.addr() + scores_length * size_of::<f32>();
     if read.start < write.end && write.start < read.end {
         return Err(GraftStatus::InvalidArgument.into());
     }
