@@ -98,6 +98,9 @@ pub unsafe extern "C" fn graft_session_open_threads(
         let value = |_: &'static mut [u8]| {
             // SAFETY: by the caller's promise.
             let backbone = unsafe { get(backbone) }?;
+            if !(1..=256).contains(&threads) {
+                return Err(GraftStatus::InvalidArgument.into());
+            }
             Ok(Session::with_threads(backbone, threads)?)
         };
         // SAFETY: by the caller's promise.
@@ -112,8 +115,8 @@ pub unsafe extern "C" fn graft_session_open_threads(
 /// @param pixels Rows of pixels of channels, as the patch's input has them.
 /// @param pixels_length Their number, the patch's `input_length`.
 /// @param scores Where the scores are written: as many as the patch has classes, for each pixel that the backbone ends with,
-///     usually one.
-/// @param scores_length Room for scores.
+///     usually one. It may be memory of the image, which they then overwrite, not of an object.
+/// @param scores_length Room for scores, at least the patch's `scores_length`.
 /// @param scores_count Where the number of scores is written; NULL where it is known.
 ///
 /// # Safety
@@ -129,8 +132,11 @@ pub unsafe extern "C" fn graft_session_run(
     scores_count: *mut usize,
 ) -> GraftStatus {
     status_of(|| {
-        // SAFETY: by the caller's promise.
-        let image = Image::Pixels(unsafe { memory::read(pixels, pixels_length) }?);
+        let image = || {
+            // SAFETY: by the caller's promise.
+            let pixels = unsafe { memory::read(pixels, pixels_length) }?;
+            Ok(Image::Pixels(pixels))
+        };
         // SAFETY: by the caller's promise.
         unsafe { run(session, patch, image, scores, scores_length, scores_count) }
     })
@@ -159,19 +165,24 @@ pub unsafe extern "C" fn graft_session_run_values(
     scores_count: *mut usize,
 ) -> GraftStatus {
     status_of(|| {
-        // SAFETY: by the caller's promise.
-        let image = Image::Values(unsafe { memory::read(values, values_length) }?);
+        let image = || {
+            // SAFETY: by the caller's promise.
+            let values = unsafe { memory::read(values, values_length) }?;
+            Ok(Image::Values(values))
+        };
         // SAFETY: by the caller's promise.
         unsafe { run(session, patch, image, scores, scores_length, scores_count) }
     })
 }
 
+/// The image is read within the session's run only: then scores may be written over it.
+///
 /// # Safety
 /// As [`graft_session_run`].
-unsafe fn run(
+unsafe fn run<'a>(
     session: *mut GraftSession,
     patch: *const GraftPatch,
-    image: Image<'_>,
+    image: impl FnOnce() -> Result<Image<'a>, Fault>,
     scores: *mut f32,
     scores_length: usize,
     scores_count: *mut usize,
@@ -179,16 +190,15 @@ unsafe fn run(
     // SAFETY: by the caller's promise.
     let mut session = unsafe { take(session) }?;
     // SAFETY: by the caller's promise.
-    let patch = &unsafe { get(patch) }?.patch;
-    // SAFETY: by the caller's promise.
-    let scores = unsafe { memory::write(scores, scores_length) }?;
-    if scores_length < patch.classes() {
+    let bound = unsafe { get(patch) }?;
+    let image = image()?;
+    memory::check(scores, scores_length)?;
+    if scores_length < bound.scores_length() {
         return Err(GraftStatus::ScoresLength.into());
     }
-    let found = session.run(patch, image)?;
-    let room = scores.get_mut(..found.len());
-    room.ok_or(GraftStatus::ScoresLength)?
-        .copy_from_slice(found);
+    let found = session.run(&bound.patch, image)?;
+    // SAFETY: there is room for them, and they are in memory of the session, which nothing else is in.
+    unsafe { memory::copy(scores, found) }?;
     if scores_count.is_null() {
         return Ok(());
     }
