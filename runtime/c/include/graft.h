@@ -8,7 +8,8 @@
  * graft_last_error() says more.
  *
  * Define GRAFT_HOSTED for a library of a system with files and threads, GRAFT_TRUST for one that checks signatures, which
- * every hosted one does: the CMake package defines what its library has.
+ * every hosted one does: the CMake package defines both for hosted ones. For a microcontroller's, GRAFT_TRUST is the program's
+ * to define.
  *
  * Made of runtime/c/src by cbindgen: do not edit.
  */
