@@ -269,19 +269,24 @@ static void runs(struct model *model, struct model *other) {
 
     EXPECT(GRAFT_STATUS_OK,
            graft_session_run(model->session, model->patch, pixels, info.input_length, scores, info.classes, &count));
-    HOLDS(count == info.classes);
-    count = 0;
+    HOLDS(count == info.classes && count == info.scores_length);
     EXPECT(GRAFT_STATUS_OK,
            graft_session_run_values(model->session, model->patch, values, info.input_length, scores, info.classes, NULL));
     /* The same by threads, of which there cannot be any number. */
     own = guarded(graft_session_size(NULL), GRAFT_ALIGN);
-    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 0, &threads));
-    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, SIZE_MAX, &threads));
+    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT,
+           graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 0, &threads));
+    EXPECT(GRAFT_STATUS_INVALID_ARGUMENT,
+           graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 257, &threads));
     EXPECT(GRAFT_STATUS_OK, graft_session_open_threads(own, graft_session_size(NULL), model->backbone, 2, &threads));
     EXPECT(GRAFT_STATUS_OK,
            graft_session_run_values(threads, model->patch, values, info.input_length, by_threads, info.classes, NULL));
     HOLDS(memcmp(scores, by_threads, info.classes * sizeof *scores) == 0);
     EXPECT(GRAFT_STATUS_OK, graft_session_close(threads));
+    /* Scores may take the place of the image. */
+    EXPECT(GRAFT_STATUS_OK,
+           graft_session_run_values(model->session, model->patch, values, info.input_length, values, info.classes, NULL));
+    HOLDS(memcmp(scores, values, info.classes * sizeof *scores) == 0);
     EXPECT(GRAFT_STATUS_INPUT_LENGTH, graft_session_run(model->session, model->patch, pixels + 1, info.input_length - 1, scores,
                                                         info.classes, NULL));
     EXPECT(GRAFT_STATUS_INPUT_LENGTH, graft_session_run_values(model->session, model->patch, values, 0, scores, info.classes, NULL));
@@ -408,6 +413,29 @@ static void threads(struct model *model) {
     HOLDS(has_met);
 }
 
+static void *close_session(void *session) {
+    return graft_session_close((graft_session *)session) == GRAFT_STATUS_OK ? session : NULL;
+}
+
+/* Of two calls that close a session at once one does. */
+static void closes_once(struct model *model) {
+    uint8_t *memory = guarded(model->session_size, GRAFT_ALIGN);
+    int round, right = 0;
+    for (round = 0; round < 300; round++) {
+        graft_session *session;
+        pthread_t thread;
+        void *there, *here;
+        if (graft_session_open(memory, model->session_size, model->backbone, &session) != GRAFT_STATUS_OK ||
+            pthread_create(&thread, NULL, close_session, session) != 0) {
+            abort();
+        }
+        here = close_session(session);
+        pthread_join(thread, &there);
+        right += (here != NULL) + (there != NULL) == 1;
+    }
+    HOLDS(right == 300);
+}
+
 static void texts(void) {
     int status, same = 0;
     for (status = -2; status < 30; status++) {
@@ -433,6 +461,7 @@ int main(int argc, char **argv) {
     runs(&other, &model);
     trust(&model);
     threads(&model);
+    closes_once(&model);
     texts();
     closed(&model);
     close_model(&other);

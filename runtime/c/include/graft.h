@@ -8,8 +8,8 @@
  * graft_last_error() says more.
  *
  * Define GRAFT_HOSTED for a library of a system with files and threads, GRAFT_TRUST for one that checks signatures, which
- * every hosted one does. The CMake package defines both for hosted systems; for a library of a microcontroller that was
- * built with the feature `trust`, define it yourself. What a call writes overlaps nothing else that it is given.
+ * every hosted one does: the CMake package defines both for hosted ones. For a microcontroller's, GRAFT_TRUST is the program's
+ * to define.
  *
  * Made of runtime/c/src by cbindgen: do not edit.
  */
@@ -193,6 +193,11 @@ typedef struct graft_patch_info {
      * Classes that a run scores, for each pixel that the backbone ends with, usually one.
      */
     size_t classes;
+    /**
+     * Room that a run needs for its scores: `classes` for each pixel that the backbone ends with. It has fewer where the input is
+     * smaller than the backbone's.
+     */
+    size_t scores_length;
     /**
      * What scores are divided by before their softmax, for probabilities that come true: 1 where nobody has measured it.
      */
@@ -385,7 +390,7 @@ enum graft_status graft_patch_own(void *memory,
 enum graft_status graft_patch_get_info(const struct graft_patch *patch, struct graft_patch_info *info);
 
 /**
- * The name of a class, of the patch or else of the backbone. It is part of the image: UTF-8, no NUL at its end, there until
+ * The name of a class: the patch's where it has a head of its own, else the backbone's. It is part of the image: UTF-8, no NUL at its end, there until
  * the patch is closed.
  *
  * @param patch The patch.
@@ -464,11 +469,10 @@ enum graft_status graft_session_open_threads(void *memory,
  * @param patch Any patch of the session's backbone: to take another than before costs nothing.
  * @param pixels Rows of pixels of channels, as the patch's input has them.
  * @param pixels_length Their number, the patch's `input_length`.
- * @param scores Where the scores are written, not in the image: as many as the patch has classes, for each pixel that the backbone ends with,
- *     usually one.
- * @param scores_length Room for scores.
- * @param scores_count Where the number of scores is written, also where there is too little room for them; NULL where it is
- *     known.
+ * @param scores Where the scores are written: as many as the patch has classes, for each pixel that the backbone ends with,
+ *     usually one. It may be memory of the image, which they then overwrite, not of an object.
+ * @param scores_length Room for scores, at least the patch's `scores_length`.
+ * @param scores_count Where the number of scores is written; NULL where it is known.
  *
  * # Safety
  * What is not NULL has the lengths that are given.

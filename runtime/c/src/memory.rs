@@ -29,14 +29,27 @@ pub(crate) unsafe fn read<'a, T>(values: *const T, length: usize) -> Result<&'a 
     Ok(unsafe { slice::from_raw_parts(values, length) })
 }
 
-/// An array that C gives to write to.
+/// Memory that C gives away, zeroed: C need not have written to it.
 ///
 /// # Safety
-/// As [`read`], and nobody else reads them.
-pub(crate) unsafe fn write<'a, T>(values: *mut T, length: usize) -> Result<&'a mut [T], Fault> {
-    check(values, length)?;
-    // SAFETY: neither NULL nor misaligned nor too long; the rest is the caller's promise.
-    Ok(unsafe { slice::from_raw_parts_mut(values, length) })
+/// Where `memory` is not NULL, there are `length` bytes for as long as the result is used, and nobody else uses them.
+pub(crate) unsafe fn zeroed<'a>(memory: *mut u8, length: usize) -> Result<&'a mut [u8], Fault> {
+    check(memory, length)?;
+    // SAFETY: neither NULL nor too long; the rest is the caller's promise.
+    unsafe { memory.write_bytes(0, length) };
+    // SAFETY: as above, and the bytes are initialised.
+    Ok(unsafe { slice::from_raw_parts_mut(memory, length) })
+}
+
+/// Writes an array to where C wants it, which C need not have initialised.
+///
+/// # Safety
+/// Where `to` is not NULL, there is room for as many values, and none of them is in `values`.
+pub(crate) unsafe fn copy<T: Copy>(to: *mut T, values: &[T]) -> Result<(), Fault> {
+    check(to, values.len())?;
+    // SAFETY: neither NULL nor misaligned; the rest is the caller's promise.
+    unsafe { to.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
+    Ok(())
 }
 
 /// The addresses of an array.

@@ -13,7 +13,7 @@ use crate::status::GraftStatus;
 
 /// A type that C knows by pointers only.
 pub(crate) trait Handle {
-    /// The value behind it.
+    /// The value behind it. Any thread may use it and close it.
     type Value: Send;
     /// Four letters that no other handle has.
     const KIND: [u8; 4];
@@ -50,8 +50,6 @@ pub(crate) unsafe fn open<H: Handle>(
 ) -> Result<(), Fault> {
     // SAFETY: by the caller's promise.
     unsafe { memory::put(handle, core::ptr::null_mut()) }?;
-    // SAFETY: by the caller's promise; they are the object's for as long as it is open, and nothing of it outlives that.
-    let bytes = unsafe { memory::write(memory.cast::<u8>(), length) }?;
     if !memory.addr().is_multiple_of(ALIGN) {
         return Err(GraftStatus::Misaligned.into());
     }
@@ -60,6 +58,8 @@ pub(crate) unsafe fn open<H: Handle>(
         let found = length;
         return Err(Fault::Memory { found, expected });
     }
+    // SAFETY: by the caller's promise; they are the object's for as long as it is open, and nothing of it outlives that.
+    let bytes = unsafe { memory::zeroed(memory.cast(), length) }?;
     let (own, rest) = bytes.split_at_mut(self::bytes::<H>());
     let object = Object {
         kind: AtomicU32::new(u32::from_le_bytes(H::KIND)),
@@ -71,6 +71,14 @@ pub(crate) unsafe fn open<H: Handle>(
     unsafe { to.write(object) };
     // SAFETY: by the caller's promise.
     unsafe { memory::put(handle, to.cast()) }
+}
+
+/// Refuses the kind of what is closed, or no such object.
+fn check_open<H: Handle>(kind: &AtomicU32) -> Result<(), Fault> {
+    match kind.load(Ordering::Acquire) == u32::from_le_bytes(H::KIND) {
+        true => Ok(()),
+        false => Err(GraftStatus::NotOpen.into()),
+    }
 }
 
 /// The object of a handle.
@@ -87,9 +95,7 @@ unsafe fn object<'a, H: Handle>(handle: *const H) -> Result<&'a Object<H::Value>
     }
     // SAFETY: the memory is there, and an object of every kind starts with its kind.
     let kind = unsafe { &(*object).kind };
-    if kind.load(Ordering::Acquire) != u32::from_le_bytes(H::KIND) {
-        return Err(GraftStatus::NotOpen.into());
-    }
+    check_open::<H>(kind)?;
     // SAFETY: it is an open object of this kind.
     Ok(unsafe { &*object })
 }
@@ -98,9 +104,10 @@ unsafe fn object<'a, H: Handle>(handle: *const H) -> Result<&'a Object<H::Value>
 ///
 /// # Safety
 /// As [`object`]; it is of a kind that is not [taken](take) while it is shared.
-pub(crate) unsafe fn get<'a, H: Handle<Value: Sync>>(
-    handle: *const H,
-) -> Result<&'a H::Value, Fault> {
+pub(crate) unsafe fn get<'a, H: Handle>(handle: *const H) -> Result<&'a H::Value, Fault>
+where
+    H::Value: Sync,
+{
     // SAFETY: by the caller's promise.
     let object = unsafe { object(handle) }?;
     // SAFETY: nobody takes it meanwhile.
@@ -118,11 +125,9 @@ pub(crate) unsafe fn take<'a, H: Handle>(handle: *mut H) -> Result<Taken<'a, H::
         return Err(GraftStatus::Busy.into());
     }
     let taken = Taken(object);
-    // Another call may have closed it between the look at its kind and this one's turn.
-    match object.kind.load(Ordering::Acquire) == u32::from_le_bytes(H::KIND) {
-        true => Ok(taken),
-        false => Err(GraftStatus::NotOpen.into()),
-    }
+    // Another call may have closed it before this one took it.
+    check_open::<H>(&object.kind)?;
+    Ok(taken)
 }
 
 /// Ends an object: its memory is the caller's again.
@@ -132,9 +137,10 @@ pub(crate) unsafe fn take<'a, H: Handle>(handle: *mut H) -> Result<Taken<'a, H::
 pub(crate) unsafe fn close<H: Handle>(handle: *mut H) -> Result<(), Fault> {
     // SAFETY: by the caller's promise.
     let taken = unsafe { take(handle) }?;
-    taken.0.kind.store(0, Ordering::Release);
-    // SAFETY: this call has taken it until it returns, and whoever takes it later does not find its kind.
-    unsafe { taken.0.value.get().drop_in_place() };
+    let Taken(object) = taken;
+    object.kind.store(0, Ordering::Release);
+    // SAFETY: it was open when this call took it, and no later one finds its kind.
+    unsafe { object.value.get().drop_in_place() };
     Ok(())
 }
 

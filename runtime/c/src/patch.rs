@@ -47,6 +47,9 @@ pub struct GraftPatchInfo {
     pub input_length: usize,
     /// Classes that a run scores, for each pixel that the backbone ends with, usually one.
     pub classes: usize,
+    /// Room that a run needs for its scores: `classes` for each pixel that the backbone ends with. It has fewer where the input is
+    /// smaller than the backbone's.
+    pub scores_length: usize,
     /// What scores are divided by before their softmax, for probabilities that come true: 1 where nobody has measured it.
     pub temperature: f32,
     /// Whether it is signed: it was checked only where the backbone trusts keys.
@@ -199,23 +202,29 @@ impl Bound {
             std: input.std,
             input_length: input.shape.len(),
             classes: self.patch.classes(),
+            scores_length: self.scores_length(),
             temperature: self.patch.temperature(),
             is_signed: signed.is_some(),
             counter: signed.map_or(0, |signed| signed.counter),
         }
     }
 
+    /// The plan's output is that of the largest input.
+    pub(crate) fn scores_length(&self) -> usize {
+        let base = self.backbone.image();
+        base.tensor(base.layer_count()).shape.pixels() * self.patch.classes()
+    }
+
     fn label(&self, class: usize) -> Result<Option<&str>, graft_patches::ImageError> {
-        let backbone = self.backbone.image();
-        let head = backbone.head();
+        let base = self.backbone.image();
         // Labels belong to the head: a patch without one keeps the backbone's.
-        let own = self
-            .patch
-            .image()
-            .filter(|own| head.is_some_and(|head| own.find(head, What::Weights).is_some()));
-        match own {
+        let replaces = |patch: &PatchImage<'_>| {
+            base.head()
+                .is_some_and(|head| patch.find(head, What::Weights).is_some())
+        };
+        match self.patch.image().filter(replaces) {
             Some(own) => own.label(class),
-            None => backbone.label(class),
+            None => base.label(class),
         }
     }
 }
@@ -240,7 +249,7 @@ pub unsafe extern "C" fn graft_patch_get_info(
     })
 }
 
-/// The name of a class, of the patch or else of the backbone. It is part of the image: UTF-8, no NUL at its end, there until
+/// The name of a class: the patch's where it has a head of its own, else the backbone's. It is part of the image: UTF-8, no NUL at its end, there until
 /// the patch is closed.
 ///
 /// @param patch The patch.

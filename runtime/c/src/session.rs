@@ -114,11 +114,10 @@ pub unsafe extern "C" fn graft_session_open_threads(
 /// @param patch Any patch of the session's backbone: to take another than before costs nothing.
 /// @param pixels Rows of pixels of channels, as the patch's input has them.
 /// @param pixels_length Their number, the patch's `input_length`.
-/// @param scores Where the scores are written, not in the image: as many as the patch has classes, for each pixel that the backbone ends with,
-///     usually one.
-/// @param scores_length Room for scores.
-/// @param scores_count Where the number of scores is written, also where there is too little room for them; NULL where it is
-///     known.
+/// @param scores Where the scores are written: as many as the patch has classes, for each pixel that the backbone ends with,
+///     usually one. It may be memory of the image, which they then overwrite, not of an object.
+/// @param scores_length Room for scores, at least the patch's `scores_length`.
+/// @param scores_count Where the number of scores is written; NULL where it is known.
 ///
 /// # Safety
 /// What is not NULL has the lengths that are given.
@@ -133,8 +132,11 @@ pub unsafe extern "C" fn graft_session_run(
     scores_count: *mut usize,
 ) -> GraftStatus {
     status_of(|| {
-        // SAFETY: by the caller's promise.
-        let image = Image::Pixels(unsafe { memory::read(pixels, pixels_length) }?);
+        let image = || {
+            // SAFETY: by the caller's promise.
+            let pixels = unsafe { memory::read(pixels, pixels_length) }?;
+            Ok(Image::Pixels(pixels))
+        };
         // SAFETY: by the caller's promise.
         unsafe { run(session, patch, image, scores, scores_length, scores_count) }
     })
@@ -163,19 +165,24 @@ pub unsafe extern "C" fn graft_session_run_values(
     scores_count: *mut usize,
 ) -> GraftStatus {
     status_of(|| {
-        // SAFETY: by the caller's promise.
-        let image = Image::Values(unsafe { memory::read(values, values_length) }?);
+        let image = || {
+            // SAFETY: by the caller's promise.
+            let values = unsafe { memory::read(values, values_length) }?;
+            Ok(Image::Values(values))
+        };
         // SAFETY: by the caller's promise.
         unsafe { run(session, patch, image, scores, scores_length, scores_count) }
     })
 }
 
+/// The image is read within the session's run only: then scores may be written over it.
+///
 /// # Safety
 /// As [`graft_session_run`].
-unsafe fn run(
+unsafe fn run<'a>(
     session: *mut GraftSession,
     patch: *const GraftPatch,
-    image: Image<'_>,
+    image: impl FnOnce() -> Result<Image<'a>, Fault>,
     scores: *mut f32,
     scores_length: usize,
     scores_count: *mut usize,
@@ -183,27 +190,20 @@ unsafe fn run(
     // SAFETY: by the caller's promise.
     let mut session = unsafe { take(session) }?;
     // SAFETY: by the caller's promise.
-    let patch = &unsafe { get(patch) }?.patch;
+    let bound = unsafe { get(patch) }?;
+    let image = image()?;
     memory::check(scores, scores_length)?;
-    let read = match image {
-        Image::Pixels(pixels) => memory::place(pixels),
-        Image::Values(values) => memory::place(values),
-    };
-    let write = scores.addr()..scores.addr() + scores_length * size_of::<f32>();
-    if read.start < write.end && write.start < read.end {
-        return Err(GraftStatus::InvalidArgument.into());
+    if scores_length < bound.scores_length() {
+        return Err(GraftStatus::ScoresLength.into());
     }
-    let found = session.run(patch, image)?;
-    if !scores_count.is_null() {
-        // SAFETY: by the caller's promise.
-        unsafe { memory::put(scores_count, found.len()) }?;
+    let found = session.run(&bound.patch, image)?;
+    // SAFETY: there is room for them, and they are in memory of the session, which nothing else is in.
+    unsafe { memory::copy(scores, found) }?;
+    if scores_count.is_null() {
+        return Ok(());
     }
     // SAFETY: by the caller's promise.
-    let scores = unsafe { memory::write(scores, scores_length) }?;
-    let room = scores.get_mut(..found.len());
-    room.ok_or(GraftStatus::ScoresLength)?
-        .copy_from_slice(found);
-    Ok(())
+    unsafe { memory::put(scores_count, found.len()) }
 }
 
 /// Closes a session. Its memory is the caller's again.

@@ -1,10 +1,10 @@
-//! What needs images that only Rust writes: half precision, signatures. `tests/c` has what C alone can test.
+//! What needs images that only Rust writes: half precision, signatures, several pixels of scores. `tests/c` has what C alone can test.
 
 use core::ffi::{CStr, c_void};
 use core::ptr;
 
 use graft::*;
-use graft_patches::records::Dtype;
+use graft_patches::records::{Dtype, Kinds};
 use graft_patches::writer::sign;
 use graft_runtime::{Backbone, Image, ImageBytes, Patch, Session};
 use graft_tests::{image, random_patch_as, signed};
@@ -188,5 +188,70 @@ fn what_a_trusted_key_has_signed_is_opened() {
             graft_patch_close(patch);
             graft_backbone_close(backbone);
         }
+    }
+}
+
+#[test]
+fn a_patch_without_a_head_has_the_labels_of_the_backbone() {
+    let backbone = Backbone::open(graft_tests::cases::demo("demo.backbone")).expect("it is valid");
+    let label = backbone.image().label(3).expect("labels are valid");
+    let expected = label.expect("the demo has labels").to_owned();
+    let image = ImageBytes::copied(&graft_tests::int8::identity_patch(&backbone, Kinds::DW));
+    let backbone = ImageBytes::copied(backbone.image().bytes());
+    let mut memory = Memory::of(graft_backbone_size());
+    let backbone = opened(&mut memory, &backbone);
+    let mut memory = Memory::of(GRAFT_PATCH_MAX_SIZE);
+    let (status, patch) = open_patch(&mut memory, GRAFT_PATCH_MAX_SIZE, backbone, &image);
+    assert_eq!(status, GraftStatus::Ok, "{}", last_error());
+    let (mut label, mut length) = (ptr::null(), 0);
+    // SAFETY: the patch is open, the label is there until it is closed; what was opened is closed once.
+    unsafe {
+        let status = graft_patch_label(patch, 3, &mut label, &mut length);
+        assert_eq!(status, GraftStatus::Ok, "{}", last_error());
+        let label = core::slice::from_raw_parts(label.cast::<u8>(), length);
+        assert_eq!(label, expected.as_bytes());
+        assert_eq!(graft_patch_close(patch), GraftStatus::Ok);
+        assert_eq!(graft_backbone_close(backbone), GraftStatus::Ok);
+    }
+}
+
+#[test]
+fn the_room_for_scores_of_several_pixels_is_known_before_a_run() {
+    let backbone = graft_tests::without_pool();
+    let mut memory = Memory::of(graft_backbone_size());
+    let image = ImageBytes::copied(backbone.image().bytes());
+    let backbone = opened(&mut memory, &image);
+    let mut patch_memory = Memory::of(GRAFT_PATCH_MAX_SIZE);
+    let (mut patch, mut session) = (ptr::null_mut(), ptr::null_mut());
+    let mut info = core::mem::MaybeUninit::<GraftPatchInfo>::uninit();
+    let mut scores = [0.0; 8 * 8 * 10];
+    // SAFETY: handles are open, memory and slices have these lengths; what was opened is closed once.
+    unsafe {
+        let room = GRAFT_PATCH_MAX_SIZE;
+        let status = graft_patch_own(patch_memory.at(), room, backbone, &mut patch);
+        assert_eq!(status, GraftStatus::Ok, "{}", last_error());
+        let status = graft_patch_get_info(patch, info.as_mut_ptr());
+        assert_eq!(status, GraftStatus::Ok, "{}", last_error());
+        let info = info.assume_init();
+        assert_eq!((info.classes, info.scores_length), (10, scores.len()));
+        let length = graft_session_size(backbone);
+        let mut session_memory = Memory::of(length);
+        let status = graft_session_open(session_memory.at(), length, backbone, &mut session);
+        assert_eq!(status, GraftStatus::Ok, "{}", last_error());
+        let pixels = vec![0; info.input_length];
+        let mut run = |room| {
+            let mut count = 0;
+            let (pixels, length) = (pixels.as_ptr(), pixels.len());
+            let scores = scores.as_mut_ptr();
+            let status =
+                graft_session_run(session, patch, pixels, length, scores, room, &mut count);
+            (status, count)
+        };
+        assert_eq!(run(info.scores_length - 1), (GraftStatus::ScoresLength, 0));
+        let expected = (GraftStatus::Ok, info.scores_length);
+        assert_eq!(run(info.scores_length), expected, "{}", last_error());
+        assert_eq!(graft_session_close(session), GraftStatus::Ok);
+        assert_eq!(graft_patch_close(patch), GraftStatus::Ok);
+        assert_eq!(graft_backbone_close(backbone), GraftStatus::Ok);
     }
 }
