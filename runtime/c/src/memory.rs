@@ -52,12 +52,6 @@ pub(crate) unsafe fn copy<T: Copy>(to: *mut T, values: &[T]) -> Result<(), Fault
     Ok(())
 }
 
-/// The addresses of an array.
-pub(crate) fn place<T>(values: &[T]) -> core::ops::Range<usize> {
-    let start = values.as_ptr().addr();
-    start..start + size_of_val(values)
-}
-
 /// Writes a result to where C wants it.
 ///
 /// # Safety
