@@ -18,7 +18,9 @@ from ._graft import Backbone, Patch, Session, __version__
 from ._torch import from_torch, torch_difference
 
 if TYPE_CHECKING:
-    from ._sklearn import GraftClassifier as GraftClassifier
+    from . import _sklearn
+
+    GraftClassifier = _sklearn.GraftClassifier
 
 __all__ = [
     "Backbone",
@@ -47,7 +49,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What needs more than NumPy is imported where it is asked for."""
     if name == "GraftClassifier":
-        from ._sklearn import GraftClassifier
+        from . import _sklearn as module
 
-        return GraftClassifier
+        return module.GraftClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _commands
 from ._errors import Error, MismatchError
-from ._graft import Backbone, Patch
+from ._graft import Patch
 
 # The name that adapters have on the Hub. It is no claim that peft loads it: batch norms are no layers of its own.
 WEIGHTS = "adapter_model.safetensors"
