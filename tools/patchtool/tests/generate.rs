@@ -338,7 +338,16 @@ fn what_cannot_be_learned_or_forgotten_is_refused() {
     fixture.json("generate --method gd++ --keep-sums --dimensions 8 -b int8.backbone --support support -o sums");
     fs::write(fixture.0.path().join("recipe.json"), r#"{"confidence": 1}"#)
         .expect("room on the disk");
+    fs::write(
+        fixture.0.path().join("sgd.json"),
+        r#"{"steps": 50, "rate": 1}"#,
+    )
+    .expect("room on the disk");
     for (arguments, words) in [
+        (
+            "generate --method gd --recipe sgd.json -b int8.backbone --support support",
+            "hint: give a recipe of the method",
+        ),
         (
             "learn -b int8.backbone -p without-sums --support support",
             "kept no sums",

@@ -21,7 +21,7 @@ mod _graft {
     #[pymodule_export]
     use super::command::command;
     #[pymodule_export]
-    use super::patch::Patch;
+    use super::patch::{Patch, png};
     #[pymodule_export]
     use super::session::Session;
 

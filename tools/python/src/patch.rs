@@ -1,12 +1,13 @@
 //! The class `Patch`.
 
 use std::ffi::OsString;
+use std::io::Cursor;
 use std::path::PathBuf;
 
 use graft_data::image_file;
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
-use image::RgbImage;
+use image::{ImageFormat, RgbImage};
 use patchtool::confidence;
 use patchtool::task::{self, Task};
 use pyo3::exceptions::PyTypeError;
@@ -272,6 +273,21 @@ impl Patch {
             self.classes()
         )
     }
+}
+
+/// A picture as a PNG file: uint8 `[height, width, 3 or 1]`.
+#[pyfunction]
+pub(crate) fn png<'py>(picture: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let py = picture.py();
+    let (count, pictures) = pictures(py, &Images::of(picture)?)?;
+    let (Count::One, [picture]) = (count, &pictures[..]) else {
+        return Err(input_error(py, "several pictures".into(), "give one"));
+    };
+    let mut bytes = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| exception(py, &error.into()))?;
+    Ok(PyBytes::new(py, bytes.get_ref()))
 }
 
 fn rows(shape: &[usize], classes: usize) -> Option<Count> {

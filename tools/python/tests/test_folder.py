@@ -31,6 +31,12 @@ def test_a_patch_folder(tmp_path, backbone, trained):
     with pytest.raises(graft.Error, match="exists"):
         graft.save_folder(folder, trained, patch, **told)
     graft.save_folder(folder, trained, patch, force=True, **told)
+    thesis = tmp_path / "work" / "thesis.tex"
+    thesis.parent.mkdir()
+    thesis.write_text("the only copy")
+    with pytest.raises(graft.Error, match="not replaced"):
+        graft.save_folder(thesis.parent, trained, patch, force=True, **told)
+    assert thesis.exists()
     for other in (graft.Patch.open(DEMO / "fashion.patch", backbone), backbone.identity()):
         with pytest.raises(graft.MismatchError):
             graft.save_folder(tmp_path / "other", trained, other, **told)

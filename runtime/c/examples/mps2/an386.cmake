@@ -1,10 +1,5 @@
-# A toolchain for QEMU's mps2-an386: arm-none-eabi-gcc and newlib, files by semihosting.
-set(CMAKE_SYSTEM_NAME Generic)
-set(CMAKE_SYSTEM_PROCESSOR arm)
-set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
-set(CMAKE_C_COMPILER arm-none-eabi-gcc)
-set(CMAKE_CXX_COMPILER arm-none-eabi-g++)
-set(CMAKE_C_FLAGS_INIT "-mthumb -mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16 -Os")
-set(CMAKE_CXX_FLAGS_INIT "${CMAKE_C_FLAGS_INIT} -fno-exceptions -fno-rtti")
-set(CMAKE_EXE_LINKER_FLAGS_INIT "--specs=rdimon.specs -L${CMAKE_CURRENT_LIST_DIR} -T an386.ld -Wl,--gc-sections")
+# A toolchain for QEMU's mps2-an386.
+set(board an386)
+set(cpu "-mcpu=cortex-m4 -mfpu=fpv4-sp-d16")
 set(Graft_TARGET thumbv7em-none-eabihf)
+include("${CMAKE_CURRENT_LIST_DIR}/cortex-m.cmake")

@@ -92,7 +92,10 @@ fn best<T: Copy>(
         .0
 }
 
-/// The one with the least loss.
+/// The one with the least loss, of those that have one.
+///
+/// # Panics
+/// If none has: every learned recipe starts from steps that are small enough, so one of them would have to diverge in learning.
 pub(super) fn least<T>(tried: impl IntoIterator<Item = Found<T>>) -> Found<T> {
     tried
         .into_iter()

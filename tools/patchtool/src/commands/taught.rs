@@ -110,7 +110,11 @@ fn chosen(
 pub fn recipe(path: &Path) -> Result<RecipeFile> {
     let cannot = || format!("cannot read the recipe {}", path.display());
     let text = std::fs::read_to_string(path).with_context(cannot)?;
-    serde_json::from_str(&text).with_context(cannot)
+    serde_json::from_str(&text)
+        .map_err(|error| RecipeError::Text {
+            problem: error.to_string(),
+        })
+        .with_context(cannot)
 }
 
 /// What heads are learned on, and where they go.

@@ -51,9 +51,15 @@ impl From<&HeadSums<'_>> for RecipeFile {
 }
 
 /// Reasons to refuse a recipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
+    /// Text that is none.
+    #[error("{problem}")]
+    Text {
+        /// What is wrong, and where.
+        problem: String,
+    },
     /// Both steps and a lambda, or neither.
     #[error("a recipe has either steps or a lambda")]
     Method,

@@ -29,12 +29,14 @@ def save_folder(
     license, datasets: by the Hub's names, for the model card.
 
     The model card, README.md, has `base_model_relation: adapter`, the classes, the input, what was measured, and how to run it.
-    Raises FileError, MismatchError where the two are of different tasks, Error where the folder exists, unless it is to be
-    replaced with `force`.
+    Raises FileError, MismatchError where the two are of different tasks, Error where the folder exists, unless `force` is to
+    replace it and this function wrote it.
     """
     folder = pathlib.Path(folder)
     if folder.exists() and not force:
         raise Error(f"{folder} exists\nhint: give force=True to replace it")
+    if folder.exists() and not (folder / WEIGHTS).exists():
+        raise Error(f"{folder} is no folder that save_folder wrote, and is not replaced\nhint: give another path")
     facts = _commands._run("inspect", [trained])
     if facts["kind"] != "trained" or patch.path is None:
         raise MismatchError("expected a file that train wrote, and a patch that export made of it")

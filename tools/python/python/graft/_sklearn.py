@@ -3,10 +3,8 @@
 import io
 import math
 import pathlib
-import struct
 import tarfile
 import tempfile
-import zlib
 
 import numpy
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -15,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _commands
 from ._errors import InputError
-from ._graft import Backbone, Patch, Session
+from ._graft import Backbone, Patch, Session, png
 
 HEADS = ("gd", "gd++", "prototype", "ridge")
 
@@ -143,20 +141,7 @@ def _write_archive(path, pictures, targets):
     """A data set: `class/image.png`, where classes sort as their targets do."""
     with tarfile.open(path, "w") as archive:
         for index, (picture, target) in enumerate(zip(pictures, targets)):
-            png = _png(picture)
+            content = png(picture)
             entry = tarfile.TarInfo(f"class {target:06}/{index:06}.png")
-            entry.size = len(png)
-            archive.addfile(entry, io.BytesIO(png))
-
-
-def _png(picture):
-    height, width, channels = picture.shape
-    colour = {1: 0, 3: 2}[channels]
-    rows = numpy.zeros((height, 1 + width * channels), numpy.uint8)
-    rows[:, 1:] = picture.reshape(height, -1)
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)) + chunk(b"IEND", b"")
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
