@@ -43,6 +43,12 @@ setup_c() {
         install gcc g++ libc6-dev cmake make
 }
 
+# A broker of MQTT, its passwords, and certificates for it.
+setup_mosquitto() {
+    [ -x /usr/sbin/mosquitto ] && command -v mosquitto_passwd >/dev/null && command -v openssl >/dev/null ||
+        install mosquitto openssl
+}
+
 # The compiler of most firmware in C, and its C library.
 setup_arm_c() {
     command -v arm-none-eabi-gcc >/dev/null && [ -e "$(arm-none-eabi-gcc -print-file-name=rdimon.specs)" ] &&

@@ -73,12 +73,12 @@ class Patchtool:
         return backbone
 
 
-def ort_session(path):
-    """A single-threaded ONNX Runtime session with every graph optimisation, on the CPU."""
+def ort_session(path, threads=1):
+    """An ONNX Runtime session of so many threads with every graph optimisation, on the CPU."""
     if not Path(path).is_file():
         fail(f"no ONNX model at {path}")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
     # Without VNNI, products of bytes saturate in 16 bits unless both operands are unsigned.

@@ -8,7 +8,8 @@ use clap_complete::Shell;
 use serde_json::json;
 
 use crate::commands::arguments::Common;
-use crate::commands::{Command, man, meta_train};
+use crate::commands::other_program::{self, AGENT, FEDERATE, META_TRAIN};
+use crate::commands::{Command, man};
 use crate::groups;
 use crate::hint::hint;
 use crate::program;
@@ -39,7 +40,15 @@ enum Action {
     /// Train a HyperTransformer, which makes patches from a handful of images.
     ///
     /// It runs the program patchtool-meta-train, which `patchtool meta-train --help` asks for its options.
-    MetaTrain(meta_train::Arguments),
+    MetaTrain(other_program::Arguments),
+    /// Train clients that teach each other without sharing data, all in one process.
+    ///
+    /// It runs the program patchtool-federate, which `patchtool federate --help` asks for its options.
+    Federate(other_program::Arguments),
+    /// Be one of several clients that teach each other over a broker.
+    ///
+    /// It runs the program patchtool-federate, which `patchtool agent --help` asks for its options.
+    Agent(other_program::Arguments),
     /// Print a script that completes commands and options in a shell.
     #[command(after_help = "Example:
   patchtool completions bash > ~/.local/share/bash-completion/completions/patchtool")]
@@ -79,7 +88,11 @@ impl Cli {
     pub fn report(&self) -> Result<Report> {
         match &self.action {
             Action::Command(command) => command.run(&self.common),
-            Action::MetaTrain(_) | Action::Completions { .. } | Action::Man(_) => {
+            Action::MetaTrain(_)
+            | Action::Federate(_)
+            | Action::Agent(_)
+            | Action::Completions { .. }
+            | Action::Man(_) => {
                 bail!("this is for a terminal alone")
             }
         }
@@ -89,8 +102,10 @@ impl Cli {
     fn run(&self) -> Result<u8> {
         let report = match &self.action {
             Action::Command(command) => command.run(&self.common)?,
-            // The other program has printed its own.
-            Action::MetaTrain(arguments) => return meta_train::run(arguments, &self.common),
+            // Other programs have printed their own.
+            Action::MetaTrain(arguments) => return META_TRAIN.run(arguments, &self.common),
+            Action::Federate(arguments) => return FEDERATE.run(arguments, &self.common),
+            Action::Agent(arguments) => return AGENT.run(arguments, &self.common),
             Action::Completions { shell } => completions(*shell),
             Action::Man(arguments) => man::run(arguments, Self::command())?,
         };

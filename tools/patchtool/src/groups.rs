@@ -20,6 +20,8 @@ const GROUPS: [(&str, &[&str]); 9] = [
             "calibrate",
             "unlearn",
             "meta-train",
+            "federate",
+            "agent",
         ],
     ),
     ("Use and measure", &["run", "eval", "bench"]),

@@ -25,7 +25,7 @@ pub mod task;
 pub mod taught;
 #[cfg(test)]
 mod testing;
-mod threads;
+pub mod threads;
 pub mod train;
 pub mod trained;
 pub mod unlearn;

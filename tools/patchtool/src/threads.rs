@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 ///
 /// # Errors
 /// The system has no thread left.
-pub(crate) fn start(threads: usize) -> Result<()> {
+pub fn start(threads: usize) -> Result<()> {
     static STARTED: OnceLock<()> = OnceLock::new();
     if STARTED.set(()).is_err() {
         return Ok(());

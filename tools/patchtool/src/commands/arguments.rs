@@ -86,7 +86,10 @@ impl Line {
 }
 
 /// A side, or height and width, in pixels.
-pub(super) fn resolution(text: &str) -> Result<[usize; 2], String> {
+///
+/// # Errors
+/// Text that is neither.
+pub fn resolution(text: &str) -> Result<[usize; 2], String> {
     let (height, width) = text.split_once('x').unwrap_or((text, text));
     match (height.parse(), width.parse()) {
         (Ok(height @ 1..=8192), Ok(width @ 1..=8192)) => Ok([height, width]),

@@ -22,7 +22,7 @@ mod inputs;
 pub mod inspect;
 pub mod keygen;
 pub mod man;
-pub mod meta_train;
+pub mod other_program;
 pub mod push;
 pub mod quantize;
 mod ranking;

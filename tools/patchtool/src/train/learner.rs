@@ -157,6 +157,28 @@ impl Learner {
     /// If there are not as many inputs as classes.
     pub fn step(&mut self, rate: f32, inputs: &[f32], targets: &[usize]) -> Loss {
         let loss = self.forward(inputs, targets);
+        self.descend(rate);
+        loss
+    }
+
+    /// One step on a batch of inputs at this learning rate, by a loss of the caller's: it gets the scores and writes its
+    /// derivative by each of them over the zeros of the second slice. Returns what it returns.
+    pub fn step_by<T>(
+        &mut self,
+        rate: f32,
+        inputs: &[f32],
+        loss: impl FnOnce(&[f32], &mut [f32]) -> T,
+    ) -> T {
+        let scores = self.network.forward(inputs);
+        self.gradient.clear();
+        self.gradient.resize(scores.len(), 0.0);
+        let result = loss(scores, &mut self.gradient);
+        self.descend(rate);
+        result
+    }
+
+    /// Changes the values by the gradient of the loss by the scores.
+    fn descend(&mut self, rate: f32) {
         self.network.backward(&self.gradient);
         let mut parameters = self.network.parameters();
         let masked = self
@@ -173,7 +195,6 @@ impl Learner {
                 lr_multiplier: lr_multiplier(parameter.role, self.scale_lr_multiplier),
             });
         self.optimizer.step(rate, updates);
-        loss
     }
 
     /// The loss of a batch as a step computes it, and its gradient by the scores.

@@ -1,4 +1,4 @@
-//! `patchtool meta-train` runs another program: beside it, or on the PATH.
+//! `patchtool meta-train`, `federate` and `agent` run other programs: beside it, or on the PATH.
 #![cfg(unix)]
 
 use std::fs;
@@ -16,11 +16,13 @@ fn alone() -> TempDir {
     folder
 }
 
-/// A program that prints its arguments and ends with status 7.
+/// Programs that print their arguments and end with status 7.
 fn stand_in(folder: &Path) {
-    let program = folder.join("patchtool-meta-train");
-    fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 7\n").expect("room on the disk");
-    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    for name in ["patchtool-meta-train", "patchtool-federate"] {
+        let program = folder.join(name);
+        fs::write(&program, "#!/bin/sh\necho \"$@\"\nexit 7\n").expect("room on the disk");
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
 }
 
 fn run(folder: &TempDir, path: &Path, arguments: &[&str]) -> Output {
@@ -52,6 +54,8 @@ fn arguments_and_status_pass_through() {
                 &["--json", "meta-train", "-q", "-vv", "--data", "-v"],
                 "--verbose --verbose --json --quiet --data -v",
             ),
+            (&["federate", "--help"], "federate --help"),
+            (&["-q", "agent", "--name", "a"], "agent --quiet --name a"),
         ] {
             let output = run(folder, path, given);
             assert_eq!(output.status.code(), Some(7), "{given:?}: {output:?}");
@@ -63,14 +67,18 @@ fn arguments_and_status_pass_through() {
 
 #[test]
 fn a_program_that_is_not_there_is_named_with_the_way_to_get_it() {
-    let output = run(
-        &alone(),
-        Path::new("/nowhere"),
-        &["meta-train", "--data", "x"],
-    );
-    let errors = String::from_utf8(output.stderr).expect("UTF-8");
-    assert_eq!(output.status.code(), Some(2), "{errors}");
-    let expected = "error: there is no program patchtool-meta-train beside patchtool or on the PATH\n\
-                    hint: cargo install --path tools/meta\n";
-    assert_eq!(errors, expected);
+    for (command, program, folder) in [
+        ("meta-train", "patchtool-meta-train", "tools/meta"),
+        ("federate", "patchtool-federate", "tools/federate"),
+        ("agent", "patchtool-federate", "tools/federate"),
+    ] {
+        let output = run(&alone(), Path::new("/nowhere"), &[command, "--data", "x"]);
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        let expected = format!(
+            "error: there is no program {program} beside patchtool or on the PATH\n\
+             hint: cargo install --path {folder}\n"
+        );
+        assert_eq!(errors, expected);
+    }
 }

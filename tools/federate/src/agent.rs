@@ -1,0 +1,240 @@
+//! `patchtool agent`: one client of a federation, over a broker.
+//!
+//! It goes on through whatever happens to the others and to the broker, and after it was stopped itself: its state is saved
+//! after every round.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use graft_data::dataset::Dataset;
+use patchtool::commands::arguments::Common as Shown;
+use patchtool::hint::Hint;
+use patchtool::report::Report;
+use patchtool::threads;
+use patchtool::train::checkpoint::{self, CheckpointError};
+use patchtool::train::fingerprint::Fingerprint;
+use patchtool::train::learner::State;
+use patchtool::train::lock::RunLock;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::files;
+use crate::member::Member;
+use crate::mqtt::{Address, Broker, Login};
+use crate::setup::{Learning, Part, Setup, common, labelled, labels};
+
+const MAGIC: [u8; 8] = *b"GRAFTAGT";
+/// The variable with the password of `--user`.
+const PASSWORD: &str = "GRAFT_PASSWORD";
+
+/// Arguments of `agent`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example, one of three:
+  patchtool agent --name hall --neighbours yard,gate --broker mqtt://hub --backbone demo.backbone --data hall --public public \\
+    --labels labels.txt -o patches
+All clients need the same public images, labels, --heads and --rounds. Stopped? The same command goes on where it was.")]
+pub struct Arguments {
+    /// Name of this client, which no other has.
+    #[arg(long)]
+    name: String,
+    /// Names of the clients that it learns from.
+    #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', required = true)]
+    neighbours: Vec<String>,
+    /// The broker: mqtt://HOST[:PORT], or mqtts:// for TLS. It relays what clients say, and learns nothing.
+    #[arg(long, value_name = "URL")]
+    broker: Address,
+    /// What the topics of the federation begin with.
+    #[arg(long, default_value = "graft")]
+    topic: String,
+    /// User of the broker; the password is in the variable GRAFT_PASSWORD.
+    #[arg(long)]
+    user: Option<String>,
+    /// Certificates of the authorities to trust with mqtts://, as PEM; by default the system's.
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Longest time to wait in a round for what a neighbour says; after that it is not waited for until it is heard again.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u32,
+    /// Backbone file.
+    #[arg(short, long, value_name = "B")]
+    backbone: PathBuf,
+    /// Its own images, which stay here: laid out class/image.(jpg|png), a folder, tar or zip archive.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Images that all clients have; names of the folders are not looked at.
+    #[arg(long, value_name = "DIR")]
+    public: PathBuf,
+    /// Class names, one a line, on which all clients agree. A client need not have images of all.
+    #[arg(long, value_name = "FILE")]
+    labels: PathBuf,
+    /// Folder for its patches, NAME.main and NAME.shared, as .patch and as .safetensors.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
+    /// Overwrite them if they exist, and start again where a run was stopped.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    learning: Learning,
+}
+
+/// A client between two rounds.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    fingerprint: Fingerprint,
+    round: u32,
+    state: State,
+}
+
+impl Arguments {
+    fn login(&self) -> Result<Login> {
+        let credentials = match &self.user {
+            Some(user) => match std::env::var(PASSWORD) {
+                Ok(password) => Some((user.clone(), password)),
+                Err(_) => bail!(Hint::new(
+                    format!("{user} has no password"),
+                    "put it into the variable GRAFT_PASSWORD",
+                )),
+            },
+            None => None,
+        };
+        let read = |path: &PathBuf| {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        Ok(Login {
+            name: self.name.clone(),
+            topic: self.topic.clone(),
+            credentials,
+            authorities: self.ca.as_ref().map(read).transpose()?,
+        })
+    }
+
+    /// The file that stands for the run: its state is saved beside it.
+    fn main_patch(&self) -> PathBuf {
+        self.output.join(format!("{}.main.patch", self.name))
+    }
+}
+
+/// Takes part in a federation to its last round.
+///
+/// # Errors
+/// Whatever cannot be read, learned or written. A broker that cannot be reached is tried again.
+pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
+    let learning = &arguments.learning;
+    if arguments.neighbours.contains(&arguments.name) {
+        bail!(Hint::new(
+            format!("{} cannot be its own neighbour", arguments.name),
+            "leave it out of --neighbours",
+        ));
+    }
+    let folder = &arguments.output;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let main_patch = arguments.main_patch();
+    let saved_at = checkpoint::path_for(&main_patch).context("a folder is no stdout")?;
+    let _lock = RunLock::take(&main_patch)?;
+    if arguments.force {
+        checkpoint::remove(&saved_at).context("cannot remove the checkpoint")?;
+    }
+    let names = [arguments.name.clone()];
+    files::check(folder, &names, arguments.force || saved_at.exists())?;
+    threads::start(learning.threads)?;
+    let labels = labels(&arguments.labels)?;
+    let public = Dataset::open(&arguments.public)?;
+    let all: Vec<usize> = (0..public.len()).collect();
+    let public = Part {
+        dataset: &public,
+        indices: &all,
+    };
+    let heads = usize::from(learning.heads);
+    let common = common(&public, &labels, heads)?;
+    let setup = Setup::open(&arguments.backbone, &labels, &public, learning, shown)?;
+    let private = labelled(&arguments.data, &labels)?;
+    let own: Vec<usize> = (0..private.len()).collect();
+    let private = Part {
+        dataset: &private,
+        indices: &own,
+    };
+    let mut client = setup.client(heads, &private, &arguments.data)?;
+    let fingerprint = learning
+        .fingerprint()
+        .with("backbone", setup.id())
+        .with("public set", common.digest)
+        .with("private images", client.private_digest());
+    if let Some(Saved { round, state, .. }) = load(&saved_at, &fingerprint)? {
+        client.restore(state, round)?;
+        tracing::info!("going on after round {round}");
+    }
+    let neighbours = arguments.neighbours.iter().cloned().collect();
+    let broker = Broker::connect(
+        &arguments.broker,
+        &arguments.login()?,
+        &arguments.neighbours,
+        &common,
+    )?;
+    let of_all = (learning.rounds, learning.trust, learning.fresh);
+    let mut member = Member::new(client, common, neighbours, broker, of_all);
+    let patience = Duration::from_secs(arguments.wait.into());
+    while member.client.round() < learning.rounds {
+        member.speak();
+        member.gather(patience);
+        let sums = member.learn(|_| Ok(()))?;
+        let round = member.client.round();
+        tracing::info!(
+            "round {round}: loss {:.3} on private images, {:.3} on public ones",
+            sums.private_loss,
+            sums.public_loss
+        );
+        let saved = Saved {
+            fingerprint: fingerprint.clone(),
+            round,
+            state: member.client.state(),
+        };
+        checkpoint::save(&saved_at, MAGIC, &saved)?;
+    }
+    let may_replace = true;
+    let written = files::write(
+        folder,
+        &arguments.name,
+        &mut member.client,
+        heads,
+        may_replace,
+    )?;
+    checkpoint::remove(&saved_at).context("cannot remove the checkpoint")?;
+    Ok(report(&written, &member))
+}
+
+/// The state of the run that was stopped, if there is one.
+fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Saved>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let saved: Saved = checkpoint::load(path, MAGIC)?;
+    let differences = saved.fingerprint.differences(fingerprint);
+    if !differences.is_empty() {
+        let path = path.to_owned();
+        return Err(CheckpointError::OtherRun { path, differences })
+            .context("start again with --force");
+    }
+    Ok(Some(saved))
+}
+
+fn report(written: &[PathBuf], member: &Member<Broker>) -> Report {
+    let counts = member.counts();
+    let files: Vec<String> = written
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let text = format!(
+        "{}\n{counts}\n{} bytes sent\n",
+        files.join("\n"),
+        member.sent
+    );
+    let json = json!({
+        "files": files,
+        "rounds": member.client.round(),
+        "bytes_sent": member.sent,
+        "messages": counts,
+    });
+    Report::new(text, json)
+}

@@ -1,0 +1,549 @@
+//! A client: a frozen backbone, a patch, and a last layer of several heads.
+//!
+//! The heads are rows of one last layer, `(heads + 1) x classes`: head 0, the main one, learns private labels; head k
+//! learns what the believed teacher's head k - 1 says of public images ("Decentralized Learning with Multi-Headed
+//! Distillation", Zhmoginov et al. 2023, section 3). So knowledge travels one client a head, and the main head, which
+//! never learns from others, keeps its accuracy on private data. Batch norms use the backbone's own statistics.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use graft_data::augment::{Augment, Augmenter};
+use graft_data::batches::{Batches, epoch_order, ranges, steps};
+use graft_data::evaluation_set::EvaluationSet;
+use graft_data::preprocess::Preprocess;
+use graft_data::training_set::TrainingSet;
+use graft_patches::Digest;
+use graft_patches::records::Dtype;
+use graft_runtime::Backbone;
+use graft_runtime::gradient::{Norm, SiteParameters};
+use patchtool::confusion::predicted;
+use patchtool::train::learner::{Learner, Settings, State};
+use patchtool::train::loss::cross_entropy;
+use patchtool::train::schedule::Schedule;
+use patchtool::trained::Trained;
+
+use crate::choice::{Trust, choose};
+use crate::predictions::Predictions;
+
+/// Images that are scored at once.
+const CHUNK: usize = 64;
+/// Private epochs that a round may have, at most.
+const EPOCHS_OF_A_ROUND: u32 = 1 << 12;
+
+/// How a client learns.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Heads besides the main one.
+    pub heads: usize,
+    /// Rounds of the federation.
+    pub rounds: u32,
+    /// Private images of a step, and as many public ones.
+    pub batch: usize,
+    /// Largest learning rate.
+    pub rate: f32,
+    /// Weight of the losses of the heads that learn from others.
+    pub weight: f32,
+    /// Measure of a teacher's confidence.
+    pub trust: Trust,
+    /// Changes of training images.
+    pub augment: Augment,
+    /// Of every random number.
+    pub seed: u64,
+}
+
+/// What a client learns from: its own images, and those that everybody has.
+#[derive(Clone)]
+pub struct Images {
+    /// To learn from, with labels.
+    pub private: Arc<TrainingSet>,
+    /// To learn from, without.
+    pub public: Arc<TrainingSet>,
+    /// The public ones, as they are.
+    pub public_inputs: Arc<EvaluationSet>,
+}
+
+/// What a client is taught about every public image.
+pub struct Lessons {
+    /// What each teacher's heads say, the main one first.
+    teachers: Vec<Vec<Predictions>>,
+    /// The index of the teacher that is believed about each image, by head.
+    believed: Vec<Vec<usize>>,
+}
+
+impl Lessons {
+    /// Lessons of the same heads of these teachers, at least one, of which the most confident is believed.
+    pub fn new(teachers: Vec<Vec<Predictions>>, trust: Trust) -> Self {
+        let heads = 0..teachers[0].len();
+        let believed = heads.map(|head| {
+            let said: Vec<&Predictions> = teachers.iter().map(|heads| &heads[head]).collect();
+            choose(&said, trust)
+        });
+        let believed = believed.collect();
+        Self { teachers, believed }
+    }
+
+    /// Writes the probabilities that head `head` is taught about an image.
+    fn target(&self, head: usize, image: usize, target: &mut [f32]) {
+        let teacher = self.believed[head - 1][image];
+        self.teachers[teacher][head - 1].probabilities(image, target);
+    }
+}
+
+/// Sums of a round.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Round {
+    /// Mean loss of the main head on private images.
+    pub private_loss: f64,
+    /// Share of the private images that the main head classified right.
+    pub private_accuracy: f64,
+    /// Mean loss of the other heads, all together, on public images.
+    pub public_loss: f64,
+}
+
+/// A client.
+pub struct Client {
+    backbone: Backbone,
+    learner: Learner,
+    template: Trained,
+    images: Images,
+    preprocess: Preprocess,
+    plan: Plan,
+    round: u32,
+}
+
+impl Client {
+    /// A client before its first round. `template` says what its patches are but for their values.
+    ///
+    /// # Errors
+    /// A backbone that cannot be trained.
+    pub fn new(
+        backbone: &Backbone,
+        template: Trained,
+        images: Images,
+        preprocess: Preprocess,
+        settings: Settings,
+        plan: Plan,
+    ) -> Result<Self> {
+        let outputs = template.labels.len() * (plan.heads + 1);
+        let learner = Learner::new(backbone, template.input.shape, outputs, settings)
+            .with_context(|| format!("{} cannot learn so many heads", template.backbone.name))?;
+        Ok(Self {
+            backbone: backbone.clone(),
+            learner,
+            template,
+            images,
+            preprocess,
+            plan,
+            round: 0,
+        })
+    }
+
+    /// Rounds behind it.
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Goes on at a later round, whose learning rate is that of the others.
+    pub fn skip_to(&mut self, round: u32) {
+        self.round = self.round.max(round);
+    }
+
+    /// What training has changed, to go on from.
+    pub fn state(&mut self) -> State {
+        self.learner.state()
+    }
+
+    /// Goes on from a state of the same client after so many rounds.
+    ///
+    /// # Errors
+    /// If it is of another one.
+    pub fn restore(&mut self, state: State, round: u32) -> Result<()> {
+        self.learner.restore(state)?;
+        self.round = round;
+        Ok(())
+    }
+
+    /// All trained values.
+    pub fn values(&mut self) -> Vec<f32> {
+        self.learner.values()
+    }
+
+    /// Puts values in the place of those.
+    ///
+    /// # Panics
+    /// If they are not as many.
+    pub fn set_values(&mut self, values: &[f32]) {
+        self.learner.set_values(values);
+    }
+
+    /// Digest of the private images.
+    pub fn private_digest(&self) -> Digest {
+        self.template.data.digest
+    }
+
+    fn classes(&self) -> usize {
+        self.template.labels.len()
+    }
+
+    /// What each head but the last says of the public images: what leaves the client.
+    pub fn predictions(&mut self) -> Vec<Predictions> {
+        let (classes, speaking) = (self.classes(), self.plan.heads);
+        let inputs = self.images.public_inputs.clone();
+        let mut of_heads = vec![Vec::new(); speaking];
+        self.for_each_scores(&inputs, |_, scores| {
+            for (head, scores) in scores.chunks_exact(classes).take(speaking).enumerate() {
+                of_heads[head].extend_from_slice(scores);
+            }
+        });
+        let of_heads = of_heads.iter();
+        of_heads
+            .map(|scores| Predictions::of(scores, classes))
+            .collect()
+    }
+
+    /// Numbers of test images by head and class: right, and all.
+    pub fn test(&mut self, set: &EvaluationSet) -> Vec<Vec<(usize, usize)>> {
+        let classes = self.classes();
+        let mut counts = vec![vec![(0, 0); classes]; self.plan.heads + 1];
+        self.for_each_scores(set, |image, scores| {
+            let class = set.class(image);
+            for (counts, scores) in counts.iter_mut().zip(scores.chunks_exact(classes)) {
+                counts[class].0 += usize::from(predicted(scores) == Some(class));
+                counts[class].1 += 1;
+            }
+        });
+        counts
+    }
+
+    /// Calls `each` with the scores of all heads for every image.
+    fn for_each_scores(&mut self, set: &EvaluationSet, mut each: impl FnMut(usize, &[f32])) {
+        let values = self.preprocess.values();
+        let outputs = self.classes() * (self.plan.heads + 1);
+        let mut inputs = Vec::new();
+        for first in (0..set.len()).step_by(CHUNK) {
+            let images = first..set.len().min(first + CHUNK);
+            inputs.resize(images.len() * values, 0.0);
+            for (image, input) in images.clone().zip(inputs.chunks_exact_mut(values)) {
+                self.preprocess.normalise(&set.input(image), input);
+            }
+            let scores = self.learner.scores(&inputs).chunks_exact(outputs);
+            for (image, scores) in images.zip(scores) {
+                each(image, scores);
+            }
+        }
+    }
+
+    /// Steps of a round: every public image once.
+    pub fn steps(&self) -> usize {
+        steps(self.images.public.len(), self.plan.batch)
+    }
+
+    /// A round: as many private images as there are public ones, and with lessons those, too. `tell` hears of every step, and
+    /// may end the round.
+    ///
+    /// # Errors
+    /// What `tell` says, and a system that has no thread left.
+    pub fn learn(
+        &mut self,
+        lessons: Option<&Lessons>,
+        mut tell: impl FnMut(usize) -> Result<()>,
+    ) -> Result<Round> {
+        let (batch, seed, round) = (self.plan.batch, self.plan.seed, self.round);
+        let in_round = self.steps();
+        let schedule = Schedule {
+            base: self.plan.rate,
+            steps: in_round * self.plan.rounds as usize,
+            warmup: in_round.min(100),
+            last: 0.0,
+        };
+        let augmenter = Augmenter::new(self.plan.augment, self.preprocess.clone());
+        let public = match lessons {
+            Some(_) => Some(Batches::start(
+                self.images.public.clone(),
+                augmenter.clone(),
+                batch,
+                (seed, round),
+                0,
+            )?),
+            None => None,
+        };
+        let order = epoch_order(seed, round, self.images.public.len());
+        let mut of_steps = ranges(order.len(), batch);
+        let mut private =
+            Private::new(self.images.private.clone(), augmenter, batch, (seed, round));
+        let mut public = public.into_iter().flatten();
+        let mut sums = Round::default();
+        for step in 0..in_round {
+            let own = private.next()?;
+            let theirs = public.next();
+            let images = of_steps.next().unwrap_or_default();
+            let mut inputs = own.inputs.clone();
+            if let Some(theirs) = &theirs {
+                inputs.extend_from_slice(&theirs.inputs);
+            }
+            let rate = schedule.rate(round as usize * in_round + step);
+            let loss = Loss {
+                classes: self.classes(),
+                heads: self.plan.heads,
+                weight: self.plan.weight,
+                labels: &own.labels,
+                lessons: lessons.map(|lessons| (lessons, &order[images])),
+            };
+            let of_step = self
+                .learner
+                .step_by(rate, &inputs, |scores, gradient| loss.of(scores, gradient));
+            sums.private_loss += of_step.private_loss / in_round as f64;
+            sums.private_accuracy += of_step.private_accuracy / in_round as f64;
+            sums.public_loss += of_step.public_loss / in_round as f64;
+            tell(step)?;
+        }
+        self.round += 1;
+        Ok(sums)
+    }
+
+    /// The patch of one head: the client's batch norms or filters, and that head's rows of the last layer.
+    pub fn trained(&mut self, head: usize, name: String) -> Trained {
+        let classes = self.classes();
+        let mut sites = self.learner.trained();
+        let own = self.backbone.image().head().expect("a learner has a head");
+        keep_rows(&mut sites, own, head * classes..(head + 1) * classes);
+        let mut trained = Trained {
+            name,
+            sites,
+            ..self.template.clone()
+        };
+        trained.metrics.epochs = self.round;
+        trained
+    }
+
+    /// The bytes of a trained file of one head, and of its patch.
+    ///
+    /// # Errors
+    /// Values that cannot be compiled: training diverged.
+    pub fn files(&self, trained: &Trained) -> Result<[Vec<u8>; 2]> {
+        let image = self.backbone.image();
+        Ok([
+            trained.to_bytes(&image)?,
+            trained.compile(&image, Dtype::F32)?,
+        ])
+    }
+}
+
+/// Leaves these outputs of a site alone.
+fn keep_rows(sites: &mut BTreeMap<usize, SiteParameters>, site: usize, rows: Range<usize>) {
+    let Some(values) = sites.get_mut(&site) else {
+        return;
+    };
+    if let Some(Norm::Affine { scale, bias }) = &mut values.norm {
+        let outputs = scale.len();
+        for values in [scale, bias] {
+            *values = values[rows.clone()].to_vec();
+        }
+        if let Some(weights) = &mut values.weights {
+            let depth = weights.len() / outputs;
+            *weights = weights[rows.start * depth..rows.end * depth].to_vec();
+        }
+    }
+}
+
+/// Private batches without end.
+struct Private {
+    images: Arc<TrainingSet>,
+    augmenter: Augmenter,
+    batch: usize,
+    seed: u64,
+    epoch: u32,
+    batches: Option<Batches>,
+}
+
+impl Private {
+    fn new(
+        images: Arc<TrainingSet>,
+        augmenter: Augmenter,
+        batch: usize,
+        (seed, round): (u64, u32),
+    ) -> Self {
+        Self {
+            images,
+            augmenter,
+            batch,
+            seed,
+            epoch: round * EPOCHS_OF_A_ROUND,
+            batches: None,
+        }
+    }
+
+    fn next(&mut self) -> Result<graft_data::batches::Batch> {
+        loop {
+            if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
+                return Ok(batch);
+            }
+            let of = (self.seed, self.epoch);
+            let (images, augmenter) = (self.images.clone(), self.augmenter.clone());
+            let batches = Batches::start(images, augmenter, self.batch, of, 0);
+            self.batches = Some(batches.context("cannot start a thread")?);
+            self.epoch += 1;
+        }
+    }
+}
+
+/// The loss of a step: cross-entropy of the main head on private images, and of each other head on public ones with what it is
+/// taught.
+struct Loss<'a> {
+    classes: usize,
+    heads: usize,
+    weight: f32,
+    /// Of the private images, which come first.
+    labels: &'a [usize],
+    /// Of the public ones.
+    lessons: Option<(&'a Lessons, &'a [usize])>,
+}
+
+impl Loss<'_> {
+    /// The loss of the scores `[images][heads + 1][classes]`, and its derivative by each, over zeros.
+    fn of(&self, scores: &[f32], gradient: &mut [f32]) -> Round {
+        let classes = self.classes;
+        let outputs = classes * (self.heads + 1);
+        let private = self.labels.len() * outputs;
+        let (own, theirs) = gradient.split_at_mut(private);
+        let main: Vec<f32> = scores[..private]
+            .chunks_exact(outputs)
+            .flat_map(|scores| &scores[..classes])
+            .copied()
+            .collect();
+        let mut of_main = vec![0.0; main.len()];
+        let loss = cross_entropy(&main, self.labels, 0.0, None, &mut of_main);
+        for (to, from) in own
+            .chunks_exact_mut(outputs)
+            .zip(of_main.chunks_exact(classes))
+        {
+            to[..classes].copy_from_slice(from);
+        }
+        let public_loss = self.lessons.map_or(0.0, |(lessons, images)| {
+            let rows = scores[private..].chunks_exact(outputs);
+            let rows = rows.zip(theirs.chunks_exact_mut(outputs));
+            let share = self.weight / images.len() as f32;
+            let mut target = vec![0.0; classes];
+            let losses = rows.zip(images).map(|((scores, gradient), &image)| {
+                let heads = scores
+                    .chunks_exact(classes)
+                    .zip(gradient.chunks_exact_mut(classes));
+                let heads = heads.enumerate().skip(1);
+                let of_heads = heads.map(|(head, (scores, gradient))| {
+                    lessons.target(head, image, &mut target);
+                    distil(scores, &target, share, gradient)
+                });
+                of_heads.sum::<f64>()
+            });
+            losses.sum::<f64>() / images.len() as f64
+        });
+        Round {
+            private_loss: loss.mean,
+            private_accuracy: loss.correct as f64 / self.labels.len() as f64,
+            public_loss,
+        }
+    }
+}
+
+/// The cross-entropy of scores with the probabilities of a teacher; `gradient` gets its derivative times `share`.
+fn distil(scores: &[f32], target: &[f32], share: f32, gradient: &mut [f32]) -> f64 {
+    let highest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = scores
+        .iter()
+        .map(|score| f64::from(score - highest).exp())
+        .sum();
+    let log_total = total.ln();
+    let mut loss = 0.0;
+    for ((gradient, score), target) in gradient.iter_mut().zip(scores).zip(target) {
+        let log_share = f64::from(score - highest) - log_total;
+        *gradient = share * (log_share.exp() as f32 - target);
+        loss -= f64::from(*target) * log_share;
+    }
+    loss
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use graft_tests::Random;
+
+    fn lessons(teachers: usize, images: usize, classes: usize, heads: usize) -> Lessons {
+        let said = (0..teachers as u64).map(|teacher| {
+            let of_head = |head: u64| {
+                let scores = Random(9 * teacher + head).values(images * classes, 3.0);
+                Predictions::of(&scores, classes)
+            };
+            (0..heads as u64).map(of_head).collect()
+        });
+        Lessons::new(said.collect(), Trust::Rank)
+    }
+
+    #[test]
+    fn the_gradient_of_a_step_is_that_of_its_loss() {
+        let (classes, heads) = (5, 2);
+        let lessons = lessons(3, 4, classes, heads);
+        let loss = Loss {
+            classes,
+            heads,
+            weight: 0.7,
+            labels: &[3, 0],
+            lessons: Some((&lessons, &[2, 0, 3])),
+        };
+        let scores = Random(4).values(5 * classes * (heads + 1), 2.0);
+        let value = |scores: &[f32]| {
+            let sums = loss.of(scores, &mut vec![0.0; scores.len()]);
+            sums.private_loss + 0.7 * sums.public_loss
+        };
+        let mut gradient = vec![0.0; scores.len()];
+        loss.of(&scores, &mut gradient);
+        for at in 0..scores.len() {
+            let step = 1e-2;
+            let moved = |by: f32| {
+                let mut scores = scores.clone();
+                scores[at] += by;
+                value(&scores)
+            };
+            let expected = (moved(step) - moved(-step)) / f64::from(2.0 * step);
+            assert!(
+                (f64::from(gradient[at]) - expected).abs() < 1e-4,
+                "{at}: {} {expected}",
+                gradient[at]
+            );
+        }
+        // Private images teach the main head alone, public ones every other.
+        for (image, of_image) in gradient.chunks_exact(classes * (heads + 1)).enumerate() {
+            let (main, others) = of_image.split_at(classes);
+            let (silent, learns) = if image < 2 {
+                (others, main)
+            } else {
+                (main, others)
+            };
+            assert!(silent.iter().all(|&value| value == 0.0));
+            assert!(learns.iter().any(|&value| value != 0.0));
+        }
+    }
+
+    #[test]
+    fn a_head_of_the_last_layer_keeps_its_rows() {
+        let affine = Norm::Affine {
+            scale: vec![1.0; 6],
+            bias: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
+        };
+        let weights = (0..12).map(|value| value as f32).collect();
+        let values = SiteParameters {
+            weights: Some(weights),
+            norm: Some(affine),
+        };
+        let mut sites = BTreeMap::from([(7, values)]);
+        keep_rows(&mut sites, 7, 2..4);
+        assert_eq!(sites[&7].weights, Some(vec![4.0, 5.0, 6.0, 7.0]));
+        let expected = Norm::Affine {
+            scale: vec![1.0; 2],
+            bias: vec![2.0, 3.0],
+        };
+        assert_eq!(sites[&7].norm, Some(expected));
+    }
+}

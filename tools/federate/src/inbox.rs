@@ -1,0 +1,296 @@
+//! What a client knows of its neighbours: the last that each of their heads said of every public image.
+//!
+//! Messages come twice, late, in any order, or from somebody else. What is taken is newer than what was there, from a
+//! neighbour, and well formed; everything else is counted and dropped.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::message::{Common, Message, MessageError};
+use crate::predictions::Predictions;
+
+/// Numbers of messages by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Newer than what was there.
+    pub taken: u64,
+    /// No message, or one that no client sends.
+    pub malformed: u64,
+    /// Longer than a message may be.
+    pub oversized: u64,
+    /// From nobody's neighbour, or about another public set.
+    pub foreign: u64,
+    /// No newer than what the same head had said before.
+    pub replayed: u64,
+}
+
+impl Counts {
+    /// Messages that were not taken.
+    pub fn dropped(&self) -> u64 {
+        self.malformed + self.oversized + self.foreign + self.replayed
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            taken,
+            malformed,
+            oversized,
+            foreign,
+            replayed,
+        } = self;
+        write!(
+            f,
+            "{taken} messages taken, dropped {malformed} malformed, {oversized} oversized, {foreign} foreign, {replayed} replayed"
+        )
+    }
+}
+
+/// Why a message was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Dropped {
+    /// Its bytes.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// A sender that is no neighbour.
+    #[error("it is from {sender}, who is no neighbour")]
+    Stranger {
+        /// The name.
+        sender: String,
+    },
+    /// A round after the last.
+    #[error("it is of round {found}, of {rounds}")]
+    Future {
+        /// The round.
+        found: u32,
+        /// Their number.
+        rounds: u32,
+    },
+    /// Something newer is known.
+    #[error("it is of round {found}, and round {known} is known")]
+    Replayed {
+        /// Its round.
+        found: u32,
+        /// The last round of that head and part.
+        known: u32,
+    },
+}
+
+/// What neighbours have said.
+pub struct Inbox {
+    common: Common,
+    /// Rounds of the federation.
+    rounds: u32,
+    neighbours: BTreeMap<String, Vec<Said>>,
+    counts: Counts,
+}
+
+/// What one head has said.
+struct Said {
+    /// The round of each part, where it has come.
+    rounds: Vec<Option<u32>>,
+    predictions: Predictions,
+}
+
+impl Inbox {
+    /// An empty one, for messages of these neighbours.
+    pub fn new(
+        common: Common,
+        rounds: u32,
+        neighbours: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let silent = || Said {
+            rounds: vec![None; common.parts().count()],
+            predictions: Predictions::silent(common.images, common.classes),
+        };
+        let heads = || (0..common.speaking).map(|_| silent()).collect();
+        let neighbours = neighbours.into_iter();
+        Self {
+            rounds,
+            neighbours: neighbours.map(|name| (name.into(), heads())).collect(),
+            counts: Counts::default(),
+            common,
+        }
+    }
+
+    /// Takes a message, if it says something new; counts it.
+    ///
+    /// # Errors
+    /// Why it was dropped.
+    pub fn take(&mut self, sender: &str, bytes: &[u8]) -> Result<(), Dropped> {
+        let result = self.try_take(sender, bytes);
+        let count = match &result {
+            Ok(()) => &mut self.counts.taken,
+            Err(Dropped::Message(MessageError::Oversized { .. })) => &mut self.counts.oversized,
+            Err(Dropped::Stranger { .. } | Dropped::Message(MessageError::Foreign { .. })) => {
+                &mut self.counts.foreign
+            }
+            Err(Dropped::Replayed { .. }) => &mut self.counts.replayed,
+            Err(Dropped::Message(_) | Dropped::Future { .. }) => &mut self.counts.malformed,
+        };
+        *count += 1;
+        result
+    }
+
+    fn try_take(&mut self, sender: &str, bytes: &[u8]) -> Result<(), Dropped> {
+        let stranger = || Dropped::Stranger {
+            sender: sender.to_owned(),
+        };
+        let heads = self.neighbours.get_mut(sender).ok_or_else(stranger)?;
+        let Message {
+            round: found,
+            head,
+            first,
+            predictions,
+        } = Message::from_bytes(bytes, &self.common)?;
+        if found >= self.rounds {
+            let rounds = self.rounds;
+            return Err(Dropped::Future { found, rounds });
+        }
+        let said = &mut heads[head];
+        let part = self.common.parts().position(|part| part.start == first);
+        let round = &mut said.rounds[part.expect("a message is a part")];
+        match *round {
+            Some(known) if found <= known => Err(Dropped::Replayed { found, known }),
+            Some(_) | None => {
+                *round = Some(found);
+                said.predictions.replace(first, &predictions);
+                Ok(())
+            }
+        }
+    }
+
+    /// What became of messages.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The names of neighbours whose heads have all said everything of this round, or of a later one.
+    pub fn heard(&self, round: u32) -> impl Iterator<Item = &str> {
+        let neighbours = self.neighbours.iter();
+        let heard = neighbours.filter(move |(_, heads)| are_of(heads, round));
+        heard.map(|(name, _)| name.as_str())
+    }
+
+    /// The round that at least half of the neighbours who have said anything have reached: one who lies cannot move it.
+    pub fn median_round(&self) -> Option<u32> {
+        let heads = self.neighbours.values();
+        let latest =
+            heads.filter_map(|heads| heads.iter().flat_map(|said| &said.rounds).flatten().max());
+        let mut latest: Vec<u32> = latest.copied().collect();
+        latest.sort_unstable();
+        let middle = latest.len().checked_sub(1)? / 2;
+        Some(latest[middle])
+    }
+
+    /// What each neighbour's heads say of all images, of those neighbours of whom none of it is from before this round.
+    pub fn teachers(&self, since: u32) -> Vec<Vec<Predictions>> {
+        let said = |heads: &Vec<Said>| {
+            let heads = heads.iter();
+            heads.map(|said| said.predictions.clone()).collect()
+        };
+        let recent = self
+            .neighbours
+            .values()
+            .filter(|heads| are_of(heads, since));
+        recent.map(said).collect()
+    }
+}
+
+/// Whether all that these heads have said is of this round or of later ones.
+fn are_of(heads: &[Said], round: u32) -> bool {
+    let mut rounds = heads.iter().flat_map(|said| &said.rounds);
+    rounds.all(|known| known.is_some_and(|known| known >= round))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::PART;
+    use graft_patches::Digest;
+
+    fn common() -> Common {
+        Common {
+            digest: Digest::of(b"public"),
+            images: PART + 2,
+            classes: 4,
+            speaking: 2,
+        }
+    }
+
+    fn message(round: u32, head: usize, first: usize) -> Vec<u8> {
+        let common = common();
+        let images = common.part(first).unwrap().len();
+        let scores: Vec<f32> = [round as f32, 0.0, 0.0, 0.0].repeat(images);
+        let predictions = Predictions::of(&scores, 4);
+        let message = Message {
+            round,
+            head,
+            first,
+            predictions,
+        };
+        message.to_bytes(&common)
+    }
+
+    fn all(inbox: &mut Inbox, sender: &str, round: u32) {
+        for (head, first) in [(1, PART), (0, 0), (1, 0), (0, PART)] {
+            inbox.take(sender, &message(round, head, first)).unwrap();
+        }
+    }
+
+    #[test]
+    fn whatever_order_messages_come_in_the_newest_is_known() {
+        let mut inbox = Inbox::new(common(), 10, ["a", "b", "c"]);
+        assert_eq!(inbox.median_round(), None);
+        all(&mut inbox, "a", 3);
+        all(&mut inbox, "b", 4);
+        inbox.take("b", &message(5, 0, 0)).unwrap();
+        assert_eq!(inbox.heard(4).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(inbox.heard(3).count(), 2);
+        assert_eq!((inbox.teachers(4).len(), inbox.teachers(3).len()), (1, 2));
+        let again = inbox.take("b", &message(5, 0, 0)).unwrap_err();
+        assert_eq!(again, Dropped::Replayed { found: 5, known: 5 });
+        inbox.take("b", &message(4, 0, 0)).unwrap_err();
+        let confidence = inbox.teachers(4)[0][0].confidence(0);
+        assert_eq!(
+            confidence,
+            Predictions::of(&[5.0, 0.0, 0.0, 0.0], 4).confidence(0)
+        );
+        assert_eq!((inbox.counts().taken, inbox.counts().replayed), (9, 2));
+    }
+
+    #[test]
+    fn one_who_lies_about_the_round_does_not_move_the_others() {
+        let mut inbox = Inbox::new(common(), 100, ["a", "b", "c"]);
+        all(&mut inbox, "a", 3);
+        all(&mut inbox, "c", 99);
+        assert_eq!(inbox.median_round(), Some(3));
+        all(&mut inbox, "b", 4);
+        assert_eq!(inbox.median_round(), Some(4));
+    }
+
+    #[test]
+    fn everything_else_is_counted_and_dropped() {
+        let mut inbox = Inbox::new(common(), 10, ["a"]);
+        inbox.take("nobody", &message(1, 0, 0)).unwrap_err();
+        let mut foreign = message(1, 0, 0);
+        foreign[9] ^= 1;
+        inbox.take("a", &foreign).unwrap_err();
+        inbox.take("a", &message(10, 0, 0)).unwrap_err();
+        inbox.take("a", b"nonsense").unwrap_err();
+        inbox.take("a", &vec![0; 1 << 20]).unwrap_err();
+        let expected = Counts {
+            taken: 0,
+            malformed: 2,
+            oversized: 1,
+            foreign: 2,
+            replayed: 0,
+        };
+        assert_eq!(inbox.counts(), expected);
+        assert_eq!((inbox.counts().dropped(), inbox.teachers(0).len()), (5, 0));
+    }
+}

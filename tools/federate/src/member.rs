@@ -1,0 +1,160 @@
+//! A member of a federation: a client, what it knows of its neighbours, and its way to them.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::choice::Trust;
+use crate::client::{Client, Lessons, Round};
+use crate::inbox::{Counts, Inbox};
+use crate::lie::Lie;
+use crate::message::{Common, Message};
+use crate::predictions::Predictions;
+use crate::transport::Transport;
+
+/// Rounds by which the others may be ahead before a client goes on at theirs.
+const AHEAD: u32 = 2;
+
+/// A member of a federation.
+pub struct Member<T> {
+    /// Who learns.
+    pub client: Client,
+    /// What it has sent, in bytes.
+    pub sent: u64,
+    common: Common,
+    inbox: Inbox,
+    transport: T,
+    neighbours: BTreeSet<String>,
+    /// Neighbours that did not answer in time, who are not waited for until they are heard again.
+    silent: BTreeSet<String>,
+    trust: Trust,
+    /// Rounds for which an answer is good.
+    fresh: u32,
+    own: Vec<Predictions>,
+}
+
+impl<T: Transport> Member<T> {
+    /// A member whose neighbours have not said anything yet. An answer is good for `fresh` rounds after its own.
+    pub fn new(
+        client: Client,
+        common: Common,
+        neighbours: BTreeSet<String>,
+        transport: T,
+        (rounds, trust, fresh): (u32, Trust, u32),
+    ) -> Self {
+        Self {
+            client,
+            sent: 0,
+            inbox: Inbox::new(common.clone(), rounds, neighbours.iter().cloned()),
+            common,
+            transport,
+            neighbours,
+            silent: BTreeSet::new(),
+            trust,
+            fresh,
+            own: Vec::new(),
+        }
+    }
+
+    /// Tells the others what its heads say of all public images.
+    pub fn speak(&mut self) {
+        self.own = self.client.predictions();
+        self.send(&self.own.clone());
+    }
+
+    /// Tells the others lies in place of that.
+    pub fn lie(&mut self, lie: Lie) {
+        self.own = self.client.predictions();
+        let Common {
+            images,
+            classes,
+            speaking,
+            ..
+        } = self.common;
+        let seed = |head| u64::from(self.client.round()) << 8 | head;
+        let said = (0..speaking as u64).map(|head| lie.predictions(images, classes, seed(head)));
+        let said: Vec<Predictions> = said.collect();
+        self.send(&said);
+    }
+
+    fn send(&mut self, of_heads: &[Predictions]) {
+        let round = self.client.round();
+        for (head, predictions) in of_heads.iter().enumerate() {
+            for (at, part) in self.common.parts().enumerate() {
+                let message = Message {
+                    round,
+                    head,
+                    first: part.start,
+                    predictions: predictions.part(part),
+                };
+                let bytes = message.to_bytes(&self.common);
+                self.sent += bytes.len() as u64;
+                self.transport.send(head, at, bytes);
+            }
+        }
+    }
+
+    /// Takes a message, if one comes within this time; whether one came.
+    pub fn hear(&mut self, within: Duration) -> bool {
+        let Some((sender, bytes)) = self.transport.receive(within) else {
+            return false;
+        };
+        if let Err(reason) = self.inbox.take(&sender, &bytes) {
+            tracing::debug!("dropped a message of {sender}: {reason}");
+        }
+        true
+    }
+
+    /// Waits until all neighbours that are there have said what this round needs, but no longer than `patience`. Where the
+    /// others are far ahead, goes on at their round.
+    pub fn gather(&mut self, patience: Duration) {
+        let start = Instant::now();
+        loop {
+            while self.hear(Duration::ZERO) {}
+            let round = self.client.round();
+            if let Some(theirs) = self.inbox.median_round()
+                && theirs >= round + AHEAD
+            {
+                tracing::warn!("the others are in round {}: going on there", theirs + 1);
+                self.client.skip_to(theirs);
+                return;
+            }
+            let heard: BTreeSet<String> = self.inbox.heard(round).map(Into::into).collect();
+            for name in self.silent.extract_if(.., |name| heard.contains(name)) {
+                tracing::info!("{name} is there again");
+            }
+            let missing = self.neighbours.iter().filter(|name| !heard.contains(*name));
+            let missing: BTreeSet<String> = missing.cloned().collect();
+            if missing.is_subset(&self.silent) {
+                return;
+            }
+            let left = patience.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                for name in missing.difference(&self.silent) {
+                    tracing::warn!("{name} said nothing for {patience:?}: going on without");
+                }
+                self.silent = missing;
+                return;
+            }
+            self.hear(left);
+        }
+    }
+
+    /// A round on what is known: what neighbours have said lately, and what it says itself.
+    ///
+    /// # Errors
+    /// As [`Client::learn`].
+    pub fn learn(&mut self, tell: impl FnMut(usize) -> Result<()>) -> Result<Round> {
+        let since = self.client.round().saturating_sub(self.fresh);
+        let mut teachers = vec![std::mem::take(&mut self.own)];
+        teachers.extend(self.inbox.teachers(since));
+        let lessons = (!teachers[0].is_empty()).then(|| Lessons::new(teachers, self.trust));
+        self.client.learn(lessons.as_ref(), tell)
+    }
+
+    /// What became of the messages of others.
+    pub fn counts(&self) -> Counts {
+        self.inbox.counts()
+    }
+}

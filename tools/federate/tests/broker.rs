@@ -1,0 +1,129 @@
+//! `patchtool agent`: processes that teach each other over mosquitto, through whatever happens.
+
+mod broker {
+    pub(crate) mod mosquitto;
+    pub(crate) mod processes;
+}
+
+use std::time::Duration;
+
+use broker::mosquitto::{Mosquitto, Security};
+use broker::processes::{Agents, NAMES};
+use graft_federate::message::Common;
+use graft_federate::mqtt::{Broker, Login};
+use graft_federate::transport::Transport as _;
+use graft_patches::Digest;
+
+#[test]
+fn agents_teach_each_other() {
+    let Some(mosquitto) = Mosquitto::start(Security::None) else {
+        return;
+    };
+    let agents = Agents::new();
+    let running = NAMES.map(|name| agents.start(name, &mosquitto, &[]));
+    for (name, agent) in NAMES.into_iter().zip(running) {
+        let report = agent.report();
+        assert_eq!(report["rounds"], 3, "{report}");
+        // Of two neighbours two heads, in three rounds.
+        let taken = report["messages"]["taken"].as_u64().unwrap();
+        assert!((4..=12).contains(&taken), "{report}");
+        assert!(agents.patch(name, "main").exists() && agents.patch(name, "shared").exists());
+        assert!(!agents.checkpoint(name).exists());
+    }
+}
+
+#[test]
+fn one_that_is_killed_goes_on_and_a_broker_that_restarts_is_found_again() {
+    let Some(mut mosquitto) = Mosquitto::start(Security::None) else {
+        return;
+    };
+    let agents = Agents::new();
+    let rounds = ["--rounds", "6"];
+    let mut running = NAMES.map(|name| Some(agents.start(name, &mosquitto, &rounds)));
+    agents.wait_for_checkpoint(NAMES[0]);
+    running[0].take().unwrap().kill();
+    mosquitto.restart();
+    running[0] = Some(agents.start(NAMES[0], &mosquitto, &rounds));
+    for agent in running.into_iter().flatten() {
+        let report = agent.report();
+        assert_eq!(report["rounds"], 6, "{report}");
+    }
+}
+
+#[test]
+fn who_is_alone_goes_on_alone() {
+    let Some(mosquitto) = Mosquitto::start(Security::None) else {
+        return;
+    };
+    let agents = Agents::new();
+    let report = agents
+        .start(NAMES[0], &mosquitto, &["--wait", "1"])
+        .report();
+    assert_eq!(
+        (&report["rounds"], &report["messages"]["taken"]),
+        (&3.into(), &0.into())
+    );
+    // A late joiner finds what the first said last, and goes on at its round.
+    let report = agents
+        .start(NAMES[1], &mosquitto, &["--wait", "1"])
+        .report();
+    assert_eq!(report["messages"]["taken"], 2, "{report}");
+}
+
+#[test]
+fn tls_and_a_password_are_asked_for_and_given() {
+    let Some(mosquitto) = Mosquitto::start(Security::TlsAndPassword) else {
+        return;
+    };
+    let agents = Agents::new();
+    let own = mosquitto.login_arguments();
+    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    let running = NAMES.map(|name| agents.start(name, &mosquitto, &own));
+    for agent in running {
+        let report = agent.report();
+        assert!(
+            report["messages"]["taken"].as_u64().unwrap() > 0,
+            "{report}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_message_is_dropped_and_counted() {
+    let Some(mosquitto) = Mosquitto::start(Security::None) else {
+        return;
+    };
+    let agents = Agents::new();
+    // A neighbour that says nonsense, too much, and things about another public set.
+    let login = Login {
+        name: NAMES[1].into(),
+        topic: "graft".into(),
+        credentials: None,
+        authorities: None,
+    };
+    let common = Common {
+        digest: Digest::of(b"another"),
+        images: 1,
+        classes: 10,
+        speaking: 2,
+    };
+    let mut liar = Broker::connect(&mosquitto.address(), &login, [], &common).unwrap();
+    let agent = agents.start(NAMES[0], &mosquitto, &["--wait", "2"]);
+    liar.send(0, 0, b"nonsense".to_vec());
+    liar.send(1, 0, vec![0; 300_000]);
+    // In a topic that no neighbour has.
+    liar.send(9, 9, b"nonsense".to_vec());
+    let report = agent.report();
+    let messages = &report["messages"];
+    assert_eq!(
+        (&messages["malformed"], &messages["oversized"]),
+        (&1.into(), &1.into()),
+        "{report}"
+    );
+    assert_eq!(
+        (&messages["taken"], &report["rounds"]),
+        (&0.into(), &3.into()),
+        "{report}"
+    );
+    assert!(liar.receive(Duration::ZERO).is_none());
+}
