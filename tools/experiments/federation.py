@@ -1,0 +1,77 @@
+"""Clients that teach each other: what results.py measures of `patchtool federate`, and its section of RESULTS.md."""
+
+import sys
+
+from tests.parity.common import REPOSITORY
+from tools.experiments.markdown import table
+from tools.experiments.measured import Unmeasured
+
+DEMO = REPOSITORY / "tools" / "assets" / "demo" / "demo.backbone"
+CLIENTS = 5
+HEADS = 3
+COMMON = ["--clients", CLIENTS, "--public", 0.1, "--augment", "crop", "--seed", 1]
+TRIAL = ["--limit", 500, "--rounds", 2]
+WHOLE = ["--limit", 10_000, "--rounds", 16]
+SKEWS = ["100", "inf"]
+METHODS = {  # what differs, for each skew
+    "isolated": ["--method", "isolated"],
+    "averaged patches (FedAvg)": ["--method", "average"],
+    "pooled": ["--method", "pooled"],
+    "complete graph": ["--heads", HEADS],
+    "complete graph, by probability": ["--heads", HEADS, "--trust", "probability"],
+    "ring": ["--heads", HEADS, "--topology", "ring"],
+}
+LIES = {  # at a skew of 100; the mean is over the other four
+    "a sure liar, by probability": ["--heads", HEADS, "--lie", "sure", "--trust", "probability"],
+    "a sure liar, by rank": ["--heads", HEADS, "--lie", "sure"],
+    "a cunning liar, by rank": ["--heads", HEADS, "--lie", "cunning"],
+}
+
+
+def measure(bench, is_trial=False):
+    """{skew: {name: report}}; where measuring is not asked for, what was measured before."""
+    found = {}
+    for skew in SKEWS:
+        for name, flags in {**METHODS, **(LIES if skew == "100" else {})}.items():
+            flags = [*COMMON, *(TRIAL if is_trial else WHOLE), "--skew", skew, *flags]
+            try:
+                report = bench.results.get({"what": "federation", "flags": flags}, lambda: measure_now(bench, flags))
+                found.setdefault(skew, {})[name] = report
+            except Unmeasured:
+                pass
+    return found
+
+
+def measure_now(bench, flags):
+    print("federate", *flags, file=sys.stderr, flush=True)
+    return bench.patchtool("federate", "--backbone", DEMO, "--data", bench.archive("fashion", "train"),
+                           "--test", bench.archive("fashion", "test"), *flags)
+
+
+def render(found):
+    """The section of RESULTS.md."""
+    if not found:
+        return []
+    any_report = next(iter(next(iter(found.values())).values()))
+    parts = ["## Clients that teach each other\n",
+             f"Multi-headed distillation (`patchtool federate`) on Fashion-MNIST, the demo's backbone, `bn+head`: {WHOLE[1]:,} images "
+             f"for {CLIENTS} clients with two main classes each, a tenth of them public and without labels, {WHOLE[3]} rounds, seed 1. "
+             f"Accuracy in per cent, mean over the clients, on the {10_000:,} test images, measured once: *private* weighs classes "
+             "as a client sees them, *shared* all alike. The main head learns private labels alone, head k from the neighbours' heads "
+             "k - 1. In a round every client takes as many steps; pooled is one client with the images of all. Averaging sends patches, "
+             f"distillation {bytes_of(any_report, found)} from each client in each round ({any_report['public_images']:,} public images).\n"]
+    for skew, reports in found.items():
+        counts = [client["images"] for client in reports["isolated"]["clients"]]
+        of = "disjoint classes" if skew == "inf" else f"skew {skew}"
+        parts.append(f"### {of}\nImages by class: " + "; ".join(" ".join(map(str, of_client)) for of_client in counts) + ".\n")
+        heads = range(HEADS + 1)
+        header = ["", *(f"private, head {head}" for head in heads), *(f"shared, head {head}" for head in heads)]
+        cells = lambda values: [f"{100 * values[head]:.1f}" if head < len(values) else "" for head in heads]
+        parts.append(table(header, [[name, *cells(report["private"]), *cells(report["shared"])] for name, report in reports.items()]))
+    return parts
+
+
+def bytes_of(any_report, found):
+    """Bytes of a round, of the runs that distil."""
+    sent = {report["bytes_per_round"] for reports in found.values() for report in reports.values()} - {0}
+    return " or ".join(f"{count:,} bytes" for count in sorted(sent)) or "nothing"
