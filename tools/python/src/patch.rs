@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use graft_data::image_file;
+use graft_data::image_file::{self, ImageFileError};
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
 use image::{ImageFormat, RgbImage};
@@ -209,6 +209,16 @@ impl Patch {
         input.std[..input.shape.channels].to_vec()
     }
 
+    /// Way from a picture to the input, as `import_onnx` takes it, such as `crop:0.875:bilinear`.
+    #[getter]
+    fn resize(&self, py: Python<'_>) -> PyResult<String> {
+        let image = self.task.patch.image();
+        let own = image.map(|image| image.metadata()).transpose();
+        let own = own.map_err(|error| exception(py, &error.into()))?;
+        let base = self.backbone.get().metadata().resize;
+        Ok(own.map_or(base, |own| own.resize).to_string())
+    }
+
     /// What scores are divided by before their softmax; 1 where nobody has measured it (`patchtool calibrate`).
     #[getter]
     fn temperature(&self) -> f32 {
@@ -217,28 +227,25 @@ impl Patch {
 
     /// A picture at the input's size, as `patchtool run` brings it there: uint8 `[height, width, channels]`.
     ///
-    /// A picture is the path of a JPEG or PNG file, or pixels of any size: uint8 `[H, W, 3]`, `[H, W, 1]` or `[H, W]`. Several
-    /// of one size, `[N, H, W, 3]` or `[N, H, W, 1]`, give `[N, height, width, channels]`.
+    /// A picture is the path of a JPEG or PNG file, the bytes in such a file, or pixels of any size: uint8 `[H, W, 3]`,
+    /// `[H, W, 1]` or `[H, W]`. Several of one size, `[N, H, W, 3]` or `[N, H, W, 1]`, give `[N, height, width, channels]`.
     /// Raises FileError, InputError.
     fn preprocess<'py>(&self, picture: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = picture.py();
-        let mut count = Count::One;
-        let pixels = match array::path(picture) {
-            Some(path) => py
-                .detach(|| Ok(self.task.preprocess.pixels(&image_file::open(&path)?)))
-                .map_err(|error| exception(py, &error))?,
-            None => {
-                let images = Images::of(picture)?;
-                let (size, pictures) = pictures(py, &images)?;
-                count = size;
-                py.detach(|| {
-                    let pixels = pictures
-                        .iter()
-                        .map(|picture| self.task.preprocess.pixels(picture));
-                    pixels.collect::<Vec<_>>().concat()
-                })
-            }
+        let one = |decoded: Result<RgbImage, ImageFileError>| match decoded {
+            Ok(picture) => Ok((Count::One, vec![picture])),
+            Err(error) => Err(exception(py, &error.into())),
         };
+        let bytes = picture.cast::<PyBytes>().map(|bytes| bytes.as_bytes());
+        let (count, pictures) = match (array::path(picture), bytes) {
+            (Some(path), _) => one(py.detach(|| image_file::open(&path)))?,
+            (None, Ok(bytes)) => one(py.detach(|| image_file::decode("<bytes>", bytes)))?,
+            (None, Err(_)) => pictures(py, &Images::of(picture)?)?,
+        };
+        let pixels = py.detach(|| {
+            let each = pictures.iter().map(|own| self.task.preprocess.pixels(own));
+            each.collect::<Vec<_>>().concat()
+        });
         let (height, width, channels) = self.input_shape();
         count.array(py, pixels, &[height, width, channels])
     }

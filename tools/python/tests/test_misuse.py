@@ -91,7 +91,7 @@ def test_wrong_pictures_and_scores(fashion):
     for picture in (numpy.zeros((0, 5, 3), numpy.uint8), numpy.zeros((5, 5, 4), numpy.uint8), numpy.zeros((5, 5, 3), numpy.float32)):
         with pytest.raises(graft.InputError):
             fashion.preprocess(picture)
-    for path in (DEMO / "README.md", "nothing.png"):
+    for path in (DEMO / "README.md", "nothing.png", b"", SNEAKER.read_bytes()[:200], bytes(100)):
         with pytest.raises(graft.FileError):
             fashion.preprocess(path)
     for scores in (numpy.zeros(9, numpy.float32), numpy.zeros((2, 9), numpy.float32), numpy.zeros(10, numpy.uint8)):

@@ -98,6 +98,12 @@ def test_pictures_of_any_size_are_brought_to_the_inputs(fashion):
     assert_array_equal(fashion.preprocess(several), [made, fashion.preprocess(grey[::-1])])
 
 
+def test_a_picture_is_its_file_or_the_bytes_in_it(fashion, backbone):
+    for picture in PICTURES[:3]:
+        assert_array_equal(fashion.preprocess(picture.read_bytes()), fashion.preprocess(picture))
+    assert fashion.resize == backbone.identity().resize == "stretch:bicubic"
+
+
 def test_probabilities_add_up_to_one(backbone, fashion, pictures):
     scores = graft.Session(backbone).run(fashion, pictures)
     probabilities = fashion.probabilities(scores)
