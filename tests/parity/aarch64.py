@@ -1,6 +1,6 @@
-"""Pairs of patches that patchtool generated on two machines: their values must be the same but for rounding.
+"""Pairs of patches that were made on two machines: their values must be the same but for rounding.
 
-A generator is a network of its own, whose sums may be in another order on another machine. Ends with
+Sums of a generator, and of training, may be in another order on another machine. Ends with
 "N passed, N failed".
 """
 

@@ -46,6 +46,8 @@ pub struct Batch {
     pub inputs: Vec<f32>,
     /// The class of each.
     pub labels: Vec<usize>,
+    /// The index of each in its set.
+    pub images: Vec<usize>,
     used: Sender<Buffers>,
 }
 
@@ -160,6 +162,7 @@ impl Work {
         Batch {
             inputs,
             labels,
+            images: images.to_vec(),
             used: used.clone(),
         }
     }
@@ -211,6 +214,8 @@ mod tests {
                 let inputs = batch.inputs.chunks_exact(6 * 5 * 3);
                 seeds.extend(inputs.map(|input| input[2] as usize));
                 classes.extend_from_slice(&batch.labels);
+                let of_images = batch.images.iter().map(|&image| set.class(image));
+                assert!(of_images.eq(batch.labels.iter().copied()));
             }
             assert_eq!(count, steps(15, batch));
             assert!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use graft_data::dataset::Dataset;
-use patchtool::commands::arguments::Common as Shown;
+use patchtool::commands::arguments::Common;
 use patchtool::hint::Hint;
 use patchtool::report::Report;
 use patchtool::threads;
@@ -23,11 +23,14 @@ use serde_json::json;
 use crate::files;
 use crate::member::Member;
 use crate::mqtt::{Address, Broker, Login};
-use crate::setup::{Learning, Part, Setup, common, labelled, labels};
+use crate::setup::{Learning, Part, Setup, federation, labelled, labels};
 
 const MAGIC: [u8; 8] = *b"GRAFTAGT";
 /// The variable with the password of `--user`.
 const PASSWORD: &str = "GRAFT_PASSWORD";
+
+/// Longest time to take leave of a broker.
+const LEAVE: Duration = Duration::from_secs(5);
 
 /// Arguments of `agent`.
 #[derive(Debug, Args)]
@@ -120,7 +123,7 @@ impl Arguments {
 ///
 /// # Errors
 /// Whatever cannot be read, learned or written. A broker that cannot be reached is tried again.
-pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let learning = &arguments.learning;
     if arguments.neighbours.contains(&arguments.name) {
         bail!(Hint::new(
@@ -147,8 +150,8 @@ pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
         indices: &all,
     };
     let heads = usize::from(learning.heads);
-    let common = common(&public, &labels, heads)?;
-    let setup = Setup::open(&arguments.backbone, &labels, &public, learning, shown)?;
+    let federation = federation(&public, &labels, heads)?;
+    let setup = Setup::open(&arguments.backbone, &labels, &public, learning, common)?;
     let private = labelled(&arguments.data, &labels)?;
     let own: Vec<usize> = (0..private.len()).collect();
     let private = Part {
@@ -159,7 +162,7 @@ pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
     let fingerprint = learning
         .fingerprint()
         .with("backbone", setup.id())
-        .with("public set", common.digest)
+        .with("public set", federation.digest)
         .with("private images", client.private_digest());
     if let Some(Saved { round, state, .. }) = load(&saved_at, &fingerprint)? {
         client.restore(state, round)?;
@@ -170,10 +173,10 @@ pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
         &arguments.broker,
         &arguments.login()?,
         &arguments.neighbours,
-        &common,
+        &federation,
     )?;
     let of_all = (learning.rounds, learning.trust, learning.fresh);
-    let mut member = Member::new(client, common, neighbours, broker, of_all);
+    let mut member = Member::new(client, federation, neighbours, broker, of_all);
     let patience = Duration::from_secs(arguments.wait.into());
     while member.client.round() < learning.rounds {
         member.speak();
@@ -192,16 +195,12 @@ pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
         };
         checkpoint::save(&saved_at, MAGIC, &saved)?;
     }
-    let may_replace = true;
-    let written = files::write(
-        folder,
-        &arguments.name,
-        &mut member.client,
-        heads,
-        may_replace,
-    )?;
+    // What may be overwritten was asked at the start.
+    let written = files::write(folder, &arguments.name, &mut member.client, heads, true)?;
     checkpoint::remove(&saved_at).context("cannot remove the checkpoint")?;
-    Ok(report(&written, &member))
+    let report = report(&written, &member);
+    member.into_transport().leave(LEAVE);
+    Ok(report)
 }
 
 /// The state of the run that was stopped, if there is one.
@@ -233,6 +232,7 @@ fn report(written: &[PathBuf], member: &Member<Broker>) -> Report {
     let json = json!({
         "files": files,
         "rounds": member.client.round(),
+        "rounds_skipped": member.skipped,
         "bytes_sent": member.sent,
         "messages": counts,
     });

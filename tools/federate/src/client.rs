@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use graft_data::augment::{Augment, Augmenter};
-use graft_data::batches::{Batches, epoch_order, ranges, steps};
+use graft_data::batches::{Batch, Batches, steps};
 use graft_data::evaluation_set::EvaluationSet;
 use graft_data::preprocess::Preprocess;
 use graft_data::training_set::TrainingSet;
@@ -270,8 +270,6 @@ impl Client {
             )?),
             None => None,
         };
-        let order = epoch_order(seed, round, self.images.public.len());
-        let mut of_steps = ranges(order.len(), batch);
         let mut private =
             Private::new(self.images.private.clone(), augmenter, batch, (seed, round));
         let mut public = public.into_iter().flatten();
@@ -279,7 +277,6 @@ impl Client {
         for step in 0..in_round {
             let own = private.next()?;
             let theirs = public.next();
-            let images = of_steps.next().unwrap_or_default();
             let mut inputs = own.inputs.clone();
             if let Some(theirs) = &theirs {
                 inputs.extend_from_slice(&theirs.inputs);
@@ -290,7 +287,7 @@ impl Client {
                 heads: self.plan.heads,
                 weight: self.plan.weight,
                 labels: &own.labels,
-                lessons: lessons.map(|lessons| (lessons, &order[images])),
+                lessons: lessons.zip(theirs.as_ref().map(|theirs| &theirs.images[..])),
             };
             let of_step = self
                 .learner
@@ -376,7 +373,7 @@ impl Private {
         }
     }
 
-    fn next(&mut self) -> Result<graft_data::batches::Batch> {
+    fn next(&mut self) -> Result<Batch> {
         loop {
             if let Some(batch) = self.batches.as_mut().and_then(Iterator::next) {
                 return Ok(batch);

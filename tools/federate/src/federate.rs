@@ -9,7 +9,7 @@ use clap::Args;
 use graft_data::dataset::Dataset;
 use graft_data::evaluation_set::EvaluationSet;
 use graft_data::split::match_classes;
-use patchtool::commands::arguments::Common as Shown;
+use patchtool::commands::arguments::Common;
 use patchtool::hint::Hint;
 use patchtool::report::{Report, Table};
 use patchtool::threads;
@@ -19,7 +19,7 @@ use crate::client::Round;
 use crate::files;
 use crate::lie::Lie;
 use crate::member::Member;
-use crate::setup::{Learning, Part, Setup, common, labelled};
+use crate::setup::{Learning, Part, Setup, federation, labelled};
 use crate::skew::{Shares, divide};
 use crate::topology::Topology;
 use crate::transport::{Place, Room};
@@ -214,7 +214,7 @@ struct Accuracy {
 ///
 /// # Errors
 /// Whatever cannot be read, learned or written.
-pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let learning = &arguments.learning;
     threads::start(learning.threads)?;
     let mut data = arguments.data()?;
@@ -241,9 +241,9 @@ pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
             "give a larger share, or a data set, with --public"
         ));
     }
-    let common = common(&public, &data.labels, heads)?;
+    let federation = federation(&public, &data.labels, heads)?;
     let setups = arguments.backbone.iter();
-    let setups = setups.map(|path| Setup::open(path, &data.labels, &public, learning, shown));
+    let setups = setups.map(|path| Setup::open(path, &data.labels, &public, learning, common));
     let setups: Vec<Setup<'_>> = setups.collect::<Result<_>>()?;
     if method == Method::Average && setups.len() > 1 {
         bail!(Hint::new(
@@ -268,7 +268,13 @@ pub fn run(arguments: &Arguments, shown: &Shown) -> Result<Report> {
             .collect();
         let place = room.place(&data.names[at]);
         let of_all = (learning.rounds, learning.trust, learning.fresh);
-        members.push(Member::new(client, common.clone(), names, place, of_all));
+        members.push(Member::new(
+            client,
+            federation.clone(),
+            names,
+            place,
+            of_all,
+        ));
     }
     let mut seconds = Vec::new();
     for round in 0..learning.rounds {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::message::{Common, Message, MessageError};
+use crate::message::{Federation, Message, MessageError};
 use crate::predictions::Predictions;
 
 /// Numbers of messages by what became of them.
@@ -82,7 +82,7 @@ pub enum Dropped {
 
 /// What neighbours have said.
 pub struct Inbox {
-    common: Common,
+    federation: Federation,
     /// Rounds of the federation.
     rounds: u32,
     neighbours: BTreeMap<String, Vec<Said>>,
@@ -99,21 +99,21 @@ struct Said {
 impl Inbox {
     /// An empty one, for messages of these neighbours.
     pub fn new(
-        common: Common,
+        federation: Federation,
         rounds: u32,
         neighbours: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
         let silent = || Said {
-            rounds: vec![None; common.parts().count()],
-            predictions: Predictions::silent(common.images, common.classes),
+            rounds: vec![None; federation.parts().count()],
+            predictions: Predictions::silent(federation.images, federation.classes),
         };
-        let heads = || (0..common.speaking).map(|_| silent()).collect();
+        let heads = || (0..federation.speaking).map(|_| silent()).collect();
         let neighbours = neighbours.into_iter();
         Self {
             rounds,
             neighbours: neighbours.map(|name| (name.into(), heads())).collect(),
             counts: Counts::default(),
-            common,
+            federation,
         }
     }
 
@@ -146,13 +146,13 @@ impl Inbox {
             head,
             first,
             predictions,
-        } = Message::from_bytes(bytes, &self.common)?;
+        } = Message::from_bytes(bytes, &self.federation)?;
         if found >= self.rounds {
             let rounds = self.rounds;
             return Err(Dropped::Future { found, rounds });
         }
         let said = &mut heads[head];
-        let part = self.common.parts().position(|part| part.start == first);
+        let part = self.federation.parts().position(|part| part.start == first);
         let round = &mut said.rounds[part.expect("a message is a part")];
         match *round {
             Some(known) if found <= known => Err(Dropped::Replayed { found, known }),
@@ -176,15 +176,17 @@ impl Inbox {
         heard.map(|(name, _)| name.as_str())
     }
 
-    /// The round that at least half of the neighbours who have said anything have reached: one who lies cannot move it.
-    pub fn median_round(&self) -> Option<u32> {
-        let heads = self.neighbours.values();
-        let latest =
-            heads.filter_map(|heads| heads.iter().flat_map(|said| &said.rounds).flatten().max());
-        let mut latest: Vec<u32> = latest.copied().collect();
-        latest.sort_unstable();
-        let middle = latest.len().checked_sub(1)? / 2;
-        Some(latest[middle])
+    /// The round that most of the neighbours have reached, silent ones counted: a few who lie cannot move it.
+    pub fn round_of_most(&self) -> u32 {
+        let latest = |heads: &Vec<Said>| {
+            let rounds = heads.iter().flat_map(|said| &said.rounds);
+            rounds.flatten().max().copied().unwrap_or(0)
+        };
+        let mut rounds: Vec<u32> = self.neighbours.values().map(latest).collect();
+        rounds.sort_unstable();
+        // More than half have reached it.
+        let at = rounds.len().saturating_sub(1) / 2;
+        rounds.get(at).copied().unwrap_or(0)
     }
 
     /// What each neighbour's heads say of all images, of those neighbours of whom none of it is from before this round.
@@ -213,8 +215,8 @@ mod tests {
     use crate::message::PART;
     use graft_patches::Digest;
 
-    fn common() -> Common {
-        Common {
+    fn federation() -> Federation {
+        Federation {
             digest: Digest::of(b"public"),
             images: PART + 2,
             classes: 4,
@@ -223,8 +225,8 @@ mod tests {
     }
 
     fn message(round: u32, head: usize, first: usize) -> Vec<u8> {
-        let common = common();
-        let images = common.part(first).unwrap().len();
+        let federation = federation();
+        let images = federation.part(first).unwrap().len();
         let scores: Vec<f32> = [round as f32, 0.0, 0.0, 0.0].repeat(images);
         let predictions = Predictions::of(&scores, 4);
         let message = Message {
@@ -233,7 +235,7 @@ mod tests {
             first,
             predictions,
         };
-        message.to_bytes(&common)
+        message.to_bytes(&federation)
     }
 
     fn all(inbox: &mut Inbox, sender: &str, round: u32) {
@@ -244,8 +246,8 @@ mod tests {
 
     #[test]
     fn whatever_order_messages_come_in_the_newest_is_known() {
-        let mut inbox = Inbox::new(common(), 10, ["a", "b", "c"]);
-        assert_eq!(inbox.median_round(), None);
+        let mut inbox = Inbox::new(federation(), 10, ["a", "b", "c"]);
+        assert_eq!(inbox.round_of_most(), 0);
         all(&mut inbox, "a", 3);
         all(&mut inbox, "b", 4);
         inbox.take("b", &message(5, 0, 0)).unwrap();
@@ -265,17 +267,18 @@ mod tests {
 
     #[test]
     fn one_who_lies_about_the_round_does_not_move_the_others() {
-        let mut inbox = Inbox::new(common(), 100, ["a", "b", "c"]);
-        all(&mut inbox, "a", 3);
+        let mut inbox = Inbox::new(federation(), 100, ["a", "b", "c"]);
         all(&mut inbox, "c", 99);
-        assert_eq!(inbox.median_round(), Some(3));
+        assert_eq!(inbox.round_of_most(), 0);
+        all(&mut inbox, "a", 3);
+        assert_eq!(inbox.round_of_most(), 3);
         all(&mut inbox, "b", 4);
-        assert_eq!(inbox.median_round(), Some(4));
+        assert_eq!(inbox.round_of_most(), 4);
     }
 
     #[test]
     fn everything_else_is_counted_and_dropped() {
-        let mut inbox = Inbox::new(common(), 10, ["a"]);
+        let mut inbox = Inbox::new(federation(), 10, ["a"]);
         inbox.take("nobody", &message(1, 0, 0)).unwrap_err();
         let mut foreign = message(1, 0, 0);
         foreign[9] ^= 1;

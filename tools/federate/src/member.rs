@@ -9,7 +9,7 @@ use crate::choice::Trust;
 use crate::client::{Client, Lessons, Round};
 use crate::inbox::{Counts, Inbox};
 use crate::lie::Lie;
-use crate::message::{Common, Message};
+use crate::message::{Federation, Message};
 use crate::predictions::Predictions;
 use crate::transport::Transport;
 
@@ -22,7 +22,9 @@ pub struct Member<T> {
     pub client: Client,
     /// What it has sent, in bytes.
     pub sent: u64,
-    common: Common,
+    /// Rounds that it has left out to be where the others are.
+    pub skipped: u32,
+    federation: Federation,
     inbox: Inbox,
     transport: T,
     neighbours: BTreeSet<String>,
@@ -38,7 +40,7 @@ impl<T: Transport> Member<T> {
     /// A member whose neighbours have not said anything yet. An answer is good for `fresh` rounds after its own.
     pub fn new(
         client: Client,
-        common: Common,
+        federation: Federation,
         neighbours: BTreeSet<String>,
         transport: T,
         (rounds, trust, fresh): (u32, Trust, u32),
@@ -46,8 +48,9 @@ impl<T: Transport> Member<T> {
         Self {
             client,
             sent: 0,
-            inbox: Inbox::new(common.clone(), rounds, neighbours.iter().cloned()),
-            common,
+            skipped: 0,
+            inbox: Inbox::new(federation.clone(), rounds, neighbours.iter().cloned()),
+            federation,
             transport,
             neighbours,
             silent: BTreeSet::new(),
@@ -66,12 +69,12 @@ impl<T: Transport> Member<T> {
     /// Tells the others lies in place of that.
     pub fn lie(&mut self, lie: Lie) {
         self.own = self.client.predictions();
-        let Common {
+        let Federation {
             images,
             classes,
             speaking,
             ..
-        } = self.common;
+        } = self.federation;
         let seed = |head| u64::from(self.client.round()) << 8 | head;
         let said = (0..speaking as u64).map(|head| lie.predictions(images, classes, seed(head)));
         let said: Vec<Predictions> = said.collect();
@@ -81,14 +84,14 @@ impl<T: Transport> Member<T> {
     fn send(&mut self, of_heads: &[Predictions]) {
         let round = self.client.round();
         for (head, predictions) in of_heads.iter().enumerate() {
-            for (at, part) in self.common.parts().enumerate() {
+            for (at, part) in self.federation.parts().enumerate() {
                 let message = Message {
                     round,
                     head,
                     first: part.start,
                     predictions: predictions.part(part),
                 };
-                let bytes = message.to_bytes(&self.common);
+                let bytes = message.to_bytes(&self.federation);
                 self.sent += bytes.len() as u64;
                 self.transport.send(head, at, bytes);
             }
@@ -113,11 +116,11 @@ impl<T: Transport> Member<T> {
         loop {
             while self.hear(Duration::ZERO) {}
             let round = self.client.round();
-            if let Some(theirs) = self.inbox.median_round()
-                && theirs >= round + AHEAD
-            {
+            let theirs = self.inbox.round_of_most();
+            if theirs >= round + AHEAD {
                 tracing::warn!("the others are in round {}: going on there", theirs + 1);
                 self.client.skip_to(theirs);
+                self.skipped += theirs - round;
                 return;
             }
             let heard: BTreeSet<String> = self.inbox.heard(round).map(Into::into).collect();
@@ -151,6 +154,11 @@ impl<T: Transport> Member<T> {
         teachers.extend(self.inbox.teachers(since));
         let lessons = (!teachers[0].is_empty()).then(|| Lessons::new(teachers, self.trust));
         self.client.learn(lessons.as_ref(), tell)
+    }
+
+    /// The way to the others, when everything is said.
+    pub fn into_transport(self) -> T {
+        self.transport
     }
 
     /// What became of the messages of others.

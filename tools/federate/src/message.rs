@@ -3,11 +3,11 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 4 | `GFD1` |
-//! | 32 | BLAKE3 digest of what clients have in common: [`Common::digest`] |
+//! | 32 | BLAKE3 digest of what clients have in federation: [`Federation::digest`] |
 //! | 4 | round, counted from 0 |
 //! | 1 | head: 0 is the main one, which only sees private labels |
 //! | 4 | index of the first public image |
-//! | rest | [`Predictions`], as many images as [`Common::part`] says |
+//! | rest | [`Predictions`], as many images as [`Federation::part`] says |
 //!
 //! All numbers are little endian. The sender is not in it: the transport says who that is, so that a broker can check.
 
@@ -24,9 +24,9 @@ pub const PART: usize = 8_000;
 /// Bytes of the longest message.
 pub const MAX_BYTES: usize = HEADER + PART * crate::predictions::TOP * 3;
 
-/// What the clients of a federation have in common.
+/// What the clients of a federation have in federation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Common {
+pub struct Federation {
     /// Of the public images in their order, the labels and the number of heads.
     pub digest: Digest,
     /// Public images.
@@ -100,7 +100,7 @@ pub enum MessageError {
     Predictions(#[from] PredictionsError),
 }
 
-impl Common {
+impl Federation {
     /// The images of each message of a head and round.
     pub fn parts(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let images = self.images;
@@ -116,9 +116,9 @@ impl Common {
 
 impl Message {
     /// The message as it is sent.
-    pub fn to_bytes(&self, common: &Common) -> Vec<u8> {
+    pub fn to_bytes(&self, federation: &Federation) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend(common.digest.0);
+        bytes.extend(federation.digest.0);
         bytes.extend(self.round.to_le_bytes());
         bytes.push(self.head as u8);
         bytes.extend((self.first as u32).to_le_bytes());
@@ -130,7 +130,7 @@ impl Message {
     ///
     /// # Errors
     /// See [`MessageError`].
-    pub fn from_bytes(bytes: &[u8], common: &Common) -> Result<Self, MessageError> {
+    pub fn from_bytes(bytes: &[u8], federation: &Federation) -> Result<Self, MessageError> {
         let found = bytes.len();
         if found > MAX_BYTES {
             return Err(MessageError::Oversized { found });
@@ -145,24 +145,24 @@ impl Message {
         let (head, rest) = rest.split_first().ok_or(short.clone())?;
         let (first, rest) = rest.split_first_chunk().ok_or(short)?;
         let digest = Digest(*digest);
-        if digest != common.digest {
+        if digest != federation.digest {
             return Err(MessageError::Foreign {
                 found: digest,
-                expected: common.digest,
+                expected: federation.digest,
             });
         }
         let head = usize::from(*head);
-        if head >= common.speaking {
+        if head >= federation.speaking {
             return Err(MessageError::Head {
                 found: head,
-                expected: common.speaking,
+                expected: federation.speaking,
             });
         }
         let first = u32::from_le_bytes(*first) as usize;
-        let predictions = Predictions::from_bytes(rest, common.classes)?;
+        let predictions = Predictions::from_bytes(rest, federation.classes)?;
         let (found, expected) = (
             predictions.images(),
-            common.part(first).map_or(0, |part| part.len()),
+            federation.part(first).map_or(0, |part| part.len()),
         );
         if expected == 0 || found != expected {
             return Err(MessageError::Images {
@@ -186,8 +186,8 @@ mod tests {
     use graft_tests::Random;
     use proptest::prelude::*;
 
-    fn common(images: usize) -> Common {
-        Common {
+    fn federation(images: usize) -> Federation {
+        Federation {
             digest: Digest::of(b"public"),
             images,
             classes: 10,
@@ -206,36 +206,36 @@ mod tests {
 
     #[test]
     fn a_thousand_images_are_less_than_10_kb() {
-        let (common, message) = (common(1000), message(0, 1000));
-        let bytes = message.to_bytes(&common);
+        let (federation, message) = (federation(1000), message(0, 1000));
+        let bytes = message.to_bytes(&federation);
         assert_eq!(bytes.len(), 8045);
-        assert_eq!(Message::from_bytes(&bytes, &common), Ok(message));
+        assert_eq!(Message::from_bytes(&bytes, &federation), Ok(message));
     }
 
     #[test]
     fn many_images_go_in_parts_that_every_broker_takes() {
-        let common = common(20_001);
-        let parts: Vec<_> = common.parts().collect();
+        let federation = federation(20_001);
+        let parts: Vec<_> = federation.parts().collect();
         assert_eq!(parts, [0..8_000, 8_000..16_000, 16_000..20_001]);
         for part in parts {
             let message = message(part.start, part.len());
-            let bytes = message.to_bytes(&common);
+            let bytes = message.to_bytes(&federation);
             assert!(bytes.len() <= MAX_BYTES && bytes.len() < 128_000);
-            assert_eq!(Message::from_bytes(&bytes, &common), Ok(message));
+            assert_eq!(Message::from_bytes(&bytes, &federation), Ok(message));
         }
     }
 
     #[test]
     fn whatever_is_no_message_is_refused() {
-        let common = common(9);
-        let bytes = message(0, 9).to_bytes(&common);
+        let federation = federation(9);
+        let bytes = message(0, 9).to_bytes(&federation);
         for length in 0..bytes.len() {
-            assert!(Message::from_bytes(&bytes[..length], &common).is_err());
+            assert!(Message::from_bytes(&bytes[..length], &federation).is_err());
         }
         let changed = |at: usize, byte: u8| {
             let mut bytes = bytes.clone();
             bytes[at] = byte;
-            Message::from_bytes(&bytes, &common).unwrap_err()
+            Message::from_bytes(&bytes, &federation).unwrap_err()
         };
         assert_eq!(changed(0, b'x'), MessageError::Magic);
         assert!(matches!(
@@ -261,12 +261,12 @@ mod tests {
         let long = vec![0; MAX_BYTES + 1];
         let found = long.len();
         assert_eq!(
-            Message::from_bytes(&long, &common),
+            Message::from_bytes(&long, &federation),
             Err(MessageError::Oversized { found })
         );
         let longer = [&bytes[..], &bytes[HEADER..HEADER + 8]].concat();
         assert!(matches!(
-            Message::from_bytes(&longer, &common),
+            Message::from_bytes(&longer, &federation),
             Err(MessageError::Images { .. })
         ));
     }
@@ -274,10 +274,10 @@ mod tests {
     proptest! {
         #[test]
         fn damaged_messages_never_panic(at in 0_usize..117, byte in any::<u8>(), length in 0_usize..117) {
-            let common = common(9);
-            let mut bytes = message(0, 9).to_bytes(&common);
+            let federation = federation(9);
+            let mut bytes = message(0, 9).to_bytes(&federation);
             bytes[at] = byte;
-            let _ = Message::from_bytes(&bytes[..length], &common);
+            let _ = Message::from_bytes(&bytes[..length], &federation);
         }
     }
 }

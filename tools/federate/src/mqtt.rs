@@ -12,9 +12,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use patchtool::hint::Hint;
 use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v5::PublishProperties;
 use rumqttc::{Client, Connection, Event, Incoming, MqttOptions, PublishOptions, TlsConfiguration};
 
-use crate::message::Common;
+use crate::message::Federation;
 use crate::transport::Transport;
 
 /// Messages that wait to be sent.
@@ -24,6 +25,8 @@ const MAX_PACKET: u32 = 1 << 20;
 /// Shortest and longest time before another attempt to connect.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 const KEEP_ALIVE: u16 = 20;
+/// Seconds after which a broker drops what a client that vanished has said.
+const EXPIRY: u32 = 3600;
 
 /// The address of a broker: `mqtt://HOST[:PORT]`, or `mqtts://` for TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,10 @@ struct Shared {
     unread: Mutex<BTreeMap<(String, usize, usize), Vec<u8>>>,
     /// Something is unread.
     arrival: Condvar,
+    /// Messages that the broker has not acknowledged.
+    unacknowledged: Mutex<usize>,
+    /// One is less.
+    acknowledgement: Condvar,
 }
 
 impl Broker {
@@ -100,7 +107,7 @@ impl Broker {
         address: &Address,
         login: &Login,
         neighbours: impl IntoIterator<Item = &'a String>,
-        common: &Common,
+        federation: &Federation,
     ) -> Result<Self> {
         let Login { name, topic, .. } = login;
         let neighbours: Vec<String> = neighbours.into_iter().cloned().collect();
@@ -115,7 +122,7 @@ impl Broker {
             client: client.clone(),
             topic: topic.clone(),
             neighbours,
-            slots: (common.speaking, common.parts().count()),
+            slots: (federation.speaking, federation.parts().count()),
             shared: Arc::downgrade(&shared),
         };
         std::thread::Builder::new()
@@ -130,11 +137,42 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
-    /// Says so to the broker, if it is there.
-    fn drop(&mut self) {
+impl Broker {
+    /// Takes its messages back from the broker, where a later federation would find them, and leaves; without a broker it
+    /// leaves after this time.
+    pub fn leave(self, within: Duration) {
+        let topics: Vec<String> = lock(&self.shared.sent).keys().cloned().collect();
+        for topic in topics {
+            self.shared.publish(&self.client, &topic, &[]);
+        }
+        let unacknowledged = lock(&self.shared.unacknowledged);
+        let is_waiting = |count: &mut usize| *count > 0;
+        let waited =
+            self.shared
+                .acknowledgement
+                .wait_timeout_while(unacknowledged, within, is_waiting);
+        if waited.is_ok_and(|(_, waited)| waited.timed_out()) {
+            tracing::warn!("the broker may still have messages of this client");
+        }
         if let Err(error) = self.client.try_disconnect() {
             tracing::debug!("left the broker without saying so: {error}");
+        }
+    }
+}
+
+impl Shared {
+    /// What a full queue leaves out is sent again when the connection is back.
+    fn publish(&self, client: &Client, topic: &str, bytes: &[u8]) {
+        let properties = PublishProperties {
+            message_expiry_interval: Some(EXPIRY),
+            ..PublishProperties::default()
+        };
+        let kept = PublishOptions::new(QoS::AtLeastOnce)
+            .retained()
+            .properties(properties);
+        match client.try_publish(topic, bytes.to_vec(), kept) {
+            Ok(()) => *lock(&self.unacknowledged) += 1,
+            Err(error) => tracing::debug!("a message waits for the next connection: {error}"),
         }
     }
 }
@@ -142,7 +180,7 @@ impl Drop for Broker {
 impl Transport for Broker {
     fn send(&mut self, head: usize, part: usize, bytes: Vec<u8>) {
         let topic = format!("{}/{head}/{part}", self.own_topic);
-        publish(&self.client, &topic, &bytes);
+        self.shared.publish(&self.client, &topic, &bytes);
         lock(&self.shared.sent).insert(topic, bytes);
     }
 
@@ -196,14 +234,6 @@ fn options(address: &Address, login: &Login) -> Result<MqttOptions> {
     Ok(options)
 }
 
-/// What a full queue leaves out is sent again when the connection is back.
-fn publish(client: &Client, topic: &str, bytes: &[u8]) {
-    let kept = PublishOptions::new(QoS::AtLeastOnce).retained();
-    if let Err(error) = client.try_publish(topic, bytes.to_vec(), kept) {
-        tracing::debug!("a message waits for the next connection: {error}");
-    }
-}
-
 /// The thread's side of a [`Broker`].
 struct Link {
     client: Client,
@@ -227,12 +257,19 @@ impl Link {
                 Ok(Event::Incoming(Incoming::Publish(publish))) => {
                     let topic = String::from_utf8_lossy(&publish.topic).into_owned();
                     match self.slot(&topic) {
+                        // A neighbour has taken a message back.
+                        Some(_) if publish.payload.is_empty() => {}
                         Some(slot) => {
                             lock(&shared.unread).insert(slot, publish.payload.to_vec());
                             shared.arrival.notify_one();
                         }
                         None => tracing::debug!("{topic} is no topic of a neighbour"),
                     }
+                }
+                Ok(Event::Incoming(Incoming::PubAck(_))) => {
+                    let mut count = lock(&shared.unacknowledged);
+                    *count = count.saturating_sub(1);
+                    shared.acknowledgement.notify_one();
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -253,8 +290,9 @@ impl Link {
                 tracing::warn!("cannot ask for the messages of {name}: {error}");
             }
         }
+        *lock(&shared.unacknowledged) = 0;
         for (topic, bytes) in lock(&shared.sent).iter() {
-            publish(&self.client, topic, bytes);
+            shared.publish(&self.client, topic, bytes);
         }
     }
 

@@ -16,7 +16,7 @@ use graft_data::training_set::TrainingSet;
 use graft_patches::Digest;
 use graft_runtime::Backbone;
 use graft_runtime::gradient::BatchNormMode;
-use patchtool::commands::arguments::{Common as Shown, above_zero, resolution};
+use patchtool::commands::arguments::{Common, above_zero, resolution};
 use patchtool::hint::Hint;
 use patchtool::train::fingerprint::Fingerprint;
 use patchtool::train::learner::Settings;
@@ -26,7 +26,7 @@ use patchtool::{TOOL, bar, input, task};
 
 use crate::choice::Trust;
 use crate::client::{Client, Images, Plan};
-use crate::message::Common;
+use crate::message::Federation;
 
 /// Pulls weights towards zero, and lets scales and biases learn faster: as `patchtool train` does by default.
 const WEIGHT_DECAY: f32 = 1e-4;
@@ -134,7 +134,7 @@ pub struct Setup<'a> {
     preprocess: Preprocess,
     settings: Settings,
     learning: &'a Learning,
-    shown: &'a Shown,
+    common: &'a Common,
     public: Arc<TrainingSet>,
     public_inputs: Arc<EvaluationSet>,
 }
@@ -149,7 +149,7 @@ impl<'a> Setup<'a> {
         labels: &[String],
         public: &Part<'_>,
         learning: &'a Learning,
-        shown: &'a Shown,
+        common: &'a Common,
     ) -> Result<Self> {
         learning.check_kind()?;
         let backbone = input::backbone(backbone)?;
@@ -190,16 +190,22 @@ impl<'a> Setup<'a> {
             seed: learning.seed,
         };
         let cache = folder(learning);
-        let public_inputs = inputs(public, &preprocess, cache.as_deref(), shown)?;
+        let public_inputs = inputs(public, &preprocess, cache.as_deref(), common)?;
+        if let Some(unreadable) = public_inputs.unreadable().first() {
+            bail!(Hint::new(
+                format!("a public image cannot be read: {}", unreadable.reason),
+                "take it away from every client: all number them alike",
+            ));
+        }
         Ok(Self {
-            public: Arc::new(training(public, &preprocess, cache.as_deref(), shown)?),
+            public: Arc::new(training(public, &preprocess, cache.as_deref(), common)?),
             public_inputs: Arc::new(public_inputs),
             backbone,
             template,
             preprocess,
             settings,
             learning,
-            shown,
+            common,
         })
     }
 
@@ -214,7 +220,7 @@ impl<'a> Setup<'a> {
     /// Images that cannot be learned.
     pub fn client(&self, heads: usize, private: &Part<'_>, path: &Path) -> Result<Client> {
         let cache = folder(self.learning);
-        let private = training(private, &self.preprocess, cache.as_deref(), self.shown)?;
+        let private = training(private, &self.preprocess, cache.as_deref(), self.common)?;
         let mut template = self.template.clone();
         template.data = DataRef {
             path: path.display().to_string(),
@@ -243,7 +249,7 @@ impl<'a> Setup<'a> {
     /// Images that cannot be read.
     pub fn test(&self, part: &Part<'_>) -> Result<EvaluationSet> {
         let cache = folder(self.learning);
-        inputs(part, &self.preprocess, cache.as_deref(), self.shown)
+        inputs(part, &self.preprocess, cache.as_deref(), self.common)
     }
 }
 
@@ -255,9 +261,9 @@ fn training(
     part: &Part<'_>,
     preprocess: &Preprocess,
     cache: Option<&Path>,
-    shown: &Shown,
+    common: &Common,
 ) -> Result<TrainingSet> {
-    let bar = bar::images(part.indices.len(), &shown.watch());
+    let bar = bar::images(part.indices.len(), &common.watch());
     let set = TrainingSet::open(part.dataset, part.indices, preprocess, cache, |count| {
         let _ = bar.set_position(count);
     })?;
@@ -269,9 +275,9 @@ fn inputs(
     part: &Part<'_>,
     preprocess: &Preprocess,
     cache: Option<&Path>,
-    shown: &Shown,
+    common: &Common,
 ) -> Result<EvaluationSet> {
-    let bar = bar::images(part.indices.len(), &shown.watch());
+    let bar = bar::images(part.indices.len(), &common.watch());
     let set = EvaluationSet::open(part.dataset, part.indices, preprocess, cache, |count| {
         let _ = bar.set_position(count);
     })?;
@@ -279,12 +285,12 @@ fn inputs(
     Ok(set)
 }
 
-/// What the clients of a federation have in common: these labels, public images, and a number of heads besides the main one. A
+/// What the clients of a federation have in federation: these labels, public images, and a number of heads besides the main one. A
 /// public image that cannot be read would be another number for each client, so all must be read.
 ///
 /// # Errors
 /// An image that cannot be read.
-pub fn common(public: &Part<'_>, labels: &[String], heads: usize) -> Result<Common> {
+pub fn federation(public: &Part<'_>, labels: &[String], heads: usize) -> Result<Federation> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(labels.len() as u64).to_le_bytes());
     for label in labels {
@@ -298,7 +304,7 @@ pub fn common(public: &Part<'_>, labels: &[String], heads: usize) -> Result<Comm
             .context("all clients need all public images")?;
         hasher.update(blake3::hash(&bytes).as_bytes());
     }
-    Ok(Common {
+    Ok(Federation {
         digest: Digest(*hasher.finalize().as_bytes()),
         images: public.indices.len(),
         classes: labels.len(),

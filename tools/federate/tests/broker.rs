@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use broker::mosquitto::{Mosquitto, Security};
 use broker::processes::{Agents, NAMES};
-use graft_federate::message::Common;
+use graft_federate::message::Federation;
 use graft_federate::mqtt::{Broker, Login};
 use graft_federate::transport::Transport as _;
 use graft_patches::Digest;
@@ -63,11 +63,36 @@ fn who_is_alone_goes_on_alone() {
         (&report["rounds"], &report["messages"]["taken"]),
         (&3.into(), &0.into())
     );
-    // A late joiner finds what the first said last, and goes on at its round.
+    // It has taken its messages back: another federation does not find them.
     let report = agents
         .start(NAMES[1], &mosquitto, &["--wait", "1"])
         .report();
-    assert_eq!(report["messages"]["taken"], 2, "{report}");
+    assert_eq!(report["messages"]["taken"], 0, "{report}");
+}
+
+#[test]
+fn who_comes_late_goes_on_where_the_others_are() {
+    let Some(mosquitto) = Mosquitto::start(Security::None) else {
+        return;
+    };
+    let agents = Agents::new();
+    let arguments = ["--rounds", "40", "--wait", "1"];
+    let first = [NAMES[0], NAMES[1]].map(|name| agents.start(name, &mosquitto, &arguments));
+    agents.wait_for_checkpoint(NAMES[0]);
+    agents.wait_for_checkpoint(NAMES[1]);
+    std::thread::sleep(Duration::from_secs(1));
+    let late = agents.start(NAMES[2], &mosquitto, &arguments).report();
+    assert_eq!(late["rounds"], 40, "{late}");
+    assert!(late["rounds_skipped"].as_u64().unwrap() > 0, "{late}");
+    assert!(late["messages"]["taken"].as_u64().unwrap() > 0, "{late}");
+    for agent in first {
+        let report = agent.report();
+        assert_eq!(
+            (&report["rounds"], &report["rounds_skipped"]),
+            (&40.into(), &0.into()),
+            "{report}"
+        );
+    }
 }
 
 #[test]
@@ -101,13 +126,13 @@ fn what_is_no_message_is_dropped_and_counted() {
         credentials: None,
         authorities: None,
     };
-    let common = Common {
+    let federation = Federation {
         digest: Digest::of(b"another"),
         images: 1,
         classes: 10,
         speaking: 2,
     };
-    let mut liar = Broker::connect(&mosquitto.address(), &login, [], &common).unwrap();
+    let mut liar = Broker::connect(&mosquitto.address(), &login, [], &federation).unwrap();
     let agent = agents.start(NAMES[0], &mosquitto, &["--wait", "2"]);
     liar.send(0, 0, b"nonsense".to_vec());
     liar.send(1, 0, vec![0; 300_000]);
