@@ -4,7 +4,7 @@ import os
 import statistics
 
 from tests.peers.latency import describe_cpu
-from tools.experiments import few_shot, heads, lsa, many, memory, trajectories, unlearning
+from tools.experiments import few_shot, heads, lsa, many, memory, simultaneous, trajectories, unlearning
 from tools.experiments.markdown import kilobytes, percent, table
 
 PARITY_COMMANDS = {
@@ -201,7 +201,8 @@ def render(tables, tasks, kinds, scale_lr_multiplier, backbone, date, resolution
                 "resolution": lambda found: resolution(resolution_task, found),
                 "sizes": lambda found: sizes(found, backbone), "int8": int8,
                 "from-layer": many.render_accuracy, "many": many.render_latency, "memory": memory.render,
-                "averages": trajectories.render, "unlearning": unlearning.render, "few-shot": few_shot.render, "heads": heads.render, "lsa": lsa.render, "peers": peers}
+                "averages": trajectories.render, "unlearning": unlearning.render, "few-shot": few_shot.render, "heads": heads.render, "lsa": lsa.render,
+                "simultaneous": simultaneous.render, "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
     parts += settings(tasks, kinds, scale_lr_multiplier)
