@@ -4,7 +4,7 @@ import os
 import statistics
 
 from tests.peers.latency import describe_cpu
-from tools.experiments import federation, few_shot, heads, lsa, many, memory, trajectories, unlearning
+from tools.experiments import federation, few_shot, heads, lsa, many, memory, simultaneous, trajectories, unlearning
 from tools.experiments.markdown import kilobytes, percent, table
 
 PARITY_COMMANDS = {
@@ -202,7 +202,7 @@ def render(tables, tasks, kinds, scale_lr_multiplier, backbone, date, resolution
                 "sizes": lambda found: sizes(found, backbone), "int8": int8,
                 "from-layer": many.render_accuracy, "many": many.render_latency, "memory": memory.render,
                 "averages": trajectories.render, "unlearning": unlearning.render, "few-shot": few_shot.render, "heads": heads.render, "lsa": lsa.render,
-                "federation": federation.render, "peers": peers}
+                "simultaneous": simultaneous.render, "federation": federation.render, "peers": peers}
     for name, found in tables.items():
         parts += sections[name](found)
     parts += settings(tasks, kinds, scale_lr_multiplier)

@@ -17,6 +17,7 @@ each time, out of what is there.
     heads         that learn without training (heads.py)
     lsa           linear self-attention that learns in its context (lsa.py)
     federation    clients that teach each other (federation.py)
+    simultaneous  one backbone and a patch for each of several tasks, trained together (simultaneous.py)
     peers         parity and speed, out of the --json files of tests/parity and tests/peers
 
 The data folder holds sign-digits-{train,test}.tar and cifar10-{train,test}.tar, laid out
@@ -37,7 +38,7 @@ from pathlib import Path
 
 from tests.parity.common import REPOSITORY, Patchtool, PatchtoolError, fail
 from tools.assets.demo import make
-from tools.experiments import federation, few_shot, heads, lsa, many, memory, page, trajectories, unlearning
+from tools.experiments import federation, few_shot, heads, lsa, many, memory, page, simultaneous, trajectories, unlearning
 from tools.experiments.measured import Results, Unmeasured
 from PIL import Image
 
@@ -88,7 +89,7 @@ FROM_LAYER_TASKS = {
     "cifar10": replace(TASKS["cifar10"], limit=5_000, epochs=4, resolution=96),
 }
 TABLES = ["accuracy", "resolution", "sizes", "int8", "from-layer", "many", "memory", "averages", "unlearning", "few-shot", "heads", "lsa",
-          "federation", "peers"]
+          "simultaneous", "federation", "peers"]
 
 
 class Bench:
@@ -350,6 +351,7 @@ def main():
         "heads": lambda bench: heads.measure(bench, arguments.quick),
         "lsa": lambda bench: lsa.measure(bench, arguments.quick),
         "federation": lambda bench: federation.measure(bench, arguments.quick),
+        "simultaneous": lambda bench: simultaneous.measure(bench, arguments.quick),
         "peers": lambda bench: peers(bench, arguments.peers or arguments.work),
     }
     try:

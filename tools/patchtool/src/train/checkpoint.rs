@@ -19,7 +19,7 @@ use super::sparse_updates::SparseUpdates;
 use graft_data::output::{self, OutputError};
 
 const MAGIC: [u8; 8] = *b"GRAFTCKP";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Magic, version, length, digest.
 const HEADER: usize = 8 + 4 + 8 + 32;
 
@@ -231,13 +231,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Unwritable`].
     pub fn rehearse(&self, path: &Path) -> Result<(), CheckpointError> {
-        let record = record_of(self).map_err(|source| OutputError::Failed {
-            path: path.to_owned(),
-            source,
-        });
-        record
-            .and_then(|record| output::rehearse(path, |file| write(file, MAGIC, &record)))
-            .map_err(CheckpointError::Unwritable)
+        rehearse(path, MAGIC, self)
     }
 
     /// Reads the checkpoint at `path`.
@@ -286,6 +280,21 @@ pub fn save(path: &Path, magic: [u8; 8], record: &impl Serialize) -> Result<(), 
     };
     let record = record_of(record).map_err(|error| CheckpointError::Save(failed(error)))?;
     output::replace(path, |file| write(file, magic, &record)).map_err(CheckpointError::Save)
+}
+
+/// Whether there is room at `path` for what [`save`] would write, where it leaves nothing.
+pub fn rehearse(
+    path: &Path,
+    magic: [u8; 8],
+    record: &impl Serialize,
+) -> Result<(), CheckpointError> {
+    let record = record_of(record).map_err(|source| OutputError::Failed {
+        path: path.to_owned(),
+        source,
+    });
+    record
+        .and_then(|record| output::rehearse(path, |file| write(file, magic, &record)))
+        .map_err(CheckpointError::Unwritable)
 }
 
 fn record_of(record: &impl Serialize) -> io::Result<Vec<u8>> {

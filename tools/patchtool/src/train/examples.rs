@@ -87,6 +87,32 @@ pub struct Embeddings {
     pub classes: Vec<usize>,
 }
 
+/// Some training examples.
+pub enum Batch {
+    /// Images.
+    Images(batches::Batch),
+    /// Embeddings, and the class of each.
+    Embeddings(Vec<f32>, Vec<usize>),
+}
+
+impl Batch {
+    /// What goes into the network, one example after the other.
+    pub fn inputs(&self) -> &[f32] {
+        match self {
+            Self::Images(batch) => &batch.inputs,
+            Self::Embeddings(inputs, _) => inputs,
+        }
+    }
+
+    /// The class of each.
+    pub fn classes(&self) -> &[usize] {
+        match self {
+            Self::Images(batch) => &batch.labels,
+            Self::Embeddings(_, classes) => classes,
+        }
+    }
+}
+
 impl Examples {
     /// Number of training examples.
     pub fn count(&self) -> usize {
@@ -104,12 +130,22 @@ impl Examples {
     /// Calls `each` on the batches of these steps of an epoch, as far as there are, until it fails.
     pub fn for_each(
         &self,
-        (seed, epoch): (u64, usize),
+        order: (u64, usize),
         (batch, steps): (usize, Range<usize>),
         mut each: impl FnMut(&[f32], &[usize]) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
+        let mut batches = self.batches(order, (batch, steps.start))?.take(steps.len());
+        batches.try_for_each(|batch| each(batch.inputs(), batch.classes()))
+    }
+
+    /// The batches of an epoch of this seed, from a step on.
+    pub fn batches(
+        &self,
+        (seed, epoch): (u64, usize),
+        (batch, first): (usize, usize),
+    ) -> Result<Box<dyn Iterator<Item = Batch> + '_>, TrainError> {
         let epoch = epoch as u32;
-        match &self.training {
+        Ok(match &self.training {
             Training::Images {
                 images,
                 augment,
@@ -117,30 +153,23 @@ impl Examples {
             } => {
                 let augmenter = Augmenter::new(*augment, preprocess.clone());
                 let batches =
-                    Batches::start(images.clone(), augmenter, batch, (seed, epoch), steps.start);
-                for batch in batches.map_err(TrainError::Thread)?.take(steps.len()) {
-                    each(&batch.inputs, &batch.labels)?;
-                }
+                    Batches::start(images.clone(), augmenter, batch, (seed, epoch), first);
+                Box::new(batches.map_err(TrainError::Thread)?.map(Batch::Images))
             }
             Training::Embeddings(train) => {
                 let order = epoch_order(seed, epoch, self.count());
                 let len = train.values.len() / self.count();
-                for range in ranges(order.len(), batch)
-                    .skip(steps.start)
-                    .take(steps.len())
-                {
+                let ranges = ranges(order.len(), batch).skip(first);
+                Box::new(ranges.map(move |range| {
                     let chosen = &order[range];
                     let inputs = chosen
                         .iter()
                         .flat_map(|&image| &train.values[image * len..][..len]);
-                    let inputs: Vec<f32> = inputs.copied().collect();
-                    let classes: Vec<usize> =
-                        chosen.iter().map(|&image| train.classes[image]).collect();
-                    each(&inputs, &classes)?;
-                }
+                    let classes = chosen.iter().map(|&image| train.classes[image]);
+                    Batch::Embeddings(inputs.copied().collect(), classes.collect())
+                }))
             }
-        }
-        Ok(())
+        })
     }
 
     /// Score of a learner, whose values are in `trained`, on the validation examples, if there are any.

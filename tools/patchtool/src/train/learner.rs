@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use graft_patches::BackboneImage;
 use graft_patches::geometry::Shape;
 use graft_patches::layout::pack_weights;
+use graft_patches::records::What;
 use graft_runtime::gradient::{
     BatchNormMode, MOMENTUM, Network, Norm, Parameter, Role, SiteParameters, Trainable,
 };
@@ -40,7 +41,10 @@ pub struct Settings {
 /// A network in training.
 pub struct Learner {
     network: Network,
+    /// Of all parameters, or of those that are not shared.
     optimizer: Optimizer,
+    /// Only in simultaneous training.
+    shared: Option<Shared>,
     smoothing: f32,
     class_weights: Option<Vec<f32>>,
     scale_lr_multiplier: f32,
@@ -49,6 +53,16 @@ pub struct Learner {
     selection: Option<Selection>,
     /// Of the loss by the scores.
     gradient: Vec<f32>,
+}
+
+/// What a learner trains together with those of other tasks.
+struct Shared {
+    /// Whether a parameter is, in the network's order.
+    is_shared: Vec<bool>,
+    /// Whether statistics are, too.
+    has_statistics: bool,
+    /// With the learner that has the values of now.
+    optimizer: Option<Optimizer>,
 }
 
 /// Everything of a [`Learner`] that training changes.
@@ -60,6 +74,8 @@ pub struct State {
     pub statistics: Vec<Vec<f32>>,
     /// Memory of the optimiser.
     pub optimizer: optimizer::State,
+    /// That of what is shared, where this learner has it.
+    pub shared: Option<optimizer::State>,
 }
 
 /// A [`State`] of another network.
@@ -122,6 +138,7 @@ impl Learner {
         Self {
             network,
             optimizer,
+            shared: None,
             smoothing: settings.smoothing,
             class_weights: None,
             scale_lr_multiplier: settings.scale_lr_multiplier,
@@ -138,17 +155,84 @@ impl Learner {
         self
     }
 
-    /// Number of values that are trained.
+    /// The same, which shares all parameters with the learners of other tasks but those of a patch of kind `own`; the
+    /// head is its own unless `shares_head`.
+    #[must_use]
+    pub fn sharing(
+        mut self,
+        backbone: &BackboneImage<'_>,
+        own: TrainKind,
+        shares_head: bool,
+    ) -> Self {
+        let parameters = self.network.parameters();
+        let is_shared: Vec<bool> = parameters
+            .iter()
+            .map(|parameter| {
+                let site = backbone.site(parameter.site);
+                let what = match parameter.role {
+                    Role::Weights => What::Weights,
+                    Role::Scale | Role::Bias => What::Epilogue,
+                };
+                match site.is_head {
+                    true => shares_head,
+                    false => !own.replaces(&site, what),
+                }
+            })
+            .collect();
+        let optimizer = |shared: bool| {
+            let chosen = parameters.iter().zip(&is_shared);
+            let chosen = chosen.filter(|(_, is_shared)| **is_shared == shared);
+            let lengths = chosen.map(|(parameter, _)| parameter.values.len());
+            self.optimizer.for_lengths(lengths)
+        };
+        let (own_optimizer, optimizer) = (optimizer(false), Some(optimizer(true)));
+        self.optimizer = own_optimizer;
+        self.shared = Some(Shared {
+            is_shared,
+            has_statistics: !own.trains_norms(),
+            optimizer,
+        });
+        self
+    }
+
+    /// Takes what is shared as `from` has trained it, and its optimiser.
+    pub fn take_shared(&mut self, from: &mut Self) {
+        let (Some(own), Some(shared)) = (&mut self.shared, &mut from.shared) else {
+            return;
+        };
+        let parameters = self.network.parameters();
+        let parameters = parameters.into_iter().zip(from.network.parameters());
+        for ((to, from), is_shared) in parameters.zip(&own.is_shared) {
+            if *is_shared {
+                to.values.copy_from_slice(from.values);
+            }
+        }
+        own.optimizer = shared.optimizer.take();
+        if own.has_statistics {
+            let statistics = from.statistics();
+            self.set_statistics(&statistics);
+        }
+    }
+
+    /// Number of values that are trained, without those that are shared.
     pub fn trainable(&mut self) -> usize {
         match &self.selection {
             Some(selection) => selection.count(&self.network.parameters()),
-            None => self
-                .network
-                .parameters()
-                .iter()
-                .map(|parameter| parameter.trained)
-                .sum(),
+            None => self.count(false),
         }
+    }
+
+    /// Number of values that are trained together with the learners of other tasks.
+    pub fn shared(&mut self) -> usize {
+        self.count(true)
+    }
+
+    fn count(&mut self, shared: bool) -> usize {
+        let is_shared = |at: usize| self.shared.as_ref().is_some_and(|all| all.is_shared[at]);
+        let parameters = self.network.parameters();
+        let parameters = parameters.iter().enumerate();
+        let counted = parameters.filter(|(at, _)| is_shared(*at) == shared);
+        counted.map(|(_, parameter)| parameter.trained).sum()
     }
 
     /// One step on a batch of inputs and their classes, at this learning rate.
@@ -185,16 +269,22 @@ impl Learner {
             .selection
             .as_mut()
             .map(|selection| selection.masked(&parameters));
-        let updates = parameters
-            .iter_mut()
-            .enumerate()
-            .map(|(at, parameter)| Update {
+        let (mut own, mut shared) = (Vec::new(), Vec::new());
+        for (at, parameter) in parameters.iter_mut().enumerate() {
+            let is_shared = self.shared.as_ref().is_some_and(|all| all.is_shared[at]);
+            let updates = if is_shared { &mut shared } else { &mut own };
+            updates.push(Update {
                 values: &mut *parameter.values,
                 gradient: masked.map_or(parameter.gradient, |masked| &masked[at]),
                 decays: parameter.role == Role::Weights,
                 lr_multiplier: lr_multiplier(parameter.role, self.scale_lr_multiplier),
             });
-        self.optimizer.step(rate, updates);
+        }
+        self.optimizer.step(rate, own);
+        let optimizer = self.shared.as_mut().and_then(|all| all.optimizer.as_mut());
+        if let Some(optimizer) = optimizer {
+            optimizer.step(rate, shared);
+        }
     }
 
     /// The loss of a batch as a step computes it, and its gradient by the scores.
@@ -261,6 +351,10 @@ impl Learner {
             parameters: self.network.parameters().into_iter().map(values).collect(),
             statistics: self.statistics(),
             optimizer: self.optimizer.state(),
+            shared: self
+                .shared
+                .as_ref()
+                .and_then(|all| Some(all.optimizer.as_ref()?.state())),
         }
     }
 
@@ -363,11 +457,20 @@ impl Learner {
             .map(|parameter| parameter.values);
         copy(values.collect(), &state.parameters, "parameters")?;
         copy(self.network.statistics(), &state.statistics, "statistics")?;
-        self.optimizer
-            .restore(state.optimizer)
-            .map_err(|_| StateError {
-                what: "the optimiser's means",
-            })
+        let what = "the optimiser's means";
+        let error = |_| StateError { what };
+        self.optimizer.restore(state.optimizer).map_err(error)?;
+        let optimizer = self.shared.as_mut().map(|all| &mut all.optimizer);
+        match (optimizer, state.shared) {
+            (Some(Some(optimizer)), Some(state)) => optimizer.restore(state).map_err(error),
+            // Another learner has it.
+            (Some(optimizer), None) => {
+                *optimizer = None;
+                Ok(())
+            }
+            (None, None) => Ok(()),
+            (Some(None) | None, Some(_)) => Err(StateError { what }),
+        }
     }
 }
 

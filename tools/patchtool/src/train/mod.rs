@@ -5,6 +5,7 @@
 //! the backbone before gamma and beta can make up for it: `RESULTS.md` has both, on the same images.
 
 pub mod average;
+pub mod backbone;
 pub mod checkpoint;
 mod control;
 pub mod curves;
@@ -12,11 +13,13 @@ pub mod evaluate;
 pub mod examples;
 pub mod fingerprint;
 pub mod history;
+pub mod joint;
 pub mod learner;
 pub mod lock;
 pub mod loss;
 mod notes;
 pub mod optimizer;
+pub mod plan;
 pub mod probe;
 pub mod progress;
 pub mod run;

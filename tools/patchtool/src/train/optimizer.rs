@@ -86,6 +86,11 @@ impl Optimizer {
         }
     }
 
+    /// The same rule for parameters of these lengths, of which it remembers nothing yet.
+    pub fn for_lengths(&self, lengths: impl IntoIterator<Item = usize>) -> Self {
+        Self::new(self.algorithm, self.weight_decay, lengths)
+    }
+
     /// One step at learning rate `rate`. The parameters come in the same order every time.
     ///
     /// # Panics

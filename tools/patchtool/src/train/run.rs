@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use graft_data::left_out::LeftOut;
 use graft_data::output;
@@ -15,11 +15,11 @@ use super::examples::{Examples, Shared};
 use super::fingerprint::Fingerprint;
 use super::history::{Epoch, Score};
 use super::learner::{Learner, StateError};
+use super::plan::Plan;
 use super::probe::{self, Batch, Probe};
 use super::progress::Progress;
-use super::schedule::Schedule;
 use super::sparse_updates::SparseUpdates;
-use crate::sparse::{self, Tensor};
+use crate::sparse::Tensor;
 use crate::trained::{Metrics, Trained, TrainedError};
 use crate::watch::Stopped;
 
@@ -48,33 +48,6 @@ pub struct Run<'a> {
     pub started: Instant,
 }
 
-/// Length and learning rate of a run.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// At most.
-    pub epochs: usize,
-    /// Images of a step.
-    pub batch: usize,
-    /// Learning rate at the end of the warm-up.
-    pub rate: f32,
-    /// Epochs of warm-up.
-    pub warmup: f32,
-    /// Share of the learning rate that is left at the end, 0 to 1: at 1 it stays as it is.
-    pub last_rate: f32,
-    /// The average of the values that is validated and kept in place of the last ones.
-    pub average: Option<Rule>,
-    /// The rule that makes updates sparse, and the steps of each; not together with an average.
-    pub sparse: Option<(sparse::Rule, u32)>,
-    /// Whether the losses of fixed mini-batches are probed, which changes nothing.
-    pub is_probed: bool,
-    /// Number of epochs without a higher validation accuracy after which the run ends.
-    pub patience: Option<usize>,
-    /// Least time between two checkpoints within an epoch.
-    pub checkpoint_every: Duration,
-    /// Of the order of the images and what is done to them.
-    pub seed: u64,
-}
-
 /// Result of a run.
 pub struct Outcome {
     /// The best epoch's values.
@@ -83,6 +56,8 @@ pub struct Outcome {
     pub evaluation: Option<Evaluation>,
     /// Every epoch.
     pub history: Vec<Epoch>,
+    /// Steps that were made.
+    pub steps: usize,
     /// Time of a step, median, in milliseconds.
     pub step_ms: f32,
     /// Files of the data that are in no set.
@@ -136,7 +111,7 @@ pub enum TrainError {
 
 impl TrainError {
     /// Whether the values became unusable, which is no fault of the machine's.
-    fn is_of_values(&self) -> bool {
+    pub(super) fn is_of_values(&self) -> bool {
         matches!(self, Self::Diverged { .. } | Self::Trained(_))
     }
 
@@ -181,7 +156,7 @@ impl Run<'_> {
         let fixed = self.fixed_batches()?;
         let before = at.seconds;
         let mut diverged = false;
-        while at.epoch < self.plan.epochs && !self.is_stale(&at) {
+        while at.epoch < self.plan.epochs && !self.plan.is_stale(&at.history) {
             match self.epoch(&mut learner, &mut at, &fixed, before, progress) {
                 // What was good is not lost to a step that went too far.
                 Err(error) if error.is_of_values() && at.best.is_some() => {
@@ -194,9 +169,10 @@ impl Run<'_> {
             }
         }
         progress.finish();
+        let trained = self.best(&mut learner, &at)?;
         Ok(Outcome {
             diverged,
-            ..self.outcome(&mut learner, at, before)?
+            ..self.outcome((self.backbone, trained), &mut learner, at, before)?
         })
     }
 
@@ -222,16 +198,6 @@ impl Run<'_> {
         Ok(start)
     }
 
-    /// Whether the validation accuracy has not become higher for too long. Losses may go on falling by less and less.
-    fn is_stale(&self, at: &Checkpoint) -> bool {
-        let accuracies = at.history.iter().rev();
-        let accuracies = accuracies.filter_map(|epoch| Some(epoch.validation?.accuracy));
-        // Backwards, the last of the highest is the first of them.
-        let highest = accuracies.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
-        let since = highest.map_or(0, |(since, _)| since);
-        self.plan.patience.is_some_and(|patience| since >= patience)
-    }
-
     fn epoch(
         &self,
         learner: &mut Learner,
@@ -242,12 +208,7 @@ impl Run<'_> {
     ) -> Result<(), TrainError> {
         let plan = &self.plan;
         let in_epoch = self.examples.steps(plan.batch);
-        let schedule = Schedule {
-            base: plan.rate,
-            steps: in_epoch * plan.epochs,
-            warmup: (plan.warmup * in_epoch as f32) as usize,
-            last: plan.last_rate,
-        };
+        let schedule = plan.schedule(in_epoch);
         let epoch = at.epoch;
         let probe = |learner: &mut Learner, at: &mut Checkpoint| {
             if let Some(probe) = &mut at.probe {
@@ -262,26 +223,7 @@ impl Run<'_> {
             (plan.batch, at.step..in_epoch),
             |inputs, classes| {
                 let rate = schedule.rate(epoch * in_epoch + at.step);
-                let step = Instant::now();
-                let loss = learner.step(rate, inputs, classes);
-                at.step_ms.push(step.elapsed().as_secs_f32() * 1e3);
-                if !loss.mean.is_finite() {
-                    return Err(TrainError::Diverged {
-                        epoch: epoch + 1,
-                        loss: loss.mean,
-                    });
-                }
-                if let Some(sparse) = &mut at.sparse {
-                    sparse.step(&mut learner.parameters());
-                }
-                if let Some(average) = &mut at.average {
-                    average.add(&learner.values());
-                }
-                at.step += 1;
-                at.so_far.images += classes.len();
-                at.so_far.loss += loss.mean * classes.len() as f64;
-                at.so_far.correct += loss.correct;
-                at.so_far.seconds += start.elapsed().as_secs_f64();
+                self.step(learner, at, (rate, start), (inputs, classes))?;
                 let told = progress.step(epoch, &at.so_far);
                 probe(learner, at);
                 if told.is_err() || saved.elapsed() >= plan.checkpoint_every {
@@ -300,6 +242,37 @@ impl Run<'_> {
         self.finish_epoch(learner, at, before, progress)
     }
 
+    /// A step on these inputs and classes, whose batch was waited for since `start`.
+    pub(super) fn step(
+        &self,
+        learner: &mut Learner,
+        at: &mut Checkpoint,
+        (rate, start): (f32, Instant),
+        (inputs, classes): (&[f32], &[usize]),
+    ) -> Result<(), TrainError> {
+        let step = Instant::now();
+        let loss = learner.step(rate, inputs, classes);
+        at.step_ms.push(step.elapsed().as_secs_f32() * 1e3);
+        if !loss.mean.is_finite() {
+            return Err(TrainError::Diverged {
+                epoch: at.epoch + 1,
+                loss: loss.mean,
+            });
+        }
+        if let Some(sparse) = &mut at.sparse {
+            sparse.step(&mut learner.parameters());
+        }
+        if let Some(average) = &mut at.average {
+            average.add(&learner.values());
+        }
+        at.step += 1;
+        at.so_far.images += classes.len();
+        at.so_far.loss += loss.mean * classes.len() as f64;
+        at.so_far.correct += loss.correct;
+        at.so_far.seconds += start.elapsed().as_secs_f64();
+        Ok(())
+    }
+
     fn finish_epoch(
         &self,
         learner: &mut Learner,
@@ -308,47 +281,33 @@ impl Run<'_> {
         progress: &Progress,
     ) -> Result<(), TrainError> {
         progress.validation(at.epoch);
+        let now = self.candidate(learner, at)?;
+        let (epoch, validation) = (at.epoch, now.validation);
+        let best = at.best.as_ref().and_then(|best| best.validation);
+        let is_best = is_better(validation, best);
+        let measured = end_epoch(at, now, is_best);
+        let told = progress.epoch(epoch, &measured, is_best && validation.is_some());
+        self.save(learner, at, before)?;
+        Ok(told?)
+    }
+
+    /// What would be kept of an epoch that ends here, with its score.
+    pub(super) fn candidate(
+        &self,
+        learner: &mut Learner,
+        at: &Checkpoint,
+    ) -> Result<Best, TrainError> {
         let (mut trained, validation) = self.kept(learner, at, |learner, trained| {
             self.examples.validate(self.backbone, learner, trained)
         })?;
-        let Totals {
-            images,
-            loss,
-            correct,
-            seconds,
-        } = std::mem::take(&mut at.so_far);
-        let images = images.max(1) as f64;
-        let measured = Epoch {
-            train: Score {
-                loss: loss / images,
-                accuracy: correct as f64 / images,
-            },
+        trained.metrics.best_epoch = at.epoch as u32 + 1;
+        trained.metrics.validation_accuracy = validation.map(|score| score.accuracy as f32);
+        trained.metrics.validation_loss = validation.map(|score| score.loss as f32);
+        Ok(Best {
+            epoch: at.epoch,
             validation,
-            seconds,
-        };
-        let best = at.best.as_ref().and_then(|best| best.validation);
-        let is_best = match (validation, best) {
-            (Some(now), Some(best)) => now.is_better_than(&best),
-            // The first, or one of which only the last is kept.
-            _ => true,
-        };
-        if is_best {
-            trained.metrics.best_epoch = at.epoch as u32 + 1;
-            trained.metrics.validation_accuracy = validation.map(|score| score.accuracy as f32);
-            trained.metrics.validation_loss = validation.map(|score| score.loss as f32);
-            let trained = trained.to_bytes(&self.backbone.image())?;
-            at.best = Some(Best {
-                epoch: at.epoch,
-                validation,
-                trained,
-            });
-        }
-        at.history.push(measured);
-        let told = progress.epoch(at.epoch, &measured, is_best && validation.is_some());
-        at.epoch += 1;
-        at.step = 0;
-        self.save(learner, at, before)?;
-        Ok(told?)
+            trained: trained.to_bytes(&self.backbone.image())?,
+        })
     }
 
     /// What is kept of the values, and what `use_them` says of it: their average, if there is to be one, and an unfinished
@@ -442,18 +401,28 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn outcome(
+    /// The values to keep.
+    pub(super) fn best(
         &self,
+        learner: &mut Learner,
+        at: &Checkpoint,
+    ) -> Result<Trained, TrainError> {
+        Ok(match &at.best {
+            Some(best) => Trained::from_bytes(&best.trained)?,
+            None => self.kept(learner, at, |_, _| Ok(()))?.0,
+        })
+    }
+
+    /// The end of a run that keeps these values of a backbone.
+    pub(super) fn outcome(
+        &self,
+        (backbone, mut trained): (&Backbone, Trained),
         learner: &mut Learner,
         mut at: Checkpoint,
         before: f64,
     ) -> Result<Outcome, TrainError> {
-        let mut trained = match &at.best {
-            Some(best) => Trained::from_bytes(&best.trained)?,
-            None => self.kept(learner, &at, |_, _| Ok(()))?.0,
-        };
-        let temperature = self.examples.temperature(self.backbone, &trained)?;
-        let evaluation = self.examples.test(self.backbone, &trained)?;
+        let temperature = self.examples.temperature(backbone, &trained)?;
+        let evaluation = self.examples.test(backbone, &trained)?;
         let test = evaluation.as_ref().filter(|_| self.examples.test.is_some());
         trained.metrics = Metrics {
             epochs: at.history.len() as u32,
@@ -477,6 +446,7 @@ impl Run<'_> {
             sparse: at.sparse.map(|sparse| sparse.lost(&learner.parameters())),
             probe: at.probe,
             history: at.history,
+            steps: at.step_ms.len(),
             step_ms: at
                 .step_ms
                 .get(at.step_ms.len() / 2)
@@ -484,4 +454,38 @@ impl Run<'_> {
                 .unwrap_or_default(),
         })
     }
+}
+
+/// Whether an epoch of this score is kept in place of one of the other: also where nothing says which is better.
+pub(super) fn is_better(now: Option<Score>, best: Option<Score>) -> bool {
+    match (now, best) {
+        (Some(now), Some(best)) => now.is_better_than(&best),
+        _ => true,
+    }
+}
+
+/// Notes the end of an epoch, which is kept if it is the best so far.
+pub(super) fn end_epoch(at: &mut Checkpoint, now: Best, is_best: bool) -> Epoch {
+    let Totals {
+        images,
+        loss,
+        correct,
+        seconds,
+    } = std::mem::take(&mut at.so_far);
+    let images = images.max(1) as f64;
+    let measured = Epoch {
+        train: Score {
+            loss: loss / images,
+            accuracy: correct as f64 / images,
+        },
+        validation: now.validation,
+        seconds,
+    };
+    if is_best {
+        at.best = Some(now);
+    }
+    at.history.push(measured);
+    at.epoch += 1;
+    at.step = 0;
+    measured
 }

@@ -1,13 +1,13 @@
 //! Arguments of `patchtool train`.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use graft_patches::records::Kinds;
 use graft_runtime::gradient;
 
+use super::tasks::{Tasks, Validation};
 use crate::TOOL;
 use crate::commands::arguments::{Output, above_zero, number, resolution};
 use crate::sparse;
@@ -23,14 +23,23 @@ use graft_data::augment::Augment;
 #[command(after_help = "Examples:
   patchtool train --backbone lite0.backbone --data flowers/train --test flowers/test -o flowers.safetensors
   patchtool train --backbone lite0.backbone --data photos.tar --kind head --resolution 128 -o photos.safetensors
+  patchtool train --backbone lite0.backbone --task clothes=clothes.tar --task signs=signs.tar -o both
 Stopped halfway? The same command with --resume goes on where it was, to the same result.")]
 pub struct Arguments {
     /// Backbone file.
     #[arg(short, long, value_name = "B")]
     pub backbone: PathBuf,
     /// Images to learn from: a folder, tar or zip archive laid out class/image.(jpg|png).
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "task",
+        conflicts_with = "task"
+    )]
+    pub data: Option<PathBuf>,
+    /// Several tasks.
+    #[command(flatten)]
+    pub tasks: Tasks,
     /// Images to choose the best epoch by, which are not learned from: a share of every class of --data, or a folder or
     /// archive laid out the same. With 0 the last epoch is kept.
     #[arg(long, value_name = "SHARE or DIR", default_value_t = Validation::Share(0.1))]
@@ -59,7 +68,7 @@ pub struct Arguments {
     pub epochs: u32,
     /// Mode of the batch norms that are trained: frozen (the backbone's own mean and variance) or batch (those of every
     /// batch). A patch starts better from what the backbone knows (RESULTS.md); an untrained network knows nothing.
-    #[arg(long, value_enum, default_value_t = BatchNormMode::Frozen)]
+    #[arg(long, value_enum, default_value_t = BatchNormMode::Frozen, default_value_if("from_scratch", "true", "batch"))]
     pub batch_norm: BatchNormMode,
     /// Learning rate of weights after the warm-up. By default one that suits the kind and the optimizer.
     #[arg(long, value_name = "RATE", value_parser = above_zero)]
@@ -71,8 +80,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = count(4096))]
     pub batch: u32,
     /// Side of the input in pixels, or HEIGHTxWIDTH: at most the backbone's, which is the default.
-    #[arg(long, value_name = "PX", value_parser = resolution)]
-    pub resolution: Option<[usize; 2]>,
+    /// Several, as 96,128,160, are trained together, as several --task are.
+    #[arg(long, value_name = "PX", value_parser = resolution, value_delimiter = ',')]
+    pub resolution: Vec<[usize; 2]>,
     /// The same seed, data and settings give the same patch, on any number of threads.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -148,44 +158,12 @@ pub struct Arguments {
     /// Draw the confusion matrix of the best epoch as a picture: on the test images, or without any on those of --validation.
     #[arg(long, value_name = "F.png")]
     pub confusion: Option<PathBuf>,
-    /// Name of the task. By default the output's.
+    /// Name of the task, or of the backbone that several share. By default the output's.
     #[arg(long)]
     pub name: Option<String>,
     /// Threads; by default one a core.
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub threads: usize,
-}
-
-/// Images that choose the best epoch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Validation {
-    /// A share of every class of the data, from 0 to below 1.
-    Share(f32),
-    /// A data set of its own.
-    Path(PathBuf),
-}
-
-impl FromStr for Validation {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.parse() {
-            Ok(share) if (0.0..1.0).contains(&share) => Ok(Self::Share(share)),
-            Ok(_) => Err(format!(
-                "expected a share from 0 to below 1, or a folder or archive: one of this name is ./{text}"
-            )),
-            Err(_) => Ok(Self::Path(text.into())),
-        }
-    }
-}
-
-impl fmt::Display for Validation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Share(share) => share.fmt(f),
-            Self::Path(path) => path.display().fmt(f),
-        }
-    }
 }
 
 /// Devices to train on.
@@ -235,7 +213,22 @@ impl From<BatchNormMode> for gradient::BatchNormMode {
 impl Arguments {
     /// The learning rate after the warm-up: the one given, or one that suits the kind and the optimiser.
     pub fn rate(&self) -> f32 {
-        self.lr.unwrap_or_else(|| rate(self.kind, self.optimizer))
+        let from_scratch = if self.tasks.from_scratch { 10.0 } else { 1.0 };
+        let rate = || from_scratch * rate(self.learned(), self.optimizer);
+        self.lr.unwrap_or_else(rate)
+    }
+
+    /// What is learned: of several tasks everything, as only its own part is in the patch of each.
+    pub fn learned(&self) -> TrainKind {
+        match self.is_joint() {
+            true => TrainKind::Full,
+            false => self.kind,
+        }
+    }
+
+    /// The images to learn from, of one task.
+    pub fn data(&self) -> &Path {
+        self.data.as_deref().unwrap_or(Path::new(""))
     }
 
     /// The images that choose the best epoch.

@@ -1,7 +1,10 @@
 //! `patchtool train`: a patch from a folder of labelled images.
 
 mod arguments;
+mod joint;
+mod report;
 mod start;
+mod tasks;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,30 +14,31 @@ use anyhow::{Context, Result, bail};
 use graft_patches::BackboneImage;
 use graft_patches::records::{Site, What};
 use graft_runtime::Backbone;
-use serde_json::json;
 
-pub use arguments::{Arguments, BatchNormMode, Validation};
+pub use arguments::{Arguments, BatchNormMode};
+use report::report;
 use start::Start;
+use tasks::Source;
+pub use tasks::{Tasks, Validation};
 
 use crate::TOOL;
 use crate::commands::arguments::{Common, Output};
 use crate::hint::Hint;
 use crate::input;
-use crate::report::{Report, bytes};
-use crate::sparse;
+use crate::report::Report;
 use crate::task;
 use crate::threads;
 use crate::train::checkpoint::{self, Checkpoint};
 use crate::train::curves;
 use crate::train::learner::{Learner, Settings};
 use crate::train::lock::RunLock;
-use crate::train::probe::{self, Probe};
+use crate::train::plan::Plan;
+use crate::train::probe;
 use crate::train::progress::{Lines, Progress};
-use crate::train::run::{Outcome, Plan, Run};
+use crate::train::run::{Outcome, Run};
 use crate::train::sets::{HeldOut, Request, Sets};
-use crate::trained::{BackboneRef, ClassWeights, DataRef, Metrics, TrainKind, Trained};
+use crate::trained::{BackboneRef, DataRef, Metrics, TrainKind, Trained};
 use graft_data::cache::default_folder;
-use graft_data::left_out::Kind;
 use graft_data::output;
 
 /// Trains and writes the trained values of the best epoch.
@@ -42,6 +46,9 @@ use graft_data::output;
 /// # Errors
 /// Whatever cannot be read, trained on or written.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
+    if arguments.is_joint() {
+        return joint::run(arguments, common);
+    }
     let outcome = train(arguments, common, Lines::Epochs)?;
     Ok(report(&outcome))
 }
@@ -49,6 +56,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
 /// The same for other commands: the outcome, not a report of it.
 pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Result<Outcome> {
     let started = Instant::now();
+    let source = arguments.source()?;
     let _lock = arguments.check_outputs()?;
     threads::start(arguments.threads)?;
     let checkpoint = checkpoint::path_for(&arguments.output.output);
@@ -57,7 +65,7 @@ pub(crate) fn train(arguments: &Arguments, common: &Common, lines: Lines) -> Res
         _ => None,
     };
     let backbone = input::backbone(&arguments.backbone)?;
-    let (run, learner) = prepare(arguments, &backbone, common, started)?;
+    let (run, learner) = prepare(arguments, &source, &backbone, common, started)?;
     if let (Some(resumed), Some(path)) = (&resumed, &checkpoint) {
         resumed.check(path, &run.fingerprint)?;
     }
@@ -93,7 +101,8 @@ impl Arguments {
             Validation::Path(path) => Some(path),
         };
         let held_out = self.test.iter().chain(validation).chain(&self.start);
-        let inputs = [&self.backbone, &self.data].into_iter().chain(held_out);
+        let inputs = [&self.backbone].into_iter().chain(&self.data);
+        let inputs = inputs.chain(held_out);
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).collect();
         // A trained file beside a checkpoint is of that run, of which `check_free` has the say.
         let is_of_a_run = || checkpoint::path_for(output).is_some_and(|path| path.exists());
@@ -149,9 +158,9 @@ impl Arguments {
 
     /// The task's name: given, or that of the output; stdout has none, so that of the data set.
     fn name(&self) -> String {
-        let output = &self.output.output;
+        let output = self.output.output.as_path();
         let named = if output::is_stdout(output) {
-            &self.data
+            self.data()
         } else {
             output
         };
@@ -192,15 +201,16 @@ impl Arguments {
     }
 }
 
-/// A run's parts, from the arguments.
+/// A run's parts, from the arguments and a task.
 fn prepare<'a>(
     arguments: &Arguments,
+    source: &Source<'_>,
     backbone: &'a Backbone,
     common: &Common,
     started: Instant,
 ) -> Result<(Run<'a>, Learner)> {
     let metadata = backbone.image().metadata()?;
-    let kind = arguments.kind;
+    let kind = arguments.learned();
     let has_norms = metadata.sites.iter().any(|site| site.batch_norm.is_some());
     if arguments.batch_norm == BatchNormMode::Batch && !(has_norms && kind.trains_norms()) {
         bail!(Hint::new(
@@ -213,15 +223,15 @@ fn prepare<'a>(
         None => 0,
     };
     let mut input = backbone.image().input();
-    if let Some([height, width]) = arguments.resolution {
+    if let Some([height, width]) = source.resolution {
         (input.shape.height, input.shape.width) = (height, width);
     }
     let resize = metadata.resize.uncropped();
     let preprocess = task::preprocess(&input, resize)?;
     let request = Request {
-        data: &arguments.data,
-        validation: arguments.validation(),
-        test: arguments.test(),
+        data: source.data,
+        validation: source.validation,
+        test: source.test,
         limit: arguments.limit.map(|limit| limit as usize),
         seed: arguments.seed,
         batch: arguments.batch as usize,
@@ -255,7 +265,7 @@ fn prepare<'a>(
     let mut learner = learner.with_class_weights(sets.class_weights());
     let mut template = Trained {
         kind,
-        name: arguments.name(),
+        name: source.name.clone(),
         tool: TOOL.into(),
         backbone: BackboneRef {
             name: metadata.name,
@@ -268,7 +278,7 @@ fn prepare<'a>(
         seed: arguments.seed,
         class_weights: arguments.class_weights,
         data: DataRef {
-            path: arguments.data.display().to_string(),
+            path: source.data.display().to_string(),
             digest: sets.digest(),
             images: sets.len() as u32,
             validation_images: sets.validation_images() as u32,
@@ -361,107 +371,4 @@ fn first_layer(
         ));
     }
     Ok(index)
-}
-
-fn report(outcome: &Outcome) -> Report {
-    let trained = &outcome.trained;
-    let Trained { data, metrics, .. } = trained;
-    let step = outcome.step_ms;
-    let evaluation = outcome.evaluation.as_ref();
-    let balanced = evaluation.map(|evaluation| evaluation.confusion.balanced_accuracy());
-    let hidden = evaluation.map(|evaluation| {
-        let label = |class: usize| trained.labels[class].clone();
-        evaluation.confusion.hidden(label)
-    });
-    let is_tested = data.test_images > 0;
-    let averaged = outcome.average.as_ref().map(|(rule, memory)| {
-        format!(
-            "averaged by {rule}, which took {} more memory\n",
-            bytes(*memory)
-        )
-    });
-    let text = format!(
-        "{}: {} of {} trained values{} on {} images\n{}{}{}{}{:.0} s, {step:.1} ms a step\n",
-        trained.name,
-        trained.kind,
-        metrics.trainable_params,
-        match trained.from_layer {
-            0 => String::new(),
-            layer => format!(" from layer {layer} on,"),
-        },
-        data.images,
-        averaged.unwrap_or_default(),
-        chosen(trained),
-        tested(trained),
-        hidden.unwrap_or_default(),
-        metrics.seconds,
-    );
-    let sparse = outcome.sparse.as_deref();
-    let table = sparse.map_or(String::new(), |tensors| sparse::table(tensors).to_string());
-    let probed = outcome.probe.as_ref().map_or(String::new(), Probe::text);
-    let text = table + &probed + &text;
-    let last = outcome.history.last().and_then(|epoch| epoch.validation);
-    let json = json!({
-        "name": trained.name,
-        "kind": trained.kind.to_string(),
-        "from_layer": trained.from_layer,
-        "best": {
-            "epoch": metrics.best_epoch,
-            "validation_accuracy": metrics.validation_accuracy,
-            "validation_loss": metrics.validation_loss,
-            "test_accuracy": is_tested.then_some(metrics.test_accuracy),
-            "test_balanced_accuracy": balanced.filter(|_| is_tested),
-        },
-        "last": { "validation_accuracy": last.map(|score| score.accuracy) },
-        "epochs": metrics.epochs,
-        "diverged": outcome.diverged,
-        "average": outcome.average.as_ref().map(|(rule, bytes)| {
-            json!({ "rule": rule.to_string(), "bytes": bytes })
-        }),
-        "probe": outcome.probe.as_ref().map(Probe::json),
-        "sparse": sparse.map(sparse::json),
-        "class_weights": trained.class_weights,
-        "trainable_params": metrics.trainable_params,
-        "step_ms": { "median": step },
-        "seconds": metrics.seconds,
-        "images": data.images,
-        "validation_images": data.validation_images,
-        "test_images": data.test_images,
-        "shared_images": { "validation": outcome.shared.validation, "test": outcome.shared.test },
-        "unreadable": outcome.left_out.count(Kind::Unreadable),
-        "left_out": outcome.left_out,
-    });
-    Report::new(text, json)
-}
-
-/// The epoch that is kept, and why that one.
-fn chosen(trained: &Trained) -> String {
-    let Metrics {
-        epochs, best_epoch, ..
-    } = trained.metrics;
-    let measured = trained.metrics.validation_accuracy;
-    let Some((accuracy, loss)) = measured.zip(trained.metrics.validation_loss) else {
-        return format!(
-            "epoch {best_epoch} of {epochs}, the last: no validation images choose one\n"
-        );
-    };
-    let weighted = match trained.class_weights {
-        ClassWeights::None => "",
-        ClassWeights::Balanced => ", every class weighted alike",
-    };
-    format!(
-        "best of {epochs} epochs: epoch {best_epoch}, {:.2} % of {} validation images right{weighted}, loss {loss:.3}\n",
-        100.0 * accuracy,
-        trained.data.validation_images,
-    )
-}
-
-fn tested(trained: &Trained) -> String {
-    match trained.data.test_images {
-        0 => "not tested: --test names images that neither train it nor choose the epoch\n".into(),
-        images => format!(
-            "{:.2} % of {images} test images right\n",
-            100.0 * trained.metrics.test_accuracy
-        ),
-    }
 }

@@ -27,6 +27,7 @@ fn checkpoint() -> Checkpoint {
                 steps: 99,
                 memory: vec![vec![0.125; 3], vec![]],
             },
+            shared: None,
         },
         average: None,
         sparse: None,
