@@ -3,6 +3,7 @@
 import sys
 
 from tests.parity.common import REPOSITORY
+from tools.experiments import agents
 from tools.experiments.markdown import table
 from tools.experiments.measured import Unmeasured
 
@@ -29,7 +30,7 @@ LIES = {  # at a skew of 100; the mean is over the other four
 
 
 def measure(bench, is_trial=False):
-    """{skew: {name: report}}; where measuring is not asked for, what was measured before."""
+    """{skew: {name: report}}, and the agents' figures; where measuring is not asked for, what was measured before."""
     found = {}
     for skew in SKEWS:
         for name, flags in {**METHODS, **(LIES if skew == "100" else {})}.items():
@@ -39,6 +40,11 @@ def measure(bench, is_trial=False):
                 found.setdefault(skew, {})[name] = report
             except Unmeasured:
                 pass
+    try:
+        key = {"what": "agents", "learning": agents.LEARNING, "trial": is_trial}
+        found["agents"] = bench.results.get(key, lambda: agents.measure(bench, DEMO, 500 if is_trial else agents.IMAGES))
+    except Unmeasured:
+        pass
     return found
 
 
@@ -50,6 +56,8 @@ def measure_now(bench, flags):
 
 def render(found):
     """The section of RESULTS.md."""
+    of_agents = found.get("agents")
+    found = {skew: reports for skew, reports in found.items() if skew in SKEWS}
     if not found:
         return []
     any_report = next(iter(next(iter(found.values())).values()))
@@ -68,7 +76,7 @@ def render(found):
         header = ["", *(f"private, head {head}" for head in heads), *(f"shared, head {head}" for head in heads)]
         cells = lambda values: [f"{100 * values[head]:.1f}" if head < len(values) else "" for head in heads]
         parts.append(table(header, [[name, *cells(report["private"]), *cells(report["shared"])] for name, report in reports.items()]))
-    return parts
+    return parts + (agents.render(of_agents) if of_agents else [])
 
 
 def bytes_of(any_report, found):
