@@ -142,6 +142,14 @@ setup_python() {
         "$PYTHON/bin/pip" install --quiet --disable-pip-version-check -r tools/python/tests/requirements.txt
 }
 
+# Ray is large, and its packages are not those of the other tests: a venv of its own, which stays.
+RAY_VENV=$PWD/target/ray-venv
+
+setup_ray() {
+    [ -x "$RAY_VENV/bin/pip" ] || python3 -m venv --clear "$RAY_VENV" || return
+    "$RAY_VENV/bin/pip" install --quiet --disable-pip-version-check -r tools/python/tests/requirements-ray.txt
+}
+
 # PyTorch is large: a Python that has it already may be named in TORCH_PYTHON.
 has_torch() {
     TORCH_PYTHON=${TORCH_PYTHON:-$PARITY/bin/python}
