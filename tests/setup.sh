@@ -116,17 +116,48 @@ aarch64_directory() {
     echo $directory/aarch64-unknown-linux-gnu
 }
 
-aarch64_cargo() {
-    local command=$1 target=aarch64-unknown-linux-gnu cargo=cargo directory path=$PATH root=/
-    shift
-    directory=$(dirname "$(aarch64_directory)")
+# for_aarch64 COMMAND...: cargo, or what runs it, builds for AArch64 there.
+for_aarch64() {
+    local target=aarch64-unknown-linux-gnu path=$PATH root=/
     # With the arm64 libc of the system itself, threads start; with the cross one under /usr they hang in QEMU 7.2.
     [ -e /lib/ld-linux-aarch64.so.1 ] || root=/usr/aarch64-linux-gnu
-    has_target $target >/dev/null 2>&1 || cargo=$DEBIAN_CARGO path=/usr/bin:$PATH
-    PATH=$path CARGO_TARGET_DIR=$directory \
+    has_target $target >/dev/null 2>&1 || path=$(dirname $DEBIAN_CARGO):$PATH
+    env PATH="$path" CARGO_TARGET_DIR="$(dirname "$(aarch64_directory)")" CARGO_BUILD_TARGET=$target \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $root" \
-        $cargo "$command" --target $target "$@"
+        "$@"
+}
+
+aarch64_cargo() {
+    for_aarch64 cargo "$@"
+}
+
+# Python, NumPy and the wheel for AArch64, with what they need of the system: unpacked, as Debian cannot install a second Python.
+AARCH64_PYTHON=$PWD/target/aarch64-python
+
+# And maturin, of the same version as on this machine.
+setup_aarch64_python() {
+    local python numpy maturin new=$AARCH64_PYTHON.new pip=("$PARITY/bin/pip" install --quiet --disable-pip-version-check --no-deps)
+    numpy=$(grep ^numpy= tools/python/tests/requirements.txt) && maturin=$(grep ^maturin= tools/python/tests/requirements.txt) &&
+        setup_venv && "${pip[@]}" "$maturin" || return
+    [ -e "$AARCH64_PYTHON/numpy-${numpy#*==}.dist-info" ] && return
+    command -v apt-get >/dev/null && as_root dpkg --add-architecture arm64 && as_root apt-get update -q &&
+        python=$(apt-cache depends python3-minimal:arm64 | grep -om1 'python3\.[0-9]*') || return
+    rm -rf "$new" "$AARCH64_PYTHON" && mkdir -p "$new" || return
+    (
+        cd "$new" && apt-get download -q "$python-minimal:arm64" "lib$python-minimal:arm64" "lib$python-stdlib:arm64" \
+            libc6:arm64 libgcc-s1:arm64 libstdc++6:arm64 zlib1g:arm64 libexpat1:arm64 libffi8:arm64 || exit
+        for package in *.deb; do
+            dpkg-deb -x "$package" . && rm "$package" || exit
+        done
+    ) && "${pip[@]}" --target "$new" --platform manylinux_2_28_aarch64 --only-binary=:all: \
+        --python-version "${python#python}" "$numpy" && mv "$new" "$AARCH64_PYTHON"
+}
+
+# aarch64_python ARGUMENT...
+aarch64_python() {
+    local emulator="qemu-aarch64 -L $AARCH64_PYTHON"
+    EMULATOR=$emulator PYTHONPATH=$AARCH64_PYTHON $emulator "$AARCH64_PYTHON"/usr/bin/python3.* "$@"
 }
 
 # Models cycles. An older one knows no Cortex-A76, and figures are compared with those of this one.
@@ -146,6 +177,14 @@ setup_parity() {
 setup_python() {
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' && python3 -m venv --clear "$PYTHON" &&
         "$PYTHON/bin/pip" install --quiet --disable-pip-version-check -r tools/python/tests/requirements.txt
+}
+
+# Ray is large, and its packages are not those of the other tests: a venv of its own, which stays.
+RAY_VENV=$PWD/target/ray-venv
+
+setup_ray() {
+    [ -x "$RAY_VENV/bin/pip" ] || python3 -m venv --clear "$RAY_VENV" || return
+    "$RAY_VENV/bin/pip" install --quiet --disable-pip-version-check -r tools/python/tests/requirements-ray.txt
 }
 
 # PyTorch is large: a Python that has it already may be named in TORCH_PYTHON.
