@@ -116,15 +116,25 @@ aarch64_directory() {
     echo $directory/aarch64-unknown-linux-gnu
 }
 
+# With the arm64 libc of the system itself, threads start; with the cross one under /usr they hang in QEMU 7.2.
+aarch64_emulator() {
+    local root=/
+    [ -e /lib/ld-linux-aarch64.so.1 ] || root=/usr/aarch64-linux-gnu
+    echo "qemu-aarch64 -L $root"
+}
+
+# aarch64_program NAME ARGUMENT...: a program that aarch64_cargo has built.
+aarch64_program() {
+    $(aarch64_emulator) "$(aarch64_directory)/release/$1" "${@:2}"
+}
+
 # for_aarch64 COMMAND...: cargo, or what runs it, builds for AArch64 there.
 for_aarch64() {
-    local target=aarch64-unknown-linux-gnu path=$PATH root=/
-    # With the arm64 libc of the system itself, threads start; with the cross one under /usr they hang in QEMU 7.2.
-    [ -e /lib/ld-linux-aarch64.so.1 ] || root=/usr/aarch64-linux-gnu
+    local target=aarch64-unknown-linux-gnu path=$PATH
     has_target $target >/dev/null 2>&1 || path=$(dirname $DEBIAN_CARGO):$PATH
     env PATH="$path" CARGO_TARGET_DIR="$(dirname "$(aarch64_directory)")" CARGO_BUILD_TARGET=$target \
         CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L $root" \
+        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(aarch64_emulator)" \
         "$@"
 }
 

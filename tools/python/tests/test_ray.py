@@ -19,7 +19,7 @@ import pytest
 import graft
 from conftest import DEMO, ROOT, SNEAKER
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: RAY=1 tests/run python")
+ray = pytest.importorskip("ray", reason="Ray is not installed: tests/run wheels")
 import pyarrow.parquet
 import ray.cluster_utils
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
