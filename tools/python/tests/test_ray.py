@@ -98,7 +98,8 @@ def killer(checkpoint):
     lock = f"{checkpoint}.lock"
 
     def work():
-        while not checkpoint.exists():
+        end = time.monotonic() + 300
+        while not checkpoint.exists() and time.monotonic() < end:
             time.sleep(0.01)
         for file in pathlib.Path("/proc").glob("[0-9]*/fd/*"):
             try:
@@ -134,12 +135,12 @@ def test_a_worker_that_is_killed_costs_its_own_task(tmp_path, cluster, backbone,
 
 class Watched(ray_predict.Labeller):
     def memory(self):
-        """Kilobytes of this process's maps of the backbone: all that are there, and its share of them."""
+        """Kilobytes of the backbone's map in this process: all that are there, its share of them, and those it has copied."""
         return mapped(self.session.backbone.path)
 
 
 def mapped(path):
-    sizes, is_own = {"Rss": 0, "Pss": 0, "Private_Dirty": 0}, False
+    sizes, is_own = {"Rss": 0, "Pss": 0, "Anonymous": 0}, False
     for line in pathlib.Path("/proc/self/smaps").read_text().splitlines():
         name, _, value = line.partition(":")
         if "-" in name.split()[0]:
@@ -155,20 +156,20 @@ def test_workers_of_a_machine_share_one_backbone(tmp_path, cluster, workers):
         shutil.copy(DEMO / name, tmp_path)
     backbone = graft.Backbone.open(tmp_path / "demo.backbone")
     patches = [graft.Patch.open(tmp_path / name, backbone) for name in ("fashion.patch", "sign-digits.patch")]
-    own = [Watched(patches)]
+    own = Watched(patches)
     there = [
         ray.remote(Watched).options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(patches)
         for node in ray.nodes() for _ in range(workers)
     ]  # fmt: skip
     batch = {"path": ["sneaker"], "bytes": [SNEAKER.read_bytes()]}
-    expected = own[0](batch)
+    expected = own(batch)
     for worker in there:
         assert ray.get(worker.__call__.remote(batch)) == expected
-    sizes = [own[0].memory(), *ray.get([worker.memory.remote() for worker in there])]
+    sizes = [own.memory(), *ray.get([worker.memory.remote() for worker in there])]
     size = backbone.path.stat().st_size / 1024
-    assert all(each["Rss"] == pytest.approx(size, abs=4) and each["Private_Dirty"] == 0 for each in sizes)
+    assert all(each["Rss"] > 0.9 * size and each["Anonymous"] == 0 for each in sizes)
     # Both nodes are this machine: one copy for all.
-    assert sum(each["Pss"] for each in sizes) == pytest.approx(size, rel=0.02)
+    assert sum(each["Pss"] for each in sizes) == pytest.approx(size, rel=0.1)
 
 
 def test_the_lines_for_dask(tmp_path, capsys, backbone, tasks):
