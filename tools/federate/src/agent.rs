@@ -175,7 +175,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         &arguments.neighbours,
         &federation,
     )?;
-    let of_all = (learning.rounds, learning.trust, learning.fresh);
+    let of_all = (learning.rounds, learning.belief(), learning.fresh);
     let mut member = Member::new(client, federation, neighbours, broker, of_all);
     let patience = Duration::from_secs(arguments.wait.into());
     while member.client.round() < learning.rounds {

@@ -7,6 +7,9 @@
 
 use std::fmt;
 
+use rand::Rng;
+use rand::seq::index::sample;
+
 use crate::predictions::Predictions;
 
 /// The measure of a teacher's confidence about an image.
@@ -28,11 +31,25 @@ impl fmt::Display for Trust {
     }
 }
 
-/// The index of the teacher that is believed about each image; all know the same images. The first of equals is believed.
+/// Whom to ask, and whom of them to believe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Belief {
+    /// Measure of confidence.
+    pub trust: Trust,
+    /// Others that are asked about an image, drawn at random each time; `None` asks all. The paper asks one.
+    pub asked: Option<usize>,
+}
+
+/// The index of the teacher that is believed about each image; all know the same images. The first, which is the client
+/// itself, is always asked, and the first of equals is believed.
 ///
 /// # Panics
 /// If there is no teacher.
-pub fn choose(teachers: &[&Predictions], trust: Trust) -> Vec<usize> {
+pub fn choose(
+    teachers: &[&Predictions],
+    Belief { trust, asked }: Belief,
+    random: &mut impl Rng,
+) -> Vec<usize> {
     let measures: Vec<[f32; 256]> = teachers
         .iter()
         .map(|teacher| match trust {
@@ -42,15 +59,21 @@ pub fn choose(teachers: &[&Predictions], trust: Trust) -> Vec<usize> {
         .collect();
     let confidence =
         |teacher: usize, image| measures[teacher][usize::from(teachers[teacher].confidence(image))];
-    let images = 0..teachers[0].images();
-    let believed = images.map(|image| {
-        let others = 1..teachers.len();
-        others.fold(0, |best, teacher| {
-            let is_better = confidence(teacher, image) > confidence(best, image);
-            if is_better { teacher } else { best }
-        })
-    });
-    believed.collect()
+    let mut believed = Vec::new();
+    let others = teachers.len() - 1;
+    for image in 0..teachers[0].images() {
+        let mut asked = match asked {
+            Some(count) if count < others => sample(random, others, count).into_vec(),
+            Some(_) | None => (0..others).collect(),
+        };
+        asked.sort_unstable();
+        let best = asked.into_iter().fold(0, |best, other| {
+            let is_better = confidence(other + 1, image) > confidence(best, image);
+            if is_better { other + 1 } else { best }
+        });
+        believed.push(best);
+    }
+    believed
 }
 
 /// The rank of each confidence among those of a teacher, 0 to 1.
@@ -70,7 +93,13 @@ fn ranks(teacher: &Predictions) -> [f32; 256] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use graft_data::random::{Purpose, generator};
     use graft_tests::Random;
+
+    fn believed(teachers: &[&Predictions], trust: Trust, asked: Option<usize>) -> Vec<usize> {
+        let mut random = generator(1, Purpose::Start);
+        choose(teachers, Belief { trust, asked }, &mut random)
+    }
 
     /// A teacher of two classes, as confident about each image as this score says.
     fn teacher(scores: &[f32]) -> Predictions {
@@ -82,7 +111,7 @@ mod tests {
     fn the_most_confident_is_believed() {
         let teachers = [&teacher(&[3.0, 1.0, 2.0]), &teacher(&[1.0, 3.0, 2.0])];
         for trust in [Trust::Rank, Trust::Probability] {
-            assert_eq!(choose(&teachers, trust), [0, 1, 0], "{trust}");
+            assert_eq!(believed(&teachers, trust, None), [0, 1, 0], "{trust}");
         }
     }
 
@@ -96,21 +125,34 @@ mod tests {
         let honest: Vec<Predictions> = (0..4).map(|seed| sure_at_random(seed, 5.0)).collect();
         let sure = teacher(&vec![50.0; images]);
         let teachers: Vec<&Predictions> = honest.iter().chain([&sure]).collect();
-        let believed = |trust| {
-            let chosen = choose(&teachers, trust);
+        let of_sure = |trust| {
+            let chosen = believed(&teachers, trust, None);
             chosen.into_iter().filter(|&teacher| teacher == 4).count()
         };
-        assert_eq!(believed(Trust::Probability), images);
+        assert_eq!(of_sure(Trust::Probability), images);
         assert!(
-            believed(Trust::Rank) < images / 5,
+            of_sure(Trust::Rank) < images / 5,
             "{}",
-            believed(Trust::Rank)
+            of_sure(Trust::Rank)
         );
         // Nor for spreading its confidence at random.
         let random = sure_at_random(9, 50.0);
         let teachers: Vec<&Predictions> = honest.iter().chain([&random]).collect();
-        let chosen = choose(&teachers, Trust::Rank);
+        let chosen = believed(&teachers, Trust::Rank, None);
         let count = chosen.iter().filter(|&&teacher| teacher == 4).count();
         assert!(count < images / 3, "{count}");
+    }
+
+    #[test]
+    fn of_others_that_are_drawn_each_is_asked_as_often() {
+        let images = 4000;
+        let unsure = teacher(&vec![0.0; images]);
+        let sure = teacher(&vec![9.0; images]);
+        let teachers = [&unsure, &sure, &sure, &sure, &sure];
+        let chosen = believed(&teachers, Trust::Probability, Some(1));
+        for teacher in 1..5 {
+            let count = chosen.iter().filter(|&&chosen| chosen == teacher).count();
+            assert!((900..1100).contains(&count), "{teacher}: {count}");
+        }
     }
 }

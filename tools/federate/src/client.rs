@@ -14,6 +14,7 @@ use graft_data::augment::{Augment, Augmenter};
 use graft_data::batches::{Batch, Batches, steps};
 use graft_data::evaluation_set::EvaluationSet;
 use graft_data::preprocess::Preprocess;
+use graft_data::random::{Purpose, generator};
 use graft_data::training_set::TrainingSet;
 use graft_patches::Digest;
 use graft_patches::records::Dtype;
@@ -25,7 +26,7 @@ use patchtool::train::loss::cross_entropy;
 use patchtool::train::schedule::Schedule;
 use patchtool::trained::Trained;
 
-use crate::choice::{Trust, choose};
+use crate::choice::{Belief, choose};
 use crate::predictions::Predictions;
 
 /// Images that are scored at once.
@@ -46,8 +47,6 @@ pub struct Plan {
     pub rate: f32,
     /// Weight of the losses of the heads that learn from others.
     pub weight: f32,
-    /// Measure of a teacher's confidence.
-    pub trust: Trust,
     /// Changes of training images.
     pub augment: Augment,
     /// Of every random number.
@@ -75,11 +74,15 @@ pub struct Lessons {
 
 impl Lessons {
     /// Lessons of the same heads of these teachers, at least one, of which the most confident is believed.
-    pub fn new(teachers: Vec<Vec<Predictions>>, trust: Trust) -> Self {
+    pub fn new(
+        teachers: Vec<Vec<Predictions>>,
+        belief: Belief,
+        random: &mut impl rand::Rng,
+    ) -> Self {
         let heads = 0..teachers[0].len();
         let believed = heads.map(|head| {
             let said: Vec<&Predictions> = teachers.iter().map(|heads| &heads[head]).collect();
-            choose(&said, trust)
+            choose(&said, belief, random)
         });
         let believed = believed.collect();
         Self { teachers, believed }
@@ -139,6 +142,18 @@ impl Client {
             plan,
             round: 0,
         })
+    }
+
+    /// The lessons of a round: the most confident of these teachers, of whom the first is the client itself, is believed.
+    pub fn lessons(&self, teachers: Vec<Vec<Predictions>>, belief: Belief) -> Lessons {
+        // Another stream than that of the order of images.
+        let seed = self.plan.seed.rotate_left(32);
+        let epoch = self.round;
+        Lessons::new(
+            teachers,
+            belief,
+            &mut generator(seed, Purpose::Order { epoch }),
+        )
     }
 
     /// Rounds behind it.
@@ -475,7 +490,11 @@ mod tests {
             };
             (0..heads as u64).map(of_head).collect()
         });
-        Lessons::new(said.collect(), Trust::Rank)
+        Lessons::new(
+            said.collect(),
+            Belief::default(),
+            &mut generator(1, Purpose::Start),
+        )
     }
 
     #[test]

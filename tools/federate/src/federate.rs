@@ -267,7 +267,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
             .map(|&neighbour| data.names[neighbour].clone())
             .collect();
         let place = room.place(&data.names[at]);
-        let of_all = (learning.rounds, learning.trust, learning.fresh);
+        let of_all = (learning.rounds, learning.belief(), learning.fresh);
         members.push(Member::new(
             client,
             federation.clone(),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::choice::Trust;
-use crate::client::{Client, Lessons, Round};
+use crate::choice::Belief;
+use crate::client::{Client, Round};
 use crate::inbox::{Counts, Inbox};
 use crate::lie::Lie;
 use crate::message::{Federation, Message};
@@ -30,7 +30,7 @@ pub struct Member<T> {
     neighbours: BTreeSet<String>,
     /// Neighbours that did not answer in time, who are not waited for until they are heard again.
     silent: BTreeSet<String>,
-    trust: Trust,
+    belief: Belief,
     /// Rounds for which an answer is good.
     fresh: u32,
     own: Vec<Predictions>,
@@ -43,7 +43,7 @@ impl<T: Transport> Member<T> {
         federation: Federation,
         neighbours: BTreeSet<String>,
         transport: T,
-        (rounds, trust, fresh): (u32, Trust, u32),
+        (rounds, belief, fresh): (u32, Belief, u32),
     ) -> Self {
         Self {
             client,
@@ -54,7 +54,7 @@ impl<T: Transport> Member<T> {
             transport,
             neighbours,
             silent: BTreeSet::new(),
-            trust,
+            belief,
             fresh,
             own: Vec::new(),
         }
@@ -152,7 +152,8 @@ impl<T: Transport> Member<T> {
         let since = self.client.round().saturating_sub(self.fresh);
         let mut teachers = vec![std::mem::take(&mut self.own)];
         teachers.extend(self.inbox.teachers(since));
-        let lessons = (!teachers[0].is_empty()).then(|| Lessons::new(teachers, self.trust));
+        let is_taught = !teachers[0].is_empty();
+        let lessons = is_taught.then(|| self.client.lessons(teachers, self.belief));
         self.client.learn(lessons.as_ref(), tell)
     }
 

@@ -24,7 +24,7 @@ use patchtool::train::optimizer::Algorithm;
 use patchtool::trained::{BackboneRef, ClassWeights, DataRef, Metrics, TrainKind, Trained};
 use patchtool::{TOOL, bar, input, task};
 
-use crate::choice::Trust;
+use crate::choice::{Belief, Trust};
 use crate::client::{Client, Images, Plan};
 use crate::message::Federation;
 
@@ -58,6 +58,9 @@ pub struct Learning {
     /// others, probability is for clients that trust each other.
     #[arg(long, value_enum, default_value_t)]
     pub trust: Trust,
+    /// Neighbours that are asked about a public image in a round, drawn at random; by default all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub asked: Option<u8>,
     /// Rounds for which what a neighbour said is good.
     #[arg(long, value_name = "ROUNDS", default_value_t = 3)]
     pub fresh: u32,
@@ -87,9 +90,16 @@ impl Learning {
             batch: self.batch as usize,
             rate: self.lr,
             weight: self.weight,
-            trust: self.trust,
             augment: self.augment,
             seed: self.seed,
+        }
+    }
+
+    /// Whom a client believes.
+    pub fn belief(&self) -> Belief {
+        Belief {
+            trust: self.trust,
+            asked: self.asked.map(usize::from),
         }
     }
 
@@ -103,6 +113,7 @@ impl Learning {
             .with("--lr", self.lr)
             .with("--weight", self.weight)
             .with("--trust", self.trust)
+            .with("--asked", format!("{:?}", self.asked))
             .with("--augment", self.augment)
             .with("--resolution", format!("{:?}", self.resolution))
             .with("--seed", self.seed)
