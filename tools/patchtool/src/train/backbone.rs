@@ -112,3 +112,20 @@ pub fn untrained(
     });
     Ok(sites.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::backbone;
+
+    #[test]
+    fn with_its_own_values_a_backbone_is_the_same_file() {
+        let backbone = backbone(1);
+        let image = backbone.image();
+        let same = with_values(&image, &BTreeMap::new(), |_| ()).expect("it fits");
+        assert!(same == image.bytes());
+        let untrained = untrained(&image, 1).expect("it has metadata");
+        let other = with_values(&image, &untrained, |_| ()).expect("it fits");
+        assert!(other.len() == same.len() && other != same);
+    }
+}

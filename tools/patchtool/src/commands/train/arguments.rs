@@ -60,7 +60,7 @@ pub struct Arguments {
     /// Begin at the values of this trained file, of the same kind and classes, in place of the backbone's and a head of zeros.
     #[arg(long, value_name = "T")]
     pub start: Option<PathBuf>,
-    /// The trained parameters, as safetensors.
+    /// The trained parameters, as safetensors; of several tasks, a folder.
     #[command(flatten)]
     pub output: Output,
     /// Times that every image is learned from.

@@ -14,7 +14,6 @@ use super::report::report;
 use super::tasks::Source;
 use super::{Arguments, Validation, prepare};
 use crate::commands::arguments::Common;
-use crate::hint::Hint;
 use crate::input;
 use crate::report::Report;
 use crate::threads;
@@ -23,7 +22,7 @@ use crate::train::checkpoint::{self, CheckpointError};
 use crate::train::joint::{Joint, JointOutcome, load, rounds};
 use crate::train::lock::RunLock;
 use crate::train::progress::{Lines, Progress};
-use graft_data::output;
+use graft_data::output::{self, OutputError};
 
 /// Trains, and writes the backbone and a trained file for each task.
 pub(super) fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
@@ -109,21 +108,29 @@ struct Outputs {
     /// A trained file for each task.
     tasks: Vec<PathBuf>,
     checkpoint: PathBuf,
+    _made: Option<Made>,
+}
+
+/// A folder that was made, and goes again where nothing is written to it.
+struct Made(PathBuf);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // One with files stays.
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 impl Outputs {
     fn new(folder: &Path, sources: &[Source<'_>]) -> Result<Self> {
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
-            Err(error) => {
-                let error = anyhow::Error::from(error).context(Hint::new(
-                    format!("cannot make the folder {}", folder.display()),
-                    "name a folder to be made with -o, in one that exists",
-                ));
-                return Err(error);
+        let made = match fs::create_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => None,
+            Err(source) => {
+                let path = folder.to_owned();
+                return Err(OutputError::Failed { path, source }.into());
             }
-            Ok(()) => {}
-        }
+            Ok(()) => Some(Made(folder.to_owned())),
+        };
         let backbone = folder.join("backbone.backbone");
         let Some(checkpoint) = checkpoint::path_for(&backbone) else {
             return Err(CheckpointError::Stdout.into());
@@ -135,6 +142,7 @@ impl Outputs {
                 .collect(),
             backbone,
             checkpoint,
+            _made: made,
         })
     }
 

@@ -159,3 +159,49 @@ fn the_control_trains_as_many_values_as_bn_and_leaves_the_others() {
         "{changed} values changed"
     );
 }
+
+#[test]
+fn what_is_shared_is_trained_by_all_and_what_is_not_by_its_own() {
+    let backbone = graft_tests::backbone(SIDE, 3);
+    let image = backbone.image();
+    let sharing = |kind| learner(TrainKind::Full).sharing(&image, kind, false);
+    let (inputs, targets) = batch(1);
+    // Alone it learns the same as one that shares nothing.
+    let mut plain = learner(TrainKind::Full);
+    let mut one = sharing(TrainKind::BN_HEAD);
+    for _ in 0..3 {
+        plain.step(0.01, &inputs, &targets);
+        one.step(0.01, &inputs, &targets);
+    }
+    assert_eq!(plain.values(), one.values());
+    assert_eq!(one.shared() + one.trainable(), plain.trainable());
+    let mut other = sharing(TrainKind::BN_HEAD);
+    let own = other.trained();
+    other.take_shared(&mut one);
+    let (one_trained, taken) = (one.trained(), other.trained());
+    for (index, values) in &taken {
+        assert_eq!(values.norm, own[index].norm, "site {index}");
+        let from = if image.site(*index).is_head {
+            &own
+        } else {
+            &one_trained
+        };
+        assert_eq!(values.weights, from[index].weights, "site {index}");
+    }
+    // The optimiser went with it, here and in what is saved.
+    assert!(one.state().shared.is_none() && other.state().shared.is_some());
+    let mut resumed = sharing(TrainKind::BN_HEAD);
+    resumed.restore(other.state()).unwrap();
+    other.step(0.01, &inputs, &targets);
+    resumed.step(0.01, &inputs, &targets);
+    assert_eq!(resumed.values(), other.values());
+    assert_eq!(resumed.state(), other.state());
+    let error = learner(TrainKind::Full).restore(other.state());
+    assert!(error.is_err(), "it shares nothing");
+    // Of batch norms that are shared, the statistics are, too.
+    let mut head = sharing(TrainKind::HEAD);
+    head.step(0.01, &inputs, &targets);
+    let mut next = sharing(TrainKind::HEAD);
+    next.take_shared(&mut head);
+    assert_eq!(next.state().statistics, head.state().statistics);
+}
