@@ -194,8 +194,10 @@ def render(found):
              f"One small MobileNetV2 (`tools/assets/demo/backbone.py`) at {SIDE} pixels, all from the same random weights: `train --task` "
              f"trains one backbone and a patch for each of {len(TASKS)} tasks, against a network of its own for each and patches on the "
              f"network of one of them. At most {LIMIT:,} images of a task, a tenth of which chooses the epoch; test images once. As many "
-             "steps of each task everywhere (32 images, crops only), so that what is shared gets as many steps as there are tasks. Intervals are binomial, 95 %, of one "
-             "seed. Values and kB are of all tasks: of networks of their own, three backbone files.\n"]
+             "steps of each task everywhere (32 images, crops only, some hundreds: short trainings), so that what is shared gets three times as "
+             "many. Intervals are binomial, 95 %, of one seed: how much another seed changes is not in them. Values and kB are of all "
+             "tasks: of networks of their own, three backbone files. Where only the head is a task's own, batch norms learn on batches of "
+             "one task at a time, and have one mean and variance for all of them.\n"]
     for row in found:
         parts.append(f"### Seed {row['seed']}\n")
         parts.append(table(["what is a task's own", *TASKS, "mean", "values", "kB"], list(rows(row))))

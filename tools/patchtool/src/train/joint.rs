@@ -1,7 +1,7 @@
 //! Simultaneous training of several tasks ("K for the Price of 1", Mudrakarta et al. 2019, section 3): weights that all
 //! tasks share, and a patch and a head of each, learn together. Every step takes a batch of one task.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use graft_patches::metadata::BackboneMetadata;
@@ -54,7 +54,7 @@ struct Task {
 ///
 /// # Errors
 /// Whatever is wrong with the file.
-pub fn load(path: &std::path::Path) -> Result<Vec<Checkpoint>, CheckpointError> {
+pub fn load(path: &Path) -> Result<Vec<Checkpoint>, CheckpointError> {
     checkpoint::load(path, MAGIC)
 }
 

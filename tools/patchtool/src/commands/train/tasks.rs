@@ -32,7 +32,7 @@ pub struct Tasks {
     /// it takes until every image of every task was learned from.
     #[arg(long, value_name = "NAME=N", value_parser = share)]
     pub share: Vec<(String, usize)>,
-    /// Start simultaneous training from random weights, with batch norms in batch mode: of the backbone, only the layers are
+    /// Start simultaneous training from untrained weights, with batch norms in batch mode: of the backbone, only the layers are
     /// used.
     #[arg(long)]
     pub from_scratch: bool,
