@@ -21,7 +21,7 @@ METHODS = {  # by skew: what differs
         "ring": ["--heads", HEADS, "--topology", "ring"],
         "a sure liar, by probability": ["--heads", HEADS, "--lie", "sure", "--trust", "probability"],
         "a sure liar, by rank": ["--heads", HEADS, "--lie", "sure"],
-        "a cunning liar, by rank": ["--heads", HEADS, "--lie", "cunning"],
+        "a liar that reads the others, by rank": ["--heads", HEADS, "--lie", "informed"],
         "no liar, by probability": ["--heads", HEADS, "--trust", "probability"],
         "averaged patches (FedAvg)": ["--method", "average"],
         "pooled": ["--method", "pooled"],
@@ -47,7 +47,7 @@ def measure(bench, is_trial=False):
             except Unmeasured:
                 pass
     try:
-        key = {"what": "agents", "learning": agents.LEARNING, "trial": is_trial}
+        key = {"what": "agents", "learning": agents.LEARNING, "images": agents.IMAGES, "delayed": agents.DELAYED, "trial": is_trial}
         found["agents"] = bench.results.get(key, lambda: agents.measure(bench, DEMO, 500 if is_trial else agents.IMAGES))
     except Unmeasured:
         pass

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::files;
-use crate::member::Member;
+use crate::member::{Kept, Member};
 use crate::mqtt::{Address, Broker, Login};
 use crate::setup::{Learning, Part, Setup, federation, labelled, labels};
 
@@ -88,6 +88,7 @@ struct Saved {
     fingerprint: Fingerprint,
     round: u32,
     state: State,
+    kept: Kept,
 }
 
 impl Arguments {
@@ -125,12 +126,9 @@ impl Arguments {
 /// Whatever cannot be read, learned or written. A broker that cannot be reached is tried again.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let learning = &arguments.learning;
-    if arguments.neighbours.contains(&arguments.name) {
-        bail!(Hint::new(
-            format!("{} cannot be its own neighbour", arguments.name),
-            "leave it out of --neighbours",
-        ));
-    }
+    let names = [&[arguments.name.clone()], &arguments.neighbours[..]].concat();
+    files::check_names(&names).context("the name and those of the neighbours")?;
+    let login = arguments.login()?;
     let folder = &arguments.output;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let main_patch = arguments.main_patch();
@@ -139,8 +137,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     if arguments.force {
         checkpoint::remove(&saved_at).context("cannot remove the checkpoint")?;
     }
-    let names = [arguments.name.clone()];
-    files::check(folder, &names, arguments.force || saved_at.exists())?;
+    files::check(folder, &names[..1], arguments.force || saved_at.exists())?;
     threads::start(learning.threads)?;
     let labels = labels(&arguments.labels)?;
     let public = Dataset::open(&arguments.public)?;
@@ -150,7 +147,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         indices: &all,
     };
     let heads = usize::from(learning.heads);
-    let federation = federation(&public, &labels, heads)?;
+    let federation = federation(&public, &labels, (heads, learning.rounds))?;
     let setup = Setup::open(&arguments.backbone, &labels, &public, learning, common)?;
     let private = labelled(&arguments.data, &labels)?;
     let own: Vec<usize> = (0..private.len()).collect();
@@ -164,23 +161,27 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         .with("backbone", setup.id())
         .with("public set", federation.digest)
         .with("private images", client.private_digest());
-    if let Some(Saved { round, state, .. }) = load(&saved_at, &fingerprint)? {
-        client.restore(state, round)?;
-        tracing::info!("going on after round {round}");
+    let saved = load(&saved_at, &fingerprint)?;
+    let mut kept = Kept::default();
+    if let Some(saved) = saved {
+        client.restore(saved.state, saved.round)?;
+        kept = saved.kept;
+        tracing::info!("going on after round {}", saved.round);
     }
     let neighbours = arguments.neighbours.iter().cloned().collect();
     let broker = Broker::connect(
         &arguments.broker,
-        &arguments.login()?,
+        &login,
         &arguments.neighbours,
         &federation,
     )?;
     let of_all = (learning.rounds, learning.belief(), learning.fresh);
     let mut member = Member::new(client, federation, neighbours, broker, of_all);
+    member.restore(kept);
     let patience = Duration::from_secs(arguments.wait.into());
     while member.client.round() < learning.rounds {
         member.speak();
-        member.gather(patience);
+        member.gather(patience)?;
         let sums = member.learn(|_| Ok(()))?;
         let round = member.client.round();
         tracing::info!(
@@ -192,12 +193,16 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
             fingerprint: fingerprint.clone(),
             round,
             state: member.client.state(),
+            kept: member.kept(),
         };
         checkpoint::save(&saved_at, MAGIC, &saved)?;
     }
     // What may be overwritten was asked at the start.
     let written = files::write(folder, &arguments.name, &mut member.client, heads, true)?;
     checkpoint::remove(&saved_at).context("cannot remove the checkpoint")?;
+    if member.heard_of() == 0 {
+        tracing::warn!("no neighbour was ever heard: what it learned is its own alone");
+    }
     let report = report(&written, &member);
     member.into_transport().leave(LEAVE);
     Ok(report)
@@ -233,6 +238,7 @@ fn report(written: &[PathBuf], member: &Member<Broker>) -> Report {
         "files": files,
         "rounds": member.client.round(),
         "rounds_skipped": member.skipped,
+        "neighbours_heard": member.heard_of(),
         "bytes_sent": member.sent,
         "messages": counts,
     });

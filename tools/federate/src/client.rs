@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use graft_data::augment::{Augment, Augmenter};
 use graft_data::batches::{Batch, Batches, steps};
 use graft_data::evaluation_set::EvaluationSet;
@@ -21,6 +21,7 @@ use graft_patches::records::Dtype;
 use graft_runtime::Backbone;
 use graft_runtime::gradient::{Norm, SiteParameters};
 use patchtool::confusion::predicted;
+use patchtool::hint::Hint;
 use patchtool::train::learner::{Learner, Settings, State};
 use patchtool::train::loss::cross_entropy;
 use patchtool::train::schedule::Schedule;
@@ -130,6 +131,18 @@ impl Client {
         settings: Settings,
         plan: Plan,
     ) -> Result<Self> {
+        for (what, images) in [("private", &images.private), ("public", &images.public)] {
+            if steps(images.len(), plan.batch) == 0 {
+                bail!(Hint::new(
+                    format!(
+                        "{} {what} images make no batch of {}",
+                        images.len(),
+                        plan.batch
+                    ),
+                    "give more images, or a larger --batch",
+                ));
+            }
+        }
         let outputs = template.labels.len() * (plan.heads + 1);
         let learner = Learner::new(backbone, template.input.shape, outputs, settings)
             .with_context(|| format!("{} cannot learn so many heads", template.backbone.name))?;
@@ -179,6 +192,11 @@ impl Client {
         self.learner.restore(state)?;
         self.round = round;
         Ok(())
+    }
+
+    /// Number of private images.
+    pub fn private_images(&self) -> usize {
+        self.images.private.len()
     }
 
     /// All trained values.
@@ -307,6 +325,15 @@ impl Client {
             let of_step = self
                 .learner
                 .step_by(rate, &inputs, |scores, gradient| loss.of(scores, gradient));
+            if !(of_step.private_loss + of_step.public_loss).is_finite() {
+                bail!(Hint::new(
+                    format!(
+                        "learning diverged in round {}: the loss is no number",
+                        round + 1
+                    ),
+                    "try a smaller --lr or --weight, with --force",
+                ));
+            }
             sums.private_loss += of_step.private_loss / in_round as f64;
             sums.private_accuracy += of_step.private_accuracy / in_round as f64;
             sums.public_loss += of_step.public_loss / in_round as f64;

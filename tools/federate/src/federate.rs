@@ -1,7 +1,7 @@
 //! `patchtool federate`: all clients of a federation in one process, for experiments, and what to compare them with.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -19,6 +19,7 @@ use crate::client::Round;
 use crate::files;
 use crate::lie::Lie;
 use crate::member::Member;
+use crate::message::Federation;
 use crate::setup::{Learning, Part, Setup, federation, labelled};
 use crate::skew::{Shares, divide};
 use crate::topology::Topology;
@@ -88,7 +89,7 @@ enum Method {
     Isolated,
     /// One client with the images of all.
     Pooled,
-    /// The values of all patches are averaged after each round (FedAvg, McMahan et al. 2017).
+    /// The values of all patches are averaged after each round, weighed by images (FedAvg, McMahan et al. 2017).
     Average,
 }
 
@@ -218,9 +219,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let learning = &arguments.learning;
     threads::start(learning.threads)?;
     let mut data = arguments.data()?;
-    if let Some(folder) = &arguments.output {
-        files::check(folder, &data.names, arguments.force)?;
-    }
+    arguments.check(&data)?;
     let method = arguments.method;
     let heads = match method {
         Method::Distil => usize::from(learning.heads),
@@ -235,47 +234,12 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         dataset: &data.public.0,
         indices: &data.public.1,
     };
-    if public.indices.is_empty() {
-        bail!(Hint::new(
-            "there are no public images".into(),
-            "give a larger share, or a data set, with --public"
-        ));
-    }
-    let federation = federation(&public, &data.labels, heads)?;
     let setups = arguments.backbone.iter();
     let setups = setups.map(|path| Setup::open(path, &data.labels, &public, learning, common));
     let setups: Vec<Setup<'_>> = setups.collect::<Result<_>>()?;
-    if method == Method::Average && setups.len() > 1 {
-        bail!(Hint::new(
-            "patches of several backbones have no average".into(),
-            "give one --backbone",
-        ));
-    }
-    let room = Room::default();
-    let mut members = Vec::new();
-    for (at, (dataset, indices)) in data.private.iter().enumerate() {
-        let private = Part { dataset, indices };
-        let path = arguments
-            .data
-            .as_deref()
-            .unwrap_or_else(|| &arguments.client[at].1);
-        let client = setups[at % setups.len()]
-            .client(heads, &private, path)
-            .with_context(|| format!("client {}", data.names[at]))?;
-        let names = neighbours.get(at).into_iter().flatten();
-        let names = names
-            .map(|&neighbour| data.names[neighbour].clone())
-            .collect();
-        let place = room.place(&data.names[at]);
-        let of_all = (learning.rounds, learning.belief(), learning.fresh);
-        members.push(Member::new(
-            client,
-            federation.clone(),
-            names,
-            place,
-            of_all,
-        ));
-    }
+    let tests = tests(&arguments.test, &data.labels, &setups)?;
+    let federation = federation(&public, &data.labels, (heads, learning.rounds))?;
+    let mut members = members(arguments, &data, &setups, &federation, &neighbours)?;
     let mut seconds = Vec::new();
     for round in 0..learning.rounds {
         let start = std::time::Instant::now();
@@ -289,15 +253,6 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
             mean(|sums| sums.public_loss)
         );
     }
-    let mut test = Dataset::open(&arguments.test)?;
-    match_classes(&mut test, &data.labels, "test")?;
-    let indices: Vec<usize> = (0..test.len()).collect();
-    let part = Part {
-        dataset: &test,
-        indices: &indices,
-    };
-    let tests = setups.iter().map(|setup| setup.test(&part));
-    let tests: Vec<EvaluationSet> = tests.collect::<Result<_>>()?;
     let accuracies: Vec<Accuracy> = match &mut members[..] {
         // The pooled client has no mix of its own: it serves each of the others.
         [pooled] if method == Method::Pooled => {
@@ -306,16 +261,14 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         }
         members => {
             let members = members.iter_mut().zip(&mixes).enumerate();
-            members
-                .map(|(at, (member, mix))| {
-                    accuracy(&member.client.test(&tests[at % tests.len()]), mix)
-                })
-                .collect()
+            let measured = members.map(|(at, (member, mix))| {
+                let test = &tests[at % tests.len()];
+                accuracy(&member.client.test(test), mix)
+            });
+            measured.collect()
         }
     };
     if let Some(folder) = &arguments.output {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
         for (member, name) in members.iter_mut().zip(&data.names) {
             files::write(folder, name, &mut member.client, heads, arguments.force)?;
         }
@@ -330,35 +283,135 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     ))
 }
 
+impl Arguments {
+    /// Before hours of work: whether it can be done, and its results written.
+    fn check(&self, data: &Data) -> Result<()> {
+        files::check_names(&data.names)?;
+        if data.public.1.is_empty() {
+            bail!(Hint::new(
+                "there are no public images".into(),
+                "give a larger share, or a data set, with --public",
+            ));
+        }
+        let is_alone = data.names.len() < 2;
+        if self.lie.is_some() && (self.method != Method::Distil || is_alone) {
+            bail!(Hint::new(
+                "nobody is there to be lied to".into(),
+                "give several clients and --method distil, or leave --lie out",
+            ));
+        }
+        if self.method == Method::Pooled && self.data.is_none() {
+            bail!(Hint::new(
+                "the images of --client are in data sets of their own".into(),
+                "put them into one, and give it with --data, for --method pooled",
+            ));
+        }
+        if self.method == Method::Average && self.backbone.len() > 1 {
+            bail!(Hint::new(
+                "patches of several backbones have no average".into(),
+                "give one --backbone",
+            ));
+        }
+        if let Some(folder) = &self.output {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+            files::check(folder, &data.names, self.force)?;
+        }
+        Ok(())
+    }
+}
+
+/// The test images, as each backbone sees them.
+fn tests(path: &Path, labels: &[String], setups: &[Setup<'_>]) -> Result<Vec<EvaluationSet>> {
+    let mut dataset = Dataset::open(path)?;
+    match_classes(&mut dataset, labels, "test")?;
+    let indices: Vec<usize> = (0..dataset.len()).collect();
+    let part = Part {
+        dataset: &dataset,
+        indices: &indices,
+    };
+    setups.iter().map(|setup| setup.test(&part)).collect()
+}
+
+/// All clients, each with its neighbours.
+fn members(
+    arguments: &Arguments,
+    data: &Data,
+    setups: &[Setup<'_>],
+    federation: &Federation,
+    neighbours: &[Vec<usize>],
+) -> Result<Vec<Member<Place>>> {
+    let learning = &arguments.learning;
+    let room = Room::default();
+    let private = data.private.iter().enumerate();
+    let members = private.map(|(at, (dataset, indices))| {
+        let name = &data.names[at];
+        let path = arguments.data.as_deref();
+        let path = path.unwrap_or_else(|| &arguments.client[at].1);
+        let client = setups[at % setups.len()]
+            .client(federation.speaking, &Part { dataset, indices }, path)
+            .with_context(|| format!("client {name}"))?;
+        let names = neighbours[at]
+            .iter()
+            .map(|&other| data.names[other].clone());
+        let of_all = (learning.rounds, learning.belief(), learning.fresh);
+        let place = room.place(name);
+        Ok(Member::new(
+            client,
+            federation.clone(),
+            names.collect(),
+            place,
+            of_all,
+        ))
+    });
+    members.collect()
+}
+
 /// A round of all clients.
 fn one_round(members: &mut [Member<Place>], arguments: &Arguments) -> Result<Vec<Round>> {
-    let count = members.len();
+    let last = members.len() - 1;
     if arguments.method == Method::Distil {
-        for (at, member) in members.iter_mut().enumerate() {
-            match arguments.lie {
-                Some(lie) if at + 1 == count => member.lie(lie),
-                Some(_) | None => member.speak(),
-            }
+        let honest = last + usize::from(arguments.lie.is_none());
+        for member in &mut members[..honest] {
+            member.speak();
         }
         for member in &mut *members {
-            while member.hear(Duration::ZERO) {}
+            member.hear(Duration::ZERO)?;
+        }
+        // Who lies has heard the others.
+        if let Some(lie) = arguments.lie {
+            members[last].lie(lie);
+            for member in &mut *members {
+                member.hear(Duration::ZERO)?;
+            }
         }
     }
     let rounds = members.iter_mut().map(|member| member.learn(|_| Ok(())));
     let rounds = rounds.collect::<Result<_>>()?;
     if arguments.method == Method::Average {
-        let of_members: Vec<Vec<f32>> = members
-            .iter_mut()
-            .map(|member| member.client.values())
-            .collect();
-        let mean =
-            |at: usize| of_members.iter().map(|values| values[at]).sum::<f32>() / count as f32;
-        let average: Vec<f32> = (0..of_members[0].len()).map(mean).collect();
-        for member in members {
-            member.client.set_values(&average);
-        }
+        average(members);
     }
     Ok(rounds)
+}
+
+/// Gives all clients the mean of their values, weighed by their images; what their optimisers remember stays their own.
+fn average(members: &mut [Member<Place>]) {
+    let mut mean: Vec<f32> = Vec::new();
+    let all: usize = members
+        .iter()
+        .map(|member| member.client.private_images())
+        .sum();
+    for member in &mut *members {
+        let weight = member.client.private_images() as f32 / all as f32;
+        let values = member.client.values();
+        mean.resize(values.len(), 0.0);
+        for (mean, value) in mean.iter_mut().zip(values) {
+            *mean += weight * value;
+        }
+    }
+    for member in members {
+        member.client.set_values(&mean);
+    }
 }
 
 /// Number of images of each client and class.

@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use graft_data::output;
+use patchtool::hint::Hint;
 
 use crate::client::Client;
 
@@ -14,6 +15,29 @@ const KINDS: [&str; 2] = ["safetensors", "patch"];
 
 fn path(folder: &Path, name: &str, role: &str, kind: &str) -> PathBuf {
     folder.join(format!("{name}.{role}.{kind}"))
+}
+
+/// Whether files, and topics of a broker, can have the names of these clients, and no two the same.
+///
+/// # Errors
+/// A name that is none, or is there twice.
+pub fn check_names(names: &[String]) -> Result<()> {
+    for (at, name) in names.iter().enumerate() {
+        let is_odd = |sign: char| !sign.is_alphanumeric() && !"-_.".contains(sign);
+        if name.is_empty() || name.starts_with('.') || name.contains(is_odd) {
+            bail!(Hint::new(
+                format!("{name:?} cannot be the name of a client"),
+                "use letters, digits, - and _",
+            ));
+        }
+        if names[..at].contains(name) {
+            bail!(Hint::new(
+                format!("two clients are called {name}"),
+                "give each a name of its own",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the patches of these clients can be written.

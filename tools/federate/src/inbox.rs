@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::message::{Federation, Message, MessageError};
 use crate::predictions::Predictions;
 
 /// Numbers of messages by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Newer than what was there.
     pub taken: u64,
@@ -80,6 +80,13 @@ pub enum Dropped {
     },
 }
 
+/// What a client keeps of an inbox while it does not run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Kept {
+    neighbours: BTreeMap<String, Vec<Said>>,
+    counts: Counts,
+}
+
 /// What neighbours have said.
 pub struct Inbox {
     federation: Federation,
@@ -90,6 +97,7 @@ pub struct Inbox {
 }
 
 /// What one head has said.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Said {
     /// The round of each part, where it has come.
     rounds: Vec<Option<u32>>,
@@ -164,6 +172,34 @@ impl Inbox {
         }
     }
 
+    /// What to keep.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            neighbours: self.neighbours.clone(),
+            counts: self.counts,
+        }
+    }
+
+    /// Knows again what an inbox of the same federation kept of neighbours that are there still.
+    pub fn restore(&mut self, kept: Kept) {
+        self.counts = kept.counts;
+        for (name, said) in kept.neighbours {
+            if let Some(own) = self.neighbours.get_mut(&name) {
+                *own = said;
+            }
+        }
+    }
+
+    /// Neighbours of whom something was taken.
+    pub fn heard_of(&self) -> usize {
+        let said = |heads: &&Vec<Said>| {
+            heads
+                .iter()
+                .any(|said| said.rounds.iter().any(Option::is_some))
+        };
+        self.neighbours.values().filter(said).count()
+    }
+
     /// What became of messages.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -176,17 +212,20 @@ impl Inbox {
         heard.map(|(name, _)| name.as_str())
     }
 
-    /// The round that most of the neighbours have reached, silent ones counted: a few who lie cannot move it.
+    /// The round that most of the neighbours have reached with all of their heads, silent ones counted, and at least two; 0
+    /// where there are not so many. A few who lie, or one alone, cannot move it.
     pub fn round_of_most(&self) -> u32 {
-        let latest = |heads: &Vec<Said>| {
+        let reached = |heads: &Vec<Said>| {
             let rounds = heads.iter().flat_map(|said| &said.rounds);
-            rounds.flatten().max().copied().unwrap_or(0)
+            rounds.map(|round| round.unwrap_or(0)).min().unwrap_or(0)
         };
-        let mut rounds: Vec<u32> = self.neighbours.values().map(latest).collect();
+        let mut rounds: Vec<u32> = self.neighbours.values().map(reached).collect();
         rounds.sort_unstable();
-        // More than half have reached it.
-        let at = rounds.len().saturating_sub(1) / 2;
-        rounds.get(at).copied().unwrap_or(0)
+        match rounds.len() {
+            0 | 1 => 0,
+            // More than half have reached it.
+            count => rounds[(count - 1) / 2],
+        }
     }
 
     /// What each neighbour's heads say of all images, of those neighbours of whom none of it is from before this round.
@@ -270,6 +309,9 @@ mod tests {
         let mut inbox = Inbox::new(federation(), 100, ["a", "b", "c"]);
         all(&mut inbox, "c", 99);
         assert_eq!(inbox.round_of_most(), 0);
+        let mut alone = Inbox::new(federation(), 100, ["c"]);
+        all(&mut alone, "c", 99);
+        assert_eq!(alone.round_of_most(), 0);
         all(&mut inbox, "a", 3);
         assert_eq!(inbox.round_of_most(), 3);
         all(&mut inbox, "b", 4);

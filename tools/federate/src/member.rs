@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::choice::Belief;
 use crate::client::{Client, Round};
-use crate::inbox::{Counts, Inbox};
+use crate::inbox::{self, Counts, Inbox};
 use crate::lie::Lie;
 use crate::message::{Federation, Message};
 use crate::predictions::Predictions;
@@ -15,6 +16,14 @@ use crate::transport::Transport;
 
 /// Rounds by which the others may be ahead before a client goes on at theirs.
 const AHEAD: u32 = 2;
+
+/// What a member keeps between two runs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Kept {
+    inbox: inbox::Kept,
+    sent: u64,
+    skipped: u32,
+}
 
 /// A member of a federation.
 pub struct Member<T> {
@@ -66,7 +75,7 @@ impl<T: Transport> Member<T> {
         self.send(&self.own.clone());
     }
 
-    /// Tells the others lies in place of that.
+    /// Tells the others lies in place of that; it has heard what they say.
     pub fn lie(&mut self, lie: Lie) {
         self.own = self.client.predictions();
         let Federation {
@@ -75,8 +84,12 @@ impl<T: Transport> Member<T> {
             speaking,
             ..
         } = self.federation;
-        let seed = |head| u64::from(self.client.round()) << 8 | head;
-        let said = (0..speaking as u64).map(|head| lie.predictions(images, classes, seed(head)));
+        let others = self.inbox.teachers(self.client.round());
+        let said = (0..speaking).map(|head| {
+            let others: Vec<&Predictions> = others.iter().map(|heads| &heads[head]).collect();
+            let seed = u64::from(self.client.round()) << 8 | head as u64;
+            lie.predictions((images, classes), &others, seed)
+        });
         let said: Vec<Predictions> = said.collect();
         self.send(&said);
     }
@@ -98,30 +111,35 @@ impl<T: Transport> Member<T> {
         }
     }
 
-    /// Takes a message, if one comes within this time; whether one came.
-    pub fn hear(&mut self, within: Duration) -> bool {
-        let Some((sender, bytes)) = self.transport.receive(within) else {
-            return false;
-        };
-        if let Err(reason) = self.inbox.take(&sender, &bytes) {
-            tracing::debug!("dropped a message of {sender}: {reason}");
+    /// Takes the messages that have come; where there is none, waits so long for one.
+    ///
+    /// # Errors
+    /// As [`Transport::receive`].
+    pub fn hear(&mut self, within: Duration) -> Result<()> {
+        for (sender, bytes) in self.transport.receive(within)? {
+            if let Err(reason) = self.inbox.take(&sender, &bytes) {
+                tracing::debug!("dropped a message of {sender}: {reason}");
+            }
         }
-        true
+        Ok(())
     }
 
     /// Waits until all neighbours that are there have said what this round needs, but no longer than `patience`. Where the
     /// others are far ahead, goes on at their round.
-    pub fn gather(&mut self, patience: Duration) {
+    ///
+    /// # Errors
+    /// As [`Transport::receive`].
+    pub fn gather(&mut self, patience: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
-            while self.hear(Duration::ZERO) {}
+            self.hear(Duration::ZERO)?;
             let round = self.client.round();
             let theirs = self.inbox.round_of_most();
             if theirs >= round + AHEAD {
                 tracing::warn!("the others are in round {}: going on there", theirs + 1);
                 self.client.skip_to(theirs);
                 self.skipped += theirs - round;
-                return;
+                return Ok(());
             }
             let heard: BTreeSet<String> = self.inbox.heard(round).map(Into::into).collect();
             for name in self.silent.extract_if(.., |name| heard.contains(name)) {
@@ -130,7 +148,7 @@ impl<T: Transport> Member<T> {
             let missing = self.neighbours.iter().filter(|name| !heard.contains(*name));
             let missing: BTreeSet<String> = missing.cloned().collect();
             if missing.is_subset(&self.silent) {
-                return;
+                return Ok(());
             }
             let left = patience.saturating_sub(start.elapsed());
             if left.is_zero() {
@@ -138,9 +156,9 @@ impl<T: Transport> Member<T> {
                     tracing::warn!("{name} said nothing for {patience:?}: going on without");
                 }
                 self.silent = missing;
-                return;
+                return Ok(());
             }
-            self.hear(left);
+            self.hear(left)?;
         }
     }
 
@@ -160,6 +178,26 @@ impl<T: Transport> Member<T> {
     /// The way to the others, when everything is said.
     pub fn into_transport(self) -> T {
         self.transport
+    }
+
+    /// What to keep of it between two runs, beside the state of the client.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            inbox: self.inbox.kept(),
+            sent: self.sent,
+            skipped: self.skipped,
+        }
+    }
+
+    /// Goes on from what was kept.
+    pub fn restore(&mut self, kept: Kept) {
+        self.inbox.restore(kept.inbox);
+        (self.sent, self.skipped) = (kept.sent, kept.skipped);
+    }
+
+    /// Neighbours of whom something was heard.
+    pub fn heard_of(&self) -> usize {
+        self.inbox.heard_of()
     }
 
     /// What became of the messages of others.

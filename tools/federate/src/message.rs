@@ -27,7 +27,7 @@ pub const MAX_BYTES: usize = HEADER + PART * crate::predictions::TOP * 3;
 /// What the clients of a federation have in federation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Federation {
-    /// Of the public images in their order, the labels and the number of heads.
+    /// Of the public images in their order, the labels and the numbers of heads and rounds.
     pub digest: Digest,
     /// Public images.
     pub images: usize,
@@ -180,6 +180,12 @@ impl Message {
     }
 }
 
+/// The round that bytes say they are of; 0 where they are too few.
+pub fn round_of(bytes: &[u8]) -> u32 {
+    let round = bytes.get(36..).and_then(<[u8]>::first_chunk);
+    round.map_or(0, |round| u32::from_le_bytes(*round))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +214,10 @@ mod tests {
     fn a_thousand_images_are_less_than_10_kb() {
         let (federation, message) = (federation(1000), message(0, 1000));
         let bytes = message.to_bytes(&federation);
-        assert_eq!(bytes.len(), 8045);
+        assert_eq!(
+            (bytes.len(), round_of(&bytes), round_of(&bytes[..39])),
+            (8045, 7, 0)
+        );
         assert_eq!(Message::from_bytes(&bytes, &federation), Ok(message));
     }
 

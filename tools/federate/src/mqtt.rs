@@ -12,13 +12,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use patchtool::hint::Hint;
 use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::PublishProperties;
-use rumqttc::{Client, Connection, Event, Incoming, MqttOptions, PublishOptions, TlsConfiguration};
+use rumqttc::mqttbytes::v5::{
+    ConnectReturnCode, PubAckReason, PublishProperties, SubscribeReasonCode,
+};
+use rumqttc::{
+    Client, Connection, ConnectionError, Event, Incoming, MqttOptions, PublishOptions, StateError,
+    TlsConfiguration,
+};
 
-use crate::message::Federation;
+use crate::message::{Federation, MAX_BYTES, round_of};
 use crate::transport::Transport;
 
-/// Messages that wait to be sent.
+/// Messages that wait to be sent on a connection that is there; without one, the last of each topic waits.
 const WAITING: usize = 1024;
 /// Largest packet that the broker may send: larger ones it keeps to itself.
 const MAX_PACKET: u32 = 1 << 20;
@@ -86,23 +91,32 @@ pub struct Broker {
 /// What both threads see.
 #[derive(Default)]
 struct Shared {
-    /// The last message of each own topic, for a broker that has forgotten.
-    sent: Mutex<BTreeMap<String, Vec<u8>>>,
+    outgoing: Mutex<Outgoing>,
     /// The newest message of each head and part of the neighbours that is not read yet.
     unread: Mutex<BTreeMap<(String, usize, usize), Vec<u8>>>,
-    /// Something is unread.
+    /// Something is unread, or the broker has refused the client.
     arrival: Condvar,
-    /// Messages that the broker has not acknowledged.
-    unacknowledged: Mutex<usize>,
-    /// One is less.
+    /// A message is acknowledged.
     acknowledgement: Condvar,
+    /// Why the broker will never take the client.
+    refused: Mutex<Option<String>>,
+}
+
+/// Messages to the broker.
+#[derive(Default)]
+struct Outgoing {
+    /// The last of each topic, for a broker that is not there, or has forgotten.
+    last: BTreeMap<String, Vec<u8>>,
+    is_connected: bool,
+    /// Messages that the broker has not acknowledged.
+    unacknowledged: usize,
 }
 
 impl Broker {
     /// Starts to connect, in a thread of its own, and goes on as long as it lives; for messages of these neighbours.
     ///
     /// # Errors
-    /// A name or a topic that MQTT does not have, certificates that cannot be read, no thread.
+    /// A topic that MQTT does not have, certificates that cannot be read, no thread.
     pub fn connect<'a>(
         address: &Address,
         login: &Login,
@@ -111,10 +125,7 @@ impl Broker {
     ) -> Result<Self> {
         let Login { name, topic, .. } = login;
         let neighbours: Vec<String> = neighbours.into_iter().cloned().collect();
-        for name in neighbours.iter().chain([name]) {
-            check_topic(name, name.contains('/'))?;
-        }
-        check_topic(topic, false)?;
+        check_topic(topic)?;
         let options = options(address, login)?;
         let (client, connection) = Client::builder(options).capacity(WAITING).build();
         let shared = Arc::new(Shared::default());
@@ -141,16 +152,15 @@ impl Broker {
     /// Takes its messages back from the broker, where a later federation would find them, and leaves; without a broker it
     /// leaves after this time.
     pub fn leave(self, within: Duration) {
-        let topics: Vec<String> = lock(&self.shared.sent).keys().cloned().collect();
+        let mut outgoing = lock(&self.shared.outgoing);
+        let topics: Vec<String> = outgoing.last.keys().cloned().collect();
         for topic in topics {
-            self.shared.publish(&self.client, &topic, &[]);
+            outgoing.send(&self.client, topic, Vec::new());
         }
-        let unacknowledged = lock(&self.shared.unacknowledged);
-        let is_waiting = |count: &mut usize| *count > 0;
-        let waited =
-            self.shared
-                .acknowledgement
-                .wait_timeout_while(unacknowledged, within, is_waiting);
+        let is_waiting =
+            |outgoing: &mut Outgoing| outgoing.unacknowledged > 0 || !outgoing.is_connected;
+        let acknowledgement = &self.shared.acknowledgement;
+        let waited = acknowledgement.wait_timeout_while(outgoing, within, is_waiting);
         if waited.is_ok_and(|(_, waited)| waited.timed_out()) {
             tracing::warn!("the broker may still have messages of this client");
         }
@@ -161,38 +171,96 @@ impl Broker {
 }
 
 impl Shared {
-    /// What a full queue leaves out is sent again when the connection is back.
-    fn publish(&self, client: &Client, topic: &str, bytes: &[u8]) {
-        let properties = PublishProperties {
-            message_expiry_interval: Some(EXPIRY),
-            ..PublishProperties::default()
-        };
-        let kept = PublishOptions::new(QoS::AtLeastOnce)
-            .retained()
-            .properties(properties);
-        match client.try_publish(topic, bytes.to_vec(), kept) {
-            Ok(()) => *lock(&self.unacknowledged) += 1,
-            Err(error) => tracing::debug!("a message waits for the next connection: {error}"),
-        }
+    fn refuse(&self, reason: String) {
+        *lock(&self.refused) = Some(reason);
+        // The lock is that of the condition, so that nobody misses it.
+        let _unread = lock(&self.unread);
+        self.arrival.notify_one();
     }
+}
+
+/// Whether it is of no use to try again.
+fn is_lasting(error: &ConnectionError) -> bool {
+    use ConnectReturnCode::{
+        BadAuthenticationMethod, BadClientId, BadUserNamePassword, Banned,
+        ClientIdentifierNotValid, NotAuthorized, RefusedProtocolVersion, RetainNotSupported,
+        UnsupportedProtocolVersion,
+    };
+    matches!(
+        error,
+        ConnectionError::ConnectionRefused(
+            BadAuthenticationMethod
+                | BadClientId
+                | BadUserNamePassword
+                | Banned
+                | ClientIdentifierNotValid
+                | NotAuthorized
+                | RefusedProtocolVersion
+                | RetainNotSupported
+                | UnsupportedProtocolVersion
+        ) | ConnectionError::MqttState(StateError::OutgoingPacketTooLarge { .. })
+    )
+}
+
+impl Outgoing {
+    /// Sends a message, now or when there is a connection, in the place of the last of its topic.
+    fn send(&mut self, client: &Client, topic: String, bytes: Vec<u8>) {
+        if self.is_connected {
+            self.unacknowledged += usize::from(publish(client, &topic, &bytes));
+        }
+        self.last.insert(topic, bytes);
+    }
+
+    /// Sends the last message of each topic on a new connection.
+    fn begin(&mut self, client: &Client) {
+        self.is_connected = true;
+        let published = self
+            .last
+            .iter()
+            .filter(|(topic, bytes)| publish(client, topic, bytes));
+        self.unacknowledged = published.count();
+    }
+}
+
+/// Whether there was room for a message.
+fn publish(client: &Client, topic: &str, bytes: &[u8]) -> bool {
+    let properties = PublishProperties {
+        message_expiry_interval: Some(EXPIRY),
+        ..PublishProperties::default()
+    };
+    let kept = PublishOptions::new(QoS::AtLeastOnce)
+        .retained()
+        .properties(properties);
+    let published = client.try_publish(topic, bytes.to_vec(), kept);
+    if let Err(error) = &published {
+        tracing::warn!("a message is lost, as the connection is too slow: {error}");
+    }
+    published.is_ok()
 }
 
 impl Transport for Broker {
     fn send(&mut self, head: usize, part: usize, bytes: Vec<u8>) {
         let topic = format!("{}/{head}/{part}", self.own_topic);
-        self.shared.publish(&self.client, &topic, &bytes);
-        lock(&self.shared.sent).insert(topic, bytes);
+        lock(&self.shared.outgoing).send(&self.client, topic, bytes);
     }
 
-    fn receive(&mut self, within: Duration) -> Option<(String, Vec<u8>)> {
+    fn receive(&mut self, within: Duration) -> Result<Vec<(String, Vec<u8>)>> {
+        let is_refused = || lock(&self.shared.refused).is_some();
         let unread = lock(&self.shared.unread);
-        let wait = self
-            .shared
-            .arrival
-            .wait_timeout_while(unread, within, |unread| unread.is_empty());
-        let (mut unread, _) = wait.expect("nobody panics with the lock");
-        let ((sender, ..), bytes) = unread.pop_first()?;
-        Some((sender, bytes))
+        let arrival = &self.shared.arrival;
+        let waited =
+            arrival.wait_timeout_while(unread, within, |unread| unread.is_empty() && !is_refused());
+        let (mut unread, _) = waited.expect("nobody panics with the lock");
+        if let Some(reason) = lock(&self.shared.refused).clone() {
+            bail!(Hint::new(
+                format!("the broker refuses this client: {reason}"),
+                "see --user and the broker's settings: who may write and read which topics, and its largest packet",
+            ));
+        }
+        let messages = std::mem::take(&mut *unread).into_iter();
+        Ok(messages
+            .map(|((sender, ..), bytes)| (sender, bytes))
+            .collect())
     }
 }
 
@@ -200,27 +268,47 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().expect("nobody panics with the lock")
 }
 
-fn check_topic(part: &str, has_levels: bool) -> Result<()> {
-    if !part.is_empty() && !has_levels && !part.contains(['+', '#', '$', '\0']) {
+fn check_topic(topic: &str) -> Result<()> {
+    if !topic.is_empty() && !topic.contains(['+', '#', '$', '\0']) {
         return Ok(());
     }
     bail!(Hint::new(
-        format!("{part:?} cannot be a part of a topic of MQTT"),
-        "use letters, digits, - and _",
+        format!("{topic:?} is no topic of MQTT"),
+        "use letters, digits, -, _ and /",
     ))
+}
+
+/// A name by which a broker knows the connection: of two with one name it would end the other.
+fn client_id(login: &Login) -> String {
+    let now = std::time::SystemTime::now();
+    let own = format!(
+        "{}/{}/{}/{now:?}",
+        login.topic,
+        login.name,
+        std::process::id()
+    );
+    let own = blake3::hash(own.as_bytes()).to_hex();
+    format!("graft-{}-{}", login.name, &own[..8])
 }
 
 fn options(address: &Address, login: &Login) -> Result<MqttOptions> {
     let broker = (address.host.clone(), address.port);
-    let mut options = MqttOptions::new(format!("graft-{}", login.name), broker);
+    let mut options = MqttOptions::new(client_id(login), broker);
     options.set_keep_alive(KEEP_ALIVE);
     options.set_clean_start(true);
     options.set_max_packet_size(Some(MAX_PACKET));
     if let Some((user, password)) = &login.credentials {
         options.set_credentials(user.clone(), password.clone());
+        if !address.is_secure {
+            tracing::warn!("the password goes to the broker as it is: mqtts:// would hide it");
+        }
     }
     if address.is_secure {
         let tls = match &login.authorities {
+            Some(ca) if !contains(ca, b"-----BEGIN CERTIFICATE-----") => bail!(Hint::new(
+                "--ca has no certificate".into(),
+                "give a file in the PEM format",
+            )),
             Some(ca) => TlsConfiguration::Simple {
                 ca: ca.clone(),
                 alpn: None,
@@ -232,6 +320,10 @@ fn options(address: &Address, login: &Login) -> Result<MqttOptions> {
         options.set_transport(rumqttc::Transport::tls_with_config(tls));
     }
     Ok(options)
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 /// The thread's side of a [`Broker`].
@@ -250,29 +342,40 @@ impl Link {
         let mut pause = PAUSE.0;
         while let (Ok(event), Some(shared)) = (connection.recv(), self.shared.upgrade()) {
             match event {
-                Ok(Event::Incoming(Incoming::ConnAck(_))) => {
-                    pause = PAUSE.0;
-                    self.begin(&shared);
-                }
+                Ok(Event::Incoming(Incoming::ConnAck(_))) => self.begin(&shared),
                 Ok(Event::Incoming(Incoming::Publish(publish))) => {
                     let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-                    match self.slot(&topic) {
-                        // A neighbour has taken a message back.
-                        Some(_) if publish.payload.is_empty() => {}
-                        Some(slot) => {
-                            lock(&shared.unread).insert(slot, publish.payload.to_vec());
-                            shared.arrival.notify_one();
-                        }
-                        None => tracing::debug!("{topic} is no topic of a neighbour"),
+                    self.take(&shared, &topic, &publish.payload);
+                }
+                Ok(Event::Incoming(Incoming::SubAck(ack))) => {
+                    // Only now does the connection serve.
+                    pause = PAUSE.0;
+                    let is_given = |code: &SubscribeReasonCode| {
+                        matches!(code, SubscribeReasonCode::Success(_))
+                    };
+                    if let Some(code) = ack.return_codes.iter().find(|code| !is_given(code)) {
+                        shared.refuse(format!("it may not read what neighbours say ({code:?})"));
                     }
                 }
-                Ok(Event::Incoming(Incoming::PubAck(_))) => {
-                    let mut count = lock(&shared.unacknowledged);
-                    *count = count.saturating_sub(1);
+                Ok(Event::Incoming(Incoming::PubAck(ack))) => {
+                    let is_taken = matches!(
+                        ack.reason,
+                        PubAckReason::Success | PubAckReason::NoMatchingSubscribers
+                    );
+                    if !is_taken {
+                        shared.refuse(format!("it may not say anything ({:?})", ack.reason));
+                    }
+                    let mut outgoing = lock(&shared.outgoing);
+                    outgoing.unacknowledged = outgoing.unacknowledged.saturating_sub(1);
                     shared.acknowledgement.notify_one();
                 }
                 Ok(_) => {}
                 Err(error) => {
+                    lock(&shared.outgoing).is_connected = false;
+                    if is_lasting(&error) {
+                        shared.refuse(error.to_string());
+                        return;
+                    }
                     tracing::warn!("no connection to the broker: {error}; again in {pause:?}");
                     drop(shared);
                     std::thread::sleep(pause);
@@ -290,10 +393,29 @@ impl Link {
                 tracing::warn!("cannot ask for the messages of {name}: {error}");
             }
         }
-        *lock(&shared.unacknowledged) = 0;
-        for (topic, bytes) in lock(&shared.sent).iter() {
-            shared.publish(&self.client, topic, bytes);
+        lock(&shared.outgoing).begin(&self.client);
+        shared.acknowledgement.notify_one();
+    }
+
+    /// Keeps a message until it is read, in the place of an older one of the same head and part.
+    fn take(&self, shared: &Shared, topic: &str, bytes: &[u8]) {
+        let Some(slot) = self.slot(topic) else {
+            tracing::debug!("{topic} is no topic of a neighbour");
+            return;
+        };
+        // A neighbour has taken a message back.
+        if bytes.is_empty() {
+            return;
         }
+        let mut unread = lock(&shared.unread);
+        let is_older = unread
+            .get(&slot)
+            .is_some_and(|own| round_of(own) > round_of(bytes));
+        if !is_older {
+            // One byte more than a message may have is enough to see that it is too long.
+            unread.insert(slot, bytes[..bytes.len().min(MAX_BYTES + 1)].to_vec());
+        }
+        shared.arrival.notify_one();
     }
 
     /// Sender, head and part of a topic.

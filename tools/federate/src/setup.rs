@@ -39,7 +39,7 @@ pub struct Learning {
     #[arg(long, default_value_t)]
     pub kind: TrainKind,
     /// Heads that learn from others: head 1 from the main heads of neighbours, head 2 from their heads 1, and so on. Knowledge
-    /// travels one client a head: a ring of five needs two.
+    /// travels one client a head: a ring of five needs two. The backbone must have room for the classes of all heads together.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub heads: u8,
     /// Rounds. In each, a client says what it thinks of every public image, and then sees each of them once and as many of its own.
@@ -114,6 +114,7 @@ impl Learning {
             .with("--weight", self.weight)
             .with("--trust", self.trust)
             .with("--asked", format!("{:?}", self.asked))
+            .with("--fresh", self.fresh)
             .with("--augment", self.augment)
             .with("--resolution", format!("{:?}", self.resolution))
             .with("--seed", self.seed)
@@ -301,13 +302,18 @@ fn inputs(
 ///
 /// # Errors
 /// An image that cannot be read.
-pub fn federation(public: &Part<'_>, labels: &[String], heads: usize) -> Result<Federation> {
+pub fn federation(
+    public: &Part<'_>,
+    labels: &[String],
+    (heads, rounds): (usize, u32),
+) -> Result<Federation> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(labels.len() as u64).to_le_bytes());
     for label in labels {
         hasher.update(blake3::hash(label.as_bytes()).as_bytes());
     }
     hasher.update(&(heads as u64).to_le_bytes());
+    hasher.update(&rounds.to_le_bytes());
     for &image in public.indices {
         let bytes = public
             .dataset

@@ -5,14 +5,19 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use anyhow::Result;
+
 /// A way of messages between clients.
 pub trait Transport {
     /// Sends the newest message of a head and part, in the place of the one before. A message that cannot be sent now is lost
     /// if a newer one takes its place.
     fn send(&mut self, head: usize, part: usize, bytes: Vec<u8>);
 
-    /// The next message and its sender, if one comes within this time.
-    fn receive(&mut self, within: Duration) -> Option<(String, Vec<u8>)>;
+    /// All messages that have come, with their senders; where there is none, the first that comes within this time.
+    ///
+    /// # Errors
+    /// None will ever come: the client is refused.
+    fn receive(&mut self, within: Duration) -> Result<Vec<(String, Vec<u8>)>>;
 }
 
 /// Clients of one process.
@@ -48,9 +53,9 @@ impl Transport for Place {
         }
     }
 
-    fn receive(&mut self, _: Duration) -> Option<(String, Vec<u8>)> {
+    fn receive(&mut self, _: Duration) -> Result<Vec<(String, Vec<u8>)>> {
         let mut places = self.room.0.borrow_mut();
-        let own = places.iter_mut().find(|(name, _)| *name == self.name)?;
-        own.1.pop_front()
+        let own = places.iter_mut().find(|(name, _)| *name == self.name);
+        Ok(own.map_or(Vec::new(), |(_, queue)| queue.drain(..).collect()))
     }
 }

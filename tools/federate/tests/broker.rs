@@ -103,6 +103,15 @@ fn tls_and_a_password_are_asked_for_and_given() {
     let agents = Agents::new();
     let own = mosquitto.login_arguments();
     let own: Vec<&str> = own.iter().map(String::as_str).collect();
+    let wrong: Vec<&str> = own
+        .iter()
+        .map(|&word| if word == "member" { "nobody" } else { word })
+        .collect();
+    let refused = agents.start(NAMES[0], &mosquitto, &wrong).failure();
+    assert!(
+        refused.contains("the broker refuses this client"),
+        "{refused}"
+    );
     let running = NAMES.map(|name| agents.start(name, &mosquitto, &own));
     for agent in running {
         let report = agent.report();
@@ -150,5 +159,23 @@ fn what_is_no_message_is_dropped_and_counted() {
         (&0.into(), &3.into()),
         "{report}"
     );
-    assert!(liar.receive(Duration::ZERO).is_none());
+    assert!(liar.receive(Duration::ZERO).unwrap().is_empty());
+}
+
+#[test]
+fn federations_of_other_topics_do_not_meet() {
+    let Some(mosquitto) = Mosquitto::start(Security::None) else {
+        return;
+    };
+    let (one, other) = (Agents::new(), Agents::new());
+    let pair = |agents: &Agents, topic| {
+        [NAMES[0], NAMES[1]]
+            .map(|name| agents.start(name, &mosquitto, &["--topic", topic, "--wait", "5"]))
+    };
+    let running = [pair(&one, "house/one"), pair(&other, "house/other")];
+    for agent in running.into_iter().flatten() {
+        let report = agent.report();
+        assert_eq!(report["neighbours_heard"], 1, "{report}");
+        assert_eq!(report["messages"]["foreign"], 0, "{report}");
+    }
 }

@@ -143,4 +143,12 @@ impl Agent {
         assert!(output.status.success(), "{errors}");
         serde_json::from_slice(&output.stdout).unwrap()
     }
+
+    /// Why it fails.
+    pub(crate) fn failure(self) -> String {
+        let output = self.0.wait_with_output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        errors
+    }
 }
