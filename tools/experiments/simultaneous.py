@@ -197,7 +197,8 @@ def render(found):
              "steps of each task everywhere (32 images, crops only, some hundreds: short trainings), so that what is shared gets three times as "
              "many. Intervals are binomial, 95 %, of one seed: how much another seed changes is not in them. Values and kB are of all "
              "tasks: of networks of their own, three backbone files. Where only the head is a task's own, batch norms learn on batches of "
-             "one task at a time, and have one mean and variance for all of them.\n"]
+             "one task at a time, and have one mean and variance for all of them. Patches on the network of one task are trained as "
+             "`patchtool train` does by default.\n"]
     for row in found:
         parts.append(f"### Seed {row['seed']}\n")
         parts.append(table(["what is a task's own", *TASKS, "mean", "values", "kB"], list(rows(row))))

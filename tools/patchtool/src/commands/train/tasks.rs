@@ -18,7 +18,9 @@ use graft_data::output;
 pub struct Tasks {
     /// Train several tasks together: each task's patch and head, and the weights of the backbone, which all of them share.
     /// Out comes a folder with a backbone and a trained file for each task. Several times, in place of --data. Several
-    /// --resolution do the same for the images of --data: a patch for each, and one head for all.
+    /// --resolution do the same for the images of --data: a patch for each, and one head for all. The backbone's own head and
+    /// epilogues are the first task's, at the resolution that it had before. Shares of tasks with the same images are drawn for
+    /// each alone: give those --task-test and --task-validation.
     #[arg(long, value_name = "NAME=DIR", value_parser = named)]
     pub task: Vec<(String, PathBuf)>,
     /// Images to test a task of --task on.
