@@ -2,6 +2,7 @@
 
 import sys
 
+from tests.parity import models
 from tests.parity.common import REPOSITORY
 from tools.experiments import agents
 from tools.experiments.markdown import table
@@ -11,6 +12,7 @@ DEMO = REPOSITORY / "tools" / "assets" / "demo" / "demo.backbone"
 CLIENTS = 5
 HEADS = 3
 COMMON = ["--clients", CLIENTS, "--public", 0.1, "--augment", "crop", "--resolution", 32, "--lr", 0.003, "--seed", 1]
+MIXED = "mixed"  # of the clients, every other has the other backbone
 TRIAL = ["--limit", 500, "--rounds", 2]
 WHOLE = ["--limit", 5_000, "--rounds", 40]
 METHODS = {  # by skew: what differs
@@ -25,6 +27,8 @@ METHODS = {  # by skew: what differs
         "no liar, by probability": ["--heads", HEADS, "--trust", "probability"],
         "averaged patches (FedAvg)": ["--method", "average"],
         "pooled": ["--method", "pooled"],
+        "MobileNetV2 and MobileNetV1 by turns, isolated": [MIXED, "--method", "isolated"],
+        "MobileNetV2 and MobileNetV1 by turns, all asked": [MIXED, "--heads", HEADS],
     },
     "inf": {
         "isolated": ["--method", "isolated"],
@@ -54,8 +58,25 @@ def measure(bench, is_trial=False):
     return found
 
 
+def other_backbone(bench):
+    """A MobileNetV1 of the demo's input, which has learned some of CIFAR-10, as the demo's backbone has all of it."""
+    made = bench.work / "mobilenet-v1.backbone"
+    if made.exists():
+        return made
+    untrained, trained, onnx = (bench.work / f"mobilenet-v1-{name}" for name in ("untrained.backbone", "trained.safetensors", "trained.onnx"))
+    pixels = ["--resolution", 48, "--mean", 127, "--std", 64, "--resize", "stretch:bicubic", "--max-classes", 64, "--force"]
+    bench.patchtool("import", models.build("mobilenet-v1", bench.work, 48, 0.35), "-o", untrained, *pixels)
+    bench.patchtool("train", "--backbone", untrained, "--data", bench.archive("cifar10", "train"), "--limit", 10_000, "--kind", "full",
+                    "--batch-norm", "batch", "--epochs", 12, "--lr", 0.003, "--scale-lr-multiplier", 1, "--augment", "crop,flip", "-o", trained, "--force")
+    bench.patchtool("export", trained, "--backbone", untrained, "--onnx", onnx, "--force")
+    bench.patchtool("import", onnx, "-o", made, *pixels)
+    return made
+
+
 def measure_now(bench, flags):
     print("federate", *flags, file=sys.stderr, flush=True)
+    others = ["--backbone", other_backbone(bench)] if MIXED in flags else []
+    flags = [*others, *(flag for flag in flags if flag != MIXED)]
     return bench.patchtool("federate", "--backbone", DEMO, "--data", bench.archive("fashion", "train"),
                            "--test", bench.archive("fashion", "test"), *flags)
 
