@@ -265,7 +265,7 @@ fn training(
 ) -> Result<TrainingSet> {
     let bar = bar::images(part.indices.len(), &common.watch());
     let set = TrainingSet::open(part.dataset, part.indices, preprocess, cache, |count| {
-        let _ = bar.set_position(count);
+        bar.set_position(count).is_ok()
     })?;
     bar.finish_and_clear();
     Ok(set)
@@ -279,7 +279,7 @@ fn inputs(
 ) -> Result<EvaluationSet> {
     let bar = bar::images(part.indices.len(), &common.watch());
     let set = EvaluationSet::open(part.dataset, part.indices, preprocess, cache, |count| {
-        let _ = bar.set_position(count);
+        bar.set_position(count).is_ok()
     })?;
     bar.finish_and_clear();
     Ok(set)
