@@ -1,4 +1,4 @@
-//! Finished images with another optional section: signatures and temperatures.
+//! Finished images with another section: signatures, temperatures and labels.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -90,6 +90,26 @@ pub fn with_temperature(bytes: &[u8], temperature: f32) -> Result<Vec<u8>, Image
     }
     Ok(image.with(&[
         (SectionKind::Temperature, F32::new(temperature).as_bytes()),
+        (SectionKind::Signature, &[]),
+    ]))
+}
+
+/// The same patch, aligned to 64, with these class names in place of its own, and without a signature.
+///
+/// # Errors
+/// The fault of the bytes, and another number of names than it has.
+pub fn with_labels(bytes: &[u8], labels: &[String]) -> Result<Vec<u8>, ImageError> {
+    let mut metadata = PatchImage::open(bytes, Verify::Full)?.metadata()?;
+    if labels.len() != metadata.labels.len() {
+        return Err(ImageError::Section {
+            section: SectionKind::Metadata,
+            problem: "not as many labels as the patch has",
+        });
+    }
+    metadata.labels = labels.to_vec();
+    let metadata = postcard::to_allocvec(&metadata).map_err(|_| ImageError::Metadata)?;
+    Ok(Checked::of(bytes)?.with(&[
+        (SectionKind::Metadata, &metadata),
         (SectionKind::Signature, &[]),
     ]))
 }

@@ -8,7 +8,7 @@ mod patch;
 mod plan;
 
 pub use backbone::{BackboneWriter, SiteValues};
-pub use edit::{SigningKey, sign, with_temperature};
+pub use edit::{SigningKey, sign, with_labels, with_temperature};
 pub use int8::{Int8PatchWriter, Int8Values, int8_backbone};
 pub use patch::PatchWriter;
 

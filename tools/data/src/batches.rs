@@ -195,7 +195,7 @@ mod tests {
         let dataset = Dataset::open(data.path()).unwrap();
         let all: Vec<usize> = (0..dataset.len()).collect();
         let preprocess = augmenter(Augment::NONE).preprocess().clone();
-        Arc::new(TrainingSet::open(&dataset, &all, &preprocess, None, |_| ()).unwrap())
+        Arc::new(TrainingSet::open(&dataset, &all, &preprocess, None, |_| true).unwrap())
     }
 
     fn start(set: &Arc<TrainingSet>, augment: Augment, batch: usize, epoch: u32) -> Batches {

@@ -98,6 +98,9 @@ pub enum CacheError {
         /// Bytes of the first of them.
         bytes: usize,
     },
+    /// Whoever heard of the progress did not want to go on.
+    #[error("the images were not decoded to the end")]
+    Stopped,
 }
 
 impl CacheError {
@@ -109,6 +112,7 @@ impl CacheError {
             Self::EmptyClasses { .. } => {
                 "replace their images by readable ones, or remove the class folders"
             }
+            Self::Stopped => "start it again",
             Self::OutOfMemory { .. } => "train at a smaller --resolution, or on a part: --limit",
         }
     }
@@ -118,18 +122,18 @@ impl Cache {
     /// The images `indices` of the data set, from the cache file in `folder` if it has exactly these, else decoded on
     /// all cores and written there. A file that cannot be read or written costs time, nothing else.
     ///
-    /// `progress` hears how many images are there so far.
+    /// `progress` hears how many images are there so far, and says whether to go on.
     pub(super) fn open(
         dataset: &Dataset,
         indices: &[usize],
         form: &impl Form,
         folder: Option<&Path>,
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) -> bool,
     ) -> Result<Self, CacheError> {
         let file = folder.and_then(|folder| CacheFile::new(folder, dataset, indices, form));
         if let Some(cache) = file.as_ref().and_then(|file| file.read(form)) {
-            progress(cache.len());
-            return Ok(cache);
+            let goes_on = progress(cache.len());
+            return goes_on.then_some(cache).ok_or(CacheError::Stopped);
         }
         let cache = Self::decode(dataset, indices, form, progress)?;
         if let Some(file) = file {
@@ -160,7 +164,7 @@ impl Cache {
         dataset: &Dataset,
         indices: &[usize],
         form: &impl Form,
-        mut progress: impl FnMut(usize),
+        mut progress: impl FnMut(usize) -> bool,
     ) -> Result<Self, CacheError> {
         let (mut images, mut pixels) = (Vec::new(), Vec::new());
         let work = |_, image: RgbImage| (content(&image), form.keep(image));
@@ -180,8 +184,9 @@ impl Cache {
                 width,
                 height,
             });
-            progress(images.len());
-            Ok(())
+            progress(images.len())
+                .then_some(())
+                .ok_or(CacheError::Stopped)
         };
         let errors = dataset.for_each(indices, work, add)?;
         let unreadable: Vec<_> = errors.iter().map(Unreadable::new).collect();
@@ -336,7 +341,10 @@ mod tests {
         let dataset = Dataset::open(data).unwrap();
         let all: Vec<usize> = (0..dataset.len()).collect();
         let mut heard = 0;
-        let cache = Cache::open(&dataset, &all, &Plain, folder, |_| heard += 1)?;
+        let cache = Cache::open(&dataset, &all, &Plain, folder, |_| {
+            heard += 1;
+            true
+        })?;
         Ok((cache, heard > 1))
     }
 
@@ -398,6 +406,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_does_not_want_to_go_on_gets_nothing() {
+        let (data, folder) = (fixture::folder(&[4, 3], 5), tempfile::tempdir().unwrap());
+        let dataset = Dataset::open(data.path()).unwrap();
+        let all: Vec<usize> = (0..dataset.len()).collect();
+        let stopped = |last| {
+            Cache::open(&dataset, &all, &Plain, Some(folder.path()), |count| {
+                count < last
+            })
+        };
+        assert!(matches!(stopped(3), Err(CacheError::Stopped)));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(stopped(8).unwrap().len(), 7);
+        assert!(matches!(stopped(7), Err(CacheError::Stopped)));
+    }
+
+    #[test]
     fn a_changed_image_is_noticed() {
         let (data, folder) = (fixture::folder(&[2, 2], 5), tempfile::tempdir().unwrap());
         let first = open(data.path(), Some(folder.path())).unwrap().0;
@@ -441,7 +465,7 @@ mod tests {
         let (data, folder) = (fixture::folder(&[2, 2], 5), tempfile::tempdir().unwrap());
         let dataset = Dataset::open(data.path()).unwrap();
         fs::remove_file(data.path().join("class0/0.png")).unwrap();
-        let cache = Cache::decode(&dataset, &[0, 1, 2], &Plain, |_| ()).unwrap();
+        let cache = Cache::decode(&dataset, &[0, 1, 2], &Plain, |_| true).unwrap();
         assert!(cache.unreadable()[0].passing && cache.len() == 2);
         let file = CacheFile::new(folder.path(), &dataset, &[1, 2], &Plain).unwrap();
         file.write(&cache);
@@ -472,7 +496,7 @@ mod tests {
     fn nothing_to_read_is_an_error() {
         let data = fixture::folder(&[1, 1], 4);
         let dataset = Dataset::open(data.path()).unwrap();
-        let none = Cache::open(&dataset, &[], &Plain, None, |_| ());
+        let none = Cache::open(&dataset, &[], &Plain, None, |_| true);
         assert!(matches!(none, Err(CacheError::NoImages)));
         for class in ["class0", "class1"] {
             fs::write(data.path().join(class).join("0.png"), "broken").unwrap();

@@ -30,7 +30,7 @@ impl EvaluationSet {
         indices: &[usize],
         preprocess: &Preprocess,
         folder: Option<&Path>,
-        progress: impl FnMut(usize),
+        progress: impl FnMut(usize) -> bool,
     ) -> Result<Self, CacheError> {
         let inputs = Inputs(preprocess.clone());
         let cache = Cache::open(dataset, indices, &inputs, folder, progress)?;
@@ -136,7 +136,8 @@ mod tests {
                 };
                 for _ in ["decoded", "from the cache file"] {
                     let folder = Some(folder.path());
-                    let set = EvaluationSet::open(&dataset, &indices, &preprocess, folder, |_| ());
+                    let set =
+                        EvaluationSet::open(&dataset, &indices, &preprocess, folder, |_| true);
                     let set = set.unwrap();
                     assert_eq!(set.len(), indices.len());
                     for (found, &index) in indices.iter().enumerate() {

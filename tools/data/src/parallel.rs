@@ -1,5 +1,6 @@
 //! Every image of a data set through the same work, on all cores.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -9,13 +10,16 @@ use rayon::prelude::*;
 use super::dataset::Dataset;
 use super::image_file::ImageFileError;
 
-/// Images that are worked on before the results are handed on. With one more batch waiting and one being consumed,
+/// Most images that are worked on before the results are handed on. With one more batch waiting and one being consumed,
 /// this bounds the memory.
 const BATCH: usize = 64;
+/// The same for each thread: few threads would take long for many images, and whoever waits could not end it.
+const BATCH_OF_A_THREAD: usize = 16;
 
 impl Dataset {
     /// Decodes the images `indices`, does `work` on them on rayon's global pool, and hands the results to `each` on
-    /// this thread, in order; meanwhile the pool works ahead. An error of `each` ends it.
+    /// this thread, in order; meanwhile the pool works ahead. An error of `each` ends it, with
+    /// the images that are being worked on.
     ///
     /// Images that cannot be read are left out and returned with the reason, in order.
     ///
@@ -26,21 +30,30 @@ impl Dataset {
         work: impl Fn(usize, RgbImage) -> T + Sync,
         mut each: impl FnMut(usize, T) -> Result<(), E>,
     ) -> Result<Vec<ImageFileError>, E> {
-        let work = |&index: &usize| (index, self.decode(index).map(|image| work(index, image)));
+        let has_ended = AtomicBool::new(false);
+        let work = |&index: &usize| {
+            let goes_on = !has_ended.load(Ordering::Relaxed);
+            goes_on.then(|| (index, self.decode(index).map(|image| work(index, image))))
+        };
+        let batch = BATCH.min(BATCH_OF_A_THREAD * rayon::current_num_threads());
         thread::scope(|scope| {
             let (sender, batches) = sync_channel(1);
             scope.spawn(move || {
-                for batch in indices.chunks(BATCH) {
-                    let results: Vec<_> = batch.par_iter().map(work).collect();
-                    if sender.send(results).is_err() {
+                for batch in indices.chunks(batch) {
+                    let results: Option<Vec<_>> = batch.par_iter().map(&work).collect();
+                    if results.is_none_or(|results| sender.send(results).is_err()) {
                         return;
                     }
                 }
             });
+            let end = |error| {
+                has_ended.store(true, Ordering::Relaxed);
+                error
+            };
             let mut unreadable = Vec::new();
             for (index, result) in batches.into_iter().flatten() {
                 match result {
-                    Ok(value) => each(index, value)?,
+                    Ok(value) => each(index, value).map_err(end)?,
                     Err(error) => unreadable.push(error),
                 }
             }

@@ -24,7 +24,8 @@ impl TrainingSet {
     /// The images `indices` of the data set, for inputs as `preprocess` makes them.
     ///
     /// Images that cannot be read are left out ([`Cache::unreadable`]). With a `folder`, such as
-    /// [`super::cache::default_folder`], they are decoded once for all runs. `progress` hears how many there are so far.
+    /// [`super::cache::default_folder`], they are decoded once for all runs. `progress` hears how many there are so far,
+    /// and says whether to go on.
     ///
     /// Must not be called from a thread of rayon's global pool.
     ///
@@ -35,7 +36,7 @@ impl TrainingSet {
         indices: &[usize],
         preprocess: &Preprocess,
         folder: Option<&Path>,
-        progress: impl FnMut(usize),
+        progress: impl FnMut(usize) -> bool,
     ) -> Result<Self, CacheError> {
         let cache = Cache::open(dataset, indices, &Whole::new(preprocess), folder, progress)?;
         Ok(Self { cache })
@@ -158,7 +159,8 @@ mod tests {
     fn small_images_stay_as_they_are() {
         let data = fixture::folder(&[2, 2], 20);
         let dataset = Dataset::open(data.path()).unwrap();
-        let set = TrainingSet::open(&dataset, &[3, 1], &preprocess(96, 96), None, |_| ()).unwrap();
+        let set =
+            TrainingSet::open(&dataset, &[3, 1], &preprocess(96, 96), None, |_| true).unwrap();
         assert_eq!(set.len(), 2);
         assert_eq!((set.name(0), set.class(0)), ("class1/1.png", 1));
         assert_eq!(set.image(0).as_raw(), fixture::image(20, 3).as_raw());

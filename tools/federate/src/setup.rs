@@ -277,7 +277,7 @@ fn training(
 ) -> Result<TrainingSet> {
     let bar = bar::images(part.indices.len(), &common.watch());
     let set = TrainingSet::open(part.dataset, part.indices, preprocess, cache, |count| {
-        let _ = bar.set_position(count);
+        bar.set_position(count).is_ok()
     })?;
     bar.finish_and_clear();
     Ok(set)
@@ -291,7 +291,7 @@ fn inputs(
 ) -> Result<EvaluationSet> {
     let bar = bar::images(part.indices.len(), &common.watch());
     let set = EvaluationSet::open(part.dataset, part.indices, preprocess, cache, |count| {
-        let _ = bar.set_position(count);
+        bar.set_position(count).is_ok()
     })?;
     bar.finish_and_clear();
     Ok(set)

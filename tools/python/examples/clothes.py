@@ -1,7 +1,7 @@
 """A tour of Graft in Python, in cells: one backbone, patches of it, and pictures of how they do.
 
     patchtool demo --keep demo
-    python clothes.py demo plots        # or cell by cell, in an editor that knows them
+    python clothes.py demo plots        # or cell by cell, in an editor that knows them, or a notebook
 
 Needs matplotlib. Writes four pictures to the folder `plots`.
 """
@@ -14,13 +14,16 @@ import time
 
 import matplotlib
 
-matplotlib.use("Agg")
+# A notebook shows pictures where they are made, and its kernel has arguments of its own.
+is_notebook = "ipykernel" in sys.modules
+if not is_notebook:
+    matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
 import graft
 
-demo, plots = (pathlib.Path(argument) for argument in sys.argv[1:3])
+demo, plots = map(pathlib.Path, ["demo", "plots"] if is_notebook else sys.argv[1:3])
 plots.mkdir(exist_ok=True)
 backbone = graft.Backbone.open(demo / "demo.backbone")
 ready = graft.Patch.open(demo / "fashion.patch", backbone)

@@ -8,8 +8,8 @@ use numpy::{
     PyArray1, PyArrayDyn, PyArrayMethods as _, PyReadonlyArrayDyn, PyUntypedArray,
     PyUntypedArrayMethods as _,
 };
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::error::input_error;
 
@@ -34,14 +34,16 @@ pub(crate) enum Count {
 }
 
 impl<'py> Images<'py> {
-    /// Whatever NumPy can view as an array of uint8 or float32, side by side in memory: copied only where it is not.
+    /// Whatever NumPy can view as an array of uint8 or float32. Values that do not lie side by side, aligned and in the order of
+    /// bytes of this machine are copied.
     pub(crate) fn of(images: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = images.py();
-        let order = PyDict::new(py);
-        order.set_item("order", "C")?;
-        let array = py
-            .import("numpy")?
-            .call_method("asarray", (images,), Some(&order))?;
+        let numpy = py.import("numpy")?;
+        let array = numpy.call_method1("asarray", (images,))?;
+        let native = array
+            .getattr("dtype")?
+            .call_method1("newbyteorder", ("=",))?;
+        let array = numpy.call_method1("require", (array, native, "CA"))?;
         if let Ok(pixels) = array.cast::<PyArrayDyn<u8>>() {
             return Ok(Self::Pixels(pixels.readonly()));
         }
@@ -131,6 +133,15 @@ impl Count {
         }
         Ok(PyArray1::from_vec(py, rows).reshape(dimensions)?.into_any())
     }
+}
+
+/// Memory for a result of so many values. Raises MemoryError.
+pub(crate) fn room<T>(length: Option<usize>) -> PyResult<Vec<T>> {
+    let mut values = Vec::new();
+    let has_room = length.is_some_and(|length| values.try_reserve_exact(length).is_ok());
+    has_room
+        .then_some(values)
+        .ok_or_else(|| PyMemoryError::new_err("there is not enough memory for the result"))
 }
 
 /// The path, where this is a str or an `os.PathLike`.

@@ -50,7 +50,7 @@ pub(crate) fn absolute(py: Python<'_>, path: &Path) -> PyResult<PathBuf> {
     std::path::absolute(path).map_err(|error| exception(py, &error.into()))
 }
 
-/// Refuses a file that is not the one that was pickled.
+/// Refuses a file that is not the one that was opened.
 pub(crate) fn check_digest(
     py: Python<'_>,
     path: &Path,
@@ -65,9 +65,9 @@ pub(crate) fn check_digest(
         py,
         Class::MismatchError,
         format!(
-            "{path} is another file than the one that was pickled: digest {found}, expected {expected}"
+            "{path} is another file than the one that was opened: digest {found}, expected {expected}"
         ),
-        "pickle the object again, or bring the file back under this path",
+        "open the file that is there now, or bring the other one back under this path",
     ))
 }
 

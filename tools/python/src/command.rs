@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
 
 use patchtool::cli::Cli;
 use patchtool::watch::{Event, Watcher};
@@ -13,9 +12,8 @@ use pyo3::prelude::*;
 use serde_json::{Value, json};
 
 use crate::error::{Class, exception, input_error, of_class};
+use crate::signals::LOOK;
 
-/// Time between two looks at whether Ctrl-C was pressed.
-const LOOK: Duration = Duration::from_millis(50);
 /// Events that may wait for a slow listener.
 const WAITING: usize = 64;
 

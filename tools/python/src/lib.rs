@@ -6,6 +6,7 @@ mod command;
 mod error;
 mod patch;
 mod session;
+mod signals;
 
 use std::ffi::OsString;
 
@@ -21,7 +22,7 @@ mod _graft {
     #[pymodule_export]
     use super::command::command;
     #[pymodule_export]
-    use super::patch::{Patch, png};
+    use super::patch::{Patch, png, relabelled};
     #[pymodule_export]
     use super::session::Session;
 

@@ -1,5 +1,6 @@
 //! The class `Patch`.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -7,7 +8,9 @@ use std::path::PathBuf;
 use graft_data::image_file::{self, ImageFileError};
 use graft_patches::geometry::Shape;
 use graft_patches::plan::infer_shapes;
-use image::{ImageFormat, RgbImage};
+use graft_patches::writer;
+use graft_runtime::ImageBytes;
+use image::{ImageBuffer, ImageFormat, Rgb, RgbImage};
 use patchtool::confidence;
 use patchtool::task::{self, Task};
 use pyo3::exceptions::PyTypeError;
@@ -17,6 +20,7 @@ use pyo3::types::{PyAny, PyBytes};
 use crate::array::{self, Count, Images, Slices};
 use crate::backbone::{Backbone, absolute, check_digest, shape};
 use crate::error::{exception, input_error};
+use crate::signals::Signals;
 
 /// The replacements of a task, checked and bound to a backbone: any session of that backbone runs it.
 ///
@@ -78,6 +82,19 @@ impl Patch {
         }
     }
 
+    /// Pictures at the input's size, one after the other. Called without the GIL.
+    fn prepared(&self, pictures: &Pictures<'_>) -> PyResult<Vec<u8>> {
+        let (count, length) = (pictures.count.images(), self.input().len());
+        let mut pixels = array::room(count.checked_mul(length))?;
+        let mut signals = Signals::new();
+        for index in 0..count {
+            let picture = pictures.one(index)?;
+            pixels.extend_from_slice(&self.task.preprocess.pixels(&picture));
+            signals.look()?;
+        }
+        Ok(pixels)
+    }
+
     fn image_digest(&self) -> Option<String> {
         let image = self.task.patch.image();
         image.map(|image| image.digest().to_string())
@@ -125,6 +142,15 @@ impl Patch {
         Self::new(py, (backbone, &own), None, task)
     }
 
+    /// The content of its file, from which `from_bytes` makes it again. Raises InputError for a backbone's own, which has none.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let image = self.task.patch.image().ok_or_else(|| {
+            let message = "a backbone's own head is in no patch file".into();
+            input_error(py, message, "make it again with backbone.identity()")
+        })?;
+        Ok(PyBytes::new(py, image.bytes()))
+    }
+
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, own) = (slf.py(), slf.get());
         let backbone = own.backbone.bind(py);
@@ -133,8 +159,8 @@ impl Patch {
                 let arguments = (path.clone(), own.digest(), backbone);
                 (slf.get_type().getattr("_reopen")?, arguments).into_pyobject(py)?
             }
-            (None, Some(image)) => {
-                let arguments = (PyBytes::new(py, image.bytes()), backbone);
+            (None, Some(_)) => {
+                let arguments = (own.to_bytes(py)?, backbone);
                 (slf.get_type().getattr("from_bytes")?, arguments).into_pyobject(py)?
             }
             (None, None) => {
@@ -229,23 +255,24 @@ impl Patch {
     ///
     /// A picture is the path of a JPEG or PNG file, the bytes in such a file, or pixels of any size: uint8 `[H, W, 3]`,
     /// `[H, W, 1]` or `[H, W]`. Several of one size, `[N, H, W, 3]` or `[N, H, W, 1]`, give `[N, height, width, channels]`.
-    /// Raises FileError, InputError.
+    /// Ctrl-C ends it. Raises FileError, InputError, MemoryError.
     fn preprocess<'py>(&self, picture: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = picture.py();
-        let one = |decoded: Result<RgbImage, ImageFileError>| match decoded {
-            Ok(picture) => Ok((Count::One, vec![picture])),
-            Err(error) => Err(exception(py, &error.into())),
+        let one = |decode: &(dyn Fn() -> Result<RgbImage, ImageFileError> + Sync)| {
+            let pixels = py.detach(|| Ok(self.task.preprocess.pixels(&decode()?)));
+            let pixels = pixels.map_err(|error: ImageFileError| exception(py, &error.into()))?;
+            PyResult::Ok((Count::One, pixels))
         };
         let bytes = picture.cast::<PyBytes>().map(|bytes| bytes.as_bytes());
-        let (count, pictures) = match (array::path(picture), bytes) {
-            (Some(path), _) => one(py.detach(|| image_file::open(&path)))?,
-            (None, Ok(bytes)) => one(py.detach(|| image_file::decode("<bytes>", bytes)))?,
-            (None, Err(_)) => pictures(py, &Images::of(picture)?)?,
+        let (count, pixels) = match (array::path(picture), bytes) {
+            (Some(path), _) => one(&|| image_file::open(&path))?,
+            (None, Ok(bytes)) => one(&|| image_file::decode("<bytes>", bytes))?,
+            (None, Err(_)) => {
+                let images = Images::of(picture)?;
+                let pictures = Pictures::of(py, &images)?;
+                (pictures.count, py.detach(|| self.prepared(&pictures))?)
+            }
         };
-        let pixels = py.detach(|| {
-            let each = pictures.iter().map(|own| self.task.preprocess.pixels(own));
-            each.collect::<Vec<_>>().concat()
-        });
         let (height, width, channels) = self.input_shape();
         count.array(py, pixels, &[height, width, channels])
     }
@@ -286,15 +313,31 @@ impl Patch {
 #[pyfunction]
 pub(crate) fn png<'py>(picture: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     let py = picture.py();
-    let (count, pictures) = pictures(py, &Images::of(picture)?)?;
-    let (Count::One, [picture]) = (count, &pictures[..]) else {
+    let images = Images::of(picture)?;
+    let pictures = Pictures::of(py, &images)?;
+    if pictures.count != Count::One {
         return Err(input_error(py, "several pictures".into(), "give one"));
-    };
+    }
     let mut bytes = Cursor::new(Vec::new());
-    picture
+    pictures
+        .one(0)?
         .write_to(&mut bytes, ImageFormat::Png)
         .map_err(|error| exception(py, &error.into()))?;
     Ok(PyBytes::new(py, bytes.get_ref()))
+}
+
+/// The content of a patch file with these class names in place of its own: as many.
+#[pyfunction]
+pub(crate) fn relabelled<'py>(
+    py: Python<'py>,
+    patch: &[u8],
+    labels: Vec<String>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    // Images are read where they are aligned, which the bytes of Python need not be.
+    let patch = ImageBytes::copied(patch);
+    let bytes = writer::with_labels(patch.as_slice(), &labels);
+    let bytes = bytes.map_err(|error| exception(py, &error.into()))?;
+    Ok(PyBytes::new(py, &bytes))
 }
 
 fn rows(shape: &[usize], classes: usize) -> Option<Count> {
@@ -313,39 +356,67 @@ fn scores_expected(py: Python<'_>, classes: usize) -> PyErr {
     )
 }
 
-/// Pixels as pictures of three channels.
-fn pictures(py: Python<'_>, images: &Images<'_>) -> PyResult<(Count, Vec<RgbImage>)> {
-    let wrong = || {
-        input_error(
-            py,
-            format!(
-                "pictures of shape {:?}, expected uint8 [H, W, 3], [H, W, 1], [H, W], or several as [N, H, W, 3 or 1]",
-                images.shape()
-            ),
-            "give pixels from 0 to 255",
-        )
-    };
-    let Slices::Pixels(pixels) = images.slices()? else {
-        return Err(wrong());
-    };
-    let (count, height, width, channels) = match *images.shape() {
-        [height, width] => (Count::One, height, width, 1),
-        [height, width, channels] => (Count::One, height, width, channels),
-        [count, height, width, channels] => (Count::Batch(count), height, width, channels),
-        _ => return Err(wrong()),
-    };
-    let sides = u32::try_from(width).ok().zip(u32::try_from(height).ok());
-    let is_rgb = channels == 3;
-    let (Some((columns, rows)), true, true) = (sides, width * height > 0, is_rgb || channels == 1)
-    else {
-        return Err(wrong());
-    };
-    let each = pixels.chunks_exact(height * width * channels).map(|own| {
-        let bytes = match is_rgb {
-            true => own.to_vec(),
-            false => own.iter().flat_map(|&grey| [grey; 3]).collect(),
+/// Pictures of one size, one after the other in memory.
+struct Pictures<'a> {
+    count: Count,
+    columns: u32,
+    rows: u32,
+    is_rgb: bool,
+    pixels: &'a [u8],
+}
+
+impl<'a> Pictures<'a> {
+    fn of(py: Python<'_>, images: &'a Images<'_>) -> PyResult<Self> {
+        let known = match images.slices()? {
+            Slices::Pixels(pixels) => Self::known(images.shape(), pixels),
+            Slices::Values(_) => None,
         };
-        RgbImage::from_raw(columns, rows, bytes).ok_or_else(wrong)
-    });
-    Ok((count, each.collect::<PyResult<_>>()?))
+        known.ok_or_else(|| {
+            input_error(
+                py,
+                format!(
+                    "pictures of shape {:?}, expected uint8 [H, W, 3], [H, W, 1], [H, W], or several as [N, H, W, 3 or 1]",
+                    images.shape()
+                ),
+                "give pixels from 0 to 255",
+            )
+        })
+    }
+
+    /// None where the shape is none of pictures.
+    fn known(shape: &[usize], pixels: &'a [u8]) -> Option<Self> {
+        let (count, height, width, channels) = match *shape {
+            [height, width] => (Count::One, height, width, 1),
+            [height, width, channels] => (Count::One, height, width, channels),
+            [count, height, width, channels] => (Count::Batch(count), height, width, channels),
+            _ => return None,
+        };
+        let (columns, rows) = (u32::try_from(width).ok()?, u32::try_from(height).ok()?);
+        let bytes = height.checked_mul(width)?.checked_mul(3)?;
+        let is_picture = bytes > 0 && (channels == 3 || channels == 1);
+        is_picture.then_some(Self {
+            count,
+            columns,
+            rows,
+            is_rgb: channels == 3,
+            pixels,
+        })
+    }
+
+    /// The picture of this index, with three channels.
+    fn one(&self, index: usize) -> PyResult<ImageBuffer<Rgb<u8>, Cow<'a, [u8]>>> {
+        let area = self.columns as usize * self.rows as usize;
+        let length = if self.is_rgb { 3 * area } else { area };
+        let own = &self.pixels[index * length..(index + 1) * length];
+        let bytes = match self.is_rgb {
+            true => Cow::Borrowed(own),
+            false => {
+                let mut bytes = array::room(Some(3 * area))?;
+                bytes.extend(own.iter().flat_map(|&grey| [grey; 3]));
+                Cow::Owned(bytes)
+            }
+        };
+        let picture = ImageBuffer::from_raw(self.columns, self.rows, bytes);
+        Ok(picture.expect("a picture has the bytes that its size says"))
+    }
 }

@@ -1,21 +1,19 @@
 //! The class `Session`.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Builder;
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Builder, ThreadId};
 
+use graft_patches::Digest;
 use graft_runtime::{Image, Session as Inner};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::array::Images;
+use crate::array::{self, Images};
 use crate::backbone::Backbone;
 use crate::error::{Class, exception, input_error, of_class};
 use crate::patch::Patch;
-
-/// Time between two looks at whether Ctrl-C was pressed.
-const LOOK: Duration = Duration::from_millis(100);
+use crate::signals::{LOOK, Signals};
 
 /// The memory and threads that run a backbone, with any of its patches at each call. Calls from several threads wait for each
 /// other; sessions of their own run at the same time, as the GIL is released.
@@ -24,11 +22,27 @@ const LOOK: Duration = Duration::from_millis(100);
 #[pyclass(frozen, module = "graft")]
 pub(crate) struct Session {
     backbone: Py<Backbone>,
+    /// Of the backbone, which may be closed.
+    id: Digest,
     threads: usize,
     /// The process that its threads are in: a fork has none of them.
     process: u32,
-    /// None once it is closed.
-    inner: Mutex<Option<Sessions>>,
+    /// Nobody who holds the lock waits, or runs a line of Python.
+    state: Mutex<State>,
+    /// Told when a call ends.
+    ended: Condvar,
+}
+
+/// Who has the sessions behind one of Python's.
+enum State {
+    /// Nobody.
+    Free(Box<Sessions>),
+    /// A call in this thread, which drops them at its end where they were closed meanwhile.
+    Running { thread: ThreadId, is_closed: bool },
+    /// They are gone.
+    Closed,
+    /// They are gone with a call that has panicked.
+    Failed,
 }
 
 /// The sessions behind one of Python's.
@@ -52,13 +66,15 @@ impl Session {
         let one = one.map_err(|error| exception(py, &error.into()))?;
         Ok(Self {
             backbone,
+            id: own.id(),
             threads,
             process: std::process::id(),
-            inner: Mutex::new(Some(Sessions {
+            state: Mutex::new(State::Free(Box::new(Sessions {
                 backbone: own,
                 one,
                 each: Vec::new(),
-            })),
+            }))),
+            ended: Condvar::new(),
         })
     }
 
@@ -70,7 +86,8 @@ impl Session {
     ///
     /// A head that scores each of several places gives `[rows, columns, classes]`, or a batch of these.
     ///
-    /// Raises InputError for another shape or dtype, MismatchError for a patch of another backbone, ClosedError.
+    /// Raises InputError for another shape or dtype, MismatchError for a patch of another backbone, ClosedError, MemoryError, and
+    /// Error in the handler of a signal that interrupts a call of this very session.
     fn run<'py>(
         &self,
         patch: &Bound<'py, Patch>,
@@ -81,7 +98,7 @@ impl Session {
     }
 
     /// Scores of one image or of a batch with each of several patches, which share the layers that they have in common: a
-    /// list with what `run` returns for each, the same bits.
+    /// list with what `run` returns for each, the same bits. They have inputs of the same shape.
     fn run_many<'py>(
         &self,
         patches: Vec<Bound<'py, Patch>>,
@@ -90,13 +107,23 @@ impl Session {
         PyList::new(images.py(), self.scores(&patches, images)?)
     }
 
-    /// Gives its memory and threads back.
+    /// Gives its memory and threads back: at once, or at the end of the call that is running.
     fn close(&self, py: Python<'_>) {
-        // Whoever runs has the lock, and may wait for the GIL.
-        py.detach(|| match self.inner.lock() {
-            Ok(mut inner) => *inner = None,
-            Err(poisoned) => *poisoned.into_inner() = None,
-        });
+        if self.is_of_another_process() {
+            return;
+        }
+        let mut state = self.lock();
+        let before = match &mut *state {
+            State::Running { is_closed, .. } => {
+                *is_closed = true;
+                return;
+            }
+            State::Free(_) | State::Closed | State::Failed => {
+                std::mem::replace(&mut *state, State::Closed)
+            }
+        };
+        drop(state);
+        py.detach(|| drop(before));
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -131,7 +158,111 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.is_of_another_process() {
+            // Its threads are not here to be joined.
+            let state = self.state.get_mut();
+            let state = state.unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::replace(state, State::Closed));
+        }
+    }
+}
+
+/// The sessions while a call runs them. They go back at its end.
+struct Running<'a> {
+    session: &'a Session,
+    own: Option<Box<Sessions>>,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.session.lock();
+        let is_closed = matches!(
+            *state,
+            State::Running {
+                is_closed: true,
+                ..
+            }
+        );
+        *state = match self.own.take_if(|_| !is_closed && !thread::panicking()) {
+            Some(own) => State::Free(own),
+            None if is_closed => State::Closed,
+            None => State::Failed,
+        };
+        drop(state);
+        self.session.ended.notify_one();
+    }
+}
+
 impl Session {
+    /// A fork has the session without its threads, and perhaps with its lock held by one of them.
+    fn is_of_another_process(&self) -> bool {
+        self.process != std::process::id()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the sessions for a call; waits for the call of another thread. Called without the GIL.
+    fn take(&self) -> PyResult<Running<'_>> {
+        if self.is_of_another_process() {
+            return Err(failed(
+                Class::Error,
+                "the session was made in another process, of which this is a fork",
+                "make a session in each process, after the fork",
+            ));
+        }
+        let own_thread = thread::current().id();
+        let mut signals = Signals::new();
+        loop {
+            let mut state = self.lock();
+            match &*state {
+                State::Free(_) => {}
+                State::Closed
+                | State::Running {
+                    is_closed: true, ..
+                } => {
+                    return Err(failed(
+                        Class::ClosedError,
+                        "the session was closed",
+                        "make a new one",
+                    ));
+                }
+                State::Failed => {
+                    return Err(failed(
+                        Class::Error,
+                        "the session failed in an earlier call",
+                        "make a new one, and report that failure",
+                    ));
+                }
+                State::Running { thread, .. } if *thread == own_thread => {
+                    return Err(failed(
+                        Class::Error,
+                        "the session is running in this very thread, which was interrupted by a signal",
+                        "use a session of its own in the handler",
+                    ));
+                }
+                State::Running { .. } => {
+                    drop(self.ended.wait_timeout(state, LOOK));
+                    signals.look()?;
+                    continue;
+                }
+            }
+            let running = State::Running {
+                thread: own_thread,
+                is_closed: false,
+            };
+            if let State::Free(own) = std::mem::replace(&mut *state, running) {
+                return Ok(Running {
+                    session: self,
+                    own: Some(own),
+                });
+            }
+        }
+    }
+
     /// The scores of images with each of these patches.
     fn scores<'py>(
         &self,
@@ -143,16 +274,16 @@ impl Session {
         let Some(first) = patches.first() else {
             return Err(input_error(py, "no patches".into(), "give at least one"));
         };
-        let mut count = images.count(py, first.get().input())?;
-        for patch in &patches[1..] {
-            count = images.count(py, patch.get().input())?;
-        }
+        self.check(py, patches)?;
+        let count = images.count(py, first.get().input())?;
         let values = first.get().input().len();
         let slices = images.slices()?;
         let patches: Vec<&Patch> = patches.iter().map(Bound::get).collect();
         let rows: Vec<usize> = patches.iter().map(|patch| patch.output().len()).collect();
         let row: usize = rows.iter().sum();
-        let mut scores = vec![0.0; count.images() * row];
+        let length = count.images().checked_mul(row);
+        let mut scores = array::room(length)?;
+        scores.resize(count.images() * row, 0.0);
         py.detach(|| {
             let bound: Vec<_> = patches.iter().map(|patch| &patch.task().patch).collect();
             let work = Mutex::new(scores.chunks_mut(row.max(1)).enumerate());
@@ -168,15 +299,41 @@ impl Session {
         let mut arrays = Vec::new();
         for (patch, length) in patches.iter().zip(rows) {
             let own = start..start + length;
-            let of_patch = scores.chunks(row.max(1)).flat_map(|all| &all[own.clone()]);
-            arrays.push(count.array(
-                py,
-                of_patch.copied().collect(),
-                &patch.output_dimensions(),
-            )?);
+            let mut of_patch = array::room(Some(count.images() * length))?;
+            for all in scores.chunks(row.max(1)) {
+                of_patch.extend_from_slice(&all[own.clone()]);
+            }
+            arrays.push(count.array(py, of_patch, &patch.output_dimensions())?);
             start += length;
         }
         Ok(arrays)
+    }
+
+    /// Refuses patches of another backbone, also where there is no image to run, and such as see different images.
+    fn check(&self, py: Python<'_>, patches: &[Bound<'_, Patch>]) -> PyResult<()> {
+        let input = patches[0].get().input();
+        for patch in patches {
+            let found = patch.get().task().patch.backbone_id();
+            let expected = self.id;
+            if found != expected {
+                let error = graft_runtime::Error::OtherBackbone { found, expected };
+                return Err(exception(py, &error.into()));
+            }
+            let own = patch.get().input();
+            if own != input {
+                let [first, own] = [input, own].map(|of| {
+                    [of.height, of.width, of.channels]
+                        .map(|side| side.to_string())
+                        .join(" x ")
+                });
+                return Err(input_error(
+                    py,
+                    format!("the patches see different inputs: {first} and {own}"),
+                    "run each of them on what its own preprocess makes of the pictures",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Calls `step` until it says that nothing is left: in each thread with a session of its own, for one image with a session
@@ -186,27 +343,9 @@ impl Session {
         images: usize,
         step: impl Fn(&mut Inner<'static>) -> Result<bool, graft_runtime::Error> + Sync,
     ) -> PyResult<()> {
-        if self.process != std::process::id() {
-            return Err(failed(
-                Class::Error,
-                "the session was made in another process, of which this is a fork",
-                "make a session in each process, after the fork",
-            ));
-        }
-        let mut inner = self.inner.lock().map_err(|_| {
-            failed(
-                Class::Error,
-                "the session failed in an earlier call",
-                "make a new one, and report that failure",
-            )
-        })?;
-        let Some(sessions) = inner.as_mut() else {
-            return Err(failed(
-                Class::ClosedError,
-                "the session was closed",
-                "make a new one",
-            ));
-        };
+        let mut running = self.take()?;
+        let sessions = running.own.as_mut();
+        let sessions = sessions.expect("they go back when this is dropped");
         let helpers = (self.threads - 1).min(images.saturating_sub(1));
         let (own, others) = sessions.of(helpers).map_err(runtime_error)?;
         let stopped = AtomicBool::new(false);
@@ -221,14 +360,8 @@ impl Session {
                     Builder::new().spawn_scoped(scope, run).ok()
                 })
                 .collect();
-            let mut looked = Instant::now();
-            result = run_all(own, step, stopped, || {
-                if looked.elapsed() >= LOOK {
-                    looked = Instant::now();
-                    Python::attach(|py| py.check_signals())?;
-                }
-                Ok(())
-            });
+            let mut signals = Signals::new();
+            result = run_all(own, step, stopped, || signals.look());
             for other in others {
                 match other.join() {
                     Ok(of_other) if result.is_ok() => result = of_other,

@@ -3,10 +3,13 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
+import time
 
 import numpy
 import pytest
@@ -87,6 +90,119 @@ def test_heads_that_learn_and_forget(tmp_path, backbone):
         assert graft.generate(backbone, support, tmp_path / f"{method}.patch", method=method).classes == 10
 
 
+STOPPED = {
+    "generate": lambda data, output, patch, **progress: graft.generate(patch.backbone, data, output, **progress),
+    "prototype": lambda data, output, patch, **progress: graft.generate(patch.backbone, data, output, method="prototype", **progress),
+    "learn": lambda data, output, patch, **progress: graft.learn(patch, data, output, **progress),
+    "forget": lambda data, output, patch, **progress: graft.forget(patch, output, support=data, **progress),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_heads_that_learn_say_how_far_they_are_and_can_be_stopped(tmp_path, backbone, name):
+    data, call = DEMO / "fashion-test.tar", STOPPED[name]
+    patch = graft.generate(backbone, data, tmp_path / "a.patch", keep_sums=True)
+    output = tmp_path / "b.patch"
+    for last in (1, 100):
+
+        def listen(event):
+            assert event["event"] == "images"
+            if event["done"] == last:
+                raise LookupError
+
+        with pytest.raises(LookupError):
+            call(data, output, patch, progress=listen)
+        assert not output.exists()
+    events = []
+    if name != "forget":
+        call(data, output, patch, progress=events.append)
+        assert events[-1] == {"event": "images", "done": events[-1]["all"], "all": events[-1]["all"]} and output.exists()
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A data set that takes long to decode."""
+    picture = graft._graft.png(numpy.zeros((3000, 3000, 3), numpy.uint8))
+    for name in "ab":
+        (tmp_path / "large" / name).mkdir(parents=True)
+        for index in range(150):
+            path = tmp_path / "large" / name / f"{index}.png"
+            if name == "a" and index == 0:
+                path.write_bytes(picture)
+            else:
+                path.hardlink_to(tmp_path / "large/a/0.png")
+    return tmp_path / "large"
+
+
+@pytest.mark.parametrize("name", ["train", "generate", "learn"])
+def test_ctrl_c_does_not_wait_for_the_last_image(tmp_path, backbone, large, name):
+    patch = graft.generate(backbone, DEMO / "fashion-test.tar", tmp_path / "a.patch", keep_sums=True)
+    start, times = time.monotonic(), []
+
+    def listen(event):
+        if not times:
+            times.append(time.monotonic() - start)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    output = tmp_path / "output"
+    with pytest.raises(KeyboardInterrupt):
+        if name == "train":
+            graft.train(backbone, large, output, cache=tmp_path / "cache", progress=listen)
+        else:
+            STOPPED[name](large, output, patch, progress=listen)
+    (first,) = times
+    waited = time.monotonic() - start - first
+    print(f"{name}: the first images after {first:.2f} s, stopped {waited:.2f} s after Ctrl-C")
+    # The first of nine batches is done: it stops after the next one.
+    assert waited < 2 * first + 1
+    assert not output.exists() and not list(tmp_path.glob("cache/*"))
+
+
+def test_commands_take_what_is_open(tmp_path, backbone):
+    """Not what else has come under the path, nor another head."""
+    own = tmp_path / "own"
+    with tarfile.open(DEMO / "fashion-test.tar") as archive:
+        archive.extractall(tmp_path / "data", filter="data")
+    folders = sorted(path for path in (tmp_path / "data").rglob("*") if path.is_dir() and any(path.glob("*.png")))
+    # Its own classes, so that its own head has an accuracy as well.
+    for name, folder in zip(backbone.labels, folders):
+        shutil.copytree(folder, own / name)
+    patch = graft.generate(backbone, own, tmp_path / "a.patch", method="ridge")
+    of_bytes = graft.Patch.from_bytes(patch.to_bytes(), backbone)
+    accuracy = graft.evaluate(backbone, patch, own)["accuracy"]
+    assert graft.evaluate(backbone, of_bytes, own)["accuracy"] == accuracy > graft.evaluate(backbone, None, own)["accuracy"]
+    assert graft.evaluate(backbone, backbone.identity(), own) == graft.evaluate(backbone, None, own)
+    int8 = graft.Backbone.open(DEMO / "int8/demo.backbone")
+    with pytest.raises(graft.MismatchError):
+        graft.evaluate(int8, backbone.identity(), own)
+
+    kept = graft.generate(backbone, own, tmp_path / "kept.patch", keep_sums=True)
+    less = graft.forget(graft.Patch.from_bytes(kept.to_bytes(), backbone), tmp_path / "less.patch", classes=kept.labels[0])
+    assert less.labels == kept.labels[1:]
+    assert graft.learn(graft.Patch.from_bytes(less.to_bytes(), backbone), own, tmp_path / "more.patch").classes == kept.classes
+    with pytest.raises(graft.InputError, match="no patch file"):
+        graft.learn(backbone.identity(), own, tmp_path / "b.patch")
+
+    graft.generate(backbone, own, tmp_path / "other.patch", method="prototype").path.replace(patch.path)
+    less.path.replace(kept.path)
+    shutil.copy(DEMO / "demo.backbone", tmp_path / "b.backbone")
+    replaced = graft.Backbone.open(tmp_path / "b.backbone")
+    shutil.copy(int8.path, tmp_path / "int8.backbone")
+    (tmp_path / "int8.backbone").replace(replaced.path)
+    for call in (
+        lambda: graft.evaluate(backbone, patch, own),
+        lambda: graft.forget(kept, tmp_path / "c.patch", classes=kept.labels[1]),
+        lambda: graft.generate(replaced, own, tmp_path / "c.patch"),
+        lambda: graft.train(replaced, own, tmp_path / "c.safetensors"),
+    ):
+        with pytest.raises(graft.MismatchError, match="another file"):
+            call()
+    replaced.close()
+    with pytest.raises(graft.ClosedError):
+        graft.generate(replaced, own, tmp_path / "c.patch")
+    assert not list(tmp_path.glob("c.*"))
+
+
 def test_quantize(tmp_path, backbone, pictures):
     int8 = graft.quantize(backbone, DEMO / "fashion-train.tar", tmp_path / "int8.backbone", calibration_images=20)
     assert (int8.dtype, int8.name) == ("int8", backbone.name)
@@ -109,8 +225,16 @@ def test_errors_of_commands(tmp_path, backbone):
     with pytest.raises(graft.Error, match="input"):
         graft.train(backbone, data, output, resolution=4000)
     output.write_text("something")
-    with pytest.raises(graft.Error, match="force"):
+    with pytest.raises(graft.Error, match="force=True") as error:
         graft.train(backbone, data, output)
+    assert "--" not in error.value.hint and error.value.hint in str(error.value)
+    for name in ("help", "version", "help_"):
+        with pytest.raises(graft.InputError, match="no option"):
+            graft.train(backbone, data, tmp_path / "b", **{name: True})
+    for call in (lambda: graft.generate(backbone, data, "-"), lambda: graft.generate(backbone, pathlib.Path("-"), tmp_path / "b")):
+        with pytest.raises(graft.InputError, match="stdout"):
+            call()
+    assert not pathlib.Path("-").exists()
     assert output.read_text() == "something"
     with pytest.raises(graft.MismatchError):
         graft.evaluate(DEMO / "int8/demo.backbone", DEMO / "fashion.patch", DEMO / "fashion-test.tar")

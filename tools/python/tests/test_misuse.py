@@ -24,7 +24,7 @@ def test_wrong_shapes(backbone, fashion, shape):
     assert isinstance(error.value, ValueError) and isinstance(error.value, graft.Error)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "int8", "int64", "bool", "complex64", "object", "U3", ">f4"])
+@pytest.mark.parametrize("dtype", ["float64", "int8", "int64", "bool", "complex64", "object", "U3", ">f8"])
 def test_wrong_dtypes(backbone, fashion, dtype):
     with pytest.raises(graft.InputError, match="expected uint8 or float32"):
         graft.Session(backbone).run(fashion, numpy.zeros((48, 48, 3), dtype))
@@ -230,3 +230,66 @@ def test_ctrl_c_ends_a_long_run():
     command = [sys.executable, "-c", LONG_RUN, DEMO / "demo.backbone"]
     output = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert output.stdout.startswith("stopped after"), output.stderr
+
+
+def test_whatever_lies_otherwise_in_memory_is_the_same(backbone, fashion, pictures):
+    session = graft.Session(backbone)
+    values = ((pictures - numpy.float32(127)) / numpy.float32(64)).astype(numpy.float32)
+    expected = session.run(fashion, values)
+    shifted = numpy.frombuffer(b"x" + values.tobytes(), numpy.uint8)[1:].view(numpy.float32).reshape(values.shape)
+    assert not shifted.flags.aligned
+    for same in (shifted, values.astype(">f4"), numpy.asfortranarray(values), values[:, ::-1].copy()[:, ::-1], values[None].repeat(2, 0)[1]):
+        assert_array_equal(session.run(fashion, same), expected)
+    assert_array_equal(fashion.probabilities(expected.astype(">f4")), fashion.probabilities(expected))
+
+
+def test_an_empty_batch_is_checked_too(backbone, fashion, pictures):
+    other = graft.Backbone.open(DEMO / "int8/demo.backbone")
+    assert graft.Session(backbone).run(fashion, pictures[:0]).shape == (0, 10)
+    with pytest.raises(graft.MismatchError):
+        graft.Session(other).run(fashion, pictures[:0])
+    with pytest.raises(graft.MismatchError):
+        graft.Session(backbone).run_many([fashion, other.identity()], pictures[:0])
+
+
+def test_patches_that_see_different_inputs(tmp_path, backbone, fashion, pictures):
+    quick = {"kind": "head", "epochs": 1, "limit": 40, "resolution": 32, "validation": 0}
+    graft.train(backbone, DEMO / "fashion-train.tar", tmp_path / "t.safetensors", **quick)
+    small = graft.export(tmp_path / "t.safetensors", backbone, tmp_path / "t.patch")
+    for patches in ([fashion, small], [small, fashion]):
+        with pytest.raises(graft.InputError, match="different inputs"):
+            graft.Session(backbone).run_many(patches, pictures)
+
+
+def test_the_bytes_of_a_patch(backbone, fashion):
+    assert fashion.to_bytes() == (DEMO / "fashion.patch").read_bytes()
+    again = graft.Patch.from_bytes(fashion.to_bytes(), backbone)
+    assert again.to_bytes() == fashion.to_bytes()
+    with pytest.raises(graft.InputError, match="identity"):
+        backbone.identity().to_bytes()
+    renamed = graft._graft.relabelled(fashion.to_bytes(), [str(index) for index in range(10)])
+    assert graft.Patch.from_bytes(renamed, backbone).labels == list("0123456789")
+    with pytest.raises(graft.Error, match="labels"):
+        graft._graft.relabelled(fashion.to_bytes(), ["a"])
+
+
+def test_errors_carry_their_hint():
+    error = graft.InputError("this is wrong\nhint: do that")
+    assert (error.hint, pickle.loads(pickle.dumps(error)).hint, graft.Error("no advice").hint) == ("do that", "do that", None)
+
+
+WITHOUT_SKLEARN = """
+import sys
+sys.modules["sklearn"] = None
+import graft
+assert "GraftClassifier" in dir(graft) and not hasattr(graft, "GraftClassifier")
+try:
+    graft.GraftClassifier
+except AttributeError as error:
+    print(error)
+"""
+
+
+def test_without_scikit_learn():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_SKLEARN], capture_output=True, text=True, timeout=60)
+    assert 'pip install "graft-runtime[sklearn]"' in done.stdout, done.stderr

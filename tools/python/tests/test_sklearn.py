@@ -36,6 +36,47 @@ def test_digits():
     assert list(model.classes_) == list("0123456789")
 
 
+def test_ridge_separates_digits():
+    digits = load_digits()
+    model = graft.GraftClassifier(DEMO / "demo.backbone").fit(digits.data[:1000], digits.target[:1000])
+    assert model.score(digits.data[1000:], digits.target[1000:]) > 0.85
+
+
+def test_the_range_of_fit_is_that_of_predict():
+    digits = load_digits()
+    model = graft.GraftClassifier(DEMO / "demo.backbone").fit(digits.data[:300], digits.target[:300])
+    expected = model.decision_function(digits.data[300:320])
+    for dtype in ("uint8", "int64", "float32"):
+        numpy.testing.assert_array_equal(model.decision_function(digits.data[300:320].astype(dtype)), expected)
+    pixels = (15 * digits.images).astype(numpy.uint8)
+    model.fit(pixels[:300], digits.target[:300])
+    expected = model.decision_function(pixels[300:320])
+    numpy.testing.assert_array_equal(model.decision_function(pixels[300:320].astype(float)), expected)
+
+
+def test_many_pictures_come_in_parts():
+    digits = load_digits()
+    model = graft.GraftClassifier(DEMO / "demo.backbone").fit(digits.images[:300], digits.target[:300])
+    whole = model.decision_function(digits.images[:600])
+    numpy.testing.assert_array_equal(whole[::100], numpy.concatenate([model.decision_function(digits.images[i : i + 1]) for i in range(0, 600, 100)]))
+    parts = [len(part) for part in model._chunks(digits.images[:600])]
+    assert parts == [256, 256, 88]
+
+
+@pytest.mark.parametrize("method", ["ridge", "head"])
+def test_the_patch_has_the_labels(tmp_path, method):
+    digits = load_digits()
+    options = {"epochs": 1, "augment": "none"} if method == "head" else {"keep_sums": True}
+    names = numpy.array(["../a", "", "b/c", "-1", "é"])
+    model = graft.GraftClassifier(DEMO / "demo.backbone", method=method, options=options)
+    model.fit(digits.images[:200], names[digits.target[:200] % 5])
+    assert model.patch_.labels == [str(label) for label in model.classes_] == sorted(names)
+    (tmp_path / "own.patch").write_bytes(model.patch_.to_bytes())
+    assert graft.Patch.open(tmp_path / "own.patch", model.patch_.backbone).labels == model.patch_.labels
+    if method == "ridge":
+        assert graft.forget(model.patch_, tmp_path / "less.patch", classes="b/c").classes == 4
+
+
 @pytest.mark.parametrize("method", ["gd++", "gd", "prototype", "head", "bn+head"])
 def test_methods(method):
     digits = load_digits()

@@ -1,5 +1,7 @@
 """Networks of PyTorch become backbones in one call, and compute the same."""
 
+import threading
+
 import numpy
 import pytest
 
@@ -95,6 +97,82 @@ def test_a_difference_is_refused(tmp_path):
     with pytest.raises(graft.MismatchError, match="differ"):
         graft.from_torch(Branches(), output, exporter="torchscript", mean=127, std=64, resolution=32)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_given_is_checked(tmp_path):
+    output, said = tmp_path / "b.backbone", {"mean": 127, "std": 64, "resolution": 32}
+    for wrong in ({"mean": [127]}, {"std": [1, 2, 3, 4]}, {"labels": ["a", "b\nc", "d", "e"]}):
+        with pytest.raises(graft.InputError) as error:
+            graft.from_torch(small(), output, **{**said, **wrong})
+        assert error.value.hint
+    for folder in (tmp_path / "nothing" / "b.backbone", tmp_path):
+        with pytest.raises(graft.FileError):
+            graft.from_torch(small(), folder, force=True, **said)
+    for given in ({"mean": numpy.float32(127), "std": numpy.float64(64)}, {"mean": torch.full((3,), 127.0), "std": iter([64, 64, 64])}):
+        own = graft.from_torch(small(), output, resolution=32, force=True, labels=(each for each in "abcd"), **given).identity()
+        assert (own.mean, own.std, own.labels) == ([127.0] * 3, [64.0] * 3, list("abcd"))
+    grey = graft.from_torch(small(1), tmp_path / "grey.backbone", **said)
+    assert grey.input_shape == (32, 32, 1)
+
+
+class Lock(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network, self.lock = small(), threading.Lock()
+
+    def forward(self, image):
+        return self.network(image)
+
+
+class Pair(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = small()
+
+    def forward(self, image):
+        return self.network(image), image
+
+
+class Unknown(torch.nn.Module):
+    """What no exporter knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = small()
+
+    def forward(self, image):
+        return torch.from_numpy(numpy.asarray(self.network(image).detach().tolist(), numpy.float32)) + torch.linalg.svd(image[0, 0])[1][:4]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("model", [Lock, Pair, Unknown, lambda: torch.nn.Linear(7, 3)])
+def test_what_pytorch_refuses_is_an_error_of_graft(tmp_path, model):
+    with pytest.raises(graft.Error) as error:
+        graft.from_torch(model(), tmp_path / "b.backbone", mean=127, std=64, resolution=32)
+    assert error.value.hint and not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_head_of_zeros(tmp_path):
+    network = small()
+    torch.nn.init.zeros_(network[-1].weight)
+    torch.nn.init.zeros_(network[-1].bias)
+    backbone = graft.from_torch(network, tmp_path / "b.backbone", mean=127, std=64, resolution=32)
+    assert graft.torch_difference(backbone, network.eval()) == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_of_torchvision(tmp_path):
+    models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
+    tuned = with_statistics(models.mobilenet_v2(num_classes=5))
+    backbone = graft.from_torch(tuned, tmp_path / "b.backbone", weights="MobileNet_V2_Weights.IMAGENET1K_V2")
+    own = backbone.identity()
+    assert (own.classes, backbone.labels, own.input_shape) == (5, [], (224, 224, 3))
+    for weights in ("IMAGENET1K_V2", models.segmentation.LRASPP_MobileNet_V3_Large_Weights.DEFAULT):
+        with pytest.raises(graft.InputError) as error:
+            graft.from_torch(tuned, tmp_path / "c.backbone", weights=weights)
+        assert error.value.hint
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -11,7 +11,7 @@ use graft_patches::records::Dtype;
 use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
-use crate::commands::arguments::Output;
+use crate::commands::arguments::{Common, Output};
 use crate::commands::taught::{self, Bench, GoOn, HeadRule};
 use crate::file_kind::Expected;
 use crate::hint::Hint;
@@ -20,6 +20,7 @@ use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
 use crate::task;
 use crate::threads;
+use crate::watch::Watch;
 use graft_data::output;
 use graft_data::preprocess::Preprocess;
 use graft_data::split::check_classes;
@@ -91,7 +92,7 @@ impl Method {
 ///
 /// # Errors
 /// Whatever cannot be read, does not fit the backbone, or cannot be written.
-pub fn run(arguments: &Arguments) -> Result<Report> {
+pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     if arguments.method != Method::Hyper && !arguments.unlabelled.is_empty() {
         bail!(Hint::new(
             "only a HyperTransformer learns from images without a class".into(),
@@ -99,7 +100,7 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
         ));
     }
     if let Some(rule) = arguments.method.rule() {
-        return arguments.taught(rule);
+        return arguments.taught(rule, common);
     }
     if arguments.taught.is_any() {
         bail!(Hint::new(
@@ -111,7 +112,12 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
     for input in arguments.hyper.iter().chain(&arguments.unlabelled) {
         output::check_apart(&arguments.output.output, input)?;
     }
-    let mut set = Set::open(arguments.backbone()?, &arguments.support, &arguments.output)?;
+    let mut set = Set::open(
+        arguments.backbone()?,
+        &arguments.support,
+        &arguments.output,
+        common,
+    )?;
     let is_continual = hyper
         .as_ref()
         .is_some_and(|(hyper, _)| hyper.config().continual);
@@ -135,14 +141,14 @@ pub fn run(arguments: &Arguments) -> Result<Report> {
 
 impl Arguments {
     /// A head that learns from sums.
-    fn taught(&self, rule: HeadRule) -> Result<Report> {
+    fn taught(&self, rule: HeadRule, common: &Common) -> Result<Report> {
         if self.hyper.is_some() {
             bail!(Hint::new(
                 "a generator makes patches by its own method".into(),
                 "leave --hyper or --method out",
             ));
         }
-        Bench::open(&self.backbone()?, &[&self.support], &self.output)?.generate(
+        Bench::open(&self.backbone()?, &[&self.support], &self.output, common)?.generate(
             rule,
             &self.taught,
             &self.support,
@@ -226,16 +232,16 @@ pub struct LearnArguments {
 ///
 /// # Errors
 /// Whatever cannot be read, does not fit the generator, or cannot be written.
-pub fn learn(arguments: &LearnArguments) -> Result<Report> {
+pub fn learn(arguments: &LearnArguments, common: &Common) -> Result<Report> {
     let Some(generator) = &arguments.hyper else {
-        return arguments.taught();
+        return arguments.taught(common);
     };
     let beside = || generator.with_extension("backbone");
     let backbone = arguments.backbone.clone().unwrap_or_else(beside);
     for input in [&arguments.patch, generator] {
         output::check_apart(&arguments.output.output, input)?;
     }
-    let set = Set::open(backbone, &arguments.support, &arguments.output)?;
+    let set = Set::open(backbone, &arguments.support, &arguments.output, common)?;
     let file = ImageFile::of_graft(&arguments.patch)?;
     let previous = PatchImage::open(file.bytes(), Verify::Full)
         .with_context(|| format!("cannot read {}", arguments.patch.display()))?;
@@ -254,7 +260,7 @@ pub fn learn(arguments: &LearnArguments) -> Result<Report> {
 
 impl LearnArguments {
     /// Goes on from the sums that the patch has kept.
-    fn taught(&self) -> Result<Report> {
+    fn taught(&self, common: &Common) -> Result<Report> {
         if self.f16 {
             bail!(Hint::new(
                 "a head goes on in the precision of its patch".into(),
@@ -267,7 +273,7 @@ impl LearnArguments {
             &self.patch,
             &self.support,
             &self.how,
-            &self.output,
+            (&self.output, common),
         )
     }
 }
@@ -315,10 +321,11 @@ struct Set {
     backbone: Backbone,
     preprocess: Preprocess,
     support: SupportSet,
+    watch: Watch,
 }
 
 impl Set {
-    fn open(backbone: PathBuf, support: &Path, to: &Output) -> Result<Self> {
+    fn open(backbone: PathBuf, support: &Path, to: &Output, common: &Common) -> Result<Self> {
         let Output { output, force } = to;
         output::check(output, *force)?;
         for input in [&backbone, support] {
@@ -329,12 +336,13 @@ impl Set {
         let image = backbone.image();
         let resize = image.metadata()?.resize.uncropped();
         let preprocess = task::preprocess(&image.input(), resize)?;
-        let support = SupportSet::read(support, &preprocess)
+        let support = SupportSet::read(support, &preprocess, &common.watch())
             .with_context(|| format!("cannot learn from {}", support.display()))?;
         Ok(Self {
             backbone,
             preprocess,
             support,
+            watch: common.watch(),
         })
     }
 
@@ -357,6 +365,7 @@ impl Set {
         // What a device would refuse is not written.
         let receipt = Patch::from_bytes(&patch, &self.backbone)?.receipt();
         let milliseconds = 1e3 * start.elapsed().as_secs_f64();
+        taught::stop_before_writing(&self.watch, self.support.classes.len())?;
         let Output { output, force } = to;
         output::write_atomically(output, *force, |file| file.write_all(&patch))?;
         let text = format!(

@@ -74,11 +74,11 @@ commands! {
     /// Train a patch on a labelled folder, tar or zip archive.
     Train(Box<train::Arguments>) => train::run(common),
     /// Make a patch of a few labelled images, without training.
-    Generate(generate::Arguments) => generate::run(),
+    Generate(generate::Arguments) => generate::run(common),
     /// Go on learning: the next patch from the one before and a few labelled images.
-    Learn(generate::LearnArguments) => generate::learn(),
+    Learn(generate::LearnArguments) => generate::learn(common),
     /// Take classes or images out of a patch as if it had never seen them.
-    Forget(taught::ForgetArguments) => taught::forget(),
+    Forget(taught::ForgetArguments) => taught::forget(common),
     /// Give a patch the temperature at which its probabilities come true.
     Calibrate(calibrate::Arguments) => calibrate::run(common),
     /// Take a share of what a patch changes out of it again.

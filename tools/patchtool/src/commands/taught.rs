@@ -12,13 +12,14 @@ use graft_runtime::head_learner::{GD, GD_PLUS_PLUS, Projection, RIDGE, Recipe};
 use graft_runtime::{Backbone, Patch, Verify};
 use serde_json::json;
 
-use crate::commands::arguments::Output;
+use crate::commands::arguments::{Common, Output};
 use crate::hint::Hint;
 use crate::input::{self, ImageFile};
 use crate::report::{Report, bytes};
 use crate::task;
 use crate::taught::{Images, RecipeError, RecipeFile, Taught};
 use crate::threads;
+use crate::watch::{Event, Stopped, Watch};
 use graft_data::output;
 use graft_data::preprocess::Preprocess;
 use graft_data::split::check_classes;
@@ -122,6 +123,7 @@ pub struct Bench<'a> {
     backbone: Backbone,
     preprocess: Preprocess,
     to: &'a Output,
+    watch: Watch,
 }
 
 impl<'a> Bench<'a> {
@@ -129,7 +131,12 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// A file that cannot be read, an output that is there already.
-    pub fn open(backbone: &Path, inputs: &[&Path], to: &'a Output) -> Result<Self> {
+    pub fn open(
+        backbone: &Path,
+        inputs: &[&Path],
+        to: &'a Output,
+        common: &Common,
+    ) -> Result<Self> {
         output::check(&to.output, to.force)?;
         for input in inputs.iter().chain([&backbone]) {
             output::check_apart(&to.output, input)?;
@@ -143,11 +150,12 @@ impl<'a> Bench<'a> {
             backbone,
             preprocess,
             to,
+            watch: common.watch(),
         })
     }
 
     fn images(&self, path: &Path) -> Result<Images> {
-        Images::open(path, &self.preprocess)
+        Images::open(path, &self.preprocess, self.watch.clone())
             .with_context(|| format!("cannot learn from {}", path.display()))
     }
 
@@ -239,6 +247,7 @@ impl<'a> Bench<'a> {
         let learned = start.elapsed() - embedded;
         // What a device would refuse is not written.
         let bound = Patch::from_bytes(&patch, &self.backbone)?;
+        stop_before_writing(&self.watch, taught.examples())?;
         let Output { output, force } = self.to;
         output::write_atomically(output, *force, |file| file.write_all(&patch))?;
         let sums = if keeps_sums { taught.sums_bytes() } else { 0 };
@@ -274,6 +283,17 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Whoever follows a command may stop it until its output is written; `images` are done.
+///
+/// # Errors
+/// [`Stopped`].
+pub fn stop_before_writing(watch: &Watch, images: usize) -> Result<(), Stopped> {
+    watch.tell(&Event::Images {
+        done: images,
+        all: images,
+    })
+}
+
 /// How a head goes on from sums.
 #[derive(Debug, Args)]
 pub struct GoOn {
@@ -297,9 +317,9 @@ pub fn learn(
     patch: &Path,
     support: &Path,
     how: &GoOn,
-    to: &Output,
+    (to, common): (&Output, &Common),
 ) -> Result<Report> {
-    let bench = Bench::open(backbone, &[patch, support], to)?;
+    let bench = Bench::open(backbone, &[patch, support], to, common)?;
     bench.go_on(patch, Some(support), how, |taught, images| {
         images.map_or(Ok(()), |images| Ok(taught.add(images)?))
     })
@@ -334,7 +354,7 @@ pub struct ForgetArguments {
 ///
 /// # Errors
 /// Whatever cannot be read, or was never learned.
-pub fn forget(arguments: &ForgetArguments) -> Result<Report> {
+pub fn forget(arguments: &ForgetArguments, common: &Common) -> Result<Report> {
     let ForgetArguments { patch, class, .. } = arguments;
     let support = arguments.support.as_deref();
     if class.is_empty() && support.is_none() {
@@ -345,7 +365,7 @@ pub fn forget(arguments: &ForgetArguments) -> Result<Report> {
         .into());
     }
     let inputs: Vec<&Path> = support.into_iter().chain([patch.as_path()]).collect();
-    let bench = Bench::open(&arguments.backbone, &inputs, &arguments.output)?;
+    let bench = Bench::open(&arguments.backbone, &inputs, &arguments.output, common)?;
     let mut report = bench.go_on(patch, support, &arguments.how, |taught, images| {
         // Whole classes first: their names are checked before anything is embedded.
         for class in class {

@@ -21,7 +21,9 @@ use graft_data::preprocess::Preprocess;
 pub fn open(path: &Path, preprocess: &Preprocess) -> Result<EvaluationSet> {
     let data = Dataset::open(path)?;
     let all: Vec<usize> = (0..data.len()).collect();
-    Ok(EvaluationSet::open(&data, &all, preprocess, None, |_| ())?)
+    Ok(EvaluationSet::open(&data, &all, preprocess, None, |_| {
+        true
+    })?)
 }
 
 /// Share of the images that a patch gets right, 0 to 1.

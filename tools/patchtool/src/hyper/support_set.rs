@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bar;
 use crate::quantize::{Images, QuantizeError};
+use crate::watch::{Stopped, Watch};
 use graft_data::dataset::{Dataset, DatasetError};
 use graft_data::folder;
 use graft_data::image_file::{self, ImageFileError};
@@ -50,6 +52,9 @@ pub enum SupportSetError {
         /// The problem.
         problem: String,
     },
+    /// It was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl SupportSetError {
@@ -59,6 +64,7 @@ impl SupportSetError {
             Self::Dataset(error) => error.hint(),
             Self::Image { source, .. } => source.hint(),
             Self::Images(error) => error.hint(),
+            Self::Stopped(_) => "start it again",
             Self::Classes { .. } => "give each class at least one image, and each image its class",
         }
     }
@@ -68,20 +74,28 @@ impl SupportSet {
     /// All images of a folder or tar archive laid out `class/image.(jpg|png)`.
     ///
     /// # Errors
-    /// A data set that cannot be opened, has a class without images, or an image that cannot be read.
-    pub fn read(path: &Path, preprocess: &Preprocess) -> Result<Self, SupportSetError> {
+    /// A data set that cannot be opened, has a class without images, or an image that cannot be read;
+    /// [`SupportSetError::Stopped`].
+    pub fn read(
+        path: &Path,
+        preprocess: &Preprocess,
+        watch: &Watch,
+    ) -> Result<Self, SupportSetError> {
         let dataset = Dataset::open(path)?;
         dataset.check_empty()?;
         let all: Vec<usize> = (0..dataset.len()).collect();
+        let bar = bar::images(all.len(), watch);
         let mut pixels = Vec::with_capacity(all.len());
         let unreadable = dataset.for_each(
             &all,
             |_, image| preprocess.pixels(&image),
             |_, image| {
+                bar.inc()?;
                 pixels.push(image);
                 Ok::<_, SupportSetError>(())
             },
         )?;
+        bar.finish_and_clear();
         let count = unreadable.len();
         if let Some(source) = unreadable.into_iter().next() {
             return Err(SupportSetError::Image {

@@ -18,6 +18,9 @@ use graft_patches::scale::Scale;
 use graft_runtime::head_learner::{About, HeadLearner, LearnError, Projection, Recipe};
 use graft_runtime::{Backbone, LayerOutput, Session};
 
+use crate::bar;
+use crate::watch::{Stopped, Watch};
+
 pub use recipe::{RecipeError, RecipeFile, on_device};
 
 /// Most words of sums: 8 GB.
@@ -76,6 +79,9 @@ pub enum TaughtError {
         /// Labels.
         expected: usize,
     },
+    /// It was stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl TaughtError {
@@ -87,6 +93,7 @@ impl TaughtError {
             Self::Learn(error) => error.hint(),
             Self::Write(error) => error.hint(),
             Self::Runtime(error) => error.hint(),
+            Self::Stopped(_) => "start it again",
             Self::NoSuchClass { .. } => "name a class of the patch: patchtool inspect lists them",
             Self::NoSums => {
                 "make it with patchtool generate --method gd++ --keep-sums; a patch of a HyperTransformer goes on with --hyper"
@@ -131,19 +138,21 @@ impl Embedding {
 pub struct Images {
     dataset: Dataset,
     preprocess: Preprocess,
+    watch: Watch,
 }
 
 impl Images {
-    /// All images of a folder or archive laid out `class/image.(jpg|png)`.
+    /// All images of a folder or archive laid out `class/image.(jpg|png)`. `watch` follows the work on them.
     ///
     /// # Errors
     /// A data set that cannot be opened, or has a class without images.
-    pub fn open(path: &Path, preprocess: &Preprocess) -> Result<Self, DatasetError> {
+    pub fn open(path: &Path, preprocess: &Preprocess, watch: Watch) -> Result<Self, DatasetError> {
         let dataset = Dataset::open(path)?;
         dataset.check_empty()?;
         Ok(Self {
             dataset,
             preprocess: preprocess.clone(),
+            watch,
         })
     }
 
@@ -174,13 +183,16 @@ impl Images {
         indices: &[usize],
         mut each: impl FnMut(&str, LayerOutput<'_>) -> Result<(), TaughtError>,
     ) -> Result<(), TaughtError> {
+        let bar = bar::images(indices.len(), &self.watch);
         let embedding = |_, image| Embedding::of(backbone, &self.preprocess.pixels(&image));
         let unreadable = self
             .dataset
             .for_each(indices, embedding, |index, embedding| {
                 let class = self.dataset.items()[index].class;
-                each(&self.dataset.classes()[class], embedding?.view())
+                each(&self.dataset.classes()[class], embedding?.view())?;
+                Ok::<_, TaughtError>(bar.inc()?)
             })?;
+        bar.finish_and_clear();
         let count = unreadable.len();
         match unreadable.into_iter().next() {
             None => Ok(()),

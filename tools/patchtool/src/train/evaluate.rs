@@ -7,8 +7,10 @@ use rayon::prelude::*;
 use super::history::Score;
 use super::loss::image_loss;
 use super::run::TrainError;
+use crate::bar;
 use crate::confusion::{Confusion, predicted};
 use crate::trained::Trained;
+use crate::watch::Watch;
 use graft_data::evaluation_set::EvaluationSet;
 
 /// Result of a set of images.
@@ -56,24 +58,29 @@ pub fn scores(
 /// The values of the layer before the head for each of these images: what the head sees.
 ///
 /// # Errors
-/// A backbone that is nothing but a head, and what the runtime says.
+/// A backbone that is nothing but a head, what the runtime says, and [`TrainError::Stopped`].
 pub fn embeddings(
     backbone: &Backbone,
     patch: &Patch,
     set: &EvaluationSet,
+    watch: &Watch,
 ) -> Result<Vec<f32>, TrainError> {
     let image = backbone.image();
     let head = image.layer(image.layer_count() - 1);
     let before_head = head.inputs[0].checked_sub(1).ok_or(TrainError::OnlyAHead)?;
-    run_all(backbone, patch, set, |session, patch, input| {
+    let bar = bar::images(set.len(), watch);
+    let all = run_all(backbone, patch, set, |session, patch, input| {
         let mut embedding = Vec::new();
         session.run_observed(patch, input, |layer, values| {
             if layer == before_head {
                 embedding = values.to_vec();
             }
         })?;
+        bar.inc()?;
         Ok(embedding)
-    })
+    })?;
+    bar.finish_and_clear();
+    Ok(all)
 }
 
 /// Runs images on all cores, each core with a session of its own; results one after the other.

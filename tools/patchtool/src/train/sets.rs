@@ -74,6 +74,7 @@ pub struct Sets {
     class_weights: ClassWeights,
     shared: Shared,
     left_out: LeftOut,
+    watch: Watch,
 }
 
 enum Train {
@@ -112,7 +113,7 @@ impl Request<'_> {
 
     fn open(
         &self,
-        train: impl Fn(&Dataset, &[usize], &mut dyn FnMut(usize)) -> Result<Train>,
+        train: impl Fn(&Dataset, &[usize], &mut dyn FnMut(usize) -> bool) -> Result<Train>,
     ) -> Result<Sets> {
         let dataset = Dataset::open(self.data)?;
         dataset.check_empty()?;
@@ -125,12 +126,14 @@ impl Request<'_> {
         }
         let held_out = validation.indices.len() + test.indices.len();
         let bar = bar::images(chosen.len() + held_out, &self.watch);
-        // The cache is filled to its end, and what is done may go on from it.
         let mut told = Ok(());
         let train = train(&dataset, &chosen, &mut |count| {
-            told = told.and(bar.set_position(count));
-        })?;
+            told = bar.set_position(count);
+            told.is_ok()
+        });
+        // What has stopped it says more than that it was.
         told?;
+        let train = train?;
         let mut before = train.cache().len();
         let mut open = |part: Part| -> Result<Option<EvaluationSet>> {
             if part.indices.is_empty() {
@@ -139,9 +142,11 @@ impl Request<'_> {
             let dataset = part.own.as_ref().unwrap_or(&dataset);
             let mut told = Ok(());
             let set = self.inputs(dataset, &part.indices, &mut |count| {
-                told = told.and(bar.set_position(before + count));
-            })?;
+                told = bar.set_position(before + count);
+                told.is_ok()
+            });
             told?;
+            let set = set?;
             before += set.len();
             Ok(Some(set))
         };
@@ -155,6 +160,7 @@ impl Request<'_> {
             validation,
             test,
             class_weights: self.class_weights,
+            watch: self.watch.clone(),
         };
         for Unreadable { name, .. } in sets.unreadable() {
             sets.left_out.add(Kind::Unreadable, name);
@@ -203,7 +209,7 @@ impl Request<'_> {
         &self,
         dataset: &Dataset,
         indices: &[usize],
-        progress: &mut dyn FnMut(usize),
+        progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<EvaluationSet> {
         Ok(EvaluationSet::open(
             dataset,
@@ -347,7 +353,7 @@ impl Sets {
             let bytes = template.compile(&backbone.image(), Dtype::F32)?;
             let patch = Patch::from_bytes(&bytes, backbone)?;
             Ok(Embeddings {
-                values: embeddings(backbone, &patch, set)?,
+                values: embeddings(backbone, &patch, set, &self.watch)?,
                 classes: (0..set.len()).map(|image| set.class(image)).collect(),
             })
         };

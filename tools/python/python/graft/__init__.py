@@ -49,7 +49,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """What needs more than NumPy is imported where it is asked for."""
     if name == "GraftClassifier":
-        from . import _sklearn as module
+        try:
+            from . import _sklearn as module
+        except ModuleNotFoundError as error:
+            message = f"GraftClassifier needs {error.name}, which is not installed"
+            raise AttributeError(f'{message}\nhint: pip install "graft-runtime[sklearn]"') from error
 
         return module.GraftClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "GraftClassifier"])

@@ -6,21 +6,32 @@ Every option of a command that is not named here is a keyword, too, with undersc
 
 from __future__ import annotations
 
+import contextlib
 import json
+import numbers
 import os
+import pathlib
+import re
+import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ._errors import Error, InputError, MismatchError
 from ._graft import Backbone, Patch, command
 
 Path = str | os.PathLike[str]
 Numbers = float | Iterable[float]
 Progress = Callable[[dict[str, Any]], object]
 
+# Options of which patchtool takes no value.
+FLAGS = ("drop-sums", "f16", "force", "keep-sums", "resume")
+
 
 def _text(value):
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        value = os.fspath(value)
+    if value == "-":
+        raise InputError("found '-', which is stdin or stdout of the program patchtool alone\nhint: give a path, as './-'")
     if isinstance(value, float):
         return repr(value)
     return str(value)
@@ -29,6 +40,8 @@ def _text(value):
 def _options(options):
     """Keywords as options: True is a flag, None and False are left out, lists are given several times."""
     for name, value in options.items():
+        if name.rstrip("_") in ("help", "version"):
+            raise InputError(f"no option {name}\nhint: help() of this function, and graft.__version__, say it")
         option = "--" + name.rstrip("_").replace("_", "-")
         if value is None or value is False:
             continue
@@ -43,15 +56,65 @@ def _options(options):
 
 
 def _numbers(value: Numbers) -> str:
-    values = [value] if isinstance(value, (int, float)) else value
+    values = [value] if isinstance(value, numbers.Real) else value
     return ",".join(repr(float(each)) for each in values)
+
+
+def _list(value):
+    """Several texts; one alone is a list of one."""
+    return [value] if isinstance(value, (str, os.PathLike)) else list(value)
+
+
+@contextlib.contextmanager
+def _file(given):
+    """What a command gets for an argument: for an open object its file, which must be the one that was opened, for a patch of
+    bytes a file for as long."""
+    if isinstance(given, Backbone):
+        _check_open(given)
+        Backbone._reopen(given.path, given.digest)
+    elif isinstance(given, Patch):
+        _check_open(given.backbone)
+        if given.path is None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder, "bytes.patch")
+                path.write_bytes(given.to_bytes())
+                yield path
+            return
+        Patch._reopen(given.path, given.digest, given.backbone)
+    yield given
+
+
+def _check_open(backbone):
+    """Raises ClosedError."""
+    return backbone.id
 
 
 def _run(name, positional=(), /, *, progress=None, **options):
     """The report of a command: what its `--json` prints."""
-    arguments = [name, *_options(options), "--", *map(_text, positional)]
     listener = None if progress is None else lambda event: progress(json.loads(event))
-    return json.loads(command(arguments, listener))
+    with contextlib.ExitStack() as files:
+        positional = [files.enter_context(_file(each)) for each in positional]
+        options = {key: files.enter_context(_file(value)) for key, value in options.items()}
+        arguments = [name, *_options(options), "--", *map(_text, positional)]
+        try:
+            return json.loads(command(arguments, listener))
+        except Error as error:
+            _say_keywords(error)
+            raise
+
+
+def _say_keywords(error):
+    """Has the advice of an error name keywords in place of options, where it is not to run patchtool."""
+
+    def keyword(option):
+        name, value = option.groups()
+        value = value or ("True" if name in FLAGS else "")
+        return f"{name.replace('-', '_')}={value}"
+
+    if error.hint and "patchtool" not in error.hint:
+        hint = re.sub(r"--([a-z][a-z0-9-]*)(?: (gd\+\+|[0-9][0-9.]*))?", keyword, error.hint)
+        error.args = (error.args[0].replace(f"hint: {error.hint}", f"hint: {hint}"),)
+        error.hint = hint
 
 
 def _backbone(backbone):
@@ -141,47 +204,60 @@ def evaluate(
     **options: Any,
 ) -> dict[str, Any]:
     """Accuracy of a patch, or with None of the backbone's own head, on a data set: the report of `patchtool eval` as a dict,
-    with "accuracy" (0 to 1), "count", "per_class" and "confusion"."""
-    if patch is not None and getattr(patch, "path", patch) is None:
+    with "accuracy" (0 to 1), "count", "per_class" and "confusion". Raises MismatchError for a patch of another backbone."""
+    if isinstance(patch, Patch) and patch.digest == patch.backbone.digest:
+        found, expected = patch.digest, _backbone(backbone).digest
+        if found != expected:
+            raise MismatchError(
+                f"the patch is the own head of the backbone {found}, expected {expected}\n"
+                "hint: give None for the backbone's own head"
+            )
         patch = None
     return _run("eval", backbone=backbone, patch=patch, data=data, threads=threads, progress=progress, **options)
 
 
 def generate(
     backbone: Path | Backbone, support: Path, output: Path, *, method: str = "gd++", hyper: Path | None = None,
-    keep_sums: bool = False, force: bool = False, **options: Any,
+    keep_sums: bool = False, force: bool = False, progress: Progress | None = None, **options: Any,
 ) -> Patch:
     """Makes a patch of a few labelled images without training, writes it to the path `output`, and opens it.
 
     support: data set with a few images of each class.
     method: "gd++", "gd", "ridge" or "prototype" for a head on any backbone; with `hyper`, the path of a generator, "hyper".
     keep_sums: keep what `learn` and `forget` go on from.
+    progress: as of `quantize`. What it raises, and Ctrl-C, end it, and nothing is written.
     """
     method = "hyper" if hyper is not None else method
     _run(
         "generate", backbone=backbone, support=support, output=output, method=method, hyper=hyper, keep_sums=keep_sums,
-        force=force, **options,
+        force=force, progress=progress, **options,
     )
     return Patch.open(output, _backbone(backbone))
 
 
 def learn(
-    patch: Patch, support: Path, output: Path, *, hyper: Path | None = None, force: bool = False, **options: Any
+    patch: Patch, support: Path, output: Path, *, hyper: Path | None = None, force: bool = False, progress: Progress | None = None,
+    **options: Any,
 ) -> Patch:
     """Goes on learning from an open patch, which has kept its sums, with more images of its classes or of new ones: writes the
-    next patch to the path `output`, and opens it. The patch itself is left as it is."""
+    next patch to the path `output`, and opens it. The patch itself is left as it is. `progress` is as of `generate`."""
     backbone = patch.backbone
-    _run("learn", backbone=backbone, patch=patch, support=support, output=output, hyper=hyper, force=force, **options)
+    _run(
+        "learn", backbone=backbone, patch=patch, support=support, output=output, hyper=hyper, force=force, progress=progress,
+        **options,
+    )
     return Patch.open(output, backbone)
 
 
 def forget(
-    patch: Patch, output: Path, *, classes: Iterable[str] = (), support: Path | None = None, force: bool = False, **options: Any
+    patch: Patch, output: Path, *, classes: str | Iterable[str] = (), support: Path | None = None, force: bool = False,
+    progress: Progress | None = None, **options: Any,
 ) -> Patch:
     """Takes classes, or the very images of a data set, out of an open patch that has kept its sums, as if it had never seen them:
-    writes what is left to the path `output`, and opens it."""
+    writes what is left to the path `output`, and opens it. `progress` is as of `generate`."""
     backbone = patch.backbone
     _run(
-        "forget", backbone=backbone, patch=patch, output=output, class_=list(classes), support=support, force=force, **options,
+        "forget", backbone=backbone, patch=patch, output=output, class_=_list(classes), support=support, force=force,
+        progress=progress, **options,
     )
     return Patch.open(output, backbone)

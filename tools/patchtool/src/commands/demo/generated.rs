@@ -97,7 +97,11 @@ impl Story<'_> {
     /// The drawings to learn from, as this backbone wants them.
     fn support(&self, name: &str, backbone: &Backbone) -> Result<SupportSet> {
         let path = self.path(&format!("{name}.tar"));
-        Ok(SupportSet::read(&path, &preprocess(backbone)?)?)
+        Ok(SupportSet::read(
+            &path,
+            &preprocess(backbone)?,
+            &self.common.watch(),
+        )?)
     }
 }
 
