@@ -24,7 +24,6 @@ METHODS = {  # by skew: what differs
         "a sure liar, by probability": ["--heads", HEADS, "--lie", "sure", "--trust", "probability"],
         "a sure liar, by rank": ["--heads", HEADS, "--lie", "sure"],
         "a liar that reads the others, by rank": ["--heads", HEADS, "--lie", "informed"],
-        "no liar, by probability": ["--heads", HEADS, "--trust", "probability"],
         "averaged patches (FedAvg)": ["--method", "average"],
         "pooled": ["--method", "pooled"],
         "MobileNetV2 and MobileNetV1 by turns, isolated": [MIXED, "--method", "isolated"],
