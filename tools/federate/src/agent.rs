@@ -126,7 +126,7 @@ impl Arguments {
 /// Whatever cannot be read, learned or written. A broker that cannot be reached is tried again.
 pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     let learning = &arguments.learning;
-    let names = [&[arguments.name.clone()], &arguments.neighbours[..]].concat();
+    let names = [std::slice::from_ref(&arguments.name), &arguments.neighbours].concat();
     files::check_names(&names).context("the name and those of the neighbours")?;
     let login = arguments.login()?;
     let folder = &arguments.output;

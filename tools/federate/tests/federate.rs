@@ -141,7 +141,13 @@ fn wrong_arguments_say_what_to_do() {
         ),
         (&["--lr", "1e30"], "learning diverged in round"),
         (&["--clients", "200", "--batch", "2"], "make no batch of 2"),
-        (&["--output", "/no/such/folder/at/all"], "cannot make"),
+        (
+            &[
+                "--output",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+            ],
+            "cannot make",
+        ),
         (&["--client", "a=b", "--labels", "c"], "cannot be used with"),
     ];
     for (arguments, expected) in cases {
