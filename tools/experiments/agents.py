@@ -111,7 +111,8 @@ class Delays:
 
 def start(bench, name, folder, port, labels, backbone):
     others = ",".join(other for other in CLIENTS if other != name)
-    command = [bench.patchtool.binary, "agent", "--json", "--name", name, "--neighbours", others,
+    # The program itself: killing `patchtool` would leave the one that it runs.
+    command = [f"{bench.patchtool.binary}-federate", "agent", "--json", "--name", name, "--neighbours", others,
                "--broker", f"mqtt://127.0.0.1:{port}", "--backbone", backbone, "--data", folder / f"{name}.tar",
                "--public", folder / "public.tar", "--labels", labels, "--output", folder / "patches", "--threads", 1, *LEARNING]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=(folder / f"{name}.log").open("a"))
