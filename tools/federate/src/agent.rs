@@ -182,7 +182,7 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
     while member.client.round() < learning.rounds {
         member.speak();
         member.gather(patience)?;
-        let sums = member.learn(|_| Ok(()))?;
+        let sums = member.learn()?;
         let round = member.client.round();
         tracing::info!(
             "round {round}: loss {:.3} on private images, {:.3} on public ones",

@@ -1,11 +1,14 @@
 //! `patchtool federate`: all clients of a federation in one process, for experiments, and what to compare them with.
 
+mod data;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use data::Data;
 use graft_data::dataset::Dataset;
 use graft_data::evaluation_set::EvaluationSet;
 use graft_data::split::match_classes;
@@ -15,13 +18,12 @@ use patchtool::report::{Report, Table};
 use patchtool::threads;
 use serde_json::json;
 
-use crate::client::Round;
 use crate::files;
+use crate::lessons::Round;
 use crate::lie::Lie;
 use crate::member::Member;
 use crate::message::Federation;
-use crate::setup::{Learning, Part, Setup, federation, labelled};
-use crate::skew::{Shares, divide};
+use crate::setup::{Learning, Part, Setup, federation};
 use crate::topology::Topology;
 use crate::transport::{Place, Room};
 
@@ -117,92 +119,6 @@ fn skew(text: &str) -> Result<f64, String> {
     skew.ok_or_else(|| "expected 0 or more, or inf".into())
 }
 
-/// Images of clients, of the public, and their labels.
-struct Data {
-    labels: Vec<String>,
-    public: (Dataset, Vec<usize>),
-    names: Vec<String>,
-    /// Of each client: data set, and which of its images.
-    private: Vec<(Dataset, Vec<usize>)>,
-}
-
-impl Arguments {
-    fn data(&self) -> Result<Data> {
-        let share = self
-            .public
-            .to_str()
-            .and_then(|text| text.parse::<f64>().ok());
-        let labels = self
-            .labels
-            .as_deref()
-            .map(crate::setup::labels)
-            .transpose()?;
-        let all = |dataset: Dataset| {
-            let indices = (0..dataset.len()).collect();
-            (dataset, indices)
-        };
-        if let (Some(labels), None) = (&labels, &self.data) {
-            if share.is_some() {
-                bail!(Hint::new(
-                    "--client needs a data set of public images".into(),
-                    "give it with --public",
-                ));
-            }
-            let private = self
-                .client
-                .iter()
-                .map(|(_, path)| Ok(all(labelled(path, labels)?)));
-            return Ok(Data {
-                labels: labels.clone(),
-                public: all(Dataset::open(&self.public)?),
-                names: self.client.iter().map(|(name, _)| name.clone()).collect(),
-                private: private.collect::<Result<_>>()?,
-            });
-        }
-        let path = self
-            .data
-            .as_deref()
-            .context("clap requires --data or --client")?;
-        let open = || match &labels {
-            Some(labels) => labelled(path, labels),
-            None => Ok(Dataset::open(path)?),
-        };
-        let dataset = open()?;
-        graft_data::split::check_classes(dataset.classes())?;
-        let classes: Vec<usize> = dataset.items().iter().map(|item| item.class).collect();
-        let mut chosen: Vec<usize> = (0..dataset.len()).collect();
-        if let Some(limit) = self.limit {
-            chosen = graft_data::split::limit(&chosen, &classes, limit, self.learning.seed);
-        }
-        let of_chosen: Vec<usize> = chosen.iter().map(|&image| classes[image]).collect();
-        let public = share.unwrap_or(0.0);
-        if !(0.0..1.0).contains(&public) {
-            bail!(Hint::new(
-                format!("{public} is no share of public images"),
-                "give a share from 0 to below 1, or a data set, with --public",
-            ));
-        }
-        let Shares { public, clients } = divide(
-            &of_chosen,
-            self.clients.into(),
-            self.skew,
-            public,
-            self.learning.seed,
-        );
-        let own = |images: Vec<usize>| images.into_iter().map(|at| chosen[at]).collect();
-        let private = clients.into_iter().map(|images| Ok((open()?, own(images))));
-        Ok(Data {
-            labels: dataset.classes().to_vec(),
-            names: (0..self.clients).map(|name| name.to_string()).collect(),
-            private: private.collect::<Result<_>>()?,
-            public: match share {
-                Some(_) => (dataset, own(public)),
-                None => all(Dataset::open(&self.public)?),
-            },
-        })
-    }
-}
-
 /// Accuracies of a client, 0 to 1, by head.
 struct Accuracy {
     /// On images as the client sees them: classes weigh as many as it has of them.
@@ -226,9 +142,9 @@ pub fn run(arguments: &Arguments, common: &Common) -> Result<Report> {
         Method::Isolated | Method::Pooled | Method::Average => 0,
     };
     let neighbours = arguments.topology.neighbours(&data.names)?;
-    let mixes = mixes(&data);
+    let mixes = data.mixes();
     if method == Method::Pooled {
-        pool(&mut data);
+        data.pool();
     }
     let public = Part {
         dataset: &data.public.0,
@@ -386,7 +302,7 @@ fn one_round(members: &mut [Member<Place>], arguments: &Arguments) -> Result<Vec
             }
         }
     }
-    let rounds = members.iter_mut().map(|member| member.learn(|_| Ok(())));
+    let rounds = members.iter_mut().map(Member::learn);
     let rounds = rounds.collect::<Result<_>>()?;
     if arguments.method == Method::Average {
         average(members);
@@ -412,29 +328,6 @@ fn average(members: &mut [Member<Place>]) {
     for member in members {
         member.client.set_values(&mean);
     }
-}
-
-/// Number of images of each client and class.
-fn mixes(data: &Data) -> Vec<Vec<usize>> {
-    let mix = |(dataset, indices): &(Dataset, Vec<usize>)| {
-        let mut counts = vec![0; data.labels.len()];
-        for &image in indices {
-            counts[dataset.items()[image].class] += 1;
-        }
-        counts
-    };
-    data.private.iter().map(mix).collect()
-}
-
-/// Leaves one client, with the images of all.
-fn pool(data: &mut Data) {
-    let mut all: Vec<usize> = Vec::new();
-    for (_, indices) in &data.private {
-        all.extend(indices);
-    }
-    all.sort_unstable();
-    data.private.truncate(1);
-    data.private[0].1 = all;
 }
 
 /// Accuracies by head, from numbers of images by head and class.

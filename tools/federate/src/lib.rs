@@ -2,7 +2,7 @@
 //! (Zhmoginov, Sandler, Miller, Kristiansen, Vladymyrov, CVPR 2023).
 //!
 //! Each client has a frozen backbone, private labelled images, and public images without labels that all have. It
-//! trains a patch and a last layer of several heads ([`client`]). The main head learns private labels alone, head k
+//! trains a patch and a last layer of several heads ([`client`], [`lessons`]). The main head learns private labels alone, head k
 //! learns on public images from the most confident ([`choice`]) of what the neighbours' heads k - 1 say ([`inbox`]),
 //! and its own. All that leaves a client is [`predictions`] in [`message`]s. Two patches come out ([`files`]): the
 //! main head's for private use, the last head's, which knows what the others know.
@@ -16,6 +16,7 @@ pub mod client;
 pub mod federate;
 pub mod files;
 pub mod inbox;
+pub mod lessons;
 pub mod lie;
 pub mod member;
 pub mod message;

@@ -7,8 +7,9 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::Belief;
-use crate::client::{Client, Round};
+use crate::client::Client;
 use crate::inbox::{self, Counts, Inbox};
+use crate::lessons::Round;
 use crate::lie::Lie;
 use crate::message::{Federation, Message};
 use crate::predictions::Predictions;
@@ -166,13 +167,13 @@ impl<T: Transport> Member<T> {
     ///
     /// # Errors
     /// As [`Client::learn`].
-    pub fn learn(&mut self, tell: impl FnMut(usize) -> Result<()>) -> Result<Round> {
+    pub fn learn(&mut self) -> Result<Round> {
         let since = self.client.round().saturating_sub(self.fresh);
         let mut teachers = vec![std::mem::take(&mut self.own)];
         teachers.extend(self.inbox.teachers(since));
         let is_taught = !teachers[0].is_empty();
         let lessons = is_taught.then(|| self.client.lessons(teachers, self.belief));
-        self.client.learn(lessons.as_ref(), tell)
+        self.client.learn(lessons.as_ref())
     }
 
     /// The way to the others, when everything is said.

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 4 | `GFD1` |
-//! | 32 | BLAKE3 digest of what clients have in federation: [`Federation::digest`] |
+//! | 32 | BLAKE3 digest of what clients have in common: [`Federation::digest`] |
 //! | 4 | round, counted from 0 |
 //! | 1 | head: 0 is the main one, which only sees private labels |
 //! | 4 | index of the first public image |
@@ -24,7 +24,7 @@ pub const PART: usize = 8_000;
 /// Bytes of the longest message.
 pub const MAX_BYTES: usize = HEADER + PART * crate::predictions::TOP * 3;
 
-/// What the clients of a federation have in federation.
+/// A federation: what its clients have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Federation {
     /// Of the public images in their order, the labels and the numbers of heads and rounds.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use graft_data::augment::Augment;
-use graft_data::cache::default_folder;
+use graft_data::cache::{CacheError, default_folder};
 use graft_data::dataset::Dataset;
 use graft_data::evaluation_set::EvaluationSet;
 use graft_data::labels::read_labels;
@@ -275,12 +275,9 @@ fn training(
     cache: Option<&Path>,
     common: &Common,
 ) -> Result<TrainingSet> {
-    let bar = bar::images(part.indices.len(), &common.watch());
-    let set = TrainingSet::open(part.dataset, part.indices, preprocess, cache, |count| {
-        bar.set_position(count).is_ok()
-    })?;
-    bar.finish_and_clear();
-    Ok(set)
+    with_bar(part, common, |progress| {
+        TrainingSet::open(part.dataset, part.indices, preprocess, cache, progress)
+    })
 }
 
 fn inputs(
@@ -289,16 +286,25 @@ fn inputs(
     cache: Option<&Path>,
     common: &Common,
 ) -> Result<EvaluationSet> {
-    let bar = bar::images(part.indices.len(), &common.watch());
-    let set = EvaluationSet::open(part.dataset, part.indices, preprocess, cache, |count| {
-        bar.set_position(count).is_ok()
-    })?;
-    bar.finish_and_clear();
-    Ok(set)
+    with_bar(part, common, |progress| {
+        EvaluationSet::open(part.dataset, part.indices, preprocess, cache, progress)
+    })
 }
 
-/// What the clients of a federation have in federation: these labels, public images, and a number of heads besides the main one. A
-/// public image that cannot be read would be another number for each client, so all must be read.
+/// Decodes images under a bar.
+fn with_bar<T>(
+    part: &Part<'_>,
+    common: &Common,
+    decode: impl FnOnce(&mut dyn FnMut(usize) -> bool) -> Result<T, CacheError>,
+) -> Result<T> {
+    let bar = bar::images(part.indices.len(), &common.watch());
+    let decoded = decode(&mut |count| bar.set_position(count).is_ok());
+    bar.finish_and_clear();
+    Ok(decoded?)
+}
+
+/// The federation of clients with these labels, public images, and numbers of heads besides the main one and of rounds. A public
+/// image that cannot be read would be another number for each client, so all must be read.
 ///
 /// # Errors
 /// An image that cannot be read.

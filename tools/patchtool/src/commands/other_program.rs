@@ -1,9 +1,9 @@
 //! Commands whose programs are of other crates, with libraries that the default build goes without.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -60,12 +60,12 @@ impl OtherProgram {
     /// No such program, or one that does not start.
     pub fn run(&self, arguments: &Arguments, common: &Common) -> Result<u8> {
         let Self { name, install, .. } = self;
-        let status = Command::new(self.path()?)
+        let mut program = Command::new(self.path()?);
+        program
             .args(self.command)
             .args(flags(common))
-            .args(&arguments.arguments)
-            .status();
-        let status = match status {
+            .args(&arguments.arguments);
+        let status = match run(&mut program) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Hint::new(
                     format!("there is no program {name} beside patchtool or on the PATH"),
@@ -90,6 +90,18 @@ impl OtherProgram {
             false => name.into(),
         })
     }
+}
+
+/// Takes the place of this process, so that a signal to it reaches the program; returns only where that fails.
+#[cfg(unix)]
+fn run(program: &mut Command) -> io::Result<ExitStatus> {
+    use std::os::unix::process::CommandExt as _;
+    Err(program.exec())
+}
+
+#[cfg(not(unix))]
+fn run(program: &mut Command) -> io::Result<ExitStatus> {
+    program.status()
 }
 
 /// Options that clap takes for those of patchtool.
