@@ -16,8 +16,9 @@ LIMIT = 2_000  # images of each task, where it has as many
 # Everything from random weights: one cosine of Adam, batch norm in batch mode. Hand signs must not be mirrored.
 SETTINGS = ["--batch", 32, "--augment", "crop", "--limit", LIMIT, "--validation", 0.1]
 WHOLE = ["--batch-norm", "batch", "--lr", 3e-3, "--weight-decay", 0.02, "--scale-lr-multiplier", 1, *SETTINGS]
-SEEDS = [1]
+SEEDS = [1, 2, 3]
 KINDS = ["bn+head", "bn+dw+head", "head"]
+OWN = "everything: networks of their own"
 FIRST = "cifar10"  # the task whose network gets patches for the others
 RESOLUTION_TASK, RESOLUTIONS, RESOLUTION_EPOCHS = "sign-digits", [16, 24, 32], 15
 
@@ -55,7 +56,7 @@ class Networks:
 
     def get(self, variant, measure):
         key = {"what": "simultaneous", "variant": variant, "side": SIDE, "limit": LIMIT, "epochs": TOGETHER,
-               "quick": self.is_quick, "seed": self.seed}
+               "quick": self.is_quick, "seed": self.seed, "settings": WHOLE}
         return self.bench.results.get(key, measure)
 
     def alone(self, task, side=SIDE, epochs=None):
@@ -171,79 +172,90 @@ def measure(bench, is_quick):
     return [row for row in found if len(row) > 1]
 
 
-def interval(share, images):
-    """Half the 95 % interval of a share that was measured on so many images, in points."""
-    return 196 * math.sqrt(share * (1 - share) / images)
-
-
-def accuracy(figures):
-    """An accuracy in per cent, with its binomial interval."""
-    return f"{100 * figures['accuracy']:.1f} ± {interval(figures['accuracy'], figures['images']):.1f}"
-
-
-def mean(tasks):
-    """The mean over tasks, with the interval of a mean."""
-    share = sum(task["accuracy"] for task in tasks) / len(tasks)
-    half = math.sqrt(sum(interval(task["accuracy"], task["images"]) ** 2 for task in tasks)) / len(tasks)
-    return f"{100 * share:.2f} ± {half:.2f}"
-
-
 def render(found):
     """The section of RESULTS.md."""
+    if not found:
+        return []
+    seeds = ", ".join(str(row["seed"]) for row in found)
     parts = ["## Simultaneous training\n",
              f"One small MobileNetV2 (`tools/assets/demo/backbone.py`) at {SIDE} pixels, all from the same random weights: `train --task` "
              f"trains one backbone and a patch for each of {len(TASKS)} tasks, against a network of its own for each and patches on the "
              f"network of one of them. At most {LIMIT:,} images of a task, a tenth of which chooses the epoch; test images once. As many "
              "steps of each task everywhere (32 images, crops only, some hundreds: short trainings), so that what is shared gets three times as "
-             "many. Intervals are binomial, 95 %, of one seed: how much another seed changes is not in them. Values and kB are of all "
+             f"many. Means of seeds {seeds}; intervals are of the test images, binomial, 95 %. The last columns are points of the mean "
+             "against networks of their own from the same seed, by seed: how much they differ is what a seed changes. Values and kB are of all "
              "tasks: of networks of their own, three backbone files. Where only the head is a task's own, batch norms learn on batches of "
              "one task at a time, and have one mean and variance for all of them. Patches on the network of one task are trained as "
              "`patchtool train` does by default.\n"]
-    for row in found:
-        parts.append(f"### Seed {row['seed']}\n")
-        parts.append(table(["what is a task's own", *TASKS, "mean", "values", "kB"], list(rows(row))))
-        sides = list(side_rows(row))
-        if sides:
-            parts.append(f"One task, {RESOLUTION_TASK}, at several resolutions, {RESOLUTION_EPOCHS} epochs of each: weights and head are "
-                         "shared (`train --data --resolution 16,24,32`), batch norms are each resolution's own, or one set for all; the "
-                         f"patch of {max(RESOLUTIONS)} pixels at all of them; networks of their own.\n")
-            parts.append(table(["batch norms", *(f"{side} px" for side in RESOLUTIONS), "mean"], sides))
+    parts.append(table(["what is a task's own", *TASKS, "mean", "by seed", "values", "kB"], list(rows(found))))
+    sides = list(side_rows(found))
+    if sides:
+        parts.append(f"One task, {RESOLUTION_TASK}, at several resolutions, {RESOLUTION_EPOCHS} epochs of each: weights and head are "
+                     "shared (`train --data --resolution 16,24,32`), batch norms are each resolution's own, or one set for all; the "
+                     f"patch of {max(RESOLUTIONS)} pixels at all of them; networks of their own.\n")
+        parts.append(table(["batch norms", *(f"{side} px" for side in RESOLUTIONS), "mean", "by seed"], sides))
     return parts
 
 
-def rows(row):
+def rows(found):
     """Rows of the table of tasks."""
-    separate, whole = row.get("separate"), row.get(f"on {FIRST}, bn+head", {}).get("bytes")
+    separate = [row["separate"] for row in found if "separate" in row]
+    wholes = [row[f"on {FIRST}, bn+head"]["bytes"] for row in found if f"on {FIRST}, bn+head" in row]
     if separate:
-        yield line("everything: networks of their own", separate, sum(task["own"] for task in separate.values()),
-                   whole and len(TASKS) * whole)
+        yield [OWN, *cells(separate, separate), *size(sum(task["own"] for task in separate[0].values()), wholes and len(TASKS) * wholes[0])]
     for kind in KINDS:
-        if together := row.get(f"together, {kind}"):
-            yield line(f"`{kind}`, trained together", *sums(together, together["shared"]))
+        have = [row for row in found if f"together, {kind}" in row and "separate" in row]
+        together = [row[f"together, {kind}"] for row in have]
+        if have:
+            yield [f"`{kind}`, trained together", *cells([one["tasks"] for one in together], [row["separate"] for row in have]),
+                   *size(*sums(together[0], together[0]["shared"]))]
     for kind in ("bn+head", "head"):
-        if separate and (on_first := row.get(f"on {FIRST}, {kind}")):
-            yield line(f"`{kind}`, on the network of {FIRST}", {**on_first["tasks"], FIRST: separate[FIRST]},
-                       *sums(on_first, separate[FIRST]["own"])[1:])
+        have = [row for row in found if f"on {FIRST}, {kind}" in row and "separate" in row]
+        on_first = [row[f"on {FIRST}, {kind}"] for row in have]
+        if have:
+            alone = [row["separate"] for row in have]
+            tasks = [{**one["tasks"], FIRST: own[FIRST]} for one, own in zip(on_first, alone)]
+            yield [f"`{kind}`, on the network of {FIRST}", *cells(tasks, alone), *size(*sums(on_first[0], alone[0][FIRST]["own"]))]
 
 
 def sums(found, shared):
-    """Tasks, values and bytes of a backbone with its patches."""
+    """Values and bytes of a backbone with its patches."""
     tasks = found["tasks"].values()
-    return found["tasks"], shared + sum(task["own"] for task in tasks), found["bytes"] + sum(task["bytes"] for task in tasks)
+    return shared + sum(task["own"] for task in tasks), found["bytes"] + sum(task["bytes"] for task in tasks)
 
 
-def line(name, tasks, values, size):
-    return [name, *(accuracy(tasks[task]) for task in TASKS), mean(list(tasks.values())), f"{values:,}", kilobytes(size) if size else ""]
+def size(values, of_bytes):
+    return [f"{values:,}", kilobytes(of_bytes) if of_bytes else ""]
 
 
-def side_rows(row):
+def side_rows(found):
     """Rows of the table of resolutions."""
     names = [f"{RESOLUTION_TASK}-{side}" for side in RESOLUTIONS]
-    variants = {"of each resolution": row.get("resolutions, bn+head"), "one set for all": row.get("resolutions, head"),
-                f"of {max(RESOLUTIONS)} px at all": row.get("elsewhere")}
-    for name, found in variants.items():
-        if found:
-            tasks = [found["tasks"][task] for task in names]
-            yield [name, *map(accuracy, tasks), mean(tasks)]
-    if alone := row.get("resolutions alone"):
-        yield ["networks of their own", *(accuracy(alone[str(side)]) for side in RESOLUTIONS), mean(list(alone.values()))]
+    have = [row for row in found if "resolutions alone" in row]
+    alone = [dict(zip(names, row["resolutions alone"].values())) for row in have]
+    for name, key in {"of each resolution": "resolutions, bn+head", "one set for all": "resolutions, head",
+                      f"of {max(RESOLUTIONS)} px at all": "elsewhere"}.items():
+        pairs = [({name: row[key]["tasks"][name] for name in names}, own) for row, own in zip(have, alone) if key in row]
+        if pairs:
+            yield [name, *cells(*map(list, zip(*pairs)))]
+    if alone:
+        yield [OWN, *cells(alone, alone)]
+
+
+def cells(by_seed, separate):
+    """Accuracies in per cent, of each task and of all: means of [{task: figures}] by seed; differences from networks of their own."""
+    tasks = list(by_seed[0])
+    tasks.sort(key=list(separate[0]).index)
+    shares = {task: sum(seed[task]["accuracy"] for seed in by_seed) / len(by_seed) for task in tasks}
+    halves = {task: interval(shares[task], by_seed[0][task]["images"]) for task in tasks}
+    of_all = lambda seed: 100 * sum(figures["accuracy"] for figures in seed.values()) / len(seed)
+    differences = [of_all(seed) - of_all(own) for seed, own in zip(by_seed, separate)]
+    is_own = by_seed is separate
+    return [*(f"{100 * shares[task]:.1f} ± {halves[task]:.1f}" for task in tasks),
+            f"{100 * sum(shares.values()) / len(tasks):.1f} ± {math.hypot(*halves.values()) / len(tasks):.1f}",
+            "" if is_own else " ".join(f"{difference:+.1f}" for difference in differences)]
+
+
+def interval(share, images):
+    """Half the 95 % interval of a share that was measured on so many images, in points."""
+    return 196 * math.sqrt(share * (1 - share) / images)

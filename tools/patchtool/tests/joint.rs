@@ -311,6 +311,30 @@ fn a_network_starts_from_nothing() {
 }
 
 #[test]
+fn what_was_learned_before_a_divergence_is_kept() {
+    let folder = demo();
+    // A long warm-up takes the rate past what the network bears: in the first epoch, or in one of those after it.
+    let line = |rate: &str, out: &str| {
+        format!(
+            "train --backbone demo.backbone --batch 10 --limit 40 --epochs 40 --warmup 40 --augment none \
+             --optimizer sgd --weight-decay 0 --lr {rate} {TASKS} -o {out}"
+        )
+    };
+    folder.refused(&line("1e20", "lost"), "diverged in epoch 1");
+    assert!(!folder.path("lost/backbone.backbone").exists());
+    let outcome = folder.run(&line("1e8", "kept"));
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("the best epoch before is kept"),
+        "{}",
+        outcome.stderr
+    );
+    let written = fs::read_dir(folder.path("kept")).expect("a folder");
+    assert_eq!(written.count(), 4, "a backbone and three trained files");
+    export(&folder, "kept", &NAMES);
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_hint() {
     let folder = demo();
     let one = "--task clothes=fashion-train.tar";
