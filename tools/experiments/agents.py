@@ -152,16 +152,20 @@ def measure(bench, backbone, images=IMAGES):
     (folder / "patches").mkdir(parents=True, exist_ok=True)
     for old in (folder / "patches").iterdir():
         old.unlink()
+    one_process = folder / "together"
     labels = divide(bench.archive("fashion", "train"), folder, images)
     test = bench.archive("fashion", "test")
     clients = [flag for name in CLIENTS for flag in ("--client", f"{name}={folder / name}.tar")]
     together = bench.patchtool("federate", "--backbone", backbone, *clients, "--public", folder / "public.tar",
-                               "--labels", labels, "--test", test, *LEARNING)
+                               "--labels", labels, "--test", test, "--output", one_process, "--force", *LEARNING)
     found = run_agents(bench, folder, labels, backbone)
     accuracy = lambda name, role: bench.patchtool("eval", "--backbone", backbone, "--patch", folder / "patches" / f"{name}.{role}.patch",
                                                   "--data", test)["accuracy"]
     mean = lambda role: sum(accuracy(name, role) for name in CLIENTS) / len(CLIENTS)
-    return {"agents": {role: mean(role) for role in ("main", "shared")},
+    patches = sorted((folder / "patches").glob("*.patch"))
+    same = sum(patch.read_bytes() == (one_process / patch.name).read_bytes() for patch in patches)
+    return {"patches": len(patches), "same": same,
+            "agents": {role: mean(role) for role in ("main", "shared")},
             "together": {"main": together["shared"][0], "shared": together["shared"][-1]}, **found}
 
 
@@ -173,6 +177,7 @@ def render(found):
     return ["### Processes over a broker\n",
             f"Five agents over mosquitto, disjoint classes, {IMAGES:,} images, {LEARNING[3]} rounds; one was killed and started again, the broker was "
             f"killed and started again, {found['delayed']:,} of {found['packets']:,} packets were delayed by {DELAY[0]} to {DELAY[1]} s. Shared accuracy, mean of "
-            f"the five: {percent(found['agents'])}; of the same clients in one process {percent(found['together'])}. "
+            f"the five: {percent(found['agents'])}; of the same clients in one process {percent(found['together'])}: {found['same']} of "
+            f"{found['patches']} patches are the same, byte for byte. "
             f"{sum(report['messages']['taken'] for report in reports)} messages were taken, {dropped} dropped (said again), "
             f"{sum(report['rounds_skipped'] for report in reports)} rounds skipped.\n"]

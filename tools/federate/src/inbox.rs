@@ -1,4 +1,5 @@
-//! What a client knows of its neighbours: the last that each of their heads said of every public image.
+//! What a client knows of its neighbours: the last that each of their heads said of every public image, in even rounds and in odd
+//! ones.
 //!
 //! Messages come twice, late, in any order, or from somebody else. What is taken is newer than what was there, from a
 //! neighbour, and well formed; everything else is counted and dropped.
@@ -8,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Federation, Message, MessageError};
+use crate::message::{Federation, Message, MessageError, TURNS, turn};
 use crate::predictions::Predictions;
 
 /// Numbers of messages by what became of them.
@@ -76,7 +77,7 @@ pub enum Dropped {
 /// What a client keeps of an inbox while it does not run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Kept {
-    neighbours: BTreeMap<String, Vec<Said>>,
+    neighbours: BTreeMap<String, Turns>,
     counts: Counts,
 }
 
@@ -85,9 +86,13 @@ pub struct Inbox {
     federation: Federation,
     /// Rounds of the federation.
     rounds: u32,
-    neighbours: BTreeMap<String, Vec<Said>>,
+    neighbours: BTreeMap<String, Turns>,
     counts: Counts,
 }
+
+/// What a neighbour's heads have said, by turn. It does not go on to the round after the next before it has heard this client, or
+/// has waited long: what this client's round needs is there until then.
+type Turns = [Vec<Said>; TURNS];
 
 /// What one head has said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -109,10 +114,11 @@ impl Inbox {
             predictions: Predictions::silent(federation.images, federation.classes),
         };
         let heads = || (0..federation.speaking).map(|_| silent()).collect();
+        let turns = || std::array::from_fn(|_| heads());
         let neighbours = neighbours.into_iter();
         Self {
             rounds,
-            neighbours: neighbours.map(|name| (name.into(), heads())).collect(),
+            neighbours: neighbours.map(|name| (name.into(), turns())).collect(),
             counts: Counts::default(),
             federation,
         }
@@ -141,7 +147,7 @@ impl Inbox {
         let stranger = || Dropped::Stranger {
             sender: sender.to_owned(),
         };
-        let heads = self.neighbours.get_mut(sender).ok_or_else(stranger)?;
+        let turns = self.neighbours.get_mut(sender).ok_or_else(stranger)?;
         let Message {
             round: found,
             head,
@@ -152,7 +158,7 @@ impl Inbox {
             let rounds = self.rounds;
             return Err(Dropped::Future { found, rounds });
         }
-        let said = &mut heads[head];
+        let said = &mut turns[turn(found)][head];
         let part = self.federation.parts().position(|part| part.start == first);
         let round = &mut said.rounds[part.expect("a message is a part")];
         match *round {
@@ -185,10 +191,9 @@ impl Inbox {
 
     /// Neighbours of whom something was taken.
     pub fn heard_of(&self) -> usize {
-        let said = |heads: &&Vec<Said>| {
-            heads
-                .iter()
-                .any(|said| said.rounds.iter().any(Option::is_some))
+        let said = |turns: &&Turns| {
+            let mut rounds = turns.iter().flatten().flat_map(|said| &said.rounds);
+            rounds.any(Option::is_some)
         };
         self.neighbours.values().filter(said).count()
     }
@@ -201,17 +206,16 @@ impl Inbox {
     /// The names of neighbours whose heads have all said everything of this round, or of a later one.
     pub fn heard(&self, round: u32) -> impl Iterator<Item = &str> {
         let neighbours = self.neighbours.iter();
-        let heard = neighbours.filter(move |(_, heads)| are_of(heads, round));
+        let heard = neighbours.filter(move |(_, turns)| {
+            answer(turns, round).is_some_and(|(reached, _)| reached >= round)
+        });
         heard.map(|(name, _)| name.as_str())
     }
 
     /// The round that most of the neighbours have reached with all of their heads, silent ones counted, and at least two; 0
     /// where there are not so many. A few who lie, or one alone, cannot move it.
     pub fn round_of_most(&self) -> u32 {
-        let reached = |heads: &Vec<Said>| {
-            let rounds = heads.iter().flat_map(|said| &said.rounds);
-            rounds.map(|round| round.unwrap_or(0)).min().unwrap_or(0)
-        };
+        let reached = |turns| answer(turns, u32::MAX).map_or(0, |(reached, _)| reached);
         let mut rounds: Vec<u32> = self.neighbours.values().map(reached).collect();
         rounds.sort_unstable();
         match rounds.len() {
@@ -221,24 +225,31 @@ impl Inbox {
         }
     }
 
-    /// What each neighbour's heads say of all images, of those neighbours of whom none of it is from before this round.
-    pub fn teachers(&self, since: u32) -> Vec<Vec<Predictions>> {
-        let said = |heads: &Vec<Said>| {
+    /// What each neighbour's heads said of all images in this round, or else in the newest: of those neighbours of whom none of it
+    /// is from more than `fresh` rounds before.
+    pub fn teachers(&self, round: u32, fresh: u32) -> Vec<Vec<Predictions>> {
+        let since = round.saturating_sub(fresh);
+        let answers = self.neighbours.values();
+        let answers = answers.filter_map(|turns| answer(turns, round));
+        let recent = answers.filter(|(reached, _)| *reached >= since);
+        let said = |heads: &[Said]| {
             let heads = heads.iter();
             heads.map(|said| said.predictions.clone()).collect()
         };
-        let recent = self
-            .neighbours
-            .values()
-            .filter(|heads| are_of(heads, since));
-        recent.map(said).collect()
+        recent.map(|(_, heads)| said(heads)).collect()
     }
 }
 
-/// Whether all that these heads have said is of this round or of later ones.
-fn are_of(heads: &[Said], round: u32) -> bool {
-    let mut rounds = heads.iter().flat_map(|said| &said.rounds);
-    rounds.all(|known| known.is_some_and(|known| known >= round))
+/// What a neighbour has said that serves a round: of that round, or else the newest; with the round that all of it has reached.
+fn answer(turns: &Turns, round: u32) -> Option<(u32, &[Said])> {
+    let reached = |heads: &[Said]| {
+        let rounds = heads.iter().flat_map(|said| said.rounds.iter().copied());
+        rounds.collect::<Option<Vec<u32>>>()?.into_iter().min()
+    };
+    let whole = turns
+        .iter()
+        .filter_map(|heads| Some((reached(heads)?, &heads[..])));
+    whole.max_by_key(|(reached, _)| (*reached == round, *reached))
 }
 
 #[cfg(test)]
@@ -285,16 +296,39 @@ mod tests {
         inbox.take("b", &message(5, 0, 0)).unwrap();
         assert_eq!(inbox.heard(4).collect::<Vec<_>>(), ["b"]);
         assert_eq!(inbox.heard(3).count(), 2);
-        assert_eq!((inbox.teachers(4).len(), inbox.teachers(3).len()), (1, 2));
+        let teachers = |inbox: &Inbox, round, fresh| inbox.teachers(round, fresh).len();
+        assert_eq!((teachers(&inbox, 4, 0), teachers(&inbox, 4, 1)), (1, 2));
         let again = inbox.take("b", &message(5, 0, 0)).unwrap_err();
         assert_eq!(again, Dropped::Replayed { found: 5, known: 5 });
         inbox.take("b", &message(4, 0, 0)).unwrap_err();
-        let confidence = inbox.teachers(4)[0][0].confidence(0);
-        assert_eq!(
-            confidence,
-            Predictions::of(&[5.0, 0.0, 0.0, 0.0], 4).confidence(0)
-        );
         assert_eq!((inbox.counts().taken, inbox.counts().replayed), (9, 2));
+    }
+
+    #[test]
+    fn who_is_a_round_behind_hears_what_its_round_needs() {
+        let mut inbox = Inbox::new(federation(), 10, ["a"]);
+        // What head 1 said of the first image in a round.
+        let said = |round: u32| Predictions::of(&[round as f32, 0.0, 0.0, 0.0], 4).confidence(0);
+        let heard = |inbox: &Inbox, round| {
+            let teachers = inbox.teachers(round, 9);
+            teachers.first().map(|heads| heads[1].confidence(0))
+        };
+        assert_eq!(heard(&inbox, 1), None);
+        all(&mut inbox, "a", 1);
+        all(&mut inbox, "a", 2);
+        for (round, expected) in [(1, 1), (2, 2), (3, 2)] {
+            assert_eq!(heard(&inbox, round), Some(said(expected)), "{round}");
+        }
+        // The first word of a later round is not all that is needed; with the last it is.
+        inbox.take("a", &message(3, 0, 0)).unwrap();
+        assert_eq!((inbox.heard(2).count(), inbox.heard(3).count()), (1, 0));
+        assert_eq!(heard(&inbox, 2), Some(said(2)));
+        for (head, first) in [(1, PART), (1, 0), (0, PART)] {
+            inbox.take("a", &message(3, head, first)).unwrap();
+        }
+        for (round, expected) in [(1, 3), (2, 2), (3, 3)] {
+            assert_eq!(heard(&inbox, round), Some(said(expected)), "{round}");
+        }
     }
 
     #[test]
@@ -329,6 +363,6 @@ mod tests {
             replayed: 0,
         };
         assert_eq!(inbox.counts(), expected);
-        assert!(inbox.teachers(0).is_empty());
+        assert!(inbox.teachers(0, 0).is_empty());
     }
 }

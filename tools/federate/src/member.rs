@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::inbox::{self, Counts, Inbox};
 use crate::lessons::Round;
 use crate::lie::Lie;
-use crate::message::{Federation, Message};
+use crate::message::{Federation, Message, Slot, turn};
 use crate::predictions::Predictions;
 use crate::transport::Transport;
 
@@ -85,7 +85,7 @@ impl<T: Transport> Member<T> {
             speaking,
             ..
         } = self.federation;
-        let others = self.inbox.teachers(self.client.round());
+        let others = self.inbox.teachers(self.client.round(), 0);
         let said = (0..speaking).map(|head| {
             let others: Vec<&Predictions> = others.iter().map(|heads| &heads[head]).collect();
             let seed = u64::from(self.client.round()) << 8 | head as u64;
@@ -98,16 +98,17 @@ impl<T: Transport> Member<T> {
     fn send(&mut self, of_heads: &[Predictions]) {
         let round = self.client.round();
         for (head, predictions) in of_heads.iter().enumerate() {
-            for (at, part) in self.federation.parts().enumerate() {
+            for (part, images) in self.federation.parts().enumerate() {
                 let message = Message {
                     round,
                     head,
-                    first: part.start,
-                    predictions: predictions.part(part),
+                    first: images.start,
+                    predictions: predictions.part(images),
                 };
                 let bytes = message.to_bytes(&self.federation);
                 self.sent += bytes.len() as u64;
-                self.transport.send(head, at, bytes);
+                let turn = turn(round);
+                self.transport.send(Slot { turn, head, part }, bytes);
             }
         }
     }
@@ -163,14 +164,13 @@ impl<T: Transport> Member<T> {
         }
     }
 
-    /// A round on what is known: what neighbours have said lately, and what it says itself.
+    /// A round on what is known: what neighbours said in it, or lately, and what it says itself.
     ///
     /// # Errors
     /// As [`Client::learn`].
     pub fn learn(&mut self) -> Result<Round> {
-        let since = self.client.round().saturating_sub(self.fresh);
         let mut teachers = vec![std::mem::take(&mut self.own)];
-        teachers.extend(self.inbox.teachers(since));
+        teachers.extend(self.inbox.teachers(self.client.round(), self.fresh));
         let is_taught = !teachers[0].is_empty();
         let lessons = is_taught.then(|| self.client.lessons(teachers, self.belief));
         self.client.learn(lessons.as_ref())

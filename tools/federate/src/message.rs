@@ -114,6 +114,28 @@ impl Federation {
     }
 }
 
+/// The place of a message, where it is kept until the next one of the same place takes it.
+///
+/// Even rounds have one place, odd ones another: who is a round behind finds what its round needs still there, and learns
+/// what it would have learned at the same time as the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Slot {
+    /// The round, modulo [`TURNS`].
+    pub turn: usize,
+    /// The head.
+    pub head: usize,
+    /// The part of the images, counted from 0.
+    pub part: usize,
+}
+
+/// Rounds that are kept at the same time.
+pub const TURNS: usize = 2;
+
+/// The turn of a round.
+pub fn turn(round: u32) -> usize {
+    round as usize % TURNS
+}
+
 impl Message {
     /// The message as it is sent.
     pub fn to_bytes(&self, federation: &Federation) -> Vec<u8> {

@@ -1,9 +1,9 @@
-//! Messages over a broker, by MQTT 5. The broker relays and keeps the last message of each head for those who come
+//! Messages over a broker, by MQTT 5. The broker relays and keeps the last messages of each head for those who come
 //! later; it computes nothing. Learning is decentralised, transport is not.
 //!
-//! Messages go to `TOPIC/NAME/HEAD/PART`, so that a broker can see to it that nobody speaks for another: in mosquitto,
-//! `pattern write graft/%u/+/+` and `pattern read graft/+/+/+`. A client asks for those of its neighbours, and keeps the newest
-//! of each topic until it is read: whoever floods it replaces its own messages.
+//! Messages go to `TOPIC/NAME/TURN/HEAD/PART`, a topic for each [`Slot`], so that a broker can see to it that nobody speaks for
+//! another: in mosquitto, `pattern write graft/%u/#` and `pattern read graft/#`. A client asks for those of its neighbours,
+//! and keeps the newest of each topic until it is read: whoever floods it replaces its own messages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
@@ -20,7 +20,7 @@ use rumqttc::{
     TlsConfiguration,
 };
 
-use crate::message::{Federation, MAX_BYTES, round_of};
+use crate::message::{Federation, MAX_BYTES, Slot, TURNS, round_of};
 use crate::transport::Transport;
 
 /// Messages that wait to be sent on a connection that is there; without one, the last of each topic waits.
@@ -92,8 +92,8 @@ pub struct Broker {
 #[derive(Default)]
 struct Shared {
     outgoing: Mutex<Outgoing>,
-    /// The newest message of each head and part of the neighbours that is not read yet.
-    unread: Mutex<BTreeMap<(String, usize, usize), Vec<u8>>>,
+    /// The newest message of each slot of the neighbours that is not read yet.
+    unread: Mutex<BTreeMap<(String, Slot), Vec<u8>>>,
     /// Something is unread, or the broker has refused the client.
     arrival: Condvar,
     /// A message is acknowledged.
@@ -133,7 +133,8 @@ impl Broker {
             client: client.clone(),
             topic: topic.clone(),
             neighbours,
-            slots: (federation.speaking, federation.parts().count()),
+            heads: federation.speaking,
+            parts: federation.parts().count(),
             shared: Arc::downgrade(&shared),
         };
         std::thread::Builder::new()
@@ -239,8 +240,8 @@ fn publish(client: &Client, topic: &str, bytes: &[u8]) -> bool {
 }
 
 impl Transport for Broker {
-    fn send(&mut self, head: usize, part: usize, bytes: Vec<u8>) {
-        let topic = format!("{}/{head}/{part}", self.own_topic);
+    fn send(&mut self, Slot { turn, head, part }: Slot, bytes: Vec<u8>) {
+        let topic = format!("{}/{turn}/{head}/{part}", self.own_topic);
         lock(&self.shared.outgoing).send(&self.client, topic, bytes);
     }
 
@@ -259,7 +260,7 @@ impl Transport for Broker {
         }
         let messages = std::mem::take(&mut *unread).into_iter();
         Ok(messages
-            .map(|((sender, ..), bytes)| (sender, bytes))
+            .map(|((sender, _), bytes)| (sender, bytes))
             .collect())
     }
 }
@@ -331,8 +332,10 @@ struct Link {
     client: Client,
     topic: String,
     neighbours: Vec<String>,
-    /// Heads and parts that neighbours have.
-    slots: (usize, usize),
+    /// Heads of a neighbour that speak.
+    heads: usize,
+    /// Messages of a head in a round.
+    parts: usize,
     /// Gone when the client is.
     shared: Weak<Shared>,
 }
@@ -388,7 +391,7 @@ impl Link {
     /// Asks for the messages of neighbours, and says again what a broker may have forgotten.
     fn begin(&self, shared: &Shared) {
         for name in &self.neighbours {
-            let topics = format!("{}/{name}/+/+", self.topic);
+            let topics = format!("{}/{name}/#", self.topic);
             if let Err(error) = self.client.try_subscribe(topics, QoS::AtLeastOnce) {
                 tracing::warn!("cannot ask for the messages of {name}: {error}");
             }
@@ -397,7 +400,7 @@ impl Link {
         shared.acknowledgement.notify_one();
     }
 
-    /// Keeps a message until it is read, in the place of an older one of the same head and part.
+    /// Keeps a message until it is read, in the place of an older one of the same slot.
     fn take(&self, shared: &Shared, topic: &str, bytes: &[u8]) {
         let Some(slot) = self.slot(topic) else {
             tracing::debug!("{topic} is no topic of a neighbour");
@@ -418,8 +421,8 @@ impl Link {
         shared.arrival.notify_one();
     }
 
-    /// Sender, head and part of a topic.
-    fn slot(&self, topic: &str) -> Option<(String, usize, usize)> {
+    /// Sender and slot of a topic.
+    fn slot(&self, topic: &str) -> Option<(String, Slot)> {
         let rest = topic.strip_prefix(&self.topic)?.strip_prefix('/')?;
         let mut levels = rest.split('/');
         let sender = levels
@@ -432,11 +435,12 @@ impl Link {
                 .ok()
                 .filter(|&index: &usize| index < limit)
         };
-        Some((
-            sender.to_owned(),
-            below(self.slots.0)?,
-            below(self.slots.1)?,
-        ))
+        let slot = Slot {
+            turn: below(TURNS)?,
+            head: below(self.heads)?,
+            part: below(self.parts)?,
+        };
+        Some((sender.to_owned(), slot))
     }
 }
 

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::message::Slot;
+
 /// A way of messages between clients.
 pub trait Transport {
-    /// Sends the newest message of a head and part, in the place of the one before. A message that cannot be sent now is lost
-    /// if a newer one takes its place.
-    fn send(&mut self, head: usize, part: usize, bytes: Vec<u8>);
+    /// Sends a message, in the place of the one that was in its slot before. A message that cannot be sent now is lost if a newer
+    /// one takes its place.
+    fn send(&mut self, slot: Slot, bytes: Vec<u8>);
 
     /// All messages that have come, with their senders; where there is none, the first that comes within this time.
     ///
@@ -45,7 +47,7 @@ impl Room {
 }
 
 impl Transport for Place {
-    fn send(&mut self, _: usize, _: usize, bytes: Vec<u8>) {
+    fn send(&mut self, _: Slot, bytes: Vec<u8>) {
         for (name, queue) in self.room.0.borrow_mut().iter_mut() {
             if *name != self.name {
                 queue.push_back((self.name.clone(), bytes.clone()));

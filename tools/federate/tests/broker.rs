@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use broker::mosquitto::{Mosquitto, Security};
 use broker::processes::{Agents, NAMES};
-use graft_federate::message::Federation;
+use graft_federate::message::{Federation, Slot};
 use graft_federate::mqtt::{Broker, Login};
 use graft_federate::transport::Transport as _;
 use graft_patches::Digest;
@@ -33,12 +33,12 @@ fn agents_teach_each_other() {
 }
 
 #[test]
-fn one_that_is_killed_goes_on_and_a_broker_that_restarts_is_found_again() {
+fn whoever_is_killed_and_whatever_the_broker_forgets_they_learn_the_same() {
     let Some(mut mosquitto) = Mosquitto::start(Security::None) else {
         return;
     };
     let agents = Agents::new();
-    let rounds = ["--rounds", "6"];
+    let rounds = ["--rounds", "6", "--wait", "600"];
     let mut running = NAMES.map(|name| Some(agents.start(name, &mosquitto, &rounds)));
     agents.wait_for_checkpoint(NAMES[0]);
     running[0].take().unwrap().kill();
@@ -48,6 +48,7 @@ fn one_that_is_killed_goes_on_and_a_broker_that_restarts_is_found_again() {
         let report = agent.report();
         assert_eq!(report["rounds"], 6, "{report}");
     }
+    agents.assert_as_in_one_process(rounds[1]);
 }
 
 #[test]
@@ -143,10 +144,15 @@ fn what_is_no_message_is_dropped_and_counted() {
     };
     let mut liar = Broker::connect(&mosquitto.address(), &login, [], &federation).unwrap();
     let agent = agents.start(NAMES[0], &mosquitto, &["--wait", "2"]);
-    liar.send(0, 0, b"nonsense".to_vec());
-    liar.send(1, 0, vec![0; 300_000]);
+    let slot = |head, part| Slot {
+        turn: 0,
+        head,
+        part,
+    };
+    liar.send(slot(0, 0), b"nonsense".to_vec());
+    liar.send(slot(1, 0), vec![0; 300_000]);
     // In a topic that no neighbour has.
-    liar.send(9, 9, b"nonsense".to_vec());
+    liar.send(slot(9, 9), b"nonsense".to_vec());
     let report = agent.report();
     let messages = &report["messages"];
     assert_eq!(

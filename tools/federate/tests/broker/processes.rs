@@ -14,6 +14,9 @@ use super::mosquitto::{Mosquitto, PASSWORD};
 /// Names of the agents.
 pub(crate) const NAMES: [&str; 3] = ["hall", "yard", "gate"];
 
+/// How they learn.
+const LEARNING: [&str; 4] = ["--kind", "head", "--augment", "none"];
+
 /// Folders of three agents, public images, labels, and where patches go.
 pub(crate) struct Agents {
     folder: TempDir,
@@ -83,14 +86,8 @@ impl Agents {
                 "--neighbours",
                 &others.join(","),
             ])
-            .args([
-                "--broker",
-                &broker.url(),
-                "--kind",
-                "head",
-                "--augment",
-                "none",
-            ])
+            .args(["--broker", &broker.url()])
+            .args(LEARNING)
             .args(
                 defaults
                     .into_iter()
@@ -114,6 +111,37 @@ impl Agents {
             .spawn()
             .unwrap();
         Agent(child)
+    }
+
+    /// Whether their patches are those of the same clients in one process, byte for byte.
+    pub(crate) fn assert_as_in_one_process(&self, rounds: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_patchtool-federate"));
+        command
+            .args(["federate", "--rounds", rounds])
+            .args(LEARNING);
+        for name in NAMES {
+            command.arg("--client");
+            command.arg(format!("{name}={}", self.path(name).display()));
+        }
+        for (flag, path) in [
+            ("--backbone", asset("demo.backbone")),
+            ("--test", asset("fashion-test.tar")),
+            ("--public", self.path("public")),
+            ("--labels", self.path("labels.txt")),
+            ("--output", self.path("together")),
+        ] {
+            command.arg(flag).arg(path);
+        }
+        let output = command.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        for name in NAMES {
+            for role in ["main", "shared"] {
+                let own = fs::read(self.patch(name, role)).unwrap();
+                let together = self.path("together").join(format!("{name}.{role}.patch"));
+                assert!(own == fs::read(together).unwrap(), "{name}.{role}");
+            }
+        }
     }
 
     /// Waits until an agent has done a round.
