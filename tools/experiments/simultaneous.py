@@ -182,8 +182,8 @@ def render(found):
              f"trains one backbone and a patch for each of {len(TASKS)} tasks, against a network of its own for each and patches on the "
              f"network of one of them. At most {LIMIT:,} images of a task, a tenth of which chooses the epoch; test images once. As many "
              "steps of each task everywhere (32 images, crops only, some hundreds: short trainings), so that what is shared gets three times as "
-             f"many. Means of seeds {seeds}; intervals are of the test images, binomial, 95 %. The last columns are points of the mean "
-             "against networks of their own from the same seed, by seed: how much they differ is what a seed changes. Values and kB are of all "
+             f"many. Means of seeds {seeds}; intervals are of the test images, binomial, 95 %. *By seed* is the mean less that of "
+             "networks of their own from the same seed, in points. Values and kB are of all "
              "tasks: of networks of their own, three backbone files. Where only the head is a task's own, batch norms learn on batches of "
              "one task at a time, and have one mean and variance for all of them. Patches on the network of one task are trained as "
              "`patchtool train` does by default.\n"]
