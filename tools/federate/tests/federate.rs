@@ -122,10 +122,10 @@ fn there_is_something_to_compare_with() {
         "--rounds", "20", "--batch", "4", "--lr", "0.01", "--skew", "inf",
     ];
     let of = |more: &[&str]| accuracies(&report(&[&learning[..], more].concat()), "shared")[1];
-    let honest = of(&[]);
-    assert!(of(&["--lie", "sure", "--trust", "probability"]) < honest - 0.1);
+    let unbounded = of(&["--lie", "sure", "--trust", "probability"]);
+    assert!(unbounded < of(&[]) - 0.1);
     // By rank a liar is believed about a third of the images.
-    assert!(of(&["--lie", "informed"]) > of(&["--lie", "sure", "--trust", "probability"]));
+    assert!(unbounded < of(&["--lie", "informed"]));
 }
 
 #[test]
