@@ -111,8 +111,7 @@ class Delays:
 
 def start(bench, name, folder, port, labels, backbone):
     others = ",".join(other for other in CLIENTS if other != name)
-    # The program itself: killing `patchtool` would leave the one that it runs.
-    command = [f"{bench.patchtool.binary}-federate", "agent", "--json", "--name", name, "--neighbours", others,
+    command = [bench.patchtool.binary, "agent", "--json", "--name", name, "--neighbours", others,
                "--broker", f"mqtt://127.0.0.1:{port}", "--backbone", backbone, "--data", folder / f"{name}.tar",
                "--public", folder / "public.tar", "--labels", labels, "--output", folder / "patches", "--threads", 1, *LEARNING]
     return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=(folder / f"{name}.log").open("a"))
@@ -172,12 +171,13 @@ def measure(bench, backbone, images=IMAGES):
 def render(found):
     """Its part of the section of RESULTS.md."""
     reports = found["reports"].values()
-    dropped = sum(sum(report["messages"].values()) - report["messages"]["taken"] for report in reports)
+    count = lambda *reasons: sum(report["messages"][reason] for report in reports for reason in reasons)
     percent = lambda values: f"{100 * values['main']:.1f} % by the main head, {100 * values['shared']:.1f} % by the last"
     return ["### Processes over a broker\n",
             f"Five agents over mosquitto, disjoint classes, {IMAGES:,} images, {LEARNING[3]} rounds; one was killed and started again, the broker was "
             f"killed and started again, {found['delayed']:,} of {found['packets']:,} packets were delayed by {DELAY[0]} to {DELAY[1]} s. Shared accuracy, mean of "
             f"the five: {percent(found['agents'])}; of the same clients in one process {percent(found['together'])}: {found['same']} of "
             f"{found['patches']} patches are the same, byte for byte. "
-            f"{sum(report['messages']['taken'] for report in reports)} messages were taken, {dropped} dropped (said again), "
+            f"{count('taken')} messages were taken, {count('replayed')} dropped as they were said again, "
+            f"{count('malformed', 'oversized', 'foreign')} for other reasons, "
             f"{sum(report['rounds_skipped'] for report in reports)} rounds skipped.\n"]

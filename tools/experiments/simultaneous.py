@@ -18,7 +18,7 @@ SETTINGS = ["--batch", 32, "--augment", "crop", "--limit", LIMIT, "--validation"
 WHOLE = ["--batch-norm", "batch", "--lr", 3e-3, "--weight-decay", 0.02, "--scale-lr-multiplier", 1, *SETTINGS]
 SEEDS = [1, 2, 3]
 KINDS = ["bn+head", "bn+dw+head", "head"]
-OWN = "everything: networks of their own"
+OWN = "networks of their own"
 FIRST = "cifar10"  # the task whose network gets patches for the others
 RESOLUTION_TASK, RESOLUTIONS, RESOLUTION_EPOCHS = "sign-digits", [16, 24, 32], 15
 
@@ -178,7 +178,7 @@ def render(found):
         return []
     seeds = ", ".join(str(row["seed"]) for row in found)
     parts = ["## Simultaneous training\n",
-             f"One small MobileNetV2 (`tools/assets/demo/backbone.py`) at {SIDE} pixels, all from the same random weights: `train --task` "
+             f"One small MobileNetV2 (`tools/assets/demo/backbone.py`) at {SIDE} pixels, all from the same random weights of a seed: `train --task` "
              f"trains one backbone and a patch for each of {len(TASKS)} tasks, against a network of its own for each and patches on the "
              f"network of one of them. At most {LIMIT:,} images of a task, a tenth of which chooses the epoch; test images once. As many "
              "steps of each task everywhere (32 images, crops only, some hundreds: short trainings), so that what is shared gets three times as "
@@ -237,13 +237,16 @@ def side_rows(found):
                       f"of {max(RESOLUTIONS)} px at all": "elsewhere"}.items():
         pairs = [({name: row[key]["tasks"][name] for name in names}, own) for row, own in zip(have, alone) if key in row]
         if pairs:
-            yield [name, *cells(*map(list, zip(*pairs)))]
+            yield [name, *cells(*map(list, zip(*pairs)), is_same=True)]
     if alone:
-        yield [OWN, *cells(alone, alone)]
+        yield [OWN, *cells(alone, alone, is_same=True)]
 
 
-def cells(by_seed, separate):
-    """Accuracies in per cent, of each task and of all: means of [{task: figures}] by seed; differences from networks of their own."""
+def cells(by_seed, separate, is_same=False):
+    """Accuracies in per cent, of each task and of all: means of [{task: figures}] by seed; differences from networks of their own.
+
+    `is_same` is whether all tasks have the same test images: their errors do not cancel then.
+    """
     tasks = list(by_seed[0])
     tasks.sort(key=list(separate[0]).index)
     shares = {task: sum(seed[task]["accuracy"] for seed in by_seed) / len(by_seed) for task in tasks}
@@ -251,8 +254,9 @@ def cells(by_seed, separate):
     of_all = lambda seed: 100 * sum(figures["accuracy"] for figures in seed.values()) / len(seed)
     differences = [of_all(seed) - of_all(own) for seed, own in zip(by_seed, separate)]
     is_own = by_seed is separate
+    half = (sum(halves.values()) if is_same else math.hypot(*halves.values())) / len(tasks)
     return [*(f"{100 * shares[task]:.1f} ± {halves[task]:.1f}" for task in tasks),
-            f"{100 * sum(shares.values()) / len(tasks):.1f} ± {math.hypot(*halves.values()) / len(tasks):.1f}",
+            f"{100 * sum(shares.values()) / len(tasks):.1f} ± {half:.1f}",
             "" if is_own else " ".join(f"{difference:+.1f}" for difference in differences)]
 
 

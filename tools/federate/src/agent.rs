@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Name of this client, which no other has.
     #[arg(long)]
     name: String,
-    /// Names of the clients that it learns from.
+    /// Names of the clients that it learns from, which name it as theirs, too.
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',', required = true)]
     neighbours: Vec<String>,
     /// The broker: mqtt://HOST[:PORT], or mqtts:// for TLS. It relays what clients say, and learns nothing.

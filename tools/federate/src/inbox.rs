@@ -90,8 +90,8 @@ pub struct Inbox {
     counts: Counts,
 }
 
-/// What a neighbour's heads have said, by turn. It does not go on to the round after the next before it has heard this client, or
-/// has waited long: what this client's round needs is there until then.
+/// What a neighbour's heads have said, by turn. If it names this client as its neighbour, too, it does not go on to the round after
+/// the next before it has heard this client, or has waited long: what this client's round needs is there until then.
 type Turns = [Vec<Said>; TURNS];
 
 /// What one head has said.
@@ -203,11 +203,12 @@ impl Inbox {
         self.counts
     }
 
-    /// The names of neighbours whose heads have all said everything of this round, or of a later one.
+    /// The names of neighbours whose heads have all said everything of this round, or of a later one in the same slots: what
+    /// they said of this one is gone then. One that has only said the next is not heard yet: messages overtake each other.
     pub fn heard(&self, round: u32) -> impl Iterator<Item = &str> {
         let neighbours = self.neighbours.iter();
         let heard = neighbours.filter(move |(_, turns)| {
-            answer(turns, round).is_some_and(|(reached, _)| reached >= round)
+            reached(&turns[turn(round)]).is_some_and(|reached| reached >= round)
         });
         heard.map(|(name, _)| name.as_str())
     }
@@ -215,7 +216,8 @@ impl Inbox {
     /// The round that most of the neighbours have reached with all of their heads, silent ones counted, and at least two; 0
     /// where there are not so many. A few who lie, or one alone, cannot move it.
     pub fn round_of_most(&self) -> u32 {
-        let reached = |turns| answer(turns, u32::MAX).map_or(0, |(reached, _)| reached);
+        let reached = |turns: &Turns| turns.iter().filter_map(|heads| reached(heads)).max();
+        let reached = |turns| reached(turns).unwrap_or(0);
         let mut rounds: Vec<u32> = self.neighbours.values().map(reached).collect();
         rounds.sort_unstable();
         match rounds.len() {
@@ -225,31 +227,25 @@ impl Inbox {
         }
     }
 
-    /// What each neighbour's heads said of all images in this round, or else in the newest: of those neighbours of whom none of it
-    /// is from more than `fresh` rounds before.
+    /// What each neighbour's heads said of all images in this round, or else in the newest that is at most `fresh` rounds away.
     pub fn teachers(&self, round: u32, fresh: u32) -> Vec<Vec<Predictions>> {
-        let since = round.saturating_sub(fresh);
-        let answers = self.neighbours.values();
-        let answers = answers.filter_map(|turns| answer(turns, round));
-        let recent = answers.filter(|(reached, _)| *reached >= since);
-        let said = |heads: &[Said]| {
-            let heads = heads.iter();
-            heads.map(|said| said.predictions.clone()).collect()
+        let newest = |turns: &'_ Turns| {
+            let whole = turns
+                .iter()
+                .filter_map(|heads| Some((reached(heads)?, heads)));
+            let recent = whole.filter(|(reached, _)| reached.abs_diff(round) <= fresh);
+            let newest = recent.max_by_key(|(reached, _)| (*reached == round, *reached));
+            newest.map(|(_, heads)| heads.iter().map(|said| said.predictions.clone()).collect())
         };
-        recent.map(|(_, heads)| said(heads)).collect()
+        self.neighbours.values().filter_map(newest).collect()
     }
 }
 
-/// What a neighbour has said that serves a round: of that round, or else the newest; with the round that all of it has reached.
-fn answer(turns: &Turns, round: u32) -> Option<(u32, &[Said])> {
-    let reached = |heads: &[Said]| {
-        let rounds = heads.iter().flat_map(|said| said.rounds.iter().copied());
-        rounds.collect::<Option<Vec<u32>>>()?.into_iter().min()
-    };
-    let whole = turns
-        .iter()
-        .filter_map(|heads| Some((reached(heads)?, &heads[..])));
-    whole.max_by_key(|(reached, _)| (*reached == round, *reached))
+/// The round of which these heads have said everything; none while they are between two rounds.
+fn reached(heads: &[Said]) -> Option<u32> {
+    let mut rounds = heads.iter().flat_map(|said| &said.rounds);
+    let round = *rounds.next()?;
+    rounds.all(|other| *other == round).then_some(round)?
 }
 
 #[cfg(test)]
@@ -295,7 +291,7 @@ mod tests {
         all(&mut inbox, "b", 4);
         inbox.take("b", &message(5, 0, 0)).unwrap();
         assert_eq!(inbox.heard(4).collect::<Vec<_>>(), ["b"]);
-        assert_eq!(inbox.heard(3).count(), 2);
+        assert_eq!(inbox.heard(3).collect::<Vec<_>>(), ["a"]);
         let teachers = |inbox: &Inbox, round, fresh| inbox.teachers(round, fresh).len();
         assert_eq!((teachers(&inbox, 4, 0), teachers(&inbox, 4, 1)), (1, 2));
         let again = inbox.take("b", &message(5, 0, 0)).unwrap_err();
@@ -319,15 +315,28 @@ mod tests {
         for (round, expected) in [(1, 1), (2, 2), (3, 2)] {
             assert_eq!(heard(&inbox, round), Some(said(expected)), "{round}");
         }
-        // The first word of a later round is not all that is needed; with the last it is.
+        // Between two rounds the other turn serves.
         inbox.take("a", &message(3, 0, 0)).unwrap();
         assert_eq!((inbox.heard(2).count(), inbox.heard(3).count()), (1, 0));
-        assert_eq!(heard(&inbox, 2), Some(said(2)));
+        assert_eq!(heard(&inbox, 1), Some(said(2)));
         for (head, first) in [(1, PART), (1, 0), (0, PART)] {
             inbox.take("a", &message(3, head, first)).unwrap();
         }
         for (round, expected) in [(1, 3), (2, 2), (3, 3)] {
             assert_eq!(heard(&inbox, round), Some(said(expected)), "{round}");
+        }
+    }
+
+    #[test]
+    fn messages_overtake_each_other_and_are_good_for_some_rounds() {
+        let mut inbox = Inbox::new(federation(), 100, ["a"]);
+        all(&mut inbox, "a", 5);
+        // Round 4 is on its way still.
+        assert_eq!(inbox.heard(4).count(), 0);
+        all(&mut inbox, "a", 4);
+        assert_eq!(inbox.heard(4).count(), 1);
+        for (round, fresh, expected) in [(7, 2, 1), (8, 2, 0), (2, 2, 1), (1, 2, 0)] {
+            assert_eq!(inbox.teachers(round, fresh).len(), expected, "{round}");
         }
     }
 

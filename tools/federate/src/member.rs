@@ -1,6 +1,6 @@
 //! A member of a federation: a client, what it knows of its neighbours, and its way to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -22,6 +22,7 @@ const AHEAD: u32 = 2;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Kept {
     inbox: inbox::Kept,
+    said: BTreeMap<Slot, Vec<u8>>,
     sent: u64,
     skipped: u32,
 }
@@ -44,6 +45,8 @@ pub struct Member<T> {
     /// Rounds for which an answer is good.
     fresh: u32,
     own: Vec<Predictions>,
+    /// What it has said last in each slot: others may need it still when it starts again.
+    said: BTreeMap<Slot, Vec<u8>>,
 }
 
 impl<T: Transport> Member<T> {
@@ -67,6 +70,7 @@ impl<T: Transport> Member<T> {
             belief,
             fresh,
             own: Vec::new(),
+            said: BTreeMap::new(),
         }
     }
 
@@ -108,7 +112,9 @@ impl<T: Transport> Member<T> {
                 let bytes = message.to_bytes(&self.federation);
                 self.sent += bytes.len() as u64;
                 let turn = turn(round);
-                self.transport.send(Slot { turn, head, part }, bytes);
+                let slot = Slot { turn, head, part };
+                self.said.insert(slot, bytes.clone());
+                self.transport.send(slot, bytes);
             }
         }
     }
@@ -141,7 +147,9 @@ impl<T: Transport> Member<T> {
                 tracing::warn!("the others are in round {}: going on there", theirs + 1);
                 self.client.skip_to(theirs);
                 self.skipped += theirs - round;
-                return Ok(());
+                // It says the same as before, as it has learned nothing since.
+                self.send(&self.own.clone());
+                continue;
             }
             let heard: BTreeSet<String> = self.inbox.heard(round).map(Into::into).collect();
             for name in self.silent.extract_if(.., |name| heard.contains(name)) {
@@ -185,14 +193,19 @@ impl<T: Transport> Member<T> {
     pub fn kept(&self) -> Kept {
         Kept {
             inbox: self.inbox.kept(),
+            said: self.said.clone(),
             sent: self.sent,
             skipped: self.skipped,
         }
     }
 
-    /// Goes on from what was kept.
+    /// Goes on from what was kept, and says the last of it again.
     pub fn restore(&mut self, kept: Kept) {
         self.inbox.restore(kept.inbox);
+        for (slot, bytes) in &kept.said {
+            self.transport.send(*slot, bytes.clone());
+        }
+        self.said = kept.said;
         (self.sent, self.skipped) = (kept.sent, kept.skipped);
     }
 

@@ -14,6 +14,7 @@
 use std::ops::Range;
 
 use graft_patches::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::predictions::{Predictions, PredictionsError};
 
@@ -118,9 +119,9 @@ impl Federation {
 ///
 /// Even rounds have one place, odd ones another: who is a round behind finds what its round needs still there, and learns
 /// what it would have learned at the same time as the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Slot {
-    /// The round, modulo [`TURNS`].
+    /// [`turn`] of the round.
     pub turn: usize,
     /// The head.
     pub head: usize,
@@ -131,7 +132,7 @@ pub struct Slot {
 /// Rounds that are kept at the same time.
 pub const TURNS: usize = 2;
 
-/// The turn of a round.
+/// 0 for even rounds, 1 for odd ones.
 pub fn turn(round: u32) -> usize {
     round as usize % TURNS
 }

@@ -2,8 +2,10 @@
 //! later; it computes nothing. Learning is decentralised, transport is not.
 //!
 //! Messages go to `TOPIC/NAME/TURN/HEAD/PART`, a topic for each [`Slot`], so that a broker can see to it that nobody speaks for
-//! another: in mosquitto, `pattern write graft/%u/#` and `pattern read graft/#`. A client asks for those of its neighbours,
+//! another: in mosquitto, `pattern write graft/%u/+/+/+` and `pattern read graft/+/+/+/+`. A client asks for those of its neighbours,
 //! and keeps the newest of each topic until it is read: whoever floods it replaces its own messages.
+
+mod address;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, Weak};
@@ -23,6 +25,8 @@ use rumqttc::{
 use crate::message::{Federation, MAX_BYTES, Slot, TURNS, round_of};
 use crate::transport::Transport;
 
+pub use address::Address;
+
 /// Messages that wait to be sent on a connection that is there; without one, the last of each topic waits.
 const WAITING: usize = 1024;
 /// Largest packet that the broker may send: larger ones it keeps to itself.
@@ -32,41 +36,6 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const KEEP_ALIVE: u16 = 20;
 /// Seconds after which a broker drops what a client that vanished has said.
 const EXPIRY: u32 = 3600;
-
-/// The address of a broker: `mqtt://HOST[:PORT]`, or `mqtts://` for TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    host: String,
-    port: u16,
-    is_secure: bool,
-}
-
-impl std::str::FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (rest, is_secure, usual) = match text.split_once("://") {
-            Some(("mqtt", rest)) => (rest, false, 1883),
-            Some(("mqtts", rest)) => (rest, true, 8883),
-            Some(_) | None => return Err("expected mqtt://HOST or mqtts://HOST".into()),
-        };
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (
-                host,
-                port.parse().map_err(|_| format!("{port:?} is no port"))?,
-            ),
-            Some(_) | None => (rest, usual),
-        };
-        if host.is_empty() || host.contains(['/', '@']) {
-            return Err("expected a host, and no user or path: see --user and --topic".into());
-        }
-        Ok(Self {
-            host: host.trim_matches(['[', ']']).into(),
-            port,
-            is_secure,
-        })
-    }
-}
 
 /// Who a client is to a broker.
 #[derive(Clone, Debug)]
@@ -150,24 +119,32 @@ impl Broker {
 }
 
 impl Broker {
-    /// Takes its messages back from the broker, where a later federation would find them, and leaves; without a broker it
-    /// leaves after this time.
+    /// Sees to it that the broker has its last words, takes its messages back, which a later federation would find, and leaves.
+    /// Without a broker it goes on to the next of these steps after this time.
     pub fn leave(self, within: Duration) {
+        self.wait_for_acknowledgement(within);
         let mut outgoing = lock(&self.shared.outgoing);
         let topics: Vec<String> = outgoing.last.keys().cloned().collect();
         for topic in topics {
             outgoing.send(&self.client, topic, Vec::new());
         }
-        let is_waiting =
-            |outgoing: &mut Outgoing| outgoing.unacknowledged > 0 || !outgoing.is_connected;
-        let acknowledgement = &self.shared.acknowledgement;
-        let waited = acknowledgement.wait_timeout_while(outgoing, within, is_waiting);
-        if waited.is_ok_and(|(_, waited)| waited.timed_out()) {
+        drop(outgoing);
+        if !self.wait_for_acknowledgement(within) {
             tracing::warn!("the broker may still have messages of this client");
         }
         if let Err(error) = self.client.try_disconnect() {
             tracing::debug!("left the broker without saying so: {error}");
         }
+    }
+
+    /// Whether the broker has acknowledged all messages within this time.
+    fn wait_for_acknowledgement(&self, within: Duration) -> bool {
+        let is_waiting =
+            |outgoing: &mut Outgoing| outgoing.unacknowledged > 0 || !outgoing.is_connected;
+        let outgoing = lock(&self.shared.outgoing);
+        let acknowledgement = &self.shared.acknowledgement;
+        let waited = acknowledgement.wait_timeout_while(outgoing, within, is_waiting);
+        waited.is_ok_and(|(_, waited)| !waited.timed_out())
     }
 }
 
@@ -391,7 +368,7 @@ impl Link {
     /// Asks for the messages of neighbours, and says again what a broker may have forgotten.
     fn begin(&self, shared: &Shared) {
         for name in &self.neighbours {
-            let topics = format!("{}/{name}/#", self.topic);
+            let topics = format!("{}/{name}/+/+/+", self.topic);
             if let Err(error) = self.client.try_subscribe(topics, QoS::AtLeastOnce) {
                 tracing::warn!("cannot ask for the messages of {name}: {error}");
             }
@@ -440,7 +417,8 @@ impl Link {
             head: below(self.heads)?,
             part: below(self.parts)?,
         };
-        Some((sender.to_owned(), slot))
+        let is_whole = levels.next().is_none();
+        is_whole.then(|| (sender.to_owned(), slot))
     }
 }
 
@@ -449,27 +427,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_a_host_and_perhaps_a_port() {
-        let of = |text: &str| text.parse::<Address>();
-        let plain = |host: &str, port| Address {
-            host: host.into(),
-            port,
-            is_secure: false,
+    fn a_topic_is_of_a_neighbour_and_a_slot() {
+        let (client, _) = Client::builder(MqttOptions::new("one", "hub")).build();
+        let link = Link {
+            client,
+            topic: "graft".into(),
+            neighbours: vec!["yard".into()],
+            heads: 2,
+            parts: 1,
+            shared: Weak::new(),
         };
-        assert_eq!(of("mqtt://hub"), Ok(plain("hub", 1883)));
-        assert_eq!(of("mqtt://hub:99"), Ok(plain("hub", 99)));
-        assert_eq!(of("mqtt://[::1]:99"), Ok(plain("::1", 99)));
-        assert_eq!(of("mqtt://[::1]"), Ok(plain("::1", 1883)));
-        assert!(of("mqtts://hub").is_ok_and(|address| address.is_secure && address.port == 8883));
-        for wrong in [
-            "hub",
-            "http://hub",
-            "mqtt://",
-            "mqtt://hub:x",
-            "mqtt://me@hub",
-            "mqtt://hub/topic",
+        let slot = Slot {
+            turn: 1,
+            head: 1,
+            part: 0,
+        };
+        assert_eq!(link.slot("graft/yard/1/1/0"), Some(("yard".into(), slot)));
+        for other in [
+            "graft/yard/2/1/0",
+            "graft/yard/1/2/0",
+            "graft/yard/1/1/1",
+            "graft/yard/1/1",
+            "graft/yard/1/1/0/0",
+            "graft/gate/1/1/0",
+            "other/yard/1/1/0",
+            "graft/yard/1/x/0",
         ] {
-            assert!(of(wrong).is_err(), "{wrong}");
+            assert_eq!(link.slot(other), None, "{other}");
         }
     }
 }

@@ -113,7 +113,7 @@ impl Agents {
         Agent(child)
     }
 
-    /// Whether their patches are those of the same clients in one process, byte for byte.
+    /// Asserts that their patches are those of the same clients in one process, byte for byte.
     pub(crate) fn assert_as_in_one_process(&self, rounds: &str) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_patchtool-federate"));
         command
