@@ -216,9 +216,9 @@ impl Inbox {
     /// The round that most of the neighbours have reached with all of their heads, silent ones counted, and at least two; 0
     /// where there are not so many. A few who lie, or one alone, cannot move it.
     pub fn round_of_most(&self) -> u32 {
-        let reached = |turns: &Turns| turns.iter().filter_map(|heads| reached(heads)).max();
-        let reached = |turns| reached(turns).unwrap_or(0);
-        let mut rounds: Vec<u32> = self.neighbours.values().map(reached).collect();
+        let newest = |turns: &Turns| turns.iter().filter_map(|heads| reached(heads)).max();
+        let newest = self.neighbours.values().map(newest);
+        let mut rounds: Vec<u32> = newest.map(Option::unwrap_or_default).collect();
         rounds.sort_unstable();
         match rounds.len() {
             0 | 1 => 0,
@@ -229,13 +229,14 @@ impl Inbox {
 
     /// What each neighbour's heads said of all images in this round, or else in the newest that is at most `fresh` rounds away.
     pub fn teachers(&self, round: u32, fresh: u32) -> Vec<Vec<Predictions>> {
-        let newest = |turns: &'_ Turns| {
-            let whole = turns
+        let said = |heads: &Vec<Said>| heads.iter().map(|said| said.predictions.clone()).collect();
+        let newest = |turns: &Turns| {
+            let rounds = turns
                 .iter()
                 .filter_map(|heads| Some((reached(heads)?, heads)));
-            let recent = whole.filter(|(reached, _)| reached.abs_diff(round) <= fresh);
+            let recent = rounds.filter(|(reached, _)| reached.abs_diff(round) <= fresh);
             let newest = recent.max_by_key(|(reached, _)| (*reached == round, *reached));
-            newest.map(|(_, heads)| heads.iter().map(|said| said.predictions.clone()).collect())
+            newest.map(|(_, heads)| said(heads))
         };
         self.neighbours.values().filter_map(newest).collect()
     }
