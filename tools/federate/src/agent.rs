@@ -213,12 +213,17 @@ fn load(path: &Path, fingerprint: &Fingerprint) -> Result<Option<Saved>> {
     if !path.exists() {
         return Ok(None);
     }
-    let saved: Saved = checkpoint::load(path, MAGIC)?;
+    let lost = |error: CheckpointError| {
+        Hint::new(
+            format!("cannot go on where this client was stopped: {error}"),
+            "give the settings and data of that run, or start again with --force",
+        )
+    };
+    let saved: Saved = checkpoint::load(path, MAGIC).map_err(lost)?;
     let differences = saved.fingerprint.differences(fingerprint);
     if !differences.is_empty() {
         let path = path.to_owned();
-        return Err(CheckpointError::OtherRun { path, differences })
-            .context("start again with --force");
+        bail!(lost(CheckpointError::OtherRun { path, differences }));
     }
     Ok(Some(saved))
 }

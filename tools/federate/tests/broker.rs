@@ -76,6 +76,35 @@ fn who_is_alone_goes_on_alone() {
 }
 
 #[test]
+fn a_state_that_is_not_of_this_run_is_refused_and_left() {
+    let Some(mosquitto) = Mosquitto::start(Security::None) else {
+        return;
+    };
+    let agents = Agents::new();
+    let start = |more: &[&str]| agents.start(NAMES[0], &mosquitto, more);
+    let agent = start(&["--rounds", "500", "--wait", "0"]);
+    agents.wait_for_checkpoint(NAMES[0]);
+    agent.kill();
+    let whole = std::fs::read(agents.checkpoint(NAMES[0])).unwrap();
+    let other = start(&["--rounds", "500", "--lr", "0.5"]).failure();
+    assert!(other.contains("--lr was 0.002, now 0.5"), "{other}");
+    std::fs::write(agents.checkpoint(NAMES[0]), &whole[..whole.len() / 2]).unwrap();
+    let cut = start(&["--rounds", "500"]).failure();
+    assert!(cut.contains("expected"), "{cut}");
+    for refused in [other, cut] {
+        assert!(
+            refused.contains("cannot go on where this client was stopped")
+                && refused.contains("or start again with --force"),
+            "{refused}"
+        );
+    }
+    let left = std::fs::read(agents.checkpoint(NAMES[0])).unwrap();
+    assert_eq!(left.len(), whole.len() / 2);
+    let again = start(&["--force", "--wait", "0"]).report();
+    assert_eq!(again["rounds"], 3, "{again}");
+}
+
+#[test]
 fn who_comes_late_goes_on_where_the_others_are() {
     let Some(mosquitto) = Mosquitto::start(Security::None) else {
         return;
